@@ -1,0 +1,180 @@
+"""Frames out of a video file, one at a time.
+
+A frame is uint8 height x width x 3 in BGR order. Decoding equals OpenCV's to the pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.filter import Graph
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from lse_bench.errors import ClipError
+from lse_bench.media.probe import MediaInfo, open_media
+
+Frame = NDArray[np.uint8]
+_AUTO_THREADS_FROM = 1_000_000  # pixels: above this, decoding a frame is worth more than one thread
+
+
+@dataclass(slots=True)
+class DecodeReport:
+    """What happened while decoding: packets that could not be decoded, frames shown twice, frames left out."""
+
+    damaged: int = 0
+    repeated: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TimedFrame:
+    """A decoded picture, when it is shown and for how long (seconds from the start of the file)."""
+
+    time: Fraction
+    duration: Fraction
+    picture: av.VideoFrame
+
+
+def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[TimedFrame]:
+    """Decoded pictures in the order shown, turned upright as players and the ffmpeg program do.
+
+    A damaged packet is left out and counted in `report`. Raises ClipError `unreadable` when nothing decodes.
+    """
+    report = report or DecodeReport()
+    assert info.video is not None
+    count = 0
+    turn = _Upright()
+    with open_media(info.path) as container:
+        stream = container.streams.video[0]
+        large = info.video.width * info.video.height > _AUTO_THREADS_FROM
+        stream.thread_type = "AUTO" if large else "NONE"
+        tick = stream.time_base or Fraction(1, 1000)
+        origin = Fraction(info.origin, av.time_base)
+        step = 1 / info.video.rate
+        expected = Fraction(0)
+        for packet in container.demux(stream):
+            try:
+                pictures = packet.decode()
+            except av.FFmpegError:
+                report.damaged += 1
+                continue
+            for picture in pictures:
+                time = picture.pts * tick - origin if picture.pts is not None else expected
+                duration = picture.duration * tick if picture.duration else step
+                expected = time + duration
+                count += 1
+                yield TimedFrame(time, duration, turn(picture))
+    if not count:
+        raise ClipError(
+            info.path,
+            "unreadable",
+            f"none of the {info.video.frames} frames could be decoded ({info.video.codec}); the data is damaged",
+        )
+
+
+def at_constant_rate(
+    frames: Iterable[TimedFrame], rate: Fraction, report: DecodeReport | None = None
+) -> Iterator[av.VideoFrame]:
+    """Repeat or drop pictures so that they come `rate` times a second, by the rule of the ffmpeg program.
+
+    This is what writing numbered pictures (`-f image2`) does: constant rate (`cfr`), where a late first frame is
+    repeated from time 0 and a gap is filled half with the frame before it, half with the one after. An evenly
+    spaced clip passes unchanged. The rule is that of ffmpeg 7 to 9 (`fftools/ffmpeg_enc.c`).
+    """
+    report = report or DecodeReport()
+    written = 0
+    previous: av.VideoFrame | None = None
+    earlier_repeats = [0, 0, 0]
+    for frame in frames:
+        shown = float(frame.time * rate)
+        duration = float(frame.duration * rate)
+        ahead = shown - written
+        until = ahead + duration
+        if ahead < 0 < until:
+            duration += ahead
+            ahead = 0.0
+        copies, of_previous = 1, 0
+        if until < -1.1:
+            copies = 0
+            report.dropped += 1
+        elif until > 1.1:
+            copies = round(until)
+            if ahead > 1.1:
+                of_previous = round(ahead - 0.6)
+        for k in range(copies):
+            yield previous if k < of_previous and previous is not None else frame.picture
+        report.repeated += max(0, copies - 1)
+        written += copies
+        previous = frame.picture
+        earlier_repeats = [of_previous, *earlier_repeats[:2]]
+    if previous is not None:
+        closing = sorted(earlier_repeats)[1]  # ffmpeg ends a stream that kept repeating with one more repeat
+        report.repeated += closing
+        for _ in range(closing):
+            yield previous
+
+
+class ToBgr:
+    """Converts pictures to BGR arrays; the last one is remembered, so a repeated picture costs nothing."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+        self._last: tuple[av.VideoFrame, Frame] | None = None
+
+    def __call__(self, picture: av.VideoFrame) -> Frame:
+        if self._last is None or self._last[0] is not picture:
+            converted = self._reformatter.reformat(picture, format="bgr24", interpolation=Interpolation.BICUBIC)
+            self._last = (picture, np.asarray(converted.to_ndarray(), dtype=np.uint8))
+        return self._last[1]
+
+
+def read_frames(info: MediaInfo, rate: Fraction | None = None, report: DecodeReport | None = None) -> Iterator[Frame]:
+    """BGR frames as stored, or at a constant `rate` in frames per second. Raises ClipError as `decode`."""
+    report = report or DecodeReport()
+    pictures = decode(info, report)
+    to_bgr = ToBgr()
+    if rate is None:
+        return (to_bgr(frame.picture) for frame in pictures)
+    return (to_bgr(picture) for picture in at_constant_rate(pictures, rate, report))
+
+
+class _Upright:
+    """Turns pictures by the rotation that phones store beside them; most clips have none."""
+
+    _CHAINS = {90: ("transpose=cclock",), 180: ("hflip", "vflip"), 270: ("transpose=clock",)}
+
+    def __init__(self) -> None:
+        self._graph: Graph | None = None
+        self._shape: tuple[int, int, str] | None = None
+
+    def __call__(self, picture: av.VideoFrame) -> av.VideoFrame:
+        chain = self._CHAINS.get(round(picture.rotation / 90) * 90 % 360)
+        if chain is None:
+            return picture
+        shape = (picture.width, picture.height, picture.format.name)
+        if self._graph is None or self._shape != shape:
+            self._graph, self._shape = self._build(picture, chain), shape
+        self._graph.push(picture)
+        turned = self._graph.pull()
+        assert isinstance(turned, av.VideoFrame)
+        return turned
+
+    @staticmethod
+    def _build(picture: av.VideoFrame, chain: tuple[str, ...]) -> Graph:
+        graph = Graph()
+        last = graph.add_buffer(
+            width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
+        )
+        for step in (*chain, "buffersink"):
+            name, _, arguments = step.partition("=")
+            node = graph.add(name, arguments or None)
+            last.link_to(node)
+            last = node
+        graph.configure()
+        return graph
