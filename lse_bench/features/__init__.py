@@ -1,0 +1,1 @@
+"""Sound features: pure functions from samples to arrays."""

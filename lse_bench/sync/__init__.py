@@ -1,0 +1,1 @@
+"""Lip-sync scores: SyncNet, the distance curve, protocols and the scorer."""

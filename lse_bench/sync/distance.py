@@ -1,0 +1,128 @@
+"""From embeddings to LSE-D, LSE-C and AV offset. Pure maths, float64.
+
+The distance of lip embedding *i* and sound embedding *j* is the Euclidean norm of their difference plus 1e-6 in each
+component (the `eps` of torch's `pairwise_distance`, which the published code uses). The *curve* is the mean over
+windows *i* of the distance to sound *i+s*, for shifts s = -15...+15. The published code pads the sound with 15 zero
+vectors at each end and averages over all windows, so near the ends lips are compared with zeros; `curve_valid`
+averages only the pairs that exist.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+MAX_SHIFT = 15  # frames at 25 fps
+MIN_PAIRS = 5  # a shift of the valid curve with fewer pairs is not a number
+_EPS = 1e-6
+_SHIFTS = 2 * MAX_SHIFT + 1
+
+Curve = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class LseScore:
+    """What the curve says about one clip. Distances are in units of the embedding.
+
+    `distance` (LSE-D): minimum of the curve; lower is better. `confidence` (LSE-C): median minus minimum; higher is
+    better. `offset`: 15 - argmin, frames of 40 ms; positive: the sound comes early, negative: late. `…_valid`: the
+    same from `curve_valid` (NaN and None where no shift has 5 pairs). `distance_at_0`: the curve at shift 0.
+    `windows`: how many were averaged.
+    """
+
+    distance: float
+    confidence: float
+    offset: int
+    distance_at_0: float
+    distance_valid: float
+    confidence_valid: float
+    offset_valid: int | None
+    windows: int
+    curve: Curve = field(repr=False)
+    curve_valid: Curve = field(repr=False)
+    per_window: NDArray[np.float32] | None = field(default=None, repr=False)
+
+
+def pairwise_distances(lip: ArrayLike, sound: ArrayLike) -> NDArray[np.float64]:
+    """Distances (N,31) of each lip embedding (N,D) to the sounds (N+30,D) around it, the padding included."""
+    lip = np.asarray(lip, dtype=np.float64)
+    sound = np.asarray(sound, dtype=np.float64)
+    if len(sound) != len(lip) + 2 * MAX_SHIFT:
+        raise ValueError(f"{len(lip)} lip embeddings need {len(lip) + 2 * MAX_SHIFT} of sound, got {len(sound)}")
+    distances = np.empty((len(lip), _SHIFTS))
+    for i, row in enumerate(lip):
+        difference = row + _EPS - sound[i : i + _SHIFTS]
+        distances[i] = np.sqrt(np.einsum("kd,kd->k", difference, difference))
+    return distances
+
+
+class CurveSum:
+    """Adds up the curve of one clip from embeddings in order; holds 31 windows at most, whatever the length."""
+
+    def __init__(self, keep_windows: bool = False) -> None:
+        self._lip = np.zeros((0, 0))  # windows whose later sounds have not come yet
+        self._sound = np.zeros((0, 0))  # sounds from 15 before the first pending lip on
+        self._sum = np.zeros(_SHIFTS)
+        self._sum_valid = np.zeros(_SHIFTS)
+        self._pairs = np.zeros(_SHIFTS, dtype=np.int64)
+        self._windows = 0
+        self._kept: list[NDArray[np.float32]] | None = [] if keep_windows else None
+
+    def push(self, lip: ArrayLike, sound: ArrayLike) -> None:
+        """The next embeddings: `lip` and `sound`, both (n,D)."""
+        lip, sound = np.asarray(lip, dtype=np.float64), np.asarray(sound, dtype=np.float64)
+        if not self._sound.size:
+            self._lip = np.zeros((0, lip.shape[1]))
+            self._sound = np.zeros((MAX_SHIFT, sound.shape[1]))
+        self._lip = np.concatenate([self._lip, lip])
+        self._sound = np.concatenate([self._sound, sound])
+        self._add(len(self._lip) - MAX_SHIFT, after_end=0)
+
+    def finish(self) -> LseScore:
+        """The clip's result. Raises ValueError when no window came."""
+        if not self._sound.size:
+            raise ValueError("no windows: a curve needs at least one")
+        self._sound = np.concatenate([self._sound, np.zeros((MAX_SHIFT, self._sound.shape[1]))])
+        self._add(len(self._lip), after_end=MAX_SHIFT)
+        valid = np.where(self._pairs >= MIN_PAIRS, self._sum_valid / np.maximum(self._pairs, 1), np.nan)
+        kept = None if self._kept is None else np.concatenate(self._kept)
+        return summarise(self._sum / self._windows, valid, self._windows, kept)
+
+    def _add(self, rows: int, after_end: int) -> None:
+        """Finish the first `rows` pending windows; the last `after_end` sounds held are padding."""
+        if rows <= 0:
+            return
+        distances = pairwise_distances(self._lip[:rows], self._sound[: rows + 2 * MAX_SHIFT])
+        position = np.arange(rows)[:, None] + np.arange(_SHIFTS)[None, :]  # in self._sound
+        exists = (self._windows + position >= MAX_SHIFT) & (position < len(self._sound) - after_end)
+        self._sum += distances.sum(axis=0)
+        self._sum_valid += np.where(exists, distances, 0).sum(axis=0)
+        self._pairs += exists.sum(axis=0)
+        self._windows += rows
+        if self._kept is not None:
+            self._kept.append(distances.astype(np.float32))
+        self._lip, self._sound = self._lip[rows:], self._sound[rows:]
+
+
+def summarise(
+    curve: ArrayLike, curve_valid: ArrayLike, windows: int, per_window: NDArray[np.float32] | None = None
+) -> LseScore:
+    """LSE-D, LSE-C and offset of both curves (31 values each; NaN marks a shift of `curve_valid` without pairs)."""
+    curve, curve_valid = np.asarray(curve, dtype=np.float64), np.asarray(curve_valid, dtype=np.float64)
+    present = curve_valid[~np.isnan(curve_valid)]
+    return LseScore(
+        distance=float(curve.min()),
+        confidence=float(np.median(curve) - curve.min()),
+        offset=MAX_SHIFT - int(curve.argmin()),
+        distance_at_0=float(curve[MAX_SHIFT]),
+        distance_valid=float(present.min()) if len(present) else math.nan,
+        confidence_valid=float(np.median(present) - present.min()) if len(present) else math.nan,
+        offset_valid=MAX_SHIFT - int(np.nanargmin(curve_valid)) if len(present) else None,
+        windows=windows,
+        curve=curve,
+        curve_valid=curve_valid,
+        per_window=per_window,
+    )

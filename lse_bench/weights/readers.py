@@ -1,0 +1,205 @@
+"""Checkpoints into state dicts, without ever executing what is in the file.
+
+`read_torch` takes the torch format (zip and the older pickle) through `torch.load(weights_only=True)`, and
+safetensors. `load_syncnet` adds the check that the entries are SyncNet's. Every refusal names what the file is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickletools
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lse_bench.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lse_bench.sync.syncnet import SyncNet
+
+# An entry that only this kind of network has, and what the kind is called. The first match wins.
+_KINDS = {
+    "netcnnlip.0.weight": "SyncNet (syncnet_v2.model), the scorer",
+    "binary_pred.0.weight": "Wav2Lip's visual quality discriminator",
+    "face_decoder_blocks.0.0.conv_block.0.weight": "a Wav2Lip generator (wav2lip.pth or wav2lip_gan.pth)",
+    "face_encoder.0.conv_block.0.weight": "Wav2Lip's lip-sync expert (lipsync_expert.pth)",
+    "vgg.0.weight": "the face detector S3FD (sfd_face.pth)",
+    "conv3_3_norm_mbox_conf.weight": "the face detector S3FD (s3fd-619a316812.pth)",
+    "Conv2d_1a_3x3.conv.weight": "the Inception network of FID",
+}
+_SYNCNET_ADVICE = (
+    "LSE-D and LSE-C are defined with Chung & Zisserman's SyncNet, syncnet_v2.model (54,573,114 bytes), from "
+    "https://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model"
+)
+
+
+def file_digest(path: Path | str) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def kind_of(entries: Mapping[str, Any]) -> str:
+    """What network a state dict belongs to, in words; `an unknown network (first entry …)` when none is known."""
+    for entry, kind in _KINDS.items():
+        if entry in entries:
+            return kind
+    first = next(iter(entries), "none")
+    return f"an unknown network (first of {len(entries)} entries: {first})"
+
+
+def read_torch(path: Path | str) -> dict[str, Tensor]:
+    """The state dict in a checkpoint: entry name to tensor, on the CPU.
+
+    A training checkpoint (`{"state_dict": …, "optimizer": …}`) and the prefix `module.` of data-parallel training
+    are unwrapped. Raises WeightsError for anything that is not a state dict; code in the file never runs.
+    """
+    path = Path(path)
+    _refuse_other_formats(path)
+    content = _read_safetensors(path) if _is_safetensors(path) else _read_pickle(path)
+    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(state, dict) or not state or not all(hasattr(value, "shape") for value in state.values()):
+        raise WeightsError(f"{path}: readable, but not a state dict (a {type(content).__name__}); nothing was loaded")
+    if all(str(name).startswith("module.") for name in state):
+        state = {str(name).removeprefix("module."): value for name, value in state.items()}
+    return state
+
+
+def load_syncnet(path: Path | str) -> SyncNet:
+    """SyncNet with the weights in `path`, in evaluation mode. Raises WeightsError when they are another network's."""
+    from lse_bench.sync.syncnet import SyncNet
+
+    path = Path(path)
+    state = read_torch(path)
+    if "netcnnlip.0.weight" not in state:
+        raise WeightsError(f"{path}: this is {kind_of(state)}, not SyncNet. {_SYNCNET_ADVICE}")
+    try:
+        return SyncNet.from_state(state)
+    except KeyError as error:
+        raise WeightsError(f"{path}: a SyncNet checkpoint without the entry {error}. {_SYNCNET_ADVICE}") from None
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:300]
+        raise WeightsError(f"{path}: SyncNet's entries do not fit together: {detail}") from None
+
+
+def _refuse_other_formats(path: Path) -> None:
+    if not path.exists():
+        raise WeightsError(f"{path}: no such file. {_SYNCNET_ADVICE}")
+    if path.is_dir():
+        raise WeightsError(f"{path}: this is a folder; name the checkpoint file")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(512)
+    if size == 0:
+        raise WeightsError(f"{path}: the file is empty (0 bytes); the download did not happen")
+    text = head.lstrip().lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head")):
+        raise WeightsError(
+            f"{path}: this is an HTML page of {size:,} bytes, not a checkpoint; the server answered the download with "
+            "a web page (a form, a login or an error). Download it in a browser"
+        )
+    if head.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{path}: this is a Git LFS pointer, not the file itself; run `git lfs pull`")
+    if head.startswith(b"\x89HDF"):
+        raise WeightsError(f"{path}: this is an HDF5 file (Keras weights, as LipGAN's), not a torch checkpoint")
+    if head.startswith(b"MATLAB 5.0"):
+        raise WeightsError(f"{path}: this is a MATLAB file (MatConvNet weights, as Speech2Vid's), not a torch checkpoint")
+    if head.startswith(b"PK"):
+        _refuse_bad_archive(path, size)
+
+
+def _refuse_bad_archive(path: Path, size: int) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        raise WeightsError(
+            f"{path}: a torch checkpoint cut off after {size:,} bytes (its archive has no end): the download is "
+            "truncated. Delete it and download again"
+        ) from None
+    if any("/code/" in name for name in names) or any(name.endswith("constants.pkl") for name in names):
+        raise WeightsError(
+            f"{path}: this is a TorchScript archive, which carries code; it is not executed. "
+            "Give the plain state dict instead"
+        )
+
+
+def _is_safetensors(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(9)
+    return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: a damaged safetensors file: {error}") from None
+
+
+def _read_pickle(path: Path) -> Any:
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # noqa: BLE001 - a hostile or cut file can raise anything; what it is decides the message
+        calls = [name for name in _imports(path) if not name.startswith(_TENSOR_MODULES)]
+        if calls:
+            raise WeightsError(
+                f"{path}: refused: the file wants to run or build {', '.join(calls[:3])}, which no state dict needs. "
+                "Nothing of it was run. Save `model.state_dict()` instead of the model"
+            ) from None
+        raise WeightsError(_damaged(path)) from None
+
+
+# What the pickle of a plain state dict may name.
+_TENSOR_MODULES = ("torch._utils.", "torch.FloatStorage", "torch.LongStorage", "torch.storage.", "collections.OrderedDict")
+
+
+def _imports(path: Path) -> list[str]:
+    """Everything a pickle would import, read from its opcodes without running any of them."""
+    names: list[str] = []
+    strings: list[str] = []
+    try:
+        for opcode, argument, _ in pickletools.genops(_pickle_bytes(path)):
+            if opcode.name == "GLOBAL":
+                names.append(str(argument).replace(" ", "."))
+            elif opcode.name == "STACK_GLOBAL" and len(strings) >= 2:
+                names.append(".".join(strings[-2:]))
+            if isinstance(argument, str):
+                strings.append(argument)
+    except Exception:  # noqa: BLE001 - not a pickle, or a cut one: what was named until there counts
+        pass
+    return names
+
+
+def _pickle_bytes(path: Path) -> bytes:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            inner = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            return archive.read(inner)
+    with path.open("rb") as file:
+        data = file.read(1 << 22)
+    # The older torch format is a row of pickles: magic number, protocol, system, then the object itself.
+    stream = io.BytesIO(data)
+    if data.startswith(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."):
+        for _ in range(3):
+            for _ in pickletools.genops(stream):
+                pass
+    return stream.read()
+
+
+def _damaged(path: Path) -> str:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        torch_like = file.read(2) in (b"\x80\x02", b"PK")
+    if torch_like:
+        return f"{path}: a torch checkpoint that ends early or is damaged ({size:,} bytes); download it again"
+    return f"{path}: not a torch checkpoint nor safetensors ({size:,} bytes)"
