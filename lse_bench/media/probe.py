@@ -149,7 +149,7 @@ def _video_stream(stream: av.VideoStream, times: list[float], end: float) -> Vid
         start=max(0.0, float(shown[0])),
         variable=variable,
         frames=len(times),
-        seconds=end - float(shown[0]),
+        seconds=end - max(0.0, float(shown[0])),
         pixel_shape=Fraction(stream.sample_aspect_ratio or 0),
     )
 

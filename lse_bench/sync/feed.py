@@ -1,0 +1,106 @@
+"""Clips into a stream of chunks: read one after another, or several at once by threads ahead of the network."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lse_bench.errors import ClipError, Status
+from lse_bench.sync.windows import Chunk, ClipFacts
+
+_AHEAD = 4  # chunks per thread that may wait for the network: the bound on memory
+_POLL = 0.1  # seconds between looks at whether the reader has given up
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a clip has no score."""
+
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something of clip number `clip`: a chunk of it, or its end (`chunk` is None), perhaps by a failure."""
+
+    clip: int
+    chunk: Chunk | None
+    facts: ClipFacts
+    failure: Failure | None = None
+
+
+Reader = Callable[[Path, ClipFacts], Iterator[Chunk]]
+
+
+def feed(clips: Iterable[tuple[int, Path]], read: Reader, workers: int) -> Iterator[Event]:
+    """Every clip's chunks in order, then its end. With `workers` threads the events of several clips mix.
+
+    One bad clip is an end with a failure; it never stops the others.
+    """
+    if workers == 0:
+        for number, path in clips:
+            yield from _read_clip(number, path, read)
+        return
+    yield from _feed_by_threads(clips, read, workers)
+
+
+def _read_clip(number: int, path: Path, read: Reader) -> Iterator[Event]:
+    facts = ClipFacts()
+    failure = None
+    try:
+        for chunk in read(path, facts):
+            yield Event(number, chunk, facts)
+    except ClipError as error:
+        failure = Failure(error.status, error.reason)
+    except MemoryError:
+        failure = Failure("out_of_memory", "not enough memory to decode a frame; the file may announce absurd sizes")
+    except Exception as error:  # noqa: BLE001 - whatever a file provokes is that file's row, with the error's name
+        failure = Failure("error", f"{type(error).__name__}: {error}")
+    yield Event(number, None, facts, failure)
+
+
+def _feed_by_threads(clips: Iterable[tuple[int, Path]], read: Reader, workers: int) -> Iterator[Event]:
+    events: queue.Queue[Event | None] = queue.Queue(maxsize=workers * _AHEAD)
+    stop = threading.Event()
+    waiting = iter(clips)
+    lock = threading.Lock()
+
+    def put(event: Event | None) -> None:
+        while not stop.is_set():
+            try:
+                events.put(event, timeout=_POLL)
+                return
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        while not stop.is_set():
+            with lock:
+                clip = next(waiting, None)
+            if clip is None:
+                break
+            for event in _read_clip(*clip, read):
+                put(event)
+                if stop.is_set():
+                    return
+        put(None)
+
+    threads = [threading.Thread(target=work, daemon=True, name=f"reader-{n}") for n in range(workers)]
+    for thread in threads:
+        thread.start()
+    running = workers
+    try:
+        while running:
+            event = events.get()
+            if event is None:
+                running -= 1
+            else:
+                yield event
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

@@ -1,0 +1,114 @@
+"""Protocols: how one clip becomes one LSE-D / LSE-C pair, frozen and versioned.
+
+A change of anything that moves a score is a new version. The comparison key says which results may stand in one
+table: all of its fields must be equal.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, get_args
+
+from lse_bench.errors import ClipError, UsageError
+from lse_bench.media.probe import MediaInfo, VideoStream
+from lse_bench.sync.distance import MAX_SHIFT
+
+FPS = Fraction(25)
+FpsPolicy = Literal["require-25", "resample", "as-is"]
+FPS_POLICIES: tuple[FpsPolicy, ...] = get_args(FpsPolicy)
+Precision = Literal["fp32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+_FPS_TOLERANCE = 0.001  # of 25: what timestamps in containers round to
+_VARIABLE_LIMIT = 27.5  # average frames per second; above it a tenth of the frames would be lost
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """One published or proposed way to score. `jpeg`: frames go through ffmpeg's default MJPEG at 200 kb/s."""
+
+    name: str
+    version: int
+    what: str
+    jpeg: bool
+    max_shift: int = MAX_SHIFT
+
+    @property
+    def id(self) -> str:
+        """`name@version`, as it stands in every result."""
+        return f"{self.name}@{self.version}"
+
+
+PROTOCOLS = {
+    protocol.id: protocol
+    for protocol in (
+        Protocol(
+            "lrs",
+            1,
+            "Wav2Lip's calculate_scores_LRS.py: whole frame squashed to 224x224, no detector, with its JPEG step",
+            jpeg=True,
+        ),
+        Protocol("lrs-lossless", 1, "lrs@1 without the JPEG step: identical on every machine", jpeg=False),
+    )
+}
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol with this id; a bare name means its newest version. Raises UsageError with the nearest name."""
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    versions = [p for p in PROTOCOLS.values() if p.name == name]
+    if versions:
+        return max(versions, key=lambda p: p.version)
+    near = difflib.get_close_matches(name, PROTOCOLS, n=1, cutoff=0.3)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise UsageError(f"no protocol called {name}.{hint} There are: {', '.join(PROTOCOLS)}")
+
+
+def ffmpeg_version() -> str:
+    """The version of the FFmpeg libraries inside PyAV."""
+    import av
+
+    return str(av.ffmpeg_version_info)
+
+
+def comparison_key(protocol: Protocol, weights_sha256: str, fps_policy: str, precision: str) -> dict[str, str]:
+    """Everything that moves a score. No two versions of FFmpeg write the same JPEG, so `lrs@1` names its version."""
+    key = {
+        "protocol": protocol.id,
+        "weights_sha256": weights_sha256,
+        "fps_policy": fps_policy,
+        "precision": precision,
+    }
+    if protocol.jpeg:
+        key["ffmpeg"] = ffmpeg_version()
+    return key
+
+
+def frame_rate_for(info: MediaInfo, policy: FpsPolicy) -> Fraction:
+    """The constant rate at which `info`'s frames are read; the scorer then counts them as 25 fps.
+
+    `require-25`: 25, and ClipError `wrong_fps` for a clip of another rate; unevenly spaced frames are placed on 25 fps
+    by presentation time unless a tenth of them would be lost. `resample`: 25 by presentation time, whatever the
+    rate. `as-is`: the clip's own rate, as the published code, which counts any rate as 25 without a word.
+    """
+    video = info.video
+    assert video is not None
+    if policy == "as-is":
+        return video.rate
+    if policy == "require-25" and not _counts_as_25(video):
+        shown = f"variable, {video.average:.2f} fps on average" if video.variable else f"{float(video.rate):.2f} fps"
+        raise ClipError(
+            info.path,
+            "wrong_fps",
+            f"{shown}, but LSE is defined at 25 fps. Pass --fps-policy resample to convert by presentation time, or "
+            "as-is to count each frame as 40 ms like the published code; the result will say so",
+        )
+    return FPS
+
+
+def _counts_as_25(video: VideoStream) -> bool:
+    if video.variable:
+        return video.average <= _VARIABLE_LIMIT
+    return abs(video.rate - FPS) <= FPS * Fraction(_FPS_TOLERANCE)
