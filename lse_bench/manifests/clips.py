@@ -1,0 +1,198 @@
+"""Which clips to score, under which ids: from files, folders, CSV or JSON lists, or the original's numbered outputs.
+
+Ids are safe as file names and unique in a list. Groups (`video`, `sound`, `speaker`) name what clips share, so that
+statistics know which results are not independent.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+
+from lse_bench.errors import UsageError
+
+MEDIA_SUFFIXES = frozenset(
+    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .flv .wmv .3gp .ogv .mxf".split()
+)  # what a folder is searched for; a file named outright may end in anything
+LIST_SUFFIXES = frozenset({".csv", ".json"})
+GROUPS = ("video", "sound", "speaker")
+PairsOrder = Literal["auto", "audio-video", "video-audio"]
+_MAX_ID = 160  # characters; file systems allow 255 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ListedClip:
+    """One clip to score. `clip`: its name in results, relative where it can be; `absent`: why there is no file."""
+
+    id: str
+    clip: str
+    path: Path
+    groups: dict[str, str] = field(default_factory=dict)
+    absent: str | None = None
+
+
+class _Row(BaseModel):
+    """A row of a CSV or JSON list. Other columns are allowed and ignored."""
+
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
+
+    clip: str = Field(min_length=1, validation_alias=AliasChoices("clip", "path", "file", "filename"))
+    id: str | None = None
+    video: str | None = None
+    sound: str | None = Field(default=None, validation_alias=AliasChoices("sound", "audio"))
+    speaker: str | None = None
+
+
+def find_clips(inputs: Sequence[Path], root: Path | None = None) -> list[ListedClip]:
+    """Clips from a mix of media files, folders (searched to any depth) and lists (.csv, .json).
+
+    `root`: the folder that the names in lists are relative to; the list's own by default. Raises UsageError for
+    inputs that do not exist, lists that cannot be read, or when nothing is found.
+    """
+    clips: list[ListedClip] = []
+    for path in inputs:
+        if path.is_dir():
+            clips += _in_folder(path)
+        elif path.suffix.lower() in LIST_SUFFIXES:
+            clips += _from_list(path, root)
+        elif path.exists():
+            clips.append(ListedClip(safe_id(path.stem), path.as_posix(), path))
+        else:
+            raise UsageError(f"{path}: no such file or folder")
+    if not clips:
+        raise UsageError(f"nothing to score in {', '.join(map(str, inputs))}")
+    return _with_unique_ids(clips)
+
+
+def numbered_outputs(folder: Path, pairs: Path, order: PairsOrder = "auto") -> list[ListedClip]:
+    """The outputs `0.mp4, 1.mp4, …` in `folder` that Wav2Lip's scripts made from the list `pairs`, one per line.
+
+    A line holds two names. In the lists of LRS2, LRS3 and LRW the sound comes first (`audio-video`), in those of
+    ReSyncED, whose names have suffixes, the video (`video-audio`); `auto` tells them by the suffixes. A number
+    without a file stays in the list: the original skips pairs in silence, and a mean must not.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: not a folder; --pairs wants the folder that holds 0.mp4, 1.mp4, …")
+    lines = [line.split() for line in _text_of(pairs).splitlines() if line.strip()]
+    wrong = next((n for n, names in enumerate(lines, 1) if len(names) != 2), None)
+    if wrong is not None:
+        raise UsageError(f"{pairs}: line {wrong} has {len(lines[wrong - 1])} names, 2 are needed: sound and video")
+    if order == "auto":
+        suffixed = sum(bool(re.search(r"\.\w{2,4}$", name)) for names in lines for name in names)
+        order = "video-audio" if suffixed == 2 * len(lines) else "audio-video"
+    clips = []
+    for number, names in enumerate(lines):
+        video, sound = names if order == "video-audio" else reversed(names)
+        path = folder / f"{number}.mp4"
+        absent = None if path.exists() else f"no {path.name}: the generator gave no output for line {number + 1}"
+        pair = f"{_without_suffix(video)}+{_without_suffix(sound)}"
+        groups = {"video": _without_suffix(video), "sound": _without_suffix(sound)}
+        clips.append(ListedClip(safe_id(pair), path.name, path, groups, absent))
+    extra = sorted(path.name for path in folder.glob("*.mp4") if path.stem.isdigit() and int(path.stem) >= len(lines))
+    if extra:
+        raise UsageError(f"{folder} holds {extra[0]} but {pairs} has {len(lines)} lines; is this the list that made it?")
+    return _with_unique_ids(clips)
+
+
+def safe_id(name: str) -> str:
+    """`name` as a file name: `/` becomes `__`, other unusual characters `%XX`; different names stay different.
+
+    Ids of LRS contain `/`, YouTube ids may begin with `-`.
+    """
+    escaped = name.replace("%", "%25").replace("__", "%5F%5F").replace("\\", "/").replace("/", "__")
+    escaped = re.sub(r"[^\w%.+=@ -]", lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), escaped)
+    escaped = re.sub(r"^[-. ]", lambda match: f"%{ord(match[0]):02X}", escaped)
+    if len(escaped.encode()) > _MAX_ID:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+        escaped = escaped.encode()[: _MAX_ID - 13].decode(errors="ignore") + "~" + digest
+    return escaped or "%00"
+
+
+def list_digest(clips: Iterable[ListedClip]) -> str:
+    """SHA-256 over ids, names and groups: two runs with the same digest were asked to score the same list."""
+    rows = [[clip.id, clip.clip, sorted(clip.groups.items())] for clip in clips]
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+
+
+def _in_folder(folder: Path) -> list[ListedClip]:
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file()]
+    found = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    if not found:
+        raise UsageError(f"{folder}: no video files in this folder (looked for {', '.join(sorted(MEDIA_SUFFIXES))})")
+    clips = []
+    for path in sorted(found, key=lambda path: _natural(path.relative_to(folder).as_posix())):
+        name = path.relative_to(folder)
+        clips.append(ListedClip(safe_id(name.with_suffix("").as_posix()), name.as_posix(), path))
+    return clips
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    """Sort key that puts 2.mp4 before 10.mp4."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]
+
+
+def _from_list(path: Path, root: Path | None) -> list[ListedClip]:
+    rows = _json_rows(path) if path.suffix.lower() == ".json" else list(csv.DictReader(_text_of(path).splitlines()))
+    clips = []
+    for number, content in enumerate(rows, 1):
+        filled = {key: value for key, value in content.items() if value not in (None, "")}
+        try:
+            row = _Row.model_validate(filled)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "row"
+            raise UsageError(
+                f"{path}: row {number}: {where}: {first['msg']}. A list has a column `clip`, and optionally id, "
+                f"{', '.join(GROUPS)}; found: {', '.join(map(str, content)) or 'nothing'}"
+            ) from None
+        groups = {name: value for name in GROUPS if (value := getattr(row, name))}
+        target = (root or path.parent) / row.clip
+        absent = None if target.exists() else f"no such file: {target}"
+        clips.append(ListedClip(safe_id(row.id or _without_suffix(row.clip)), row.clip, target, groups, absent))
+    if not clips:
+        raise UsageError(f"{path}: the list is empty")
+    return clips
+
+
+def _json_rows(path: Path) -> list[dict[str, object]]:
+    try:
+        content = json.loads(_text_of(path))
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}: not JSON: {error.msg} in line {error.lineno}") from None
+    if not isinstance(content, list):
+        raise UsageError(f"{path}: a JSON list of clips is needed (names, or objects with `clip`), found an object")
+    return [row if isinstance(row, dict) else {"clip": row} for row in content]
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not a text file in UTF-8") from None
+
+
+def _without_suffix(name: str) -> str:
+    return re.sub(r"\.\w{2,4}$", "", name)
+
+
+def _with_unique_ids(clips: list[ListedClip]) -> list[ListedClip]:
+    """Clips that differ only in suffix or folder get it into their ids; what is still double is refused."""
+    for name in (lambda clip: clip.clip, lambda clip: clip.path.as_posix()):
+        counts = Counter(clip.id for clip in clips)
+        clips = [clip if counts[clip.id] == 1 else replace(clip, id=safe_id(name(clip))) for clip in clips]
+    double = next((id_ for id_, count in Counter(clip.id for clip in clips).items() if count > 1), None)
+    if double is not None:
+        names = [clip.clip for clip in clips if clip.id == double]
+        raise UsageError(f"{len(names)} clips have the id {double} ({names[0]}); a clip can be listed only once")
+    return clips

@@ -1,0 +1,114 @@
+"""Records: one line of JSON per clip, appended whole, so that a killed run loses nothing but the clip in hand."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lse_bench.errors import Status, UsageError
+
+RECORDS_FILE = "records.jsonl"
+
+
+class Record(BaseModel):
+    """One clip's line. Scores are null unless `status` is `ok`; `reason` says why it is not.
+
+    `lse_d`, `lse_c`, `offset`: as the protocol defines them. `…_valid`: from pairs that exist. `lse_d_at_0`: the
+    distance at shift 0. `curve`: 31 mean distances, shifts -15...+15. `fps` and `seconds`: of the file. `tracks`: null
+    under protocols without a face tracker. `sha256`: of the file.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    clip: str
+    id: str
+    status: Status
+    reason: str | None = None
+    warnings: list[str] = []
+    lse_d: float | None = None
+    lse_c: float | None = None
+    offset: int | None = None
+    lse_d_at_0: float | None = None
+    lse_d_valid: float | None = None
+    lse_c_valid: float | None = None
+    offset_valid: int | None = None
+    curve: list[float] | None = None
+    windows: int | None = None
+    frames: int | None = None
+    fps: float | None = None
+    seconds: float | None = None
+    tracks: list[dict[str, Any]] | None = None
+    groups: dict[str, str] = {}
+    sha256: str | None = None
+
+
+def read_records(run: Path) -> list[Record]:
+    """The records of a run directory, in the order written; none if it has no records yet.
+
+    A last line without its end, from a killed run, is left out. Raises UsageError for a damaged line or a clip that
+    is there twice.
+    """
+    path = run / RECORDS_FILE
+    if not path.exists():
+        return []
+    content = path.read_text(encoding="utf-8")
+    lines = content[: content.rfind("\n") + 1].splitlines()
+    records = []
+    for number, line in enumerate(lines, 1):
+        try:
+            records.append(Record.model_validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "line"
+            raise UsageError(f"{path}: line {number} is not a record ({where}: {first['msg']})") from None
+    refuse_doubles(records, path)
+    return records
+
+
+def refuse_doubles(records: Iterable[Record], where: Path) -> None:
+    """Raise UsageError when a clip has more than one record."""
+    seen: set[str] = set()
+    for record in records:
+        if record.id in seen:
+            raise UsageError(f"{where}: the clip {record.id} is recorded twice; its mean would count it twice")
+        seen.add(record.id)
+
+
+class RecordWriter:
+    """Appends records; each is on the disk when `append` returns."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def append(self, record: Record) -> None:
+        """Write one line in one call."""
+        line = json.dumps(record.model_dump(), ensure_ascii=False, allow_nan=False) + "\n"
+        self._file.write(line.encode())
+        self._file.flush()
+
+
+@contextmanager
+def open_records(run: Path) -> Iterator[RecordWriter]:
+    """Open a run's records for appending, alone. A half-written last line is cut off first.
+
+    Raises UsageError when another process is writing to the same run.
+    """
+    path = run / RECORDS_FILE
+    with path.open("ab+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{run}: another process is writing to this run; wait for it or choose another --out") from None
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        complete = file.read().rfind(b"\n") + 1
+        if complete != size:
+            file.truncate(complete)
+        yield RecordWriter(file)

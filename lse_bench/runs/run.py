@@ -1,0 +1,272 @@
+"""Scoring runs: a list of clips and a scorer into a run directory, resumable, in shards, mergeable.
+
+A run directory holds `run.json` (what, with what), `records.jsonl` (one line per clip), `summary.json` (rebuilt from
+the records) and, when asked for, `windows/ID.npz` with the distances of every window.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lse_bench.errors import UsageError
+from lse_bench.manifests.clips import ListedClip, list_digest
+from lse_bench.runs.records import Record, open_records, read_records, refuse_doubles
+from lse_bench.runs.summary import summarise
+from lse_bench.weights.readers import file_digest
+
+if TYPE_CHECKING:
+    from lse_bench.sync.distance import LseScore
+    from lse_bench.sync.scorer import ClipOutcome, SyncScorer
+
+SCHEMA = 1
+RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER = "run.json", "summary.json", "windows"
+_PACKAGES = ("lse-bench", "torch", "numpy", "scipy", "av", "opencv-python")
+
+OnRecord = Callable[[Record], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Part `index` of `count`, counted from 1: every `count`-th clip of the list."""
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """`2/5`. Raises UsageError for anything else."""
+        index, _, count = text.partition("/")
+        if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+            raise UsageError(f"--shard {text}: a shard is written i/n with 1 <= i <= n, as in 2/5")
+        return cls(int(index), int(count))
+
+    def of(self, clips: Sequence[ListedClip]) -> list[ListedClip]:
+        """This shard's clips."""
+        return list(clips[self.index - 1 :: self.count])
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of the packages that touch a score, and of the FFmpeg inside PyAV."""
+    from lse_bench.sync.protocol import ffmpeg_version
+
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found | {"ffmpeg": ffmpeg_version()}
+
+
+def describe_run(
+    scorer: SyncScorer, clips: Sequence[ListedClip], *, weights: str, command: Sequence[str], shard: Shard | None = None
+) -> dict[str, Any]:
+    """The content of run.json. `clips`: the whole list, of which `shard` is a part."""
+    return {
+        "schema": SCHEMA,
+        "kind": "score",
+        "protocol": scorer.protocol.id,
+        "key": scorer.key,
+        "weights": {"file": weights, "sha256": scorer.weights_sha256},
+        "list": {"clips": len(clips), "sha256": list_digest(clips)},
+        "manifest_sha256": None,
+        "shard": None if shard is None else f"{shard.index}/{shard.count}",
+        "versions": versions(),
+        "device": scorer.device,
+        "precision": scorer.precision,
+        "seed": None,
+        "command": list(command),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def score_run(
+    scorer: SyncScorer,
+    clips: Sequence[ListedClip],
+    out: Path,
+    *,
+    weights: str = "",
+    command: Sequence[str] = (),
+    shard: Shard | None = None,
+    keep_windows: bool = False,
+    on_record: OnRecord = lambda record: None,
+) -> dict[str, Any]:
+    """Score `clips` into the run directory `out` and return its summary; goes on where an earlier call stopped.
+
+    `on_record` is called with every record, those found there included. Raises UsageError when `out` holds a run of
+    something else, and names what differs.
+    """
+    description = describe_run(scorer, clips, weights=weights, command=command, shard=shard)
+    _prepare(out, description)
+    mine = shard.of(clips) if shard is not None else list(clips)
+    with open_records(out) as writer:
+        done = read_records(out)
+        for record in done:
+            on_record(record)
+        finished = {record.id for record in done}
+        rest = [clip for clip in mine if clip.id not in finished]
+        for record, score in score_clips(scorer, rest, keep_windows):
+            if keep_windows and score is not None:
+                _write_windows(out, record.id, score)
+            writer.append(record)
+            on_record(record)
+        return _write_summary(out, read_records(out), len(mine), description["key"])
+
+
+def score_clips(
+    scorer: SyncScorer, clips: Sequence[ListedClip], keep_windows: bool = False
+) -> Iterator[tuple[Record, LseScore | None]]:
+    """The record of each clip, and its score where it has one, as they are finished; absent files come first."""
+    present = []
+    for number, clip in enumerate(clips):
+        if clip.absent is None:
+            present.append((number, clip.path))
+        else:
+            status = "generator_failed" if "generator" in clip.absent else "unreadable"
+            yield Record(clip=clip.clip, id=clip.id, status=status, reason=clip.absent, groups=clip.groups), None
+    for outcome in scorer.score_all(present, keep_windows):
+        yield _record(clips[outcome.clip], outcome), outcome.score
+
+
+def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> dict[str, Any]:
+    """Join the shards of one list into a run directory `out` and return its summary.
+
+    Raises UsageError when the runs do not belong together (naming the field), overlap, or `out` is not empty.
+    """
+    if not runs:
+        raise UsageError("no runs to merge")
+    descriptions = [_read_description(run) for run in runs]
+    for run, description in zip(runs, descriptions, strict=True):
+        _refuse_difference(runs[0], descriptions[0], run, description)
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out}: already holds something; merge into a new folder")
+    records = [record for run in runs for record in read_records(run)]
+    refuse_doubles(records, out)
+    merged = descriptions[0] | {
+        "shard": None,
+        "merged_from": [description["shard"] for description in descriptions],
+        "command": list(command),
+    }
+    _prepare(out, merged)
+    with open_records(out) as writer:
+        for record in records:
+            writer.append(record)
+    for run in runs:
+        for kept in (run / WINDOWS_FOLDER).glob("*.npz"):
+            _write_atomically(out / WINDOWS_FOLDER / kept.name, kept.read_bytes())
+    return _write_summary(out, records, merged["list"]["clips"], merged["key"])
+
+
+def _record(clip: ListedClip, outcome: ClipOutcome) -> Record:
+    facts, score, failure = outcome.facts, outcome.score, outcome.failure
+    common: dict[str, Any] = {
+        "clip": clip.clip,
+        "id": clip.id,
+        "warnings": facts.warnings,
+        "frames": facts.frames or None,
+        "fps": facts.fps,
+        "seconds": facts.seconds,
+        "groups": clip.groups,
+        "sha256": _digest_or_none(clip.path),
+    }
+    if score is None:
+        assert failure is not None
+        return Record(status=failure.status, reason=failure.reason, **common)
+    return Record(
+        status="ok",
+        lse_d=score.distance,
+        lse_c=score.confidence,
+        offset=score.offset,
+        lse_d_at_0=score.distance_at_0,
+        lse_d_valid=None if score.offset_valid is None else score.distance_valid,
+        lse_c_valid=None if score.offset_valid is None else score.confidence_valid,
+        offset_valid=score.offset_valid,
+        curve=score.curve.tolist(),
+        windows=score.windows,
+        **common,
+    )
+
+
+def _digest_or_none(path: Path) -> str | None:
+    try:
+        return file_digest(path)
+    except OSError:
+        return None
+
+
+def _prepare(out: Path, description: dict[str, Any]) -> None:
+    """Write run.json, or check that the one there is of the same run."""
+    if (out / RUN_FILE).exists():
+        there = _read_description(out)
+        _refuse_difference(out, there, Path("this call"), description)
+        if there.get("shard") != description["shard"]:
+            raise UsageError(f"{out}: holds shard {there.get('shard')}, asked for {description['shard']}; choose another --out")
+        return
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file; --out names a folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _write_atomically(out / RUN_FILE, _json_bytes(description))
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written: {error.strerror}") from None
+
+
+def _read_description(run: Path) -> dict[str, Any]:
+    path = run / RUN_FILE
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise UsageError(f"{run}: not a run directory (no {RUN_FILE} that can be read)") from None
+    except json.JSONDecodeError:
+        raise UsageError(f"{path}: not JSON; the run directory is damaged") from None
+    if not isinstance(description, dict) or description.get("schema") != SCHEMA:
+        raise UsageError(f"{path}: schema {description.get('schema')}, this version reads schema {SCHEMA}")
+    return description
+
+
+def _refuse_difference(first: Path, one: dict[str, Any], second: Path, other: dict[str, Any]) -> None:
+    fields = sorted(set(one["key"]) | set(other["key"]))
+    differing = [(name, one["key"].get(name), other["key"].get(name)) for name in fields]
+    differing.append(("list", one["list"]["sha256"], other["list"]["sha256"]))
+    for name, here, there in differing:
+        if here != there:
+            raise UsageError(
+                f"{first} and {second} cannot be joined: {name} differs ({here} and {there}). Scores that differ in "
+                "it are never averaged together; choose another --out"
+            )
+
+
+def _write_summary(out: Path, records: Sequence[Record], listed: int, key: dict[str, str]) -> dict[str, Any]:
+    summary = summarise(records, listed, key)
+    _write_atomically(out / SUMMARY_FILE, _json_bytes(summary))
+    return summary
+
+
+def _write_windows(out: Path, clip_id: str, score: LseScore) -> None:
+    folder = out / WINDOWS_FOLDER
+    folder.mkdir(exist_ok=True)
+    assert score.per_window is not None
+    partial = folder / f".{clip_id}.partial.npz"
+    np.savez_compressed(partial, distances=score.per_window)
+    os.replace(partial, folder / f"{clip_id}.npz")
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+
+
+def _json_bytes(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,0 +1,69 @@
+"""Means and their intervals. Which results depend on each other is decided in one place: results that share a clip.
+
+Pairs of picture and sound share clips (LRS2's 14,239 pairs use 1,243), so an interval that takes them as independent
+is too narrow. The variance here is the dyadic-robust one: it sums the products of the residuals of all pairs of results
+that share a member (Aronow, Samii and Assenova, "Cluster-robust variance estimation for dyadic data", 2015).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean with its 95 % interval; None where there are too few independent results. `n`: results averaged."""
+
+    mean: float | None
+    ci95: tuple[float, float] | None
+    ci_method: str
+    n: int
+
+
+def mean_with_interval(values: Sequence[float], members: Sequence[frozenset[str]]) -> Estimate:
+    """Mean and 95 % interval of `values`; `members[i]` names the clips that result i is made of.
+
+    Student's t when no two results share a member, else the dyadic-robust variance with as many degrees of freedom as
+    there are members less one. Raises ValueError when the lengths differ.
+    """
+    if len(values) != len(members):
+        raise ValueError(f"{len(values)} values but members of {len(members)}")
+    n = len(values)
+    if not n:
+        return Estimate(None, None, "none: no results", 0)
+    mean = math.fsum(values) / n
+    residuals = [value - mean for value in values]
+    shared = len(set().union(*members)) < sum(map(len, members))
+    units = len(set().union(*members)) if shared else n
+    method = "dyadic-robust over clips, Student t" if shared else "Student t over clips"
+    if units < 2 or n < 2:
+        return Estimate(mean, None, f"none: {units} independent result", n)
+    squares = _dyadic_sum(residuals, members) if shared else math.fsum(r * r for r in residuals)
+    variance = max(0.0, squares) / n**2 * units / (units - 1)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, units - 1)) * math.sqrt(variance)
+    return Estimate(mean, (mean - half, mean + half), method, n)
+
+
+def _dyadic_sum(residuals: Sequence[float], members: Sequence[frozenset[str]]) -> float:
+    """Sum of r_i r_j over all ordered pairs (i, j) that share a member, i = j included.
+
+    Sums by member count a pair once for each member shared; results have two members at most, so what two results
+    share twice is exactly an equal set, and is taken off once.
+    """
+    by_member: dict[str, float] = defaultdict(float)
+    by_set: dict[frozenset[str], float] = defaultdict(float)
+    for residual, clips in zip(residuals, members, strict=True):
+        if len(clips) > 2:
+            raise ValueError(f"a result has two members at most, picture and sound; got {sorted(clips)}")
+        for clip in clips:
+            by_member[clip] += residual
+        if len(clips) == 2:
+            by_set[clips] += residual
+    return math.fsum(s * s for s in by_member.values()) - math.fsum(s * s for s in by_set.values())
