@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from lse_bench.errors import UsageError
+from lse_bench.errors import Status, UsageError
 
 MEDIA_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .flv .wmv .3gp .ogv .mxf".split()
@@ -29,15 +29,22 @@ PairsOrder = Literal["auto", "audio-video", "video-audio"]
 _MAX_ID = 160  # characters; file systems allow 255 bytes
 
 
+class Absent(NamedTuple):
+    """Why a listed clip has no file, as its record will say it."""
+
+    status: Status
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class ListedClip:
-    """One clip to score. `clip`: its name in results, relative where it can be; `absent`: why there is no file."""
+    """One clip to score. `clip`: its name in results, relative where it can be."""
 
     id: str
     clip: str
     path: Path
     groups: dict[str, str] = field(default_factory=dict)
-    absent: str | None = None
+    absent: Absent | None = None
 
 
 class _Row(BaseModel):
@@ -93,7 +100,8 @@ def numbered_outputs(folder: Path, pairs: Path, order: PairsOrder = "auto") -> l
     for number, names in enumerate(lines):
         video, sound = names if order == "video-audio" else reversed(names)
         path = folder / f"{number}.mp4"
-        absent = None if path.exists() else f"no {path.name}: the generator gave no output for line {number + 1}"
+        reason = f"no {path.name}: the generator gave no output for line {number + 1}"
+        absent = None if path.exists() else Absent("generator_failed", reason)
         pair = f"{_without_suffix(video)}+{_without_suffix(sound)}"
         groups = {"video": _without_suffix(video), "sound": _without_suffix(sound)}
         clips.append(ListedClip(safe_id(pair), path.name, path, groups, absent))
@@ -156,7 +164,7 @@ def _from_list(path: Path, root: Path | None) -> list[ListedClip]:
             ) from None
         groups = {name: value for name in GROUPS if (value := getattr(row, name))}
         target = (root or path.parent) / row.clip
-        absent = None if target.exists() else f"no such file: {target}"
+        absent = None if target.exists() else Absent("unreadable", f"no such file: {target}")
         clips.append(ListedClip(safe_id(row.id or _without_suffix(row.clip)), row.clip, target, groups, absent))
     if not clips:
         raise UsageError(f"{path}: the list is empty")

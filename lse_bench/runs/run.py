@@ -22,7 +22,7 @@ from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import ListedClip, list_digest
 from lse_bench.runs.records import Record, open_records, read_records, refuse_doubles
 from lse_bench.runs.summary import summarise
-from lse_bench.weights.readers import file_digest
+from lse_bench.weights.readers import file_digest, known_name
 
 if TYPE_CHECKING:
     from lse_bench.sync.distance import LseScore
@@ -77,7 +77,11 @@ def describe_run(
         "kind": "score",
         "protocol": scorer.protocol.id,
         "key": scorer.key,
-        "weights": {"file": weights, "sha256": scorer.weights_sha256},
+        "weights": {
+            "file": weights,
+            "sha256": scorer.weights_sha256,
+            "name": known_name(scorer.weights_sha256),
+        },
         "list": {"clips": len(clips), "sha256": list_digest(clips)},
         "manifest_sha256": None,
         "shard": None if shard is None else f"{shard.index}/{shard.count}",
@@ -132,8 +136,8 @@ def score_clips(
         if clip.absent is None:
             present.append((number, clip.path))
         else:
-            status = "generator_failed" if "generator" in clip.absent else "unreadable"
-            yield Record(clip=clip.clip, id=clip.id, status=status, reason=clip.absent, groups=clip.groups), None
+            status, reason = clip.absent
+            yield Record(clip=clip.clip, id=clip.id, status=status, reason=reason, groups=clip.groups), None
     for outcome in scorer.score_all(present, keep_windows):
         yield _record(clips[outcome.clip], outcome), outcome.score
 

@@ -1,0 +1,110 @@
+"""What this machine has and lacks, and what to do about each thing missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["ok", "note", "missing"]
+
+LIBGL_FIX = "on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report; `fix` says what to do when `state` is not `ok`."""
+
+    what: str
+    state: State
+    value: str
+    fix: str | None = None
+
+
+def explain_import_error(error: ImportError) -> str | None:
+    """The fix for an import that fails for want of a system library, None for any other failure."""
+    text = str(error)
+    if "libGL" in text or "libgthread" in text or "libglib" in text:
+        return f"OpenCV cannot start ({text}). It needs two system libraries; {LIBGL_FIX}"
+    if "torchvision::nms" in text:
+        return "torch and torchvision do not belong together; reinstall both: pip install --force-reinstall torch torchvision"
+    return None
+
+
+def examine() -> list[Finding]:
+    """Look at Python, libraries, codecs, devices and memory. Never raises: what fails is a finding."""
+    findings = [
+        Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        Finding("cores", "ok", str(os.cpu_count())),
+    ]
+    for check in (_opencv, _media, _torch, _extras):
+        try:
+            findings += check()
+        except ImportError as error:
+            fix = explain_import_error(error) or "pip install --force-reinstall lse-bench"
+            findings.append(Finding(check.__name__.strip("_"), "missing", str(error), fix))
+    return findings
+
+
+def _opencv() -> list[Finding]:
+    import cv2
+
+    return [Finding("opencv", "ok", cv2.__version__)]
+
+
+def _media() -> list[Finding]:
+    import av
+    from av.codec import Codec
+
+    findings = [Finding("av (PyAV)", "ok", f"{av.__version__}, FFmpeg {av.ffmpeg_version_info}")]
+    for mode, names in (("r", ("h264", "hevc", "mpeg4", "vp9", "av1", "aac", "mp3")), ("w", ("mjpeg", "libx264", "aac"))):
+        absent = [name for name in names if not _has_codec(Codec, name, mode)]
+        what = "decoders" if mode == "r" else "encoders"
+        if absent:
+            fix = "install PyAV from its wheel: pip install --force-reinstall --only-binary av av"
+            findings.append(Finding(what, "missing", ", ".join(absent), fix))
+        else:
+            findings.append(Finding(what, "ok", ", ".join(names)))
+    return findings
+
+
+def _has_codec(codec: type, name: str, mode: str) -> bool:
+    try:
+        codec(name, mode)
+    except ValueError:
+        return False
+    return True
+
+
+def _torch() -> list[Finding]:
+    import torch
+
+    findings = [Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")]
+    if torch.cuda.is_available():
+        for number in range(torch.cuda.device_count()):
+            properties = torch.cuda.get_device_properties(number)
+            memory = properties.total_memory / 2**30
+            findings.append(Finding(f"cuda:{number}", "ok", f"{properties.name}, {memory:.0f} GiB"))
+    else:
+        built = torch.version.cuda
+        fix = None if built else "for a GPU install a CUDA build of torch: https://pytorch.org/get-started/locally"
+        findings.append(Finding("cuda", "note", "no GPU that torch can use; scoring runs on the CPU", fix))
+    return findings
+
+
+def _extras() -> list[Finding]:
+    from importlib.util import find_spec
+
+    findings = []
+    extras = (
+        ("pytorch_fid", "fid", "FID"),
+        ("librosa", "generators", "baselines"),
+        ("matplotlib", "leaderboard", "plots"),
+    )
+    for module, extra, purpose in extras:
+        if find_spec(module) is None:
+            findings.append(Finding(module, "note", f"not installed ({purpose})", f"pip install 'lse-bench[{extra}]'"))
+        else:
+            findings.append(Finding(module, "ok", f"installed ({purpose})"))
+    return findings
