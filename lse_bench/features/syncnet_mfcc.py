@@ -80,7 +80,8 @@ class MfccStream:
 def _columns(windows: NDArray[np.float64]) -> NDArray[np.float64]:
     power = np.abs(np.fft.rfft(windows, _FFT)) ** 2 / _FFT
     energy = power.sum(axis=1)
-    mel = power @ _mel_filters().T
+    # Not `@`: BLAS threads would spin beside the network's for longer than the sum takes.
+    mel = np.einsum("wb,fb->wf", power, _mel_filters())
     cepstrum = dct(np.log(np.where(mel == 0, _FLOOR, mel)), type=2, axis=1, norm="ortho")[:, :COEFFICIENTS]
     cepstrum *= 1 + _LIFTER / 2 * np.sin(np.pi * np.arange(COEFFICIENTS) / _LIFTER)
     cepstrum[:, 0] = np.log(np.where(energy == 0, _FLOOR, energy))

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
-from lse_bench.media.video import Frame
+from lse_bench.media.video import Frame, scaling_threads
 
 BIT_RATE = 200_000  # bits per second: FFmpeg's default for video
 
@@ -39,6 +39,7 @@ def encode_jpegs(
             format="yuvj420p",
             interpolation=Interpolation.BICUBIC,
             dst_color_range=ColorRange.JPEG,
+            threads=scaling_threads(picture),
         )
         if converted is picture:  # already in the encoder's format: it may be shown again, with its own time
             converted = av.VideoFrame.from_ndarray(picture.to_ndarray(), format="yuvj420p")

@@ -20,7 +20,7 @@ from lse_bench.errors import ClipError
 from lse_bench.media.probe import MediaInfo, open_media
 
 Frame = NDArray[np.uint8]
-_AUTO_THREADS_FROM = 1_000_000  # pixels: above this, decoding a frame is worth more than one thread
+_SMALL_FRAME = 1_000_000  # pixels: up to this, several threads cost more than they save
 
 
 @dataclass(slots=True)
@@ -52,8 +52,8 @@ def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Time
     turn = _Upright()
     with open_media(info.path) as container:
         stream = container.streams.video[0]
-        large = info.video.width * info.video.height > _AUTO_THREADS_FROM
-        stream.thread_type = "AUTO" if large else "NONE"
+        small = info.video.width * info.video.height <= _SMALL_FRAME
+        stream.thread_type = "NONE" if small else "AUTO"
         tick = stream.time_base or Fraction(1, 1000)
         origin = Fraction(info.origin, av.time_base)
         step = 1 / info.video.rate
@@ -120,6 +120,11 @@ def at_constant_rate(
             yield previous
 
 
+def scaling_threads(picture: av.VideoFrame) -> int:
+    """Threads for converting a picture: 1 for a small one (a thread pool takes ten times as long), else 0: automatic."""
+    return 1 if picture.width * picture.height <= _SMALL_FRAME else 0
+
+
 class ToBgr:
     """Converts pictures to BGR arrays; the last one is remembered, so a repeated picture costs nothing."""
 
@@ -129,7 +134,9 @@ class ToBgr:
 
     def __call__(self, picture: av.VideoFrame) -> Frame:
         if self._last is None or self._last[0] is not picture:
-            converted = self._reformatter.reformat(picture, format="bgr24", interpolation=Interpolation.BICUBIC)
+            converted = self._reformatter.reformat(
+                picture, format="bgr24", interpolation=Interpolation.BICUBIC, threads=scaling_threads(picture)
+            )
             self._last = (picture, np.asarray(converted.to_ndarray(), dtype=np.uint8))
         return self._last[1]
 

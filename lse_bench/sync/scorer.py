@@ -181,8 +181,7 @@ class _Batch:
 
     def add(self, clip: int, chunk: Chunk) -> None:
         state = self._open.setdefault(clip, _Open(CurveSum(self._keep)))
-        lips, mfcc = _window_views(chunk)
-        lips = lips.to(self._lips.device)
+        lips, mfcc = _window_views(chunk, self._lips.device, self._lips.dtype)
         start = 0
         while start < len(chunk):
             count = min(len(chunk) - start, len(self._lips) - self._filled)
@@ -237,9 +236,9 @@ class _Batch:
         del self._open[clip]
 
 
-def _window_views(chunk: Chunk) -> tuple[torch.Tensor, torch.Tensor]:
-    """Overlapping views of a chunk, nothing copied: lips (n,15,224,224) uint8 and MFCC (n,13,20)."""
-    planes = torch.from_numpy(chunk.frames).flatten(0, 1)
+def _window_views(chunk: Chunk, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Overlapping views of a chunk: lips (n,15,224,224) on `device` and MFCC (n,13,20). Each frame is moved once."""
+    planes = torch.from_numpy(chunk.frames).to(device).to(dtype).flatten(0, 1)
     stride = planes.stride()
     lips = planes.as_strided(
         (len(chunk), 3 * WINDOW_FRAMES, *planes.shape[1:]), (3 * stride[0], stride[0], stride[1], stride[2])

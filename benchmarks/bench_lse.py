@@ -1,0 +1,140 @@
+"""Seconds per second of video, side by side: the published network and pipeline, and ours. Run by `nox -s bench`."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from original import published_features, score_as_original
+
+from lse_bench.manifests.clips import find_clips
+from lse_bench.media.writer import write_clip
+from lse_bench.runs.run import score_run
+from lse_bench.sync.scorer import SyncScorer
+from lse_bench.sync.syncnet import FastSyncNet, SyncNet
+from lse_bench.weights.formula import formula_weights
+
+THREADS = 2
+FPS, SIZE = 25, 224
+WINDOWS = 200  # for the networks alone
+SECONDS = 30
+ROUNDS = 3
+
+
+def make_clip(path: Path, seconds: int) -> Path:
+    """Moving gradients with camera noise, and a modulated buzz; some 300 kb/s, as LRS2 clips are."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    noise = random.integers(0, 4, (16, SIZE, SIZE, 3), dtype=np.uint8)
+
+    def frames():  # type: ignore[no-untyped-def]
+        for number in range(seconds * FPS):
+            base = 128 + 60 * np.sin((x + 3 * number) / 19) + 40 * np.cos((y - 2 * number) / 13)
+            yield (np.repeat(base[..., None], 3, axis=2) + noise[number % 16]).clip(0, 255).astype(np.uint8)
+
+    time_axis = np.arange(seconds * 16000) / 16000
+    sound = 6000 * np.sin(2 * np.pi * 140 * time_axis) * (1 + np.sin(2 * np.pi * 3 * time_axis)) / 2
+    write_clip(path, frames(), sound.astype(np.int16))
+    return path
+
+
+def make_network() -> SyncNet:
+    network = SyncNet().eval()
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in formula_weights(shapes).items()})
+    return network
+
+
+def peak_of_scoring(clip: Path, weights: Path, out: Path) -> float:
+    """Peak resident memory, MB, of a fresh process that scores one clip."""
+    code = (
+        "import resource, sys, torch; torch.set_num_threads(2)\n"
+        "from pathlib import Path\n"
+        "from lse_bench.manifests.clips import find_clips\n"
+        "from lse_bench.runs.run import score_run\n"
+        "from lse_bench.sync.scorer import SyncScorer\n"
+        "scorer = SyncScorer.load(sys.argv[2], protocol='lrs-lossless@1')\n"
+        "score_run(scorer, find_clips([Path(sys.argv[1])]), Path(sys.argv[3]))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+    )
+    command = [sys.executable, "-c", code, str(clip), str(weights), str(out)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--skip-memory", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    network = make_network()
+    fast = FastSyncNet(network)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clip = make_clip(folder / "clip.mp4", SECONDS)
+        weights = folder / "formula.pth"
+        torch.save(network.state_dict(), weights)
+        scorers = {p: SyncScorer.load(weights, protocol=p) for p in ("lrs@1", "lrs-lossless@1")}
+
+        random = torch.Generator().manual_seed(0)
+        video = torch.randint(0, 256, (1, 3, WINDOWS + 5, 224, 224), generator=random).float()
+        cepstrum = torch.randn(1, 1, 13, 4 * (WINDOWS + 5), generator=random) * 5
+        lips = fast.empty_lips(WINDOWS)
+        lips.copy_(torch.randint(0, 256, lips.shape, generator=random))
+        sounds = cepstrum[0].unfold(2, 20, 4)[0, :, :WINDOWS].permute(1, 0, 2)[:, None].contiguous()
+
+        def published() -> None:
+            with torch.no_grad():
+                published_features(network, video, cepstrum)
+
+        def ours() -> None:
+            fast.lip(lips)
+            fast.sound(sounds)
+
+        def whole(protocol: str) -> Callable[[], None]:
+            def run() -> None:
+                score_run(scorers[protocol], find_clips([clip]), Path(tempfile.mkdtemp(dir=folder)))
+
+            return run
+
+        of_windows, of_clip = WINDOWS / FPS, (SECONDS * FPS - 5) / FPS
+        cases: dict[str, tuple[Callable[[], object], float]] = {
+            "published network (Conv3d, batch 20)": (published, of_windows),
+            "our network alone": (ours, of_windows),
+            "lse-bench score, lrs-lossless@1": (whole("lrs-lossless@1"), of_clip),
+            "lse-bench score, lrs@1": (whole("lrs@1"), of_clip),
+            "pipeline as the original": (lambda: score_as_original(network, clip), of_clip),
+        }
+        times: dict[str, list[float]] = {case: [] for case in cases}
+        for _ in range(ROUNDS):  # interleaved, so that a busy minute hits all alike
+            for case, (run, seconds) in cases.items():
+                start = time.perf_counter()
+                run()
+                times[case].append((time.perf_counter() - start) / seconds)
+        print(f"\nSeconds per second of video, {THREADS} threads, torch {torch.__version__}, best and median of {ROUNDS}")
+        for case, values in times.items():
+            print(f"  {case:40s} {min(values):.3f}   {statistics.median(values):.3f}")
+        best = {case: min(values) for case, values in times.items()}
+        base, alone, lossless, jpeg, original = best.values()
+        print(f"  our network / published network          {base / alone:.2f} times faster (at least 1.5)")
+        print(f"  lrs-lossless@1 / our network             {lossless / alone:.3f} times the time (at most 1.10)")
+        print(f"  lrs@1 / our network                      {jpeg / alone:.3f} times the time")
+        print(f"  lrs-lossless@1 / pipeline as the original {original / lossless:.2f} times faster (at least 1.7)")
+        if not options.skip_memory:
+            short = peak_of_scoring(make_clip(folder / "short.mp4", 3), weights, folder / "short")
+            long = peak_of_scoring(make_clip(folder / "long.mp4", 300), weights, folder / "long")
+            own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(f"  peak memory: 3 s clip {short:.0f} MB, 300 s clip {long:.0f} MB, difference {long - short:.0f} MB (< 50)")
+            print(f"  (this process, with the original's pipeline on {SECONDS} s: {own:.0f} MB)")
+
+
+if __name__ == "__main__":
+    main()
