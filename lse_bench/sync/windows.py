@@ -111,18 +111,18 @@ def _chunks(frames: Iterator[Frame], sound: _Columns, facts: ClipFacts) -> Itera
         ready = min(facts.frames, heard) - SPARE - first
         if ready <= 0:
             return
-        # A copy: the next round overwrites `planes` while a batch may still hold the chunk.
-        yield Chunk(planes[: ready + WINDOW_FRAMES - 1].copy(), sound.take(first, ready))
-        planes[: held - ready] = planes[ready:held]
-        held -= ready
+        yield Chunk(planes[: ready + WINDOW_FRAMES - 1], sound.take(first, ready))
+        kept = planes[ready:held]
+        planes = np.empty_like(planes)  # the old ones belong to the chunk, which may still wait for its batch
+        planes[: len(kept)] = kept
+        held = len(kept)
         first += ready
 
 
 def _store(frame: Frame, planes: NDArray[np.uint8]) -> None:
     """Squash a BGR frame to 224x224 by bilinear interpolation, whatever its shape, and store it plane by plane."""
     resized = frame if frame.shape[:2] == (FRAME_SIZE, FRAME_SIZE) else cv2.resize(frame, (FRAME_SIZE, FRAME_SIZE))
-    for plane, values in zip(planes, cv2.split(resized), strict=True):
-        plane[:] = values
+    cv2.split(resized, list(planes))  # writes in place
 
 
 class _Columns:
