@@ -1,0 +1,66 @@
+"""Shared fixtures: golden files, checkpoints by formula, a narrow network for whole runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lse_bench.sync.syncnet import SyncNet
+from lse_bench.weights.formula import formula_weights
+
+TESTS = Path(__file__).parent
+GOLDEN = TESTS / "golden" / "syncnet"
+SHARED = TESTS.parents[1] / "shared"  # material that shows real people; a stranger does not have it
+
+
+def shared_file(*parts: str) -> Path:
+    """A file of the shared folder; the test is skipped where there is none."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"{parts[-1]} shows a real person and is not in the repository")
+    return path
+
+
+def golden_file(name: str) -> Path:
+    """A golden file of SyncNet, from the repository or (clip a) from the shared folder."""
+    path = GOLDEN / name
+    return path if path.exists() else shared_file("golden", "syncnet", name)
+
+
+def as_tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
+
+
+@pytest.fixture(scope="session")
+def calibrated_state() -> dict[str, torch.Tensor]:
+    """The state dict that the calibrated golden scores were made with."""
+    entries = json.loads((GOLDEN / "syncnet_entries.json").read_text())
+    state = formula_weights({name: tuple(shape) for name, shape in entries}, seed=0)
+    for name in state:
+        if name.startswith(("netfclip.3", "netfcaud.3")):
+            state[name] = state[name] * np.float32(0.25)
+    with np.load(GOLDEN / "calibrated_overrides.npz") as overrides:
+        state |= {name: overrides[name] for name in overrides.files}
+    return as_tensors(state)
+
+
+@pytest.fixture(scope="session")
+def calibrated(calibrated_state: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The calibrated checkpoint as a file."""
+    path = tmp_path_factory.mktemp("weights") / "calibrated.pth"
+    torch.save(calibrated_state, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a narrow SyncNet: the same code paths in a fiftieth of the time."""
+    network = SyncNet(widths_sound=(8, 16, 16, 16, 16, 32), widths_lip=(8, 16, 16, 16, 16, 32))
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    path = tmp_path_factory.mktemp("weights") / "narrow.pth"
+    torch.save(as_tensors(formula_weights(shapes, seed=1)), path)
+    return path

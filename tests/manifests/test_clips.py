@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lse_bench.errors import UsageError
+from lse_bench.manifests.clips import find_clips, list_digest, numbered_outputs, safe_id
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("6330311066473698535/00011", "6330311066473698535__00011"),
+        ("-abc123/00001", "%2Dabc123__00001"),
+        ("plain_name.v2", "plain_name.v2"),
+        ("a__b", "a%5F%5Fb"),
+        ("../up", "%2E.__up"),
+        ("new\nline:?*", "new%0Aline%3A%3F%2A"),
+        ("唇", "唇"),
+    ],
+)
+def test_ids_are_safe_file_names(name: str, expected: str, tmp_path: Path) -> None:
+    assert safe_id(name) == expected
+    (tmp_path / f"{expected}.npz").touch()
+
+
+def test_different_names_stay_different() -> None:
+    names = ["a/b", "a__b", "a%5F%5Fb", "-a", "%2Da", "a b", "x" * 300, "x" * 301, ".a", "a\\b/c"]
+    assert len({safe_id(name) for name in names}) == len(names)
+    assert all(len(safe_id(name).encode()) <= 160 for name in names)
+
+
+def test_folders_are_searched_in_natural_order(tmp_path: Path) -> None:
+    for name in ("10.mp4", "2.mp4", "sub/1.AVI", "notes.txt", ".hidden/3.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [clip.id for clip in find_clips([tmp_path])] == ["2", "10", "sub__1"]
+
+
+def test_equal_names_get_their_suffix_or_folder_into_the_id(tmp_path: Path) -> None:
+    for name in ("x/a.mp4", "x/a.avi", "y/a.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    ids = [clip.id for clip in find_clips([tmp_path / "x", tmp_path / "y"])]
+    assert len(set(ids)) == 3
+    with pytest.raises(UsageError, match="listed only once"):
+        find_clips([tmp_path / "x" / "a.mp4", tmp_path / "x" / "a.mp4"])
+
+
+def test_csv_and_json_lists(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    table = tmp_path / "list.csv"
+    table.write_text("clip,id,video,audio,speaker,note\na.mp4,first,v1,s1,p1,x\nb.mp4,,v2,s1,,\n", encoding="utf-8-sig")
+    first, second = find_clips([table])
+    assert (first.id, first.groups) == ("first", {"video": "v1", "sound": "s1", "speaker": "p1"})
+    assert first.absent is None and second.id == "b"
+    assert second.absent is not None and second.absent.status == "unreadable"
+    listed = tmp_path / "list.json"
+    listed.write_text(json.dumps(["a.mp4", {"file": "a.mp4", "id": 7}]))
+    assert [clip.id for clip in find_clips([listed])] == ["a", "7"]
+    assert find_clips([listed], root=tmp_path / "else")[0].absent is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("l.csv", "name\nx\n", "row 1: clip: .*found: name"),
+        ("l.csv", "clip\n", "empty"),
+        ("l.json", "{", "not JSON"),
+        ("l.json", '{"clip": "a"}', "a JSON list"),
+        ("l.json", '[{"clip": ["a"]}]', "row 1: clip"),
+    ],
+)
+def test_bad_lists_are_explained(tmp_path: Path, name: str, content: str, words: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UsageError, match=words):
+        find_clips([tmp_path / name])
+
+
+def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no video files"):
+        find_clips([tmp_path])
+    with pytest.raises(UsageError, match="no such file"):
+        find_clips([tmp_path / "absent"])
+
+
+def test_numbered_outputs_of_both_list_families(tmp_path: Path) -> None:
+    for number in (0, 2):
+        (tmp_path / f"{number}.mp4").touch()
+    lrs = tmp_path / "lrs2.txt"
+    lrs.write_text("aa/001 bb/002\naa/001 cc/003\ndd/004 bb/002\n")
+    clips = numbered_outputs(tmp_path, lrs)
+    assert clips[0].groups == {"video": "bb/002", "sound": "aa/001"}
+    assert clips[0].id == "bb__002+aa__001"
+    assert clips[1].absent is not None and clips[1].absent.status == "generator_failed"
+    assert "line 2" in clips[1].absent.reason
+    resynced = tmp_path / "random_pairs.txt"
+    resynced.write_text("v1.mp4 s1.mp4\nv2.mp4 s1.mp4\nv1.mp4 s2.wav\n")
+    assert numbered_outputs(tmp_path, resynced)[0].groups == {"video": "v1", "sound": "s1"}
+    assert numbered_outputs(tmp_path, resynced, "audio-video")[0].groups == {"video": "s1", "sound": "v1"}
+    (tmp_path / "9.mp4").touch()
+    with pytest.raises(UsageError, match="holds 9.mp4 but"):
+        numbered_outputs(tmp_path, lrs)
+    lrs.write_text("only_one\n")
+    with pytest.raises(UsageError, match="line 1 has 1 names"):
+        numbered_outputs(tmp_path, lrs)
+
+
+def test_digest_sees_ids_names_and_groups_but_not_the_place(tmp_path: Path) -> None:
+    digests = []
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "a.mp4").touch()
+        digests.append(list_digest(find_clips([tmp_path / place])))
+    assert digests[0] == digests[1]
+    (tmp_path / "one" / "b.mp4").touch()
+    assert list_digest(find_clips([tmp_path / "one"])) != digests[0]

@@ -1,0 +1,149 @@
+"""The real command, in a real process, on good, bad and odd files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import clips
+import pytest
+from conftest import SHARED, shared_file
+
+
+def lse_bench(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lse_bench", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def records_of(run: Path) -> dict[str, dict]:
+    return {row["clip"]: row for row in map(json.loads, (run / "records.jsonl").read_text().splitlines())}
+
+
+def test_good_bad_and_odd_files_in_one_folder(narrow: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    failing = clips.bad_folder(folder)
+    warning = clips.odd_folder(folder)
+    clips.good(folder / "good_1.mp4")
+    clips.good(folder / "good_2.mp4", seed=2)
+    options = ("--weights", narrow, "--protocol", "lrs-lossless", "--device", "cpu", "--json")
+    out = tmp_path / "run"
+    result = lse_bench("score", folder, *options, "--out", out, "--max-failed", len(failing))
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    summary = json.loads(result.stdout)
+    assert summary["listed"] == len(failing) + len(warning) + 2
+    assert summary["scored"] == summary["listed"] - len(failing)
+    assert sum(summary["failed"].values()) == len(failing)
+    records = records_of(out)
+    for name, status in failing.items():
+        record = records[name]
+        assert record["status"] == status, f"{name}: {record}"
+        assert record["lse_d"] is None and record["curve"] is None
+        assert any(character.isdigit() for character in record["reason"]) or status in ("no_audio", "no_video"), record
+        assert status in result.stderr
+    for name, word in warning.items():
+        assert records[name]["status"] == "ok", records[name]
+        assert any(word in text for text in records[name]["warnings"]), records[name]["warnings"]
+    for name in ("good_1.mp4", "good_2.mp4"):
+        assert records[name]["status"] == "ok" and records[name]["warnings"] == []
+    assert "5 frames, 6 are needed" in records["five_frames.mp4"]["reason"]
+    assert "60.00 fps, but LSE is defined at 25" in records["sixty_fps.mp4"]["reason"]
+    again = lse_bench("score", folder, *options, "--out", out)
+    assert again.returncode == 1 and f"{len(failing)} clips without a score" in again.stderr
+
+
+def test_numbered_outputs_with_their_list(narrow: Path, tmp_path: Path) -> None:
+    clips.good(tmp_path / "made" / "0.mp4")
+    clips.good(tmp_path / "made" / "2.mp4", seed=3)
+    pairs = tmp_path / "lrs2.txt"
+    pairs.write_text("a/1 b/2\nc/3 b/2\nc/3 d/4\n")
+    arguments = ("score", tmp_path / "made", "--pairs", pairs, "--weights", narrow, "--out", tmp_path / "run")
+    result = lse_bench(*arguments, "--json", "--max-failed", 1)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["failed"] == {"generator_failed": 1}
+    records = records_of(tmp_path / "run")
+    assert records["0.mp4"]["groups"] == {"video": "b/2", "sound": "a/1"}
+    assert records["1.mp4"]["status"] == "generator_failed"
+    assert records["2.mp4"]["id"] == "d__4+c__3"
+
+
+def test_shards_and_merge(narrow: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        clips.good(tmp_path / "clips" / f"{number}.mp4", seed=number)
+    for index in (1, 2):
+        arguments = ("--weights", narrow, "--shard", f"{index}/2", "--out", tmp_path / f"part{index}")
+        assert lse_bench("score", tmp_path / "clips", *arguments).returncode == 0
+    result = lse_bench("merge", tmp_path / "part1", tmp_path / "part2", "--out", tmp_path / "whole", "--json")
+    assert result.returncode == 0 and json.loads(result.stdout)["scored"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["score", "absent", "--weights", "W"], "absent: no such file or folder"),
+        (["score", "CLIP", "--weights", "absent.pth"], "absent.pth: no such file"),
+        (["score", "CLIP", "--weights", "CLIP"], "not a torch checkpoint"),
+        (["score", "CLIP", "--weights", "W", "--protocol", "lsr"], "no protocol called lsr"),
+        (["score", "CLIP", "--weights", "W", "--fps-policy", "any"], "no frame rate policy called any"),
+        (["score", "CLIP", "--weights", "W", "--shard", "3/2"], "--shard 3/2"),
+        (["score", "CLIP", "--weights", "W", "--device", "cuda:99"], "--device cuda:99"),
+        (["score", "CLIP", "--weights", "W", "--out", "CLIP"], "is a file; --out names a folder"),
+        (["merge", "absent", "--out", "merged"], "not a run directory"),
+        (["score", "CLIP"], "--weights"),
+        (["scor"], "No such command"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_status_2(
+    arguments: list[str], words: str, narrow: Path, tmp_path: Path
+) -> None:
+    clip = clips.good(tmp_path / "clip.mp4", 0.4)
+    real = {"W": str(narrow), "CLIP": str(clip)}
+    result = lse_bench(*[real.get(argument, argument) for argument in arguments])
+    assert result.returncode == 2
+    assert words in " ".join(result.stderr.split()) and "Traceback" not in result.stderr
+
+
+def test_demo_says_that_it_means_nothing(tmp_path: Path) -> None:
+    result = lse_bench("demo", "--out", tmp_path / "demo", "--json")
+    assert result.returncode == 0, result.stderr
+    assert "mean nothing" in " ".join(result.stderr.split())
+    assert json.loads(result.stdout)["scored"] == 2
+
+
+def test_doctor_reports_what_is_there() -> None:
+    result = lse_bench("doctor", "--json")
+    findings = {finding["what"]: finding for finding in json.loads(result.stdout)}
+    assert result.returncode == 0
+    assert findings["torch"]["state"] == findings["encoders"]["state"] == "ok"
+
+
+def test_doctor_knows_the_missing_libgl() -> None:
+    from lse_bench.doctor import explain_import_error
+
+    text = explain_import_error(ImportError("libGL.so.1: cannot open shared object file: No such file or directory"))
+    assert text is not None and "apt-get install libgl1 libglib2.0-0" in text
+    assert explain_import_error(ImportError("No module named 'x'")) is None
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the clips show real people and are not in the repository")
+def test_real_clips_behave(narrow: Path, tmp_path: Path) -> None:
+    folder = shared_file("clips", "latentsync_demo1.mp4").parent
+    copied = tmp_path / "clips"
+    shutil.copytree(folder, copied)
+    options = ("--weights", narrow, "--protocol", "lrs-lossless", "--out", tmp_path / "run", "--max-failed", 3)
+    assert lse_bench("score", copied, *options).returncode == 0
+    records = records_of(tmp_path / "run")
+    assert {name: record["status"] for name, record in records.items()} == {
+        "latentsync_demo1.mp4": "ok",
+        "latentsync_demo3.mp4": "wrong_fps",
+        "face_recognition_short_hamilton.mp4": "wrong_fps",
+        "musetalk_sun.mp4": "no_audio",
+    }
+    assert any("not a face crop" in text for text in records["latentsync_demo1.mp4"]["warnings"])
+    resampled = (*options[:4], "--fps-policy", "resample", "--out", tmp_path / "resampled", "--max-failed", 1)
+    assert lse_bench("score", copied, *resampled).returncode == 0
+    late = records_of(tmp_path / "resampled")["face_recognition_short_hamilton.mp4"]
+    assert any("late picture" in text for text in late["warnings"]) and late["frames"] == 252
