@@ -1,0 +1,1 @@
+"""Speech-to-lip baselines: networks, adapters and trainers. Installed as `lse_bench.baselines`."""

@@ -29,7 +29,9 @@ def ffmpeg_program() -> str:
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
-def published_features(network: SyncNet, video: torch.Tensor, cepstrum: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def published_features(
+    network: SyncNet, video: torch.Tensor, cepstrum: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Embeddings of every window of `video` (1,3,T,224,224) and `cepstrum` (1,1,13,C)."""
     windows = min(video.shape[2], cepstrum.shape[3] // 4) - 5
     lips, sounds = [], []

@@ -54,12 +54,16 @@ Exit status: 0 done, 1 more clips failed than --max-failed, 2 wrong usage.
 def score(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT...", help="Videos, folders of videos, or lists (.csv, .json) with a column `clip`."),
+        typer.Argument(
+            metavar="INPUT...", help="Videos, folders of videos, or lists (.csv, .json) with a column `clip`."
+        ),
     ],
     weights: Annotated[
         Path, typer.Option(help="SyncNet's checkpoint, syncnet_v2.model of the authors' site; never executed.")
     ],
-    protocol: Annotated[str, typer.Option(help="lrs@1 (as published) or lrs-lossless@1 (without its JPEG step).")] = "lrs@1",
+    protocol: Annotated[
+        str, typer.Option(help="lrs@1 (as published) or lrs-lossless@1 (without its JPEG step).")
+    ] = "lrs@1",
     fps_policy: Annotated[
         str,
         typer.Option(
@@ -82,7 +86,9 @@ def score(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Threads that decode ahead; never changes a number.")
     ] = None,
-    shard: Annotated[str | None, typer.Option(metavar="I/N", help="Score part I of N; join with lse-bench merge.")] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Score part I of N; join with lse-bench merge.")
+    ] = None,
     max_failed: Annotated[int, typer.Option(min=0, help="How many clips may fail before the exit status is 1.")] = 0,
     keep_windows: Annotated[bool, typer.Option("--keep-windows", help="Keep the distances of every window.")] = False,
     as_json: Json = False,
@@ -274,8 +280,8 @@ def _print_summary(console: Console, summary: dict[str, Any], out: Path) -> None
         interval = values["ci95"]
         table.add_row(
             labels.get(metric, metric),
-            "–" if values["mean"] is None else f"{values['mean']:.4f}",
-            "–" if interval is None else f"{interval[0]:.4f} … {interval[1]:.4f}",
+            "-" if values["mean"] is None else f"{values['mean']:.4f}",
+            "-" if interval is None else f"{interval[0]:.4f} … {interval[1]:.4f}",
             str(values["n"]),
         )
     console.print(table)

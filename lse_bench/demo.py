@@ -52,5 +52,6 @@ def _voice(opening: np.ndarray) -> Sound:
     """A buzz that is as loud as the slot is open."""
     time = np.arange(_FRAMES * SAMPLE_RATE // _FPS) / SAMPLE_RATE
     loudness = np.interp(time * _FPS, np.arange(_FRAMES), opening)
-    buzz = sum(np.sin(2 * np.pi * 120 * k * time) / k for k in range(1, 8))
-    return (8000 * loudness * buzz).astype(np.int16)
+    harmonics = np.arange(1, 8)[:, None]
+    buzz = (np.sin(2 * np.pi * 120 * harmonics * time) / harmonics).sum(axis=0)
+    return np.asarray(8000 * loudness * buzz, dtype=np.int16)

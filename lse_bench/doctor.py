@@ -28,7 +28,7 @@ def explain_import_error(error: ImportError) -> str | None:
     if "libGL" in text or "libgthread" in text or "libglib" in text:
         return f"OpenCV cannot start ({text}). It needs two system libraries; {LIBGL_FIX}"
     if "torchvision::nms" in text:
-        return "torch and torchvision do not belong together; reinstall both: pip install --force-reinstall torch torchvision"
+        return "torch and torchvision do not belong together: pip install --force-reinstall torch torchvision"
     return None
 
 
@@ -58,7 +58,10 @@ def _media() -> list[Finding]:
     from av.codec import Codec
 
     findings = [Finding("av (PyAV)", "ok", f"{av.__version__}, FFmpeg {av.ffmpeg_version_info}")]
-    for mode, names in (("r", ("h264", "hevc", "mpeg4", "vp9", "av1", "aac", "mp3")), ("w", ("mjpeg", "libx264", "aac"))):
+    for mode, names in (
+        ("r", ("h264", "hevc", "mpeg4", "vp9", "av1", "aac", "mp3")),
+        ("w", ("mjpeg", "libx264", "aac")),
+    ):
         absent = [name for name in names if not _has_codec(Codec, name, mode)]
         what = "decoders" if mode == "r" else "encoders"
         if absent:

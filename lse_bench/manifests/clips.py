@@ -21,7 +21,23 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from lse_bench.errors import Status, UsageError
 
 MEDIA_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .flv .wmv .3gp .ogv .mxf".split()
+    [
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".mts",
+        ".flv",
+        ".wmv",
+        ".3gp",
+        ".ogv",
+        ".mxf",
+    ]
 )  # what a folder is searched for; a file named outright may end in anything
 LIST_SUFFIXES = frozenset({".csv", ".json"})
 GROUPS = ("video", "sound", "speaker")
@@ -107,7 +123,9 @@ def numbered_outputs(folder: Path, pairs: Path, order: PairsOrder = "auto") -> l
         clips.append(ListedClip(safe_id(pair), path.name, path, groups, absent))
     extra = sorted(path.name for path in folder.glob("*.mp4") if path.stem.isdigit() and int(path.stem) >= len(lines))
     if extra:
-        raise UsageError(f"{folder} holds {extra[0]} but {pairs} has {len(lines)} lines; is this the list that made it?")
+        raise UsageError(
+            f"{folder} holds {extra[0]} but {pairs} has {len(lines)} lines; is this the list that made it?"
+        )
     return _with_unique_ids(clips)
 
 
@@ -196,9 +214,13 @@ def _without_suffix(name: str) -> str:
 
 def _with_unique_ids(clips: list[ListedClip]) -> list[ListedClip]:
     """Clips that differ only in suffix or folder get it into their ids; what is still double is refused."""
-    for name in (lambda clip: clip.clip, lambda clip: clip.path.as_posix()):
+    for full in (False, True):
         counts = Counter(clip.id for clip in clips)
-        clips = [clip if counts[clip.id] == 1 else replace(clip, id=safe_id(name(clip))) for clip in clips]
+        names = [clip.path.as_posix() if full else clip.clip for clip in clips]
+        clips = [
+            clip if counts[clip.id] == 1 else replace(clip, id=safe_id(name))
+            for clip, name in zip(clips, names, strict=True)
+        ]
     double = next((id_ for id_, count in Counter(clip.id for clip in clips).items() if count > 1), None)
     if double is not None:
         names = [clip.clip for clip in clips if clip.id == double]

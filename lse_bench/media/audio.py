@@ -28,10 +28,11 @@ def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[
     A damaged packet is left out and counted in `report`. Raises ClipError `unreadable` when nothing decodes.
     """
     report = report or DecodeReport()
+    assert info.sound is not None
     count = 0
     with open_media(info.path) as container:
-        stream = container.streams.best("audio")
-        assert stream is not None
+        stream = container.streams[info.sound.index]
+        assert isinstance(stream, av.AudioStream)
         graph: Graph | None = None
         shape: tuple[object, ...] | None = None
         for packet in container.demux(stream):
@@ -41,6 +42,7 @@ def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[
                 report.damaged += 1
                 continue
             for frame in frames:
+                assert isinstance(frame, av.AudioFrame)
                 tick = frame.time_base or Fraction(1, frame.sample_rate)
                 if frame.pts is not None:
                     frame.pts -= round(Fraction(info.origin, av.time_base) / tick)

@@ -29,13 +29,15 @@ _JITTER = 0.002  # seconds: timestamps in milliseconds (Matroska) move an even r
 
 @dataclass(frozen=True, slots=True)
 class VideoStream:
-    """The picture. `rate`: frames per second, the constant rate the ffmpeg program would write the clip at.
+    """The picture, stream `index` of the file.
 
-    `average`: frames divided by time. `start`: when the first frame is shown, seconds. `variable`: whether frames
-    are unevenly spaced. `frames`: packets seen, in general one per frame. `pixel_shape`: width of a pixel divided by
-    its height, 0 when the file does not say.
+    `rate`: frames per second, the constant rate the ffmpeg program would write the clip at. `average`: frames divided
+    by time. `start`: when the first frame is shown, seconds. `variable`: whether frames are unevenly spaced. `frames`:
+    packets seen, in general one per frame. `pixel_shape`: width of a pixel divided by its height, 0 when the file does
+    not say.
     """
 
+    index: int
     width: int
     height: int
     codec: str
@@ -50,8 +52,9 @@ class VideoStream:
 
 @dataclass(frozen=True, slots=True)
 class SoundStream:
-    """The sound as stored: codec, sample rate in Hz, channels, start and length in seconds."""
+    """The sound as stored, stream `index`: codec, sample rate in Hz, channels, start and length in seconds."""
 
+    index: int
     codec: str
     rate: int
     channels: int
@@ -89,6 +92,7 @@ def probe(path: Path | str) -> MediaInfo:
         origin = container.start_time or 0
         picture = next((s for s in container.streams.video if not _is_cover_art(s)), None)
         sound = container.streams.best("audio")
+        assert sound is None or isinstance(sound, av.AudioStream)
         chosen = [stream for stream in (picture, sound) if stream is not None]
         times: dict[int, list[float]] = {stream.index: [] for stream in chosen}
         ends: dict[int, float] = {stream.index: 0.0 for stream in chosen}
@@ -117,6 +121,7 @@ def probe(path: Path | str) -> MediaInfo:
             sound=None
             if sound is None or not times[sound.index]
             else SoundStream(
+                index=sound.index,
                 codec=sound.codec_context.name,
                 rate=sound.codec_context.sample_rate,
                 channels=sound.codec_context.channels,
@@ -141,6 +146,7 @@ def _video_stream(stream: av.VideoStream, times: list[float], end: float) -> Vid
     span = float(shown[-1] - shown[0])
     average = (len(times) - 1) / span if span > 0 else float(rate)
     return VideoStream(
+        index=stream.index,
         width=stream.codec_context.width,
         height=stream.codec_context.height,
         codec=stream.codec_context.name,

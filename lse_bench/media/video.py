@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
+from typing import ClassVar
 
 import av
 import numpy as np
@@ -51,7 +51,8 @@ def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Time
     count = 0
     turn = _Upright()
     with open_media(info.path) as container:
-        stream = container.streams.video[0]
+        stream = container.streams[info.video.index]
+        assert isinstance(stream, av.VideoStream)
         small = info.video.width * info.video.height <= _SMALL_FRAME
         stream.thread_type = "NONE" if small else "AUTO"
         tick = stream.time_base or Fraction(1, 1000)
@@ -121,7 +122,7 @@ def at_constant_rate(
 
 
 def scaling_threads(picture: av.VideoFrame) -> int:
-    """Threads for converting a picture: 1 for a small one (a thread pool takes ten times as long), else 0: automatic."""
+    """Threads for converting a picture: 1 for a small one, where a pool takes ten times as long; 0 means automatic."""
     return 1 if picture.width * picture.height <= _SMALL_FRAME else 0
 
 
@@ -154,7 +155,7 @@ def read_frames(info: MediaInfo, rate: Fraction | None = None, report: DecodeRep
 class _Upright:
     """Turns pictures by the rotation that phones store beside them; most clips have none."""
 
-    _CHAINS = {90: ("transpose=cclock",), 180: ("hflip", "vflip"), 270: ("transpose=clock",)}
+    _CHAINS: ClassVar = {90: ("transpose=cclock",), 180: ("hflip", "vflip"), 270: ("transpose=clock",)}
 
     def __init__(self) -> None:
         self._graph: Graph | None = None

@@ -54,12 +54,16 @@ def _write(
     for frame in frames:
         if picture is None:
             size = frame.shape
-            picture = container.add_stream(VIDEO_CODEC, rate=rate, options=VIDEO_OPTIONS)
+            added = container.add_stream(VIDEO_CODEC, rate=rate, options=VIDEO_OPTIONS)
+            assert isinstance(added, av.VideoStream)
+            picture = added
             picture.height, picture.width = size[:2]
             # Halved colour needs even sides.
             picture.pix_fmt = "yuv444p" if size[0] % 2 or size[1] % 2 else "yuv420p"
             if sound is not None:
-                speech = container.add_stream(AUDIO_CODEC, rate=sound_rate, layout="mono")
+                heard_as = container.add_stream(AUDIO_CODEC, rate=sound_rate, layout="mono")
+                assert isinstance(heard_as, av.AudioStream)
+                speech = heard_as
                 speech.bit_rate = AUDIO_BIT_RATE
         if frame.shape != size:
             raise ValueError(f"frame {count} is {frame.shape}, the first was {size}")

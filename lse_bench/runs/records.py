@@ -105,7 +105,9 @@ def open_records(run: Path) -> Iterator[RecordWriter]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"{run}: another process is writing to this run; wait for it or choose another --out") from None
+            raise UsageError(
+                f"{run}: another process is writing to this run; wait for it or choose another --out"
+            ) from None
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         complete = file.read().rfind(b"\n") + 1

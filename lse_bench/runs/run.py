@@ -214,7 +214,9 @@ def _prepare(out: Path, description: dict[str, Any]) -> None:
         there = _read_description(out)
         _refuse_difference(out, there, Path("this call"), description)
         if there.get("shard") != description["shard"]:
-            raise UsageError(f"{out}: holds shard {there.get('shard')}, asked for {description['shard']}; choose another --out")
+            raise UsageError(
+                f"{out}: holds shard {there.get('shard')}, asked for {description['shard']}; choose another --out"
+            )
         return
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; --out names a folder")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from lse_bench.errors import STATUSES
+from lse_bench.errors import STATUSES, Status
 from lse_bench.runs.records import Record
 from lse_bench.runs.statistics import mean_with_interval
 
@@ -20,7 +20,7 @@ def summarise(records: Sequence[Record], listed: int, key: dict[str, str]) -> di
     `failed` counts clips by status, `pending` those without a record yet, `warned` those scored with a warning.
     """
     scored = [record for record in records if record.status == "ok"]
-    failed = Counter(record.status for record in records if record.status != "ok")
+    failed: Counter[Status] = Counter(record.status for record in records if record.status != "ok")
     metrics = {}
     for metric in METRICS:
         rows = sorted((record.id, record) for record in scored if getattr(record, metric) is not None)

@@ -98,7 +98,7 @@ class SyncScorer:
         batch_size: int | None = None,
         workers: int | None = None,
     ) -> SyncScorer:
-        """A scorer with the checkpoint at `weights`. Raises WeightsError when it is missing, unsafe or not SyncNet's."""
+        """A scorer with the checkpoint at `weights`; WeightsError when it is missing, unsafe or not SyncNet's."""
         return cls(
             load_syncnet(weights),
             weights_sha256=file_digest(weights),
@@ -146,7 +146,9 @@ def choose_device(name: str) -> str:
         raise UsageError(f"no device called {name}; there are: auto, cpu, cuda, cuda:N")
     if kind == "cuda":
         if not torch.cuda.is_available():
-            raise UsageError(f"--device {name}: torch {torch.__version__} sees no CUDA device here; see lse-bench doctor")
+            raise UsageError(
+                f"--device {name}: torch {torch.__version__} sees no CUDA device here; see lse-bench doctor"
+            )
         number = name.partition(":")[2]
         if number and (not number.isdigit() or int(number) >= torch.cuda.device_count()):
             raise UsageError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -78,9 +79,7 @@ class SyncNet(nn.Module):
     Use it to train, to hold weights and as the reference; `FastSyncNet` is for scoring.
     """
 
-    def __init__(
-        self, widths_sound: tuple[int, ...] = WIDTHS_SOUND, widths_lip: tuple[int, ...] = WIDTHS_LIP
-    ) -> None:
+    def __init__(self, widths_sound: tuple[int, ...] = WIDTHS_SOUND, widths_lip: tuple[int, ...] = WIDTHS_LIP) -> None:
         super().__init__()
         self.netcnnaud = _sound_tower(widths_sound)
         self.netfcaud = _head(widths_sound[-1])
@@ -120,7 +119,7 @@ class FastSyncNet:
     on its neighbours. Against `SyncNet` embeddings move by some 1e-5 (float32 rounding).
     """
 
-    TILE = {"cpu": 8, "cuda": 64}  # windows; the fastest size on a CPU, a well filled one on a GPU
+    TILE: ClassVar = {"cpu": 8, "cuda": 64}  # windows; the fastest size on a CPU, a well filled one on a GPU
 
     def __init__(self, network: SyncNet, device: str = "cpu", precision: str = "fp32") -> None:
         self.device = torch.device(device)
@@ -145,8 +144,8 @@ class FastSyncNet:
             bias = (conv.bias.cpu() - norm.running_mean.cpu()) * scale + norm.bias.cpu()
             if weight.ndim == 5:  # (out, in, time, y, x): frames become channels, frame by frame
                 weight = weight.transpose(1, 2).flatten(1, 2)
-            place = {"device": self.device, "dtype": self.dtype}
-            layers.append((weight.to(**place).contiguous(memory_format=torch.channels_last), bias.to(**place)))
+            weight, bias = weight.to(self.device, self.dtype), bias.to(self.device, self.dtype)
+            layers.append((weight.contiguous(memory_format=torch.channels_last), bias))
         return layers
 
     def empty_lips(self, windows: int) -> Tensor:

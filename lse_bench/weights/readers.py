@@ -6,6 +6,7 @@ safetensors. `load_syncnet` adds the check that the entries are SyncNet's. Every
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import pickletools
@@ -116,7 +117,9 @@ def _refuse_other_formats(path: Path) -> None:
     if head.startswith(b"\x89HDF"):
         raise WeightsError(f"{path}: this is an HDF5 file (Keras weights, as LipGAN's), not a torch checkpoint")
     if head.startswith(b"MATLAB 5.0"):
-        raise WeightsError(f"{path}: this is a MATLAB file (MatConvNet weights, as Speech2Vid's), not a torch checkpoint")
+        raise WeightsError(
+            f"{path}: this is a MATLAB file (MatConvNet weights, as Speech2Vid's), not a torch checkpoint"
+        )
     if head.startswith(b"PK"):
         _refuse_bad_archive(path, size)
 
@@ -169,14 +172,21 @@ def _read_pickle(path: Path) -> Any:
 
 
 # What the pickle of a plain state dict may name.
-_TENSOR_MODULES = ("torch._utils.", "torch.FloatStorage", "torch.LongStorage", "torch.storage.", "collections.OrderedDict")
+_TENSOR_MODULES = (
+    "torch._utils.",
+    "torch.FloatStorage",
+    "torch.LongStorage",
+    "torch.storage.",
+    "collections.OrderedDict",
+)
 
 
 def _imports(path: Path) -> list[str]:
     """Everything a pickle would import, read from its opcodes without running any of them."""
     names: list[str] = []
     strings: list[str] = []
-    try:
+    # Not a pickle, or a cut one: what was named until there counts.
+    with contextlib.suppress(Exception):
         for opcode, argument, _ in pickletools.genops(_pickle_bytes(path)):
             if opcode.name == "GLOBAL":
                 names.append(str(argument).replace(" ", "."))
@@ -184,8 +194,6 @@ def _imports(path: Path) -> list[str]:
                 names.append(".".join(strings[-2:]))
             if isinstance(argument, str):
                 strings.append(argument)
-    except Exception:  # noqa: BLE001 - not a pickle, or a cut one: what was named until there counts
-        pass
     return names
 
 

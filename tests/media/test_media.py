@@ -56,7 +56,7 @@ def test_sound_is_the_original_within_one_unit(name: str) -> None:
 def uneven_clips(folder: Path) -> dict[str, Path]:
     drop = [t for n, t in enumerate(clips.even(60)) if n % 7 != 3]
     gap = clips.even(60)[:20] + clips.even(60)[40:]
-    end = clips.even(40) + [1900, 1960]
+    end = [*clips.even(40), 1900, 1960]
     return {
         "even": clips.write(folder / "even.mp4", clips.even(30), clips.speech(1.2)),
         "dropped": clips.write(folder / "dropped.mp4", drop, clips.speech(2.4)),

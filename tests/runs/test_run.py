@@ -19,10 +19,28 @@ from lse_bench.runs.records import Record, open_records, read_records
 from lse_bench.runs.run import Shard, merge_runs, score_run
 from lse_bench.sync.scorer import SyncScorer
 
-FIELDS = (
-    "clip id status reason warnings lse_d lse_c offset lse_d_at_0 lse_d_valid lse_c_valid offset_valid curve windows "
-    "frames fps seconds tracks groups sha256"
-).split()
+FIELDS = [
+    "clip",
+    "id",
+    "status",
+    "reason",
+    "warnings",
+    "lse_d",
+    "lse_c",
+    "offset",
+    "lse_d_at_0",
+    "lse_d_valid",
+    "lse_c_valid",
+    "offset_valid",
+    "curve",
+    "windows",
+    "frames",
+    "fps",
+    "seconds",
+    "tracks",
+    "groups",
+    "sha256",
+]
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +187,10 @@ def test_evaluate_from_python(folder: Path, narrow: Path, plain: Path, tmp_path:
     options = {"weights": narrow, "protocol": "lrs-lossless@1", "device": "cpu"}
     in_memory = evaluate(str(folder), **options)
     kept = evaluate([folder], out=tmp_path / "run", **options)
-    assert in_memory.summary == kept.summary == json.loads((plain / "summary.json").read_text()) | {
-        "metrics": kept.summary["metrics"]
-    }
+    assert (
+        in_memory.summary
+        == kept.summary
+        == json.loads((plain / "summary.json").read_text()) | {"metrics": kept.summary["metrics"]}
+    )
     assert len(in_memory.records) == 7
     assert_same_run(plain, tmp_path / "run")

@@ -26,9 +26,7 @@ def test_shared_clips_by_brute_force() -> None:
     values = random.normal(size=40)
     members = [frozenset(str(k) for k in random.integers(0, 9, 2)) for _ in values]
     residuals = values - values.mean()
-    brute = sum(
-        residuals[i] * residuals[j] for i in range(40) for j in range(40) if members[i] & members[j]
-    )
+    brute = sum(residuals[i] * residuals[j] for i in range(40) for j in range(40) if members[i] & members[j])
     units = len(set().union(*members))
     half = stats.t.ppf(0.975, units - 1) * np.sqrt(max(0, brute) / 40**2 * units / (units - 1))
     estimate = mean_with_interval(list(values), members)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import cv2
@@ -34,7 +34,7 @@ def test_from_stored_jpegs_and_sound(clip: str, calibrated_state: dict[str, torc
     """The original's own JPEG files and sound: features to 3e-5, curve and scores to 1e-5, offset exactly."""
     with np.load(golden_file(f"jpg_clip_{clip}.npz")) as stored:
         data, offsets = stored["data"], stored["offsets"]
-    frames = [cv2.imdecode(data[a:b], cv2.IMREAD_COLOR) for a, b in zip(offsets, offsets[1:], strict=False)]
+    frames = [cv2.imdecode(data[a:b], cv2.IMREAD_COLOR) for a, b in pairwise(offsets)]
     planes = np.stack([cv2.resize(frame, (224, 224)).transpose(2, 0, 1) for frame in frames])
     with np.load(golden_file(f"lrs_clip_{clip}.npz")) as golden:
         samples = golden["audio"]

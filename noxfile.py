@@ -1,0 +1,67 @@
+"""Sessions: demo, tests, lint, types, bench. All share one environment in .venv, so that torch is installed once.
+
+Set LSE_BENCH_PYTHON to an interpreter that has everything (`pip install -e .[dev]`) to use it instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "tests"]
+
+ROOT = Path(__file__).parent
+VENV = ROOT / ".venv"
+
+
+def python(session: nox.Session) -> str:
+    """The shared environment's interpreter; installs the project on first use and when pyproject.toml has changed."""
+    if chosen := os.environ.get("LSE_BENCH_PYTHON"):
+        return chosen
+    interpreter = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
+    stamp = VENV / "installed"
+    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    if not interpreter.exists():
+        session.run(sys.executable, "-m", "virtualenv", "--quiet", str(VENV), external=True)
+    if not stamp.exists() or stamp.read_text() != wanted:
+        session.log("installing torch and the rest into .venv; the first time this takes a few minutes")
+        session.run(str(interpreter), "-m", "pip", "install", "--editable", f"{ROOT}[dev]", external=True, silent=True)
+        stamp.write_text(wanted)
+    return str(interpreter)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Score two made-up clips with untrained weights: does everything work here?"""
+    session.run(python(session), "-m", "lse_bench", "demo", *session.posargs, external=True)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments after -- go to pytest."""
+    session.run(python(session), "-m", "pytest", *session.posargs, external=True)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and likely bugs."""
+    interpreter = python(session)
+    session.run(interpreter, "-m", "ruff", "check", ".", external=True)
+    session.run(interpreter, "-m", "ruff", "format", "--check", ".", external=True)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Type hints."""
+    session.run(python(session), "-m", "mypy", external=True)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Speed and memory, ours beside the original's; some ten minutes."""
+    session.run(python(session), "benchmarks/bench_lse.py", *session.posargs, external=True)

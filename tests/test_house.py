@@ -1,0 +1,120 @@
+"""The house itself: quick imports, dependencies that point inwards, a wheel that holds the tree, a README that is true."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+INSTALLED = {"lse_bench": ROOT / "lse_bench"} | {
+    f"lse_bench.{name}": ROOT / name for name in ("baselines", "leaderboard")
+}
+HEAVY = ("torch", "numpy", "scipy", "cv2", "av", "pandas", "matplotlib", "torchvision")
+
+# From the inside out; a module may import its own layer and those before it.
+LAYERS = [
+    {"errors", "__init__"},
+    {"media"},
+    {"features", "manifests", "weights", "faces"},
+    {"sync", "fidelity"},
+    {"runs", "generators", "training", "minilrs"},
+    {"baselines", "leaderboard", "evaluation", "demo", "doctor"},
+    {"cli", "__main__"},
+]
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    loaded = run_python("import sys, lse_bench; dir(lse_bench); print(*sys.modules)").split()
+    assert not set(HEAVY) & set(loaded)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom lse_bench.cli import main\n"
+        f"sys.argv = ['lse-bench', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\nprint('LOADED', *sys.modules)"
+    )
+    output = run_python(code)
+    assert "score" in output
+    assert not set(HEAVY) & set(output.split("LOADED")[1].split())
+
+
+def test_public_names_resolve() -> None:
+    import lse_bench
+
+    for name in lse_bench.__all__:
+        assert getattr(lse_bench, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        lse_bench.nothing  # noqa: B018
+
+
+def layer_of(module: str) -> int:
+    part = module.removeprefix("lse_bench").strip(".").split(".")[0] or "__init__"
+    return next(number for number, names in enumerate(LAYERS) if part in names)
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("lse_bench"):
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("lse_bench")}
+    return found
+
+
+def test_dependencies_point_inwards() -> None:
+    checked = 0
+    for package, folder in INSTALLED.items():
+        for path in folder.rglob("*.py"):
+            name = ".".join([package, *path.relative_to(folder).with_suffix("").parts])
+            if name == "lse_bench.__init__":  # its lazy names reach everywhere by design
+                continue
+            for target in imports_of(path):
+                if (layer_of(name), layer_of(target)) == (2, 4) or target == "lse_bench.sync.syncnet":
+                    continue
+                assert layer_of(target) <= layer_of(name), f"{name} imports {target}"
+                checked += 1
+    assert checked > 40
+
+
+def test_the_wheel_holds_the_tree(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    subprocess.run(
+        ["git", "clone", "--quiet", "--no-local", str(ROOT), str(source)], check=True, env=os.environ | {"LC_ALL": "C"}
+    )
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "--no-index"]
+    subprocess.run([*command, "--wheel-dir", str(tmp_path), str(source)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    tracked = subprocess.run(["git", "ls-files"], cwd=source, check=True, capture_output=True, text=True).stdout.split()
+    expected = {name for name in tracked if name.startswith("lse_bench/")}
+    expected |= {f"lse_bench/{name}" for name in tracked if name.startswith(("baselines/", "leaderboard/"))}
+    assert held == expected
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    command = (ROOT / ".ci" / "run").read_text(encoding="utf-8").strip().splitlines()[-1]
+    assert "nox -s tests" in command
+    assert command in readme.splitlines()
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
