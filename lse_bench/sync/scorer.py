@@ -26,9 +26,9 @@ from lse_bench.sync.protocol import (
     comparison_key,
     get_protocol,
 )
-from lse_bench.sync.syncnet import FastSyncNet, SyncNet
+from lse_bench.sync.syncnet import FastSyncNet, SyncNet, load_syncnet
 from lse_bench.sync.windows import COLUMNS_PER_FRAME, WINDOW_COLUMNS, WINDOW_FRAMES, Chunk, ClipFacts, read_windows
-from lse_bench.weights.readers import file_digest, load_syncnet
+from lse_bench.weights.readers import file_digest
 
 _MAX_READERS = 8
 

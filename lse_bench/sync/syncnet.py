@@ -12,17 +12,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lse_bench.errors import WeightsError
+from lse_bench.weights.readers import kind_of, read_torch
+
 FRAME_SIZE = 224
 WINDOW_FRAMES = 5
 WINDOW_COLUMNS = 20  # MFCC columns, 10 ms each
 COEFFICIENTS = 13
 EMBEDDING = 1024
+_ADVICE = (
+    "LSE-D and LSE-C are defined with Chung & Zisserman's SyncNet, syncnet_v2.model (54,573,114 bytes), from "
+    "https://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model"
+)
 WIDTHS_SOUND = (64, 192, 384, 256, 256, 512)
 WIDTHS_LIP = (96, 256, 256, 256, 256, 512)
 
@@ -100,7 +108,7 @@ class SyncNet(nn.Module):
     def from_state(cls, state: Mapping[str, Tensor]) -> SyncNet:
         """The network that `state` belongs to, its widths read from the shapes, in evaluation mode.
 
-        Raises KeyError or RuntimeError when entries are missing or do not fit; `weights.readers` words that for users.
+        Raises KeyError or RuntimeError when entries are missing or do not fit; `load_syncnet` words that for users.
         """
         indices = (0, 4, 8, 11, 14, 18)
         widths_sound = tuple(state[f"netcnnaud.{i}.weight"].shape[0] for i in indices)
@@ -108,6 +116,26 @@ class SyncNet(nn.Module):
         network = cls(widths_sound, widths_lip)
         network.load_state_dict(dict(state))
         return network.eval()
+
+
+def load_syncnet(path: Path | str) -> SyncNet:
+    """SyncNet with the weights in `path`, in evaluation mode.
+
+    Raises WeightsError when the file is missing, unsafe, damaged or holds another network.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise WeightsError(f"{path}: no such file. {_ADVICE}")
+    state = read_torch(path)
+    if "netcnnlip.0.weight" not in state:
+        raise WeightsError(f"{path}: this is {kind_of(state)}, not SyncNet. {_ADVICE}")
+    try:
+        return SyncNet.from_state(state)
+    except KeyError as error:
+        raise WeightsError(f"{path}: a SyncNet checkpoint without the entry {error}. {_ADVICE}") from None
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:300]
+        raise WeightsError(f"{path}: SyncNet's entries do not fit together: {detail}") from None
 
 
 class FastSyncNet:

@@ -1,7 +1,7 @@
 """Checkpoints into state dicts, without ever executing what is in the file.
 
 `read_torch` takes the torch format (zip and the older pickle) through `torch.load(weights_only=True)`, and
-safetensors. `load_syncnet` adds the check that the entries are SyncNet's. Every refusal names what the file is.
+safetensors. Every refusal names what the file is.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from lse_bench.errors import WeightsError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lse_bench.sync.syncnet import SyncNet
-
 # An entry that only this kind of network has, and what the kind is called. The first match wins.
 _KINDS = {
     "netcnnlip.0.weight": "SyncNet (syncnet_v2.model), the scorer",
@@ -32,11 +30,6 @@ _KINDS = {
     "conv3_3_norm_mbox_conf.weight": "the face detector S3FD (s3fd-619a316812.pth)",
     "Conv2d_1a_3x3.conv.weight": "the Inception network of FID",
 }
-_SYNCNET_ADVICE = (
-    "LSE-D and LSE-C are defined with Chung & Zisserman's SyncNet, syncnet_v2.model (54,573,114 bytes), from "
-    "https://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model"
-)
-
 
 # Digests by which a result tells that it was made with the published network.
 _KNOWN_DIGESTS = {"961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442": "syncnet_v2"}
@@ -79,26 +72,9 @@ def read_torch(path: Path | str) -> dict[str, Tensor]:
     return state
 
 
-def load_syncnet(path: Path | str) -> SyncNet:
-    """SyncNet with the weights in `path`, in evaluation mode. Raises WeightsError when they are another network's."""
-    from lse_bench.sync.syncnet import SyncNet
-
-    path = Path(path)
-    state = read_torch(path)
-    if "netcnnlip.0.weight" not in state:
-        raise WeightsError(f"{path}: this is {kind_of(state)}, not SyncNet. {_SYNCNET_ADVICE}")
-    try:
-        return SyncNet.from_state(state)
-    except KeyError as error:
-        raise WeightsError(f"{path}: a SyncNet checkpoint without the entry {error}. {_SYNCNET_ADVICE}") from None
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())[:300]
-        raise WeightsError(f"{path}: SyncNet's entries do not fit together: {detail}") from None
-
-
 def _refuse_other_formats(path: Path) -> None:
     if not path.exists():
-        raise WeightsError(f"{path}: no such file. {_SYNCNET_ADVICE}")
+        raise WeightsError(f"{path}: no such file")
     if path.is_dir():
         raise WeightsError(f"{path}: this is a folder; name the checkpoint file")
     size = path.stat().st_size

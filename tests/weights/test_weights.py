@@ -14,9 +14,9 @@ import torch
 from conftest import TESTS
 
 from lse_bench.errors import WeightsError
-from lse_bench.sync.syncnet import SyncNet
+from lse_bench.sync.syncnet import SyncNet, load_syncnet
 from lse_bench.weights.formula import formula_weights
-from lse_bench.weights.readers import file_digest, load_syncnet, read_torch
+from lse_bench.weights.readers import file_digest, read_torch
 
 NAMES = json.loads((TESTS / "golden" / "entry_names.json").read_text())
 
