@@ -1,4 +1,4 @@
-"""The house itself: quick imports, dependencies that point inwards, a wheel that holds the tree, a README that is true."""
+"""The house: quick imports, dependencies that point inwards, a wheel that holds the tree, a README that is true."""
 
 from __future__ import annotations
 
