@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
@@ -25,9 +24,10 @@ from lse_bench.weights.formula import formula_weights
 
 THREADS = 2
 FPS, SIZE = 25, 224
-WINDOWS = 200  # for the networks alone
+WINDOWS = 200  # for the networks alone, in PASSES, so that they run as long as a clip takes
+PASSES = 4
 SECONDS = 30
-ROUNDS = 5
+ROUNDS = 3
 
 
 def make_clip(path: Path, seconds: int) -> Path:
@@ -55,89 +55,94 @@ def make_network() -> SyncNet:
 
 
 def peak_of_scoring(clip: Path, weights: Path, out: Path) -> float:
-    """Peak resident memory, MB, of a fresh process that scores one clip."""
+    """Peak resident memory, MB, of a fresh process that scores one clip (VmHWM: ru_maxrss would inherit ours)."""
     code = (
-        "import resource, sys, torch; torch.set_num_threads(2)\n"
+        "import re, sys, torch; torch.set_num_threads(2)\n"
         "from pathlib import Path\n"
         "from lse_bench.manifests.clips import find_clips\n"
         "from lse_bench.runs.run import score_run\n"
         "from lse_bench.sync.scorer import SyncScorer\n"
         "scorer = SyncScorer.load(sys.argv[2], protocol='lrs-lossless@1')\n"
         "score_run(scorer, find_clips([Path(sys.argv[1])]), Path(sys.argv[3]))\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+        "print(int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) / 1024)\n"
     )
     command = [sys.executable, "-c", code, str(clip), str(weights), str(out)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--skip-memory", action="store_true")
-    options = parser.parse_args()
-    torch.set_num_threads(THREADS)
-    network = make_network()
+def measure_speed(folder: Path, network: SyncNet, weights: Path) -> None:
+    """Networks alone, whole runs and the original's pipeline, interleaved."""
     fast = FastSyncNet(network)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        clip = make_clip(folder / "clip.mp4", SECONDS)
-        weights = folder / "formula.pth"
-        torch.save(network.state_dict(), weights)
-        scorers = {p: SyncScorer.load(weights, protocol=p) for p in ("lrs@1", "lrs-lossless@1")}
+    clip = make_clip(folder / "clip.mp4", SECONDS)
+    scorers = {p: SyncScorer.load(weights, protocol=p) for p in ("lrs@1", "lrs-lossless@1")}
+    random = torch.Generator().manual_seed(0)
+    video = torch.randint(0, 256, (1, 3, WINDOWS + 5, 224, 224), generator=random).float()
+    cepstrum = torch.randn(1, 1, 13, 4 * (WINDOWS + 5), generator=random) * 5
+    lips = fast.empty_lips(WINDOWS)
+    lips.copy_(torch.randint(0, 256, lips.shape, generator=random))
+    sounds = cepstrum[0].unfold(2, 20, 4)[0, :, :WINDOWS].permute(1, 0, 2)[:, None].contiguous()
 
-        random = torch.Generator().manual_seed(0)
-        video = torch.randint(0, 256, (1, 3, WINDOWS + 5, 224, 224), generator=random).float()
-        cepstrum = torch.randn(1, 1, 13, 4 * (WINDOWS + 5), generator=random) * 5
-        lips = fast.empty_lips(WINDOWS)
-        lips.copy_(torch.randint(0, 256, lips.shape, generator=random))
-        sounds = cepstrum[0].unfold(2, 20, 4)[0, :, :WINDOWS].permute(1, 0, 2)[:, None].contiguous()
-
-        def published() -> None:
-            with torch.no_grad():
+    def published() -> None:
+        with torch.no_grad():
+            for _ in range(PASSES):
                 published_features(network, video, cepstrum)
 
-        def ours() -> None:
+    def ours() -> None:
+        for _ in range(PASSES):
             fast.lip(lips)
             fast.sound(sounds)
 
-        def whole(protocol: str) -> Callable[[], None]:
-            def run() -> None:
-                score_run(scorers[protocol], find_clips([clip]), Path(tempfile.mkdtemp(dir=folder)))
+    def whole(protocol: str) -> Callable[[], None]:
+        def run() -> None:
+            score_run(scorers[protocol], find_clips([clip]), Path(tempfile.mkdtemp(dir=folder)))
 
-            return run
+        return run
 
-        of_windows, of_clip = WINDOWS / FPS, (SECONDS * FPS - 5) / FPS
-        cases: dict[str, tuple[Callable[[], object], float]] = {
-            "published network (Conv3d, batch 20)": (published, of_windows),
-            "our network alone": (ours, of_windows),
-            "lse-bench score, lrs-lossless@1": (whole("lrs-lossless@1"), of_clip),
-            "lse-bench score, lrs@1": (whole("lrs@1"), of_clip),
-            "pipeline as the original": (lambda: score_as_original(network, clip), of_clip),
-        }
-        times: dict[str, list[float]] = {case: [] for case in cases}
-        for _ in range(ROUNDS):  # interleaved, so that a busy minute hits all alike
-            for case, (run, seconds) in cases.items():
-                start = time.perf_counter()
-                run()
-                times[case].append((time.perf_counter() - start) / seconds)
-        print(
-            f"\nSeconds per second of video, {THREADS} threads, torch {torch.__version__}, best and median of {ROUNDS}"
-        )
-        for case, values in times.items():
-            print(f"  {case:40s} {min(values):.3f}   {statistics.median(values):.3f}")
-        best = {case: min(values) for case, values in times.items()}
-        base, alone, lossless, jpeg, original = best.values()
-        print(f"  our network / published network          {base / alone:.2f} times faster (at least 1.5)")
-        print(f"  lrs-lossless@1 / our network             {lossless / alone:.3f} times the time (at most 1.10)")
-        print(f"  lrs@1 / our network                      {jpeg / alone:.3f} times the time")
-        print(f"  lrs-lossless@1 / pipeline as the original {original / lossless:.2f} times faster (at least 1.7)")
-        if not options.skip_memory:
-            short = peak_of_scoring(make_clip(folder / "short.mp4", 3), weights, folder / "short")
-            long = peak_of_scoring(make_clip(folder / "long.mp4", 300), weights, folder / "long")
-            own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(
-                f"  peak memory: 3 s clip {short:.0f} MB, 300 s clip {long:.0f} MB: {long - short:.0f} MB more (< 50)"
-            )
-            print(f"  (this process, with the original's pipeline on {SECONDS} s: {own:.0f} MB)")
+    of_windows, of_clip = PASSES * WINDOWS / FPS, (SECONDS * FPS - 5) / FPS
+    cases: dict[str, tuple[Callable[[], object], float]] = {
+        "published network (Conv3d, batch 20)": (published, of_windows),
+        "our network alone": (ours, of_windows),
+        "lse-bench score, lrs-lossless@1": (whole("lrs-lossless@1"), of_clip),
+        "lse-bench score, lrs@1": (whole("lrs@1"), of_clip),
+        "pipeline as the original": (lambda: score_as_original(network, clip), of_clip),
+    }
+    times: dict[str, list[float]] = {case: [] for case in cases}
+    for _ in range(ROUNDS):  # interleaved, so that a busy minute hits all alike
+        for case, (run, seconds) in cases.items():
+            start = time.perf_counter()
+            run()
+            times[case].append((time.perf_counter() - start) / seconds)
+    print(f"\nSeconds per second of video, {THREADS} threads, torch {torch.__version__}, best and median of {ROUNDS}")
+    for case, values in times.items():
+        print(f"  {case:40s} {min(values):.3f}   {statistics.median(values):.3f}")
+    best = {case: min(values) for case, values in times.items()}
+    base, alone, lossless, jpeg, original = best.values()
+    print(f"  our network / published network          {base / alone:.2f} times faster (at least 1.5)")
+    print(f"  lrs-lossless@1 / our network             {lossless / alone:.3f} times the time (at most 1.10)")
+    print(f"  lrs@1 / our network                      {jpeg / alone:.3f} times the time")
+    print(f"  lrs-lossless@1 / pipeline as the original {original / lossless:.2f} times faster (at least 1.7)")
+
+
+def measure_memory(folder: Path, weights: Path) -> None:
+    """Peak memory of scoring a short and a long clip, and of the original's way on 30 s."""
+    short = peak_of_scoring(make_clip(folder / "short.mp4", 3), weights, folder / "short")
+    long = peak_of_scoring(make_clip(folder / "long.mp4", 300), weights, folder / "long")
+    print(f"  peak memory: 3 s clip {short:.0f} MB, 300 s clip {long:.0f} MB: {long - short:.0f} MB more (< 50)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", choices=("speed", "memory"))
+    options = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    network = make_network()
+    with tempfile.TemporaryDirectory() as name:
+        weights = Path(name) / "formula.pth"
+        torch.save(network.state_dict(), weights)
+        if options.only != "speed":
+            measure_memory(Path(name), weights)
+        if options.only != "memory":
+            measure_speed(Path(name), network, weights)
 
 
 if __name__ == "__main__":
