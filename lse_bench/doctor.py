@@ -101,7 +101,6 @@ def _extras() -> list[Finding]:
 
     findings = []
     extras = (
-        ("pytorch_fid", "fid", "FID"),
         ("librosa", "generators", "baselines"),
         ("matplotlib", "leaderboard", "plots"),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lse_bench.manifests.clips import find_clips
+from lse_bench.manifests.clips import Source
 from lse_bench.runs.records import Record, read_records
 from lse_bench.runs.run import score_clips, score_run
 from lse_bench.runs.summary import summarise
@@ -25,7 +25,7 @@ class Evaluation:
 def evaluate(
     inputs: Path | str | Iterable[Path | str],
     *,
-    weights: Path | str,
+    weights: Path | str = "syncnet_v2",
     out: Path | str | None = None,
     keep_windows: bool = False,
     **options: Any,
@@ -37,10 +37,11 @@ def evaluate(
     WeightsError; a clip that cannot be scored is a record, never an exception.
     """
     paths = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    clips = find_clips([Path(path) for path in paths])
+    source = Source([Path(path) for path in paths])
+    clips = source.clips()
     scorer = SyncScorer.load(weights, **options)
     if out is not None:
-        summary = score_run(scorer, clips, Path(out), weights=str(weights), keep_windows=keep_windows)
+        summary = score_run(scorer, clips, Path(out), weights=str(weights), source=source, keep_windows=keep_windows)
         return Evaluation(summary, read_records(Path(out)))
     records = [record for record, _ in score_clips(scorer, clips, keep_windows)]
     return Evaluation(summarise(records, len(clips), scorer.key), records)

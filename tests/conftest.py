@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 
 from lse_bench.sync.syncnet import SyncNet
 from lse_bench.weights.formula import formula_weights
+
+os.environ["LSE_BENCH_OFFLINE"] = "1"  # no test reaches the network, nor do the commands it starts
 
 TESTS = Path(__file__).parent
 GOLDEN = TESTS / "golden" / "syncnet"
@@ -63,4 +66,24 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     path = tmp_path_factory.mktemp("weights") / "narrow.pth"
     torch.save(as_tensors(formula_weights(shapes, seed=1)), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def inception_state() -> dict[str, torch.Tensor]:
+    """Formula weights under the names of pytorch-fid's Inception."""
+    import torchvision
+    from pytorch_fid import inception as theirs
+
+    network = torchvision.models.inception_v3(num_classes=1008, aux_logits=False, weights=None, init_weights=False)
+    network.Mixed_7b, network.Mixed_7c = theirs.FIDInceptionE_1(1280), theirs.FIDInceptionE_2(2048)
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    return as_tensors(formula_weights(shapes, seed=3))
+
+
+@pytest.fixture(scope="session")
+def inception_file(inception_state: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a checkpoint file."""
+    path = tmp_path_factory.mktemp("inception") / "inception.pth"
+    torch.save(inception_state, path)
     return path

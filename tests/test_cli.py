@@ -92,7 +92,8 @@ def test_shards_and_merge(narrow: Path, tmp_path: Path) -> None:
         (["score", "CLIP", "--weights", "W", "--device", "cuda:99"], "--device cuda:99"),
         (["score", "CLIP", "--weights", "W", "--out", "CLIP"], "is a file; --out names a folder"),
         (["merge", "absent", "--out", "merged"], "not a run directory"),
-        (["score", "CLIP"], "--weights"),
+        (["score", "CLIP"], "LSE_BENCH_OFFLINE forbids fetching it"),
+        (["score"], "Missing argument"),
         (["scor"], "No such command"),
     ],
 )
@@ -147,3 +148,54 @@ def test_real_clips_behave(narrow: Path, tmp_path: Path) -> None:
     assert lse_bench("score", copied, *resampled).returncode == 0
     late = records_of(tmp_path / "resampled")["face_recognition_short_hamilton.mp4"]
     assert any("late picture" in text for text in late["warnings"]) and late["frames"] == 252
+
+
+def test_weights_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LSE_BENCH_WEIGHTS", str(tmp_path / "weights"))
+    listed = json.loads(lse_bench("weights", "list", "--json").stdout)
+    assert {"syncnet_v2", "inception", "wav2lip_gan"} <= {row["name"] for row in listed}
+    assert "syncnet_v2" in lse_bench("weights", "list").stdout
+    where = lse_bench("weights", "path", "syncnet_v2")
+    assert where.returncode == 1 and where.stdout.strip() == str(tmp_path / "weights" / "syncnet_v2.model")
+    by_hand = lse_bench("weights", "fetch", "wav2lip")
+    assert by_hand.returncode == 2 and "in a browser" in by_hand.stderr
+    offline = lse_bench("weights", "fetch", "syncnet_v2", "--offline")
+    assert offline.returncode == 2 and "--offline forbids" in " ".join(offline.stderr.split())
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "syncnet_v2.model").write_bytes(b"something else")
+    wrong = lse_bench("weights", "verify")
+    assert wrong.returncode == 1 and wrong.stdout.startswith("wrong")
+
+
+def test_default_weights_are_looked_for_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LSE_BENCH_WEIGHTS", str(tmp_path / "weights"))
+    clip = clips.good(tmp_path / "clip.mp4", 0.4)
+    result = lse_bench("score", clip, "--offline")
+    assert result.returncode == 2
+    assert str(tmp_path / "weights" / "syncnet_v2.model") in "".join(result.stderr.split("\n"))
+
+
+def test_fid_of_folders_runs_and_saved_statistics(narrow: Path, inception_file: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        clips.good(tmp_path / "made" / f"{number}.mp4", 0.4, seed=number)
+        clips.good(tmp_path / "real" / f"{number}.mp4", 0.4, seed=number + 5)
+    made, real, saved = tmp_path / "made", tmp_path / "real", tmp_path / "real.npz"
+    common = ("--weights", inception_file, "--device", "cpu", "--json", "--groups", 0)
+    result = lse_bench("fid", made, real, *common, "--save-statistics", saved, "--out", tmp_path / "fid.json")
+    assert result.returncode == 0, result.stderr
+    pooled = json.loads(result.stdout)
+    assert pooled == json.loads((tmp_path / "fid.json").read_text())
+    assert pooled["fid"] > 0 and pooled["generated"]["frames"] == 30
+    assert pooled["fid_id"].startswith("fid@1:frame:pooled:bilinear:step1:")
+    again = json.loads(lse_bench("fid", made, saved, *common).stdout)
+    assert again["fid"] == pytest.approx(pooled["fid"], rel=1e-9) and again["kid"] == pooled["kid"]
+    other = lse_bench("fid", made, saved, *common, "--frame-step", 2)
+    assert other.returncode == 2 and "the two cannot be compared" in other.stderr
+    for name in ("made", "real"):
+        run = lse_bench("score", tmp_path / name, "--weights", narrow, "--out", tmp_path / f"run_{name}")
+        assert run.returncode == 0
+    of_runs = lse_bench("fid", tmp_path / "run_made", tmp_path / "run_real", *common, "--reference-frames", "matched")
+    assert of_runs.returncode == 0, of_runs.stderr
+    assert json.loads(of_runs.stdout)["fid"] == pytest.approx(pooled["fid"], rel=1e-9)
+    face = lse_bench("fid", made, real, *common, "--region", "face")
+    assert face.returncode == 2 and "no detector" in face.stderr

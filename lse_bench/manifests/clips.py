@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
@@ -73,6 +73,39 @@ class _Row(BaseModel):
     video: str | None = None
     sound: str | None = Field(default=None, validation_alias=AliasChoices("sound", "audio"))
     speaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a list of clips comes from, so that it can be listed again: the options of `lse-bench score`."""
+
+    inputs: Sequence[Path]
+    root: Path | None = None
+    pairs: Path | None = None
+    pairs_order: str = "auto"
+
+    def clips(self) -> list[ListedClip]:
+        """The list. Raises UsageError as `find_clips` and `numbered_outputs`."""
+        if self.pairs is None:
+            return find_clips(self.inputs, self.root)
+        if len(self.inputs) != 1 or self.pairs_order not in get_args(PairsOrder):
+            raise UsageError(f"--pairs goes with one folder, and --pairs-order {', '.join(get_args(PairsOrder))}")
+        return numbered_outputs(self.inputs[0], self.pairs, cast(PairsOrder, self.pairs_order))
+
+    def as_json(self) -> dict[str, object]:
+        """With absolute paths, for run.json."""
+        return {
+            "inputs": [str(path.absolute()) for path in self.inputs],
+            "root": None if self.root is None else str(self.root.absolute()),
+            "pairs": None if self.pairs is None else str(self.pairs.absolute()),
+            "pairs_order": self.pairs_order,
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Source:
+        """The inverse of `as_json`."""
+        root, pairs = (None if content[name] is None else Path(content[name]) for name in ("root", "pairs"))
+        return cls([Path(path) for path in content["inputs"]], root, pairs, content["pairs_order"])
 
 
 def find_clips(inputs: Sequence[Path], root: Path | None = None) -> list[ListedClip]:
@@ -155,13 +188,13 @@ def _in_folder(folder: Path) -> list[ListedClip]:
     if not found:
         raise UsageError(f"{folder}: no video files in this folder (looked for {', '.join(sorted(MEDIA_SUFFIXES))})")
     clips = []
-    for path in sorted(found, key=lambda path: _natural(path.relative_to(folder).as_posix())):
+    for path in sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix())):
         name = path.relative_to(folder)
         clips.append(ListedClip(safe_id(name.with_suffix("").as_posix()), name.as_posix(), path))
     return clips
 
 
-def _natural(name: str) -> list[tuple[int, int | str]]:
+def natural_key(name: str) -> list[tuple[int, int | str]]:
     """Sort key that puts 2.mp4 before 10.mp4."""
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]
 

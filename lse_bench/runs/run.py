@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.clips import ListedClip, list_digest
+from lse_bench.manifests.clips import ListedClip, Source, list_digest
 from lse_bench.runs.records import Record, open_records, read_records, refuse_doubles
 from lse_bench.runs.summary import summarise
-from lse_bench.weights.readers import file_digest, known_name
+from lse_bench.weights.readers import file_digest
+from lse_bench.weights.table import name_of_digest
 
 if TYPE_CHECKING:
     from lse_bench.sync.distance import LseScore
@@ -69,9 +70,15 @@ def versions() -> dict[str, str]:
 
 
 def describe_run(
-    scorer: SyncScorer, clips: Sequence[ListedClip], *, weights: str, command: Sequence[str], shard: Shard | None = None
+    scorer: SyncScorer,
+    clips: Sequence[ListedClip],
+    *,
+    weights: str,
+    command: Sequence[str],
+    source: Source | None = None,
+    shard: Shard | None = None,
 ) -> dict[str, Any]:
-    """The content of run.json. `clips`: the whole list, of which `shard` is a part."""
+    """The content of run.json. `clips`: the whole list, of which `shard` is a part; `source`: where it came from."""
     return {
         "schema": SCHEMA,
         "kind": "score",
@@ -80,9 +87,10 @@ def describe_run(
         "weights": {
             "file": weights,
             "sha256": scorer.weights_sha256,
-            "name": known_name(scorer.weights_sha256),
+            "name": name_of_digest(scorer.weights_sha256),
         },
         "list": {"clips": len(clips), "sha256": list_digest(clips)},
+        "source": None if source is None else source.as_json(),
         "manifest_sha256": None,
         "shard": None if shard is None else f"{shard.index}/{shard.count}",
         "versions": versions(),
@@ -101,6 +109,7 @@ def score_run(
     *,
     weights: str = "",
     command: Sequence[str] = (),
+    source: Source | None = None,
     shard: Shard | None = None,
     keep_windows: bool = False,
     on_record: OnRecord = lambda record: None,
@@ -110,7 +119,7 @@ def score_run(
     `on_record` is called with every record, those found there included. Raises UsageError when `out` holds a run of
     something else, and names what differs.
     """
-    description = describe_run(scorer, clips, weights=weights, command=command, shard=shard)
+    description = describe_run(scorer, clips, weights=weights, command=command, source=source, shard=shard)
     _prepare(out, description)
     mine = shard.of(clips) if shard is not None else list(clips)
     with open_records(out) as writer:
@@ -149,7 +158,7 @@ def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> 
     """
     if not runs:
         raise UsageError("no runs to merge")
-    descriptions = [_read_description(run) for run in runs]
+    descriptions = [read_description(run) for run in runs]
     for run, description in zip(runs, descriptions, strict=True):
         _refuse_difference(runs[0], descriptions[0], run, description)
     if out.exists() and any(out.iterdir()):
@@ -211,7 +220,7 @@ def _digest_or_none(path: Path) -> str | None:
 def _prepare(out: Path, description: dict[str, Any]) -> None:
     """Write run.json, or check that the one there is of the same run."""
     if (out / RUN_FILE).exists():
-        there = _read_description(out)
+        there = read_description(out)
         _refuse_difference(out, there, Path("this call"), description)
         if there.get("shard") != description["shard"]:
             raise UsageError(
@@ -227,7 +236,8 @@ def _prepare(out: Path, description: dict[str, Any]) -> None:
         raise UsageError(f"{out}: cannot be written: {error.strerror}") from None
 
 
-def _read_description(run: Path) -> dict[str, Any]:
+def read_description(run: Path) -> dict[str, Any]:
+    """The content of a run directory's run.json. Raises UsageError when it is not one that this version reads."""
     path = run / RUN_FILE
     try:
         description = json.loads(path.read_text(encoding="utf-8"))

@@ -29,6 +29,7 @@ from lse_bench.sync.protocol import (
 from lse_bench.sync.syncnet import FastSyncNet, SyncNet, load_syncnet
 from lse_bench.sync.windows import COLUMNS_PER_FRAME, WINDOW_COLUMNS, WINDOW_FRAMES, Chunk, ClipFacts, read_windows
 from lse_bench.weights.readers import file_digest
+from lse_bench.weights.store import resolve
 
 _MAX_READERS = 8
 
@@ -98,10 +99,14 @@ class SyncScorer:
         batch_size: int | None = None,
         workers: int | None = None,
     ) -> SyncScorer:
-        """A scorer with the checkpoint at `weights`; WeightsError when it is missing, unsafe or not SyncNet's."""
+        """A scorer with the checkpoint `weights`, a file or a name of the table (then fetched if need be).
+
+        Raises WeightsError when it cannot be had, is unsafe or not SyncNet's.
+        """
+        path = resolve(weights)
         return cls(
-            load_syncnet(weights),
-            weights_sha256=file_digest(weights),
+            load_syncnet(path),
+            weights_sha256=file_digest(path),
             protocol=protocol,
             fps_policy=fps_policy,
             device=device,

@@ -31,14 +31,6 @@ _KINDS = {
     "Conv2d_1a_3x3.conv.weight": "the Inception network of FID",
 }
 
-# Digests by which a result tells that it was made with the published network.
-_KNOWN_DIGESTS = {"961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442": "syncnet_v2"}
-
-
-def known_name(sha256: str) -> str | None:
-    """The name of the published checkpoint with this digest, None for any other."""
-    return _KNOWN_DIGESTS.get(sha256)
-
 
 def file_digest(path: Path | str) -> str:
     """SHA-256 of a file, in hexadecimal."""

@@ -1,4 +1,4 @@
-"""The command `lse-bench`: the one module that may know every other. Each command imports what it needs, late."""
+"""`score`, `merge` and `demo`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lse_bench.errors import LseBenchError, UsageError, WeightsError
+from lse_bench.cli.common import Device, Json, Offline, Trust, app, find_weights, make_console, progress_bar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,28 +22,16 @@ if TYPE_CHECKING:
 
 _SHOWN_FAILURES = 20
 
-app = typer.Typer(
-    name="lse-bench",
-    help="Lip-sync scores that anyone can reproduce: LSE-D, LSE-C and AV offset of talking-face videos.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-
 _SCORE_EXAMPLES = """
 **Examples**
 
-    lse-bench score outputs/ --weights syncnet_v2.model
+    lse-bench score outputs/
 
     lse-bench score outputs/ --weights syncnet_v2.model --protocol lrs-lossless --out runs/mine
 
-    lse-bench score results/ --pairs lrs2.txt --weights syncnet_v2.model --max-failed 100
+    lse-bench score results/ --pairs lrs2.txt --max-failed 100
 
-    lse-bench score clips.csv --weights syncnet_v2.model --shard 1/4 --out runs/part1
+    lse-bench score clips.csv --shard 1/4 --out runs/part1
 
 A run that was stopped goes on when the same command names the same --out.
 Exit status: 0 done, 1 more clips failed than --max-failed, 2 wrong usage.
@@ -59,8 +47,8 @@ def score(
         ),
     ],
     weights: Annotated[
-        Path, typer.Option(help="SyncNet's checkpoint, syncnet_v2.model of the authors' site; never executed.")
-    ],
+        str, typer.Option(help="SyncNet's checkpoint: a file, or a name of `lse-bench weights list`; never executed.")
+    ] = "syncnet_v2",
     protocol: Annotated[
         str, typer.Option(help="lrs@1 (as published) or lrs-lossless@1 (without its JPEG step).")
     ] = "lrs@1",
@@ -78,7 +66,7 @@ def score(
     ] = "auto",
     root: Annotated[Path | None, typer.Option(help="Folder that the names in a list are relative to.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; default runs/DATE-TIME.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     precision: Annotated[str, typer.Option(help="fp32, or bf16: faster, recorded, not comparable with fp32.")] = "fp32",
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Windows per network pass; never changes a number.")
@@ -91,25 +79,24 @@ def score(
     ] = None,
     max_failed: Annotated[int, typer.Option(min=0, help="How many clips may fail before the exit status is 1.")] = 0,
     keep_windows: Annotated[bool, typer.Option("--keep-windows", help="Keep the distances of every window.")] = False,
+    offline: Offline = False,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Score videos: LSE-D (lower is better), LSE-C (higher is better) and AV offset, with every failure counted."""
-    from lse_bench.manifests.clips import find_clips, numbered_outputs
+    from lse_bench.manifests.clips import Source
     from lse_bench.runs.run import Shard, score_run
 
-    console = _console()
+    console = make_console()
     part = Shard.parse(shard) if shard else None
-    if pairs is not None:
-        if len(inputs) != 1 or pairs_order not in ("auto", "audio-video", "video-audio"):
-            raise UsageError("--pairs goes with one folder, and --pairs-order auto, audio-video or video-audio")
-        clips = numbered_outputs(inputs[0], pairs, pairs_order)  # type: ignore[arg-type]
-    else:
-        clips = find_clips(inputs, root)
+    source = Source(inputs=inputs, root=root, pairs=pairs, pairs_order=pairs_order)
+    clips = source.clips()
+    checkpoint = find_weights(console, weights, offline, trust)
     with console.status("Loading torch and the weights"):
         from lse_bench.sync.scorer import SyncScorer
 
         scorer = SyncScorer.load(
-            weights,
+            checkpoint,
             protocol=protocol,
             fps_policy=fps_policy,  # type: ignore[arg-type]
             device=device,
@@ -127,6 +114,7 @@ def score(
             out,
             weights=str(weights),
             command=["lse-bench", *sys.argv[1:]],
+            source=source,
             shard=part,
             keep_windows=keep_windows,
             on_record=on_record,
@@ -145,7 +133,7 @@ def merge(
     from lse_bench.runs.run import merge_runs
 
     summary = merge_runs(runs, out, ["lse-bench", *sys.argv[1:]])
-    _finish(_console(), summary, out, as_json, max_failed)
+    _finish(make_console(), summary, out, as_json, max_failed)
 
 
 @app.command()
@@ -154,20 +142,27 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Score two made-up clips with untrained weights, to see that everything works. The numbers mean nothing."""
-    console = _console()
+    console = make_console()
     with console.status("Making two clips and a network that has learnt nothing"):
         from lse_bench.demo import make_demo
 
         folder, weights = make_demo(out)
-    from lse_bench.manifests.clips import find_clips
+    from lse_bench.manifests.clips import Source
     from lse_bench.runs.run import score_run
     from lse_bench.sync.scorer import SyncScorer
 
-    clips = find_clips([folder])
+    source = Source(inputs=[folder])
+    clips = source.clips()
     scorer = SyncScorer.load(weights, protocol="lrs-lossless@1")
     with _progress(console, clips) as on_record:
         summary = score_run(
-            scorer, clips, out / "run", weights=str(weights), command=["lse-bench", "demo"], on_record=on_record
+            scorer,
+            clips,
+            out / "run",
+            weights=str(weights),
+            command=["lse-bench", "demo"],
+            source=source,
+            on_record=on_record,
         )
     console.print(
         "These numbers mean nothing: the weights come from a formula, not from training, and the clips show no face. "
@@ -177,69 +172,13 @@ def demo(
     _finish(console, summary, out / "run", as_json, 0)
 
 
-@app.command()
-def doctor(as_json: Json = False) -> None:
-    """Say what this machine has and lacks (libraries, codecs, devices), and how to get what is missing."""
-    from dataclasses import asdict
-
-    from lse_bench.doctor import examine
-
-    console = _console()
-    with console.status("Looking around"):
-        findings = examine()
-    if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
-    else:
-        marks = {"ok": "[green]ok     [/]", "note": "[yellow]note   [/]", "missing": "[red]missing[/]"}
-        for finding in findings:
-            console.print(f"{marks[finding.state]} {finding.what}: {finding.value}", highlight=False)
-            if finding.fix:
-                console.print(f"        → {finding.fix}", highlight=False)
-    if any(finding.state == "missing" for finding in findings):
-        raise typer.Exit(1)
-
-
-def main() -> None:
-    """Entry point: every error we can explain is one sentence on standard error, without a traceback."""
-    try:
-        app()
-    except (UsageError, WeightsError) as error:
-        _complain(str(error), 2)
-    except LseBenchError as error:
-        _complain(str(error), 1)
-    except KeyboardInterrupt:
-        _complain("stopped; the same command with the same --out goes on from here", 130)
-    except ImportError as error:
-        from lse_bench.doctor import explain_import_error
-
-        explained = explain_import_error(error)
-        if explained is None:
-            raise
-        _complain(explained, 1)
-
-
-def _complain(text: str, status: int) -> None:
-    print(f"lse-bench: {text}", file=sys.stderr)
-    sys.exit(status)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(stderr=True)
-
-
 @contextmanager
 def _progress(console: Console, clips: list[ListedClip]) -> Iterator[Callable[[Record], None]]:
-    """A progress bar on standard error; failures are printed as they come, the first few of them."""
+    """A progress bar over clips; failures are printed as they come, the first few of them."""
     from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import TimeRemainingColumn as Remaining
 
     failed = 0
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), Remaining(), console=console) as progress:
-        task = progress.add_task("scoring", total=len(clips))
+    with progress_bar(console, "scoring", len(clips)) as (progress, advance):
 
         def on_record(record: Record) -> None:
             nonlocal failed
@@ -250,7 +189,7 @@ def _progress(console: Console, clips: list[ListedClip]) -> Iterator[Callable[[R
                     progress.console.print(text, style="red", highlight=False, soft_wrap=True)
                 elif failed == _SHOWN_FAILURES + 1:
                     progress.console.print("… further failures are in records.jsonl", style="red")
-            progress.update(task, advance=1, description=f"scoring ({failed} failed)" if failed else "scoring")
+            advance(f"scoring ({failed} failed)" if failed else "scoring")
 
         yield on_record
 
@@ -269,7 +208,7 @@ def _finish(console: Console, summary: dict[str, Any], out: Path, as_json: bool,
 def _print_summary(console: Console, summary: dict[str, Any], out: Path) -> None:
     from rich.table import Table
 
-    from lse_bench.weights.readers import known_name
+    from lse_bench.weights.table import name_of_digest
 
     key = summary["key"]
     table = Table(title=f"{key['protocol']}, {summary['scored']} of {summary['listed']} clips scored")
@@ -292,7 +231,7 @@ def _print_summary(console: Console, summary: dict[str, Any], out: Path) -> None
         console.print(f"without a score: {', '.join(reasons)}", highlight=False)
     if summary["warned"]:
         console.print(f"scored with a warning: {summary['warned']} (see records.jsonl)", highlight=False)
-    if known_name(key["weights_sha256"]) is None:
+    if name_of_digest(key["weights_sha256"]) != "syncnet_v2":
         digest = key["weights_sha256"][:12]
         console.print(
             f"weights {digest}… are not the published syncnet_v2: not comparable with any paper", style="yellow"

@@ -1,0 +1,77 @@
+"""What the commands share: the application, console, progress, weights options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lse_bench.weights.store import Options
+
+app = typer.Typer(
+    name="lse-bench",
+    help="Lip-sync scores that anyone can reproduce: LSE-D, LSE-C, AV offset, FID and KID of talking-face videos.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never fetch weights from the network.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Accept a download whose digest nobody has published.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+def make_console() -> Console:
+    """Messages go to standard error; standard output is for results."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextmanager
+def progress_bar(console: Console, label: str, total: int | None) -> Iterator[tuple[Progress, Callable[[str], None]]]:
+    """A bar that counts to `total`; yields it and a function that counts one more under a new label."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), Remaining(), console=console) as progress:
+        task = progress.add_task(label, total=total)
+        yield progress, lambda text: progress.update(task, advance=1, description=text)
+
+
+def find_weights(console: Console, name_or_path: str, offline: bool, trust: bool) -> Path:
+    """The file of weights that is meant, fetched with a progress bar if need be."""
+    from lse_bench.weights.store import resolve
+
+    with fetching(console, offline, trust) as options:
+        return resolve(name_or_path, options)
+
+
+@contextmanager
+def fetching(console: Console, offline: bool, trust: bool) -> Iterator[Options]:
+    """Store options that announce a download and show its bytes."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+    from lse_bench.weights.store import Options
+
+    with Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console) as progress:
+        task = progress.add_task("fetching", visible=False)
+
+        def show(done: int, total: int | None) -> None:
+            progress.update(task, completed=done, total=total, visible=True)
+
+        def say(text: str) -> None:
+            progress.console.print(text, highlight=False, markup=False)
+
+        yield Options(offline=offline, trust=trust, say=say, progress=show)

@@ -1,0 +1,146 @@
+"""`fid`: FID and KID between two sets of frames."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lse_bench.cli.common import Device, Json, Offline, Trust, app, find_weights, make_console, progress_bar
+from lse_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lse_bench.fidelity.fid import FidProtocol, FrameSet
+    from lse_bench.fidelity.inception import FidInception
+    from lse_bench.fidelity.sources import Item
+
+_EXAMPLES = """
+**Examples**
+
+    lse-bench fid outputs/ originals/
+
+    lse-bench fid outputs/ originals/ --reference-frames matched --frame-step 5
+
+    lse-bench fid outputs/ originals/ --save-statistics lrs2-test.npz
+
+    lse-bench fid outputs/ lrs2-test.npz --out fid.json
+"""
+
+
+@app.command(epilog=_EXAMPLES)
+def fid(
+    generated: Annotated[Path, typer.Argument(help="Folder of videos or pictures, or a run directory.")],
+    reference: Annotated[Path, typer.Argument(help="The same, or saved statistics (.npz, pytorch-fid's too).")],
+    weights: Annotated[
+        str, typer.Option(help="Inception: a file, or a name of `lse-bench weights list`.")
+    ] = "inception",
+    region: Annotated[
+        str, typer.Option(help="frame; face needs a detector, which comes in a later version.")
+    ] = "frame",
+    reference_frames: Annotated[
+        str, typer.Option(help="pooled: all frames of both sets; matched: only clips whose id is in both.")
+    ] = "pooled",
+    resize: Annotated[
+        str, typer.Option(help="bilinear, as pytorch-fid; antialias for frames above 299 px.")
+    ] = "bilinear",
+    frame_step: Annotated[int, typer.Option(min=1, help="Take every N-th frame of a video.")] = 1,
+    groups: Annotated[int, typer.Option(min=0, help="Groups of clips for FID's jackknife; 0 for none.")] = 10,
+    seed: Annotated[int, typer.Option(help="Seed of KID's subsets.")] = 2020,
+    save_statistics: Annotated[Path | None, typer.Option(help="Save the reference's statistics as .npz.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the result to this JSON file too.")] = None,
+    device: Device = "auto",
+    offline: Offline = False,
+    trust: Trust = False,
+    as_json: Json = False,
+) -> None:
+    """FID (lower is better) and KID between the frames of two sets, with the id of everything that moves them."""
+    from lse_bench.fidelity.sources import matched
+    from lse_bench.runs.outputs import items_to_compare
+
+    if region not in ("frame", "face"):
+        raise UsageError(f"no region called {region}; there are: frame, face")
+    if region == "face":
+        raise UsageError("--region face needs face boxes, and this version has no detector; use --region frame")
+    if reference_frames not in ("pooled", "matched"):
+        raise UsageError(f"--reference-frames {reference_frames}: there are pooled and matched")
+    saved = reference.suffix == ".npz"
+    if saved and reference_frames == "matched":
+        raise UsageError(f"{reference}: saved statistics cannot be matched clip by clip; use --reference-frames pooled")
+    console = make_console()
+    ours = items_to_compare(generated)
+    theirs = [] if saved else items_to_compare(reference)
+    if reference_frames == "matched":
+        ours, theirs = matched(ours, theirs)
+    checkpoint = find_weights(console, weights, offline, trust)
+    with console.status("Loading torch and the weights"):
+        from lse_bench.fidelity.fid import FidProtocol, compare, load_set, save_set
+        from lse_bench.fidelity.inception import RESIZES, FidInception
+        from lse_bench.sync.scorer import choose_device
+        from lse_bench.weights.readers import file_digest
+
+        if resize not in RESIZES:
+            raise UsageError(f"no resize called {resize}; there are: {', '.join(RESIZES)}")
+        network = FidInception.load(checkpoint, choose_device(device))
+    protocol = FidProtocol(
+        weights_sha256=file_digest(checkpoint),
+        reference_frames=reference_frames,  # type: ignore[arg-type]
+        resize=resize,
+        step=frame_step,
+    )
+    made = _measure(console, "generated", ours, network, protocol, groups)
+    if saved:
+        other, fid_id = load_set(reference)
+        if fid_id is not None and fid_id != protocol.id:
+            raise UsageError(f"{reference}: made as {fid_id}, this is {protocol.id}; the two cannot be compared")
+    else:
+        in_step = groups if reference_frames == "matched" else 0
+        other = _measure(console, "reference", theirs, network, protocol, in_step)
+    if save_statistics is not None:
+        save_set(save_statistics, other, protocol)
+        console.print(f"reference statistics: {save_statistics}", highlight=False)
+    with console.status("Computing FID, its jackknife and KID"):
+        result = compare(made, other, protocol, seed)
+    text = json.dumps(result, indent=2, ensure_ascii=False)
+    if out is not None:
+        out.write_text(text + "\n", encoding="utf-8")
+    if as_json:
+        print(text)
+    else:
+        _print(console, result)
+
+
+def _measure(
+    console: Console, label: str, items: list[Item], network: FidInception, protocol: FidProtocol, groups: int
+) -> FrameSet:
+    from lse_bench.fidelity.fid import measure
+    from lse_bench.fidelity.inception import FEATURES
+
+    with progress_bar(console, label, len(items)) as (_, advance):
+        return measure(
+            items,
+            lambda frames: network.features(frames, protocol.resize),
+            dimensions=FEATURES,
+            batch=network.tile,
+            step=protocol.step,
+            groups=groups,
+            on_item=lambda item: advance(label),
+        )
+
+
+def _print(console: Console, result: dict[str, Any]) -> None:
+    error = result["fid_standard_error"]
+    shown = "" if error is None else f" ± {error:.4f} ({result['fid_error_method']})"
+    console.print(f"FID {result['fid']:.4f}{shown}", highlight=False)
+    if result["kid"] is not None:
+        interval = result["kid_ci95"]
+        spread = "" if interval is None else f", 95 % {interval[0]:.6f} … {interval[1]:.6f} ({result['kid_ci_method']})"
+        console.print(f"KID {result['kid']:.6f}{spread}", highlight=False)
+    for which in ("generated", "reference"):
+        console.print(f"{which}: {result[which]['frames']} frames of {result[which]['clips']} clips", highlight=False)
+    console.print(f"id: {result['fid_id']}", highlight=False)
+    for warning in result["warnings"]:
+        console.print(warning, style="yellow", highlight=False)

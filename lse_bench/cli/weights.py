@@ -1,0 +1,90 @@
+"""`weights list | fetch | verify | path`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from lse_bench.cli.common import Json, Offline, Trust, app, fetching, make_console
+
+group = typer.Typer(
+    no_args_is_help=True,
+    help="Files of weights: what there is, where it comes from, its licence and digest.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(group, name="weights")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `lse-bench weights list`.")]
+Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of `lse-bench weights list`.")]
+
+
+@group.command("list")
+def list_weights(as_json: Json = False) -> None:
+    """Every file of the table, and whether it is here."""
+    from rich.table import Table
+
+    from lse_bench.weights.store import folder, path_of
+    from lse_bench.weights.table import table
+
+    if as_json:
+        rows = [
+            item.model_dump() | {"path": str(path_of(item)), "here": path_of(item).exists()}
+            for item in table().values()
+        ]
+        print(json.dumps(rows, indent=2))
+        return
+    shown = Table(title=f"weights in {folder()}")
+    for heading in ("name", "here", "MB", "sha256", "licence"):
+        shown.add_column(heading)
+    for item in table().values():
+        digest = (
+            "none published" if item.sha256 is None else item.sha256[:8] + ("" if item.confirmed else " (unconfirmed)")
+        )
+        size = "" if item.bytes is None else f"{item.bytes / 1e6:.1f}"
+        here = "yes" if path_of(item).exists() else "by hand" if item.by_hand else "no"
+        shown.add_row(item.name, here, size, digest, item.licence)
+    from rich.console import Console
+
+    Console().print(shown)
+
+
+@group.command(epilog="**Example**\n\n    lse-bench weights fetch syncnet_v2 inception")
+def fetch(names: Names, offline: Offline = False, trust: Trust = False) -> None:
+    """Download files, resumed after a cut and verified by digest."""
+    from lse_bench.weights import store
+    from lse_bench.weights.table import entry
+
+    console = make_console()
+    for item in [entry(name) for name in names]:
+        with fetching(console, offline, trust) as options:
+            print(store.fetch(item, options))
+
+
+@group.command()
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Default: all that are here.")] = None,
+) -> None:
+    """Compare the digests of files that are here with the table. Exit status 1 when one is wrong or absent."""
+    from lse_bench.weights.store import path_of, state_of
+    from lse_bench.weights.table import entry, table
+
+    chosen = [entry(name) for name in names] if names else [item for item in table().values() if path_of(item).exists()]
+    states = {item.name: state_of(item) for item in chosen}
+    for name, state in states.items():
+        print(f"{state:8} {name}  {path_of(entry(name))}")
+    if any(state in ("wrong", "absent") for state in states.values()):
+        raise typer.Exit(1)
+
+
+@group.command()
+def path(name: Name) -> None:
+    """Where a file lies, or is to be put. Exit status 1 when it is not there."""
+    from lse_bench.weights.store import path_of
+    from lse_bench.weights.table import entry
+
+    target = path_of(entry(name))
+    print(target)
+    if not target.exists():
+        raise typer.Exit(1)

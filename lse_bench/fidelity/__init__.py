@@ -1,0 +1,1 @@
+"""Fidelity of pictures: Inception features, FID and KID."""

@@ -1,0 +1,146 @@
+"""Fréchet distance between sets of features, from statistics that stream and merge.
+
+FID is ‖μ1 - μ2‖² + tr Σ1 + tr Σ2 - 2 tr (Σ1 Σ2)^½ (Heusel et al. 2017). Everything is float64. The trace of the square
+root comes from eigenvalues, which takes a quarter of the time of the matrix square root itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import ArrayLike, NDArray
+
+from lse_bench.errors import UsageError
+
+Array = NDArray[np.float64]
+UNKNOWN_COUNT = 1 << 40  # stands for pytorch-fid's statistics, which are taken as those of a large set
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Count, mean (D,) and scatter (D,D) = sum of (x - mean)(x - mean)ᵀ of a set of features, float64."""
+
+    count: int
+    mean: Array
+    scatter: Array
+
+    @classmethod
+    def of(cls, features: ArrayLike) -> Statistics:
+        """Of features (N,D)."""
+        x = np.asarray(features, dtype=np.float64)
+        mean = x.mean(axis=0) if len(x) else np.zeros(x.shape[1])
+        centred = x - mean
+        return cls(len(x), mean, centred.T @ centred)
+
+    @classmethod
+    def empty(cls, dimensions: int) -> Statistics:
+        """Of no features."""
+        return cls(0, np.zeros(dimensions), np.zeros((dimensions, dimensions)))
+
+    def __add__(self, other: Statistics) -> Statistics:
+        """Of both sets together (Chan, Golub and LeVeque 1979)."""
+        if not self.count or not other.count:
+            return other if not self.count else self
+        count = self.count + other.count
+        difference = other.mean - self.mean
+        mean = self.mean + difference * (other.count / count)
+        scatter = self.scatter + other.scatter
+        scatter += np.outer(difference, difference * (self.count * other.count / count))
+        return Statistics(count, mean, scatter)
+
+    @property
+    def covariance(self) -> Array:
+        """Unbiased, as `numpy.cov`. Raises UsageError for fewer than two frames."""
+        if self.count < 2:
+            raise UsageError(f"a covariance needs at least 2 frames, there are {self.count}")
+        return self.scatter / (self.count - 1)
+
+
+def frechet_distance(first: Statistics, second: Statistics) -> float:
+    """FID between two sets; 0 for a set with itself up to rounding (some 1e-8 of the traces), never far below 0.
+
+    Raises UsageError when dimensions differ or a set has fewer than two frames.
+    """
+    if first.mean.shape != second.mean.shape:
+        raise UsageError(f"features of {len(first.mean)} and {len(second.mean)} dimensions cannot be compared")
+    one, two = first.covariance, second.covariance
+    difference = first.mean - second.mean
+    root = _trace_of_root(one, two, singular=min(first.count, second.count) <= len(difference))
+    return float(difference @ difference + np.trace(one) + np.trace(two) - 2 * root)
+
+
+def _trace_of_root(one: Array, two: Array, singular: bool) -> float:
+    """tr (one two)^½: the sum of the square roots of the product's eigenvalues.
+
+    With more frames than dimensions the eigenvalues are those of the symmetric Lᵀ two L, L Lᵀ = one. A singular product
+    has eigenvalues that are zero but for rounding, and FID then depends on what is done with them, by some 1e-7 of the
+    traces. There we take the real part of the complex square root, as the matrix square root of pytorch-fid does.
+    """
+    if not singular:
+        try:
+            lower = scipy.linalg.cholesky(one, lower=True, check_finite=False)
+        except np.linalg.LinAlgError:  # repeated frames: more of them than dimensions, and still singular
+            pass
+        else:
+            inner = scipy.linalg.eigvalsh(lower.T @ two @ lower, driver="evd", check_finite=False)
+            return float(np.sqrt(np.maximum(inner, 0)).sum())
+    values = scipy.linalg.eigvals(one @ two, check_finite=False)
+    return float(np.sqrt(values.astype(np.complex128)).real.sum())
+
+
+class StatisticsStream:
+    """Collects features batch by batch; holds one scatter matrix and a small buffer."""
+
+    def __init__(self, dimensions: int, buffer: int = 512) -> None:
+        self._total = Statistics.empty(dimensions)
+        self._waiting: list[NDArray[np.float32]] = []
+        self._buffer = buffer
+
+    def push(self, features: NDArray[np.float32]) -> None:
+        """Add features (N,D)."""
+        self._waiting.append(features)
+        if sum(map(len, self._waiting)) >= self._buffer:
+            self._drain()
+
+    def finish(self) -> Statistics:
+        """Of all that was pushed."""
+        self._drain()
+        return self._total
+
+    def _drain(self) -> None:
+        if self._waiting:
+            self._total = self._total + Statistics.of(np.concatenate(self._waiting))
+            self._waiting = []
+
+
+def save_statistics(path: Path, statistics: Statistics, sample: NDArray[np.float32], fid_id: str) -> None:
+    """Write statistics as .npz with pytorch-fid's `mu` and `sigma`, and what KID and merging need beside them."""
+    np.savez_compressed(
+        path,
+        mu=statistics.mean,
+        sigma=statistics.covariance,
+        count=statistics.count,
+        sample=sample,
+        fid_id=fid_id,
+    )
+
+
+def load_statistics(path: Path) -> tuple[Statistics, NDArray[np.float32] | None, str | None]:
+    """Statistics, sample of features and FID id from an .npz of ours, or the first alone from one of pytorch-fid's.
+
+    pytorch-fid's files do not say how many frames they were made from: the count is then UNKNOWN_COUNT and the
+    covariance is taken as it is. Raises UsageError when the file holds no statistics.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            mean, covariance = content["mu"].astype(np.float64), content["sigma"].astype(np.float64)
+            ours = "count" in content
+            count = int(content["count"]) if ours else UNKNOWN_COUNT
+            sample = content["sample"] if ours else None
+            fid_id = str(content["fid_id"]) if ours else None
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{path}: no FID statistics (.npz with mu and sigma): {error}") from None
+    return Statistics(count, mean, covariance * (count - 1)), sample, fid_id

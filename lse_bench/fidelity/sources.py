@@ -1,0 +1,109 @@
+"""Where frames come from: folders of videos or pictures, run directories, single files. RGB, uint8, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lse_bench.errors import ClipError, UsageError
+from lse_bench.manifests.clips import MEDIA_SUFFIXES, natural_key, safe_id
+from lse_bench.media.pictures import PICTURE_SUFFIXES, read_picture
+from lse_bench.media.probe import probe
+from lse_bench.media.video import Frame, read_frames
+
+Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels, the last two exclusive
+
+
+class BoxSource(Protocol):
+    """Knows where the face is. `None` for a frame without one: the frame is then left out and counted."""
+
+    name: str
+
+    def boxes(self, clip: Path, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Box | None]]:
+        """The frames of a clip, each with its box."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One clip (or one picture) of a set."""
+
+    id: str
+    path: Path
+
+
+@dataclass(slots=True)
+class FrameCount:
+    """What reading a set found. `sizes`: frames by (width, height)."""
+
+    frames: int = 0
+    without_face: int = 0
+    sizes: dict[tuple[int, int], int] | None = None
+
+
+def items_of(source: Path) -> list[Item]:
+    """The clips or pictures below a folder, of a run directory's input, or a single file, in natural order.
+
+    Raises UsageError when there is nothing, or both videos and pictures.
+    """
+    if source.is_file():
+        return [Item(safe_id(source.stem), source)]
+    if not source.is_dir():
+        raise UsageError(f"{source}: no such file or folder")
+    found = sorted(
+        (path for path in source.rglob("*") if path.is_file() and not path.name.startswith(".")),
+        key=lambda path: natural_key(path.relative_to(source).as_posix()),
+    )
+    videos = [path for path in found if path.suffix.lower() in MEDIA_SUFFIXES]
+    pictures = [path for path in found if path.suffix.lower() in PICTURE_SUFFIXES]
+    if videos and pictures:
+        raise UsageError(
+            f"{source}: holds {len(videos)} videos and {len(pictures)} pictures; compare one kind at a time"
+        )
+    if not videos and not pictures:
+        raise UsageError(f"{source}: neither videos nor pictures in this folder")
+    return [Item(safe_id(path.relative_to(source).with_suffix("").as_posix()), path) for path in (videos or pictures)]
+
+
+def matched(first: Sequence[Item], second: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """The items whose id is in both sets. Raises UsageError when there are none."""
+    shared = {item.id for item in first} & {item.id for item in second}
+    if not shared:
+        raise UsageError(
+            f"no id is in both sets ({first[0].id}, … and {second[0].id}, …): match by equal file names, or pass "
+            "--reference-frames pooled to compare the sets as a whole"
+        )
+    return [item for item in first if item.id in shared], [item for item in second if item.id in shared]
+
+
+def frames_of(item: Item, step: int, boxes: BoxSource | None, count: FrameCount) -> Iterator[NDArray[np.uint8]]:
+    """RGB frames of an item, every `step`-th, cut to the face box where `boxes` are given.
+
+    Raises ClipError when the item cannot be read.
+    """
+    if item.path.suffix.lower() in PICTURE_SUFFIXES:
+        frames: Iterator[Frame] = iter([read_picture(item.path)])
+    else:
+        info = probe(item.path)
+        if info.video is None:
+            raise ClipError(item.path, "no_video", "no video stream with frames in it")
+        frames = read_frames(info)
+    frames = (frame for number, frame in enumerate(frames) if number % step == 0)
+    boxed = ((frame, None) for frame in frames) if boxes is None else boxes.boxes(item.path, frames)
+    sizes = count.sizes = count.sizes if count.sizes is not None else {}
+    for frame, box in boxed:
+        if boxes is not None and box is None:
+            count.without_face += 1
+            continue
+        if box is not None:
+            x1, y1, x2, y2 = box
+            frame = frame[max(0, y1) : y2, max(0, x1) : x2]
+        count.frames += 1
+        size = (frame.shape[1], frame.shape[0])
+        sizes[size] = sizes.get(size, 0) + 1
+        yield np.ascontiguousarray(frame[:, :, ::-1])

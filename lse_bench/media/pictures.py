@@ -1,0 +1,25 @@
+"""Single pictures from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lse_bench.errors import ClipError
+from lse_bench.media.video import Frame
+
+PICTURE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"])
+
+
+def read_picture(path: Path) -> Frame:
+    """A picture as a BGR uint8 frame. Raises ClipError `unreadable`."""
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise ClipError(path, "unreadable", f"cannot be read: {error.strerror}") from None
+    frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if frame is None:
+        raise ClipError(path, "unreadable", f"not a picture that OpenCV knows ({len(data):,} bytes)")
+    return np.asarray(frame, dtype=np.uint8)

@@ -1,0 +1,32 @@
+"""The files behind a run directory, for what compares pictures instead of scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lse_bench.errors import UsageError
+from lse_bench.fidelity.sources import Item, items_of
+from lse_bench.manifests.clips import Source
+from lse_bench.runs.records import read_records
+from lse_bench.runs.run import RUN_FILE, read_description
+
+
+def items_to_compare(path: Path) -> list[Item]:
+    """The clips of a run directory that were scored, or the videos or pictures of any other folder.
+
+    Raises UsageError when the run does not say where its clips are, or they have moved.
+    """
+    if not (path / RUN_FILE).exists():
+        return items_of(path)
+    description = read_description(path)
+    if not description.get("source"):
+        raise UsageError(f"{path}: its run.json does not say where the clips are; give their folder instead")
+    paths = {clip.id: clip.path for clip in Source.from_json(description["source"]).clips()}
+    items = [
+        Item(record.id, paths[record.id])
+        for record in read_records(path)
+        if record.status == "ok" and record.id in paths
+    ]
+    if not items:
+        raise UsageError(f"{path}: none of its scored clips is where run.json says")
+    return sorted(items, key=lambda item: item.id)

@@ -1,0 +1,258 @@
+"""The weights store: finds, fetches and verifies the files of the table.
+
+Files lie in one folder (`LSE_BENCH_WEIGHTS`, else the user's cache). A download goes to `NAME.partial`, is resumed
+after a cut, checked against size and SHA-256, and only then gets its final name. `LSE_BENCH_MIRROR` names a server that
+is asked first; `LSE_BENCH_OFFLINE=1` forbids the network.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lse_bench.errors import WeightsError
+from lse_bench.weights.readers import file_digest
+from lse_bench.weights.table import Entry, entry, table
+
+if TYPE_CHECKING:
+    import requests
+
+_BLOCK = 1 << 20  # bytes
+_TIMEOUT = (10, 60)  # seconds to connect, and between two blocks
+_TRIES = 3  # for each address
+_SPARE_DISK = 50 << 20  # bytes that a download must leave free
+
+Say = Callable[[str], None]
+Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all
+State = Literal["ok", "absent", "wrong", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to fetch. `trust`: accept a file whose digest nobody published; it is remembered."""
+
+    offline: bool = False
+    trust: bool = False
+    say: Say = lambda text: None
+    progress: Progress = lambda done, total: None
+
+    @property
+    def forbidden(self) -> str | None:
+        """Why the network may not be used, None when it may."""
+        if self.offline:
+            return "--offline"
+        return "LSE_BENCH_OFFLINE" if os.environ.get("LSE_BENCH_OFFLINE", "0") not in ("", "0") else None
+
+
+def folder() -> Path:
+    """Where weights are kept."""
+    chosen = os.environ.get("LSE_BENCH_WEIGHTS")
+    if chosen:
+        return Path(chosen)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("lse-bench") / "weights"
+
+
+def path_of(item: Entry) -> Path:
+    """Where the file of an entry lies, whether it is there or not."""
+    return folder() / item.file
+
+
+def resolve(name_or_path: str | Path, options: Options | None = None) -> Path:
+    """The file meant by a path or by a name of the table, fetched if need be.
+
+    A file given by path is taken as it is. Raises WeightsError when there is neither, or when it cannot be had.
+    """
+    path = Path(name_or_path)
+    if path.exists():
+        return path
+    if str(name_or_path) not in table() and (path.suffix or len(path.parts) > 1):
+        raise WeightsError(f"{path}: no such file")
+    return fetch(entry(str(name_or_path)), options)
+
+
+def state_of(item: Entry) -> State:
+    """`ok`: there with the right digest; `wrong`: another digest; `unknown`: there, but no digest to compare with."""
+    path = path_of(item)
+    if not path.exists():
+        return "absent"
+    expected = item.sha256 or _remembered(item)
+    if expected is None:
+        return "unknown"
+    return "ok" if file_digest(path) == expected else "wrong"
+
+
+def fetch(item: Entry, options: Options | None = None) -> Path:
+    """The verified file of `item`, from the store or from the network; safe for several processes at once.
+
+    Raises WeightsError naming the file, the addresses and what each answered, and the way out.
+    """
+    options = options or Options()
+    path = path_of(item)
+    if path.exists():
+        return path
+    if item.by_hand:
+        raise WeightsError(_by_hand(item, path))
+    if options.forbidden:
+        raise WeightsError(
+            f"{item.name} is not here and {options.forbidden} forbids fetching it. Put the file from {item.urls[0]} at "
+            f"{path}{_digest_words(item)}, or allow the network"
+        )
+    if item.sha256 is None and not options.trust:
+        raise WeightsError(
+            f"{item.name}: nobody has published a digest of {item.file}, so a download cannot be verified. Pass "
+            f"--trust to accept what {item.urls[0]} sends; its digest is then shown and remembered"
+        )
+    with _alone(path):
+        if path.exists():  # another process was first
+            return path
+        options.say(f"fetching {item.name}: {item.what}\n  from {_addresses(item)[0]}\n  licence: {item.licence}")
+        partial = path.with_name(path.name + ".partial")
+        _download(item, partial, options)
+        digest = _verify(item, partial)
+        if item.sha256 is None:
+            options.say(f"{item.name}: sha256 {digest}, trusted on your word and remembered")
+            _memory(item).write_text(digest + "\n")
+        os.replace(partial, path)
+    return path
+
+
+def _addresses(item: Entry) -> list[str]:
+    mirror = os.environ.get("LSE_BENCH_MIRROR")
+    return ([f"{mirror.rstrip('/')}/{item.file}"] if mirror else []) + list(item.urls)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Only one process at a time fetches a file; the others wait and find it there."""
+    from filelock import FileLock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WeightsError(f"{path.parent}: cannot be made: {error.strerror}; set LSE_BENCH_WEIGHTS") from None
+    with FileLock(path.with_name(path.name + ".lock")):
+        yield
+
+
+def _download(item: Entry, partial: Path, options: Options) -> None:
+    """Fill `partial` from the first address that answers well; what is there already is not asked for again."""
+    import requests
+
+    failures = []
+    for address in _addresses(item):
+        for attempt in range(_TRIES):
+            try:
+                with requests.Session() as session:
+                    _stream(session, address, item, partial, options)
+                return
+            except requests.HTTPError as error:
+                status = error.response.status_code
+                failures.append(f"{address}: HTTP {status} {error.response.reason}")
+                if status < 500:
+                    break
+            except requests.RequestException as error:
+                failures.append(f"{address}: {type(error).__name__}, try {attempt + 1} of {_TRIES}")
+            except OSError as error:
+                raise WeightsError(_disk_words(partial, error)) from None
+    held = partial.stat().st_size if partial.exists() else 0
+    kept = f" {held:,} bytes are kept and the next try goes on from there." if held else ""
+    raise WeightsError(
+        f"{item.name} could not be fetched: {'; '.join(failures)}.{kept} Check the network, set LSE_BENCH_MIRROR, or "
+        f"put the file at {path_of(item)}{_digest_words(item)}"
+    )
+
+
+def _stream(session: requests.Session, address: str, item: Entry, partial: Path, options: Options) -> None:
+    import requests
+
+    held = partial.stat().st_size if partial.exists() else 0
+    if item.bytes is not None and held >= item.bytes:  # complete, or the leftover of another file
+        if held == item.bytes:
+            return
+        partial.unlink()
+        held = 0
+    headers = {"Range": f"bytes={held}-", "Accept-Encoding": "identity"} if held else {"Accept-Encoding": "identity"}
+    with session.get(address, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
+        if answer.status_code == 416:  # what we hold is not the beginning of what they have
+            partial.unlink()
+            return _stream(session, address, item, partial, options)
+        answer.raise_for_status()
+        resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {held}-")
+        done = held if resumed else 0
+        length = answer.headers.get("Content-Length")
+        total = done + int(length) if length is not None else item.bytes
+        if item.bytes is not None and total != item.bytes:
+            partial.unlink(missing_ok=True)
+            raise WeightsError(
+                f"{address} announces {total:,} bytes, {item.file} has {item.bytes:,}: not that file. Nothing kept"
+            )
+        _refuse_full_disk(partial, (total or 0) - done)
+        with partial.open("ab" if resumed else "wb") as file:
+            for block in answer.iter_content(_BLOCK):
+                file.write(block)
+                done += len(block)
+                options.progress(done, total)
+            file.flush()
+            os.fsync(file.fileno())
+    if total is not None and done < total:  # a server that gave no length and hung up
+        raise requests.ConnectionError(f"cut after {done} of {total} bytes")
+    return None
+
+
+def _verify(item: Entry, partial: Path) -> str:
+    """The digest of a complete download. A wrong one is deleted and named."""
+    digest = file_digest(partial)
+    if item.sha256 is not None and digest != item.sha256:
+        with partial.open("rb") as file:
+            page = file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
+        partial.unlink()
+        guess = "the server sent a web page" if page else "the download was damaged or the file was replaced"
+        raise WeightsError(
+            f"{item.name}: the download has sha256 {digest}, {item.sha256} is expected: {guess}. It was deleted"
+        )
+    return digest
+
+
+def _refuse_full_disk(partial: Path, needed: int) -> None:
+    free = shutil.disk_usage(partial.parent).free
+    if needed + _SPARE_DISK > free:
+        raise WeightsError(
+            f"{partial.parent}: {free:,} bytes free, {needed:,} are needed. Make room or set LSE_BENCH_WEIGHTS"
+        )
+
+
+def _disk_words(partial: Path, error: OSError) -> str:
+    held = partial.stat().st_size if partial.exists() else 0
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    cause = "the disk is full" if full else f"cannot be written: {error.strerror}"
+    return (
+        f"{partial}: {cause} after {held:,} bytes. Make room or set LSE_BENCH_WEIGHTS; the next try goes on from there"
+    )
+
+
+def _memory(item: Entry) -> Path:
+    return path_of(item).with_name(item.file + ".sha256")
+
+
+def _remembered(item: Entry) -> str | None:
+    path = _memory(item)
+    return path.read_text().strip() if path.exists() else None
+
+
+def _digest_words(item: Entry) -> str:
+    return f" (sha256 {item.sha256})" if item.sha256 else ""
+
+
+def _by_hand(item: Entry, path: Path) -> str:
+    return (
+        f"{item.name} cannot be fetched by a program. Download {item.file} in a browser from {item.urls[0]} "
+        f"(licence: {item.licence}) and put it at {path}{_digest_words(item)}"
+    )

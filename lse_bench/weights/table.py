@@ -1,0 +1,54 @@
+"""The table of weights: what each file is, where it comes from, its digest, size and licence (`table.toml`)."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lse_bench.errors import WeightsError
+
+
+class Entry(BaseModel):
+    """One file.
+
+    `sha256` None: never published. `confirmed`: seen in two independent places. `by_hand`: behind a form.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    file: str
+    what: str
+    urls: tuple[str, ...] = Field(min_length=1)
+    licence: str
+    format: str
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    bytes: int | None = Field(default=None, gt=0)
+    confirmed: bool = True
+    by_hand: bool = False
+
+
+@cache
+def table() -> dict[str, Entry]:
+    """Every entry by name, in the order of the file."""
+    content = tomllib.loads(files("lse_bench.weights").joinpath("table.toml").read_text(encoding="utf-8"))
+    return {name: Entry(name=name, **fields) for name, fields in content.items()}
+
+
+def entry(name: str) -> Entry:
+    """The entry called `name`. Raises WeightsError with the nearest name."""
+    known = table()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise WeightsError(f"no weights called {name}, and no such file.{hint} There are: {', '.join(known)}")
+    return known[name]
+
+
+def name_of_digest(sha256: str) -> str | None:
+    """The name of the published file with this digest, None for any other."""
+    return next((item.name for item in table().values() if item.sha256 == sha256), None)

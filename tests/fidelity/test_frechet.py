@@ -1,0 +1,131 @@
+"""FID and KID: closed forms, pytorch-fid and torch-fidelity as oracles, merging."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lse_bench.errors import UsageError
+from lse_bench.fidelity.frechet import Statistics, StatisticsStream, frechet_distance, load_statistics, save_statistics
+from lse_bench.fidelity.kid import Reservoir, kid, polynomial_mmd
+
+
+def features(count: int, dimensions: int = 2048, seed: int = 0, shift: float = 0.0) -> np.ndarray:
+    """Correlated, non-negative and skewed, as pooled ReLU features are."""
+    random = np.random.default_rng(seed)
+    mixing = np.random.default_rng(99).normal(size=(64, dimensions)) / 8
+    values = random.normal(size=(count, 64)) @ mixing + 0.3 * random.normal(size=(count, dimensions)) + shift
+    return np.maximum(values, 0).astype(np.float32)
+
+
+def test_equal_covariances_give_the_squared_distance_of_means() -> None:
+    x = features(200, 16)
+    one, two = Statistics.of(x), Statistics.of(x + np.float32(0.5))
+    assert frechet_distance(one, two) == pytest.approx(16 * 0.25, rel=1e-6)
+
+
+def test_diagonal_covariances_in_closed_form() -> None:
+    random = np.random.default_rng(0)
+    variances = random.uniform(0.1, 4, (2, 12))
+    count = 1000
+    one, two = (Statistics(count, np.zeros(12), np.diag(v) * (count - 1)) for v in variances)
+    assert frechet_distance(one, two) == pytest.approx(((variances[0] ** 0.5 - variances[1] ** 0.5) ** 2).sum())
+
+
+@pytest.mark.parametrize("count", [3000, 300])
+def test_against_pytorch_fid(count: int) -> None:
+    fid_score = pytest.importorskip("pytorch_fid.fid_score")
+    x, y = features(count, seed=1), features(count, seed=2, shift=0.05)
+    one, two = Statistics.of(x), Statistics.of(y)
+    expected = fid_score.calculate_frechet_distance(
+        x.astype(np.float64).mean(0), np.cov(x.astype(np.float64), rowvar=False),
+        y.astype(np.float64).mean(0), np.cov(y.astype(np.float64), rowvar=False),
+    )  # fmt: skip
+    bound = 1e-7 * (np.trace(one.covariance) + np.trace(two.covariance))
+    assert abs(frechet_distance(one, two) - expected) <= bound
+    assert abs(frechet_distance(two, one) - expected) <= bound
+    assert abs(frechet_distance(one, one)) <= bound, "a set with itself"
+
+
+def test_sets_of_different_rank_are_symmetric() -> None:
+    few, many = Statistics.of(features(40, 128, 1)), Statistics.of(features(900, 128, 2))
+    assert frechet_distance(few, many) == pytest.approx(frechet_distance(many, few), rel=1e-9)
+
+
+def test_merged_shards_equal_one_pass() -> None:
+    x = features(1000, 256)
+    whole = Statistics.of(x)
+    merged = Statistics.empty(256)
+    for shard in np.array_split(x, 7):
+        stream = StatisticsStream(256, buffer=50)
+        for batch in np.array_split(shard, 9):
+            stream.push(batch)
+        merged = merged + stream.finish()
+    assert merged.count == whole.count
+    assert np.abs(merged.mean - whole.mean).max() <= 1e-9 * np.abs(whole.mean).max()
+    assert np.abs(merged.covariance - whole.covariance).max() <= 1e-9 * np.abs(whole.covariance).max()
+    assert np.allclose(whole.covariance, np.cov(x.astype(np.float64), rowvar=False), rtol=1e-10)
+    other = Statistics.of(features(1000, 256, 5))
+    assert frechet_distance(merged, other) == pytest.approx(frechet_distance(whole, other), rel=1e-9)
+
+
+def test_too_little_is_said() -> None:
+    with pytest.raises(UsageError, match="at least 2 frames, there are 1"):
+        frechet_distance(Statistics.of(features(1, 8)), Statistics.of(features(9, 8)))
+    with pytest.raises(UsageError, match="8 and 16 dimensions"):
+        frechet_distance(Statistics.of(features(9, 8)), Statistics.of(features(9, 16)))
+
+
+def test_saved_statistics_come_back_and_pytorch_fids_are_read(tmp_path: Path) -> None:
+    x = features(50, 32)
+    statistics = Statistics.of(x)
+    save_statistics(tmp_path / "ours.npz", statistics, x[:20], "fid@1:test")
+    back, sample, fid_id = load_statistics(tmp_path / "ours.npz")
+    assert (back.count, fid_id) == (50, "fid@1:test")
+    assert np.allclose(back.covariance, statistics.covariance, rtol=1e-12) and np.array_equal(sample, x[:20])
+    np.savez(tmp_path / "theirs.npz", mu=x.mean(0), sigma=np.cov(x, rowvar=False))
+    theirs, sample, fid_id = load_statistics(tmp_path / "theirs.npz")
+    assert sample is None and fid_id is None
+    assert frechet_distance(theirs, statistics) == pytest.approx(0, abs=1e-6)
+    (tmp_path / "bad.npz").write_bytes(b"nothing")
+    with pytest.raises(UsageError, match="no FID statistics"):
+        load_statistics(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize(("first", "second"), [(1500, 1200), (300, 300), (300, 260)])
+def test_kid_against_torch_fidelity(first: int, second: int) -> None:
+    metric = pytest.importorskip("torch_fidelity.metric_kid")
+    import torch
+
+    x, y = features(first, 256, 1), features(second, 256, 2, 0.05)
+    size = min(1000, first, second)
+    expected = metric.kid_features_to_metric(
+        torch.from_numpy(x), torch.from_numpy(y), kid_subsets=100, kid_subset_size=size, rng_seed=2020, verbose=False
+    )
+    found = kid(x, y, seed=2020)
+    assert found.mean == pytest.approx(expected["kernel_inception_distance_mean"], abs=1e-6)
+    assert found.subset_size == size
+
+
+def test_kid_in_closed_form() -> None:
+    """Two one-dimensional sets of two: every kernel value by hand."""
+    x, y = np.array([[1.0], [2.0]], np.float32), np.array([[0.0], [3.0]], np.float32)
+    within = (2 * 3**3) / 2 + (2 * 1**3) / 2
+    across = (1 + 4**3 + 1 + 7**3) / 4
+    assert polynomial_mmd(x, y) == pytest.approx(within - 2 * across)
+    with pytest.raises(UsageError, match="at least 2 frames"):
+        kid(x[:1], y)
+
+
+def test_reservoir_is_uniform_bounded_and_repeatable() -> None:
+    def sample(seed: int) -> np.ndarray:
+        reservoir = Reservoir(1, size=50, seed=seed)
+        for start in range(0, 1000, 8):
+            reservoir.push(np.arange(start, start + 8, dtype=np.float32)[:, None])
+        return reservoir.sample[:, 0]
+
+    assert len(sample(0)) == 50 and np.array_equal(sample(0), sample(0))
+    means = [sample(seed).mean() for seed in range(200)]
+    assert abs(np.mean(means) - 499.5) < 4 * 289 / np.sqrt(50 * 200)
