@@ -1,4 +1,4 @@
-"""Sessions: demo, tests, lint, types, bench. All share one environment in .venv, so that torch is installed once.
+"""Sessions: demo, tests, lint, types, bench, precision. All share one environment, .venv: torch is installed once.
 
 Set LSE_BENCH_PYTHON to an interpreter that has everything (`pip install -e .[dev]`) to use it instead.
 """
@@ -67,3 +67,9 @@ def bench(session: nox.Session) -> None:
     interpreter = python(session)
     session.run(interpreter, "benchmarks/bench_lse.py", *session.posargs, external=True)
     session.run(interpreter, "benchmarks/bench_fid.py", external=True)
+
+
+@nox.session
+def precision(session: nox.Session) -> None:
+    """Each step's error against the reference: the table of docs/precision.md."""
+    session.run(python(session), "benchmarks/precision.py", external=True)

@@ -19,6 +19,14 @@ TESTS = Path(__file__).parent
 GOLDEN = TESTS / "golden" / "syncnet"
 SHARED = TESTS.parents[1] / "shared"  # material that shows real people; a stranger does not have it
 
+# Without the JPEG step: LSE-D, LSE-C, offset, windows, frames, samples (measured on the original).
+WITHOUT_JPEG = {
+    "a": (11.69193, 0.20056, 0, 70, 75, 48128),
+    "b": (19.61592, 0.02490, 5, 70, 75, 48298),
+    "c": (18.37223, 0.04859, 3, 70, 90, 48128),
+    "d": (18.45983, 0.07602, 1, 50, 75, 35295),
+}
+
 
 def shared_file(*parts: str) -> Path:
     """A file of the shared folder; the test is skipped where there is none."""
@@ -38,8 +46,7 @@ def as_tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
 
 
-@pytest.fixture(scope="session")
-def calibrated_state() -> dict[str, torch.Tensor]:
+def calibrated_weights() -> dict[str, torch.Tensor]:
     """The state dict that the calibrated golden scores were made with."""
     entries = json.loads((GOLDEN / "syncnet_entries.json").read_text())
     state = formula_weights({name: tuple(shape) for name, shape in entries}, seed=0)
@@ -49,6 +56,12 @@ def calibrated_state() -> dict[str, torch.Tensor]:
     with np.load(GOLDEN / "calibrated_overrides.npz") as overrides:
         state |= {name: overrides[name] for name in overrides.files}
     return as_tensors(state)
+
+
+@pytest.fixture(scope="session")
+def calibrated_state() -> dict[str, torch.Tensor]:
+    """`calibrated_weights` as a fixture."""
+    return calibrated_weights()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN, golden_file
+from conftest import GOLDEN, WITHOUT_JPEG, golden_file
 
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.features.syncnet_mfcc import mfcc
@@ -19,14 +19,6 @@ from lse_bench.sync.distance import CurveSum
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.sync.syncnet import FastSyncNet, SyncNet
 from lse_bench.sync.windows import read_windows
-
-# Without the JPEG step: LSE-D, LSE-C, offset, windows, frames, samples (measured on the original).
-WITHOUT_JPEG = {
-    "a": (11.69193, 0.20056, 0, 70, 75, 48128),
-    "b": (19.61592, 0.02490, 5, 70, 75, 48298),
-    "c": (18.37223, 0.04859, 3, 70, 90, 48128),
-    "d": (18.45983, 0.07602, 1, 50, 75, 35295),
-}
 
 
 @pytest.mark.parametrize("clip", ["a", "b", "d"])
