@@ -33,17 +33,19 @@ def explain_import_error(error: ImportError) -> str | None:
 
 
 def examine() -> list[Finding]:
-    """Look at Python, libraries, codecs, devices and memory. Never raises: what fails is a finding."""
+    """Look at Python, libraries, codecs, devices and weights; what fails is a finding."""
     findings = [
         Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         Finding("cores", "ok", str(os.cpu_count())),
     ]
-    for check in (_opencv, _media, _torch, _extras):
+    for check in (_opencv, _media, _torch, _extras, _weights):
         try:
             findings += check()
         except ImportError as error:
             fix = explain_import_error(error) or "pip install --force-reinstall lse-bench"
             findings.append(Finding(check.__name__.strip("_"), "missing", str(error), fix))
+        except (OSError, RuntimeError, ValueError) as error:
+            findings.append(Finding(check.__name__.strip("_"), "missing", f"{type(error).__name__}: {error}", None))
     return findings
 
 
@@ -109,4 +111,23 @@ def _extras() -> list[Finding]:
             findings.append(Finding(module, "note", f"not installed ({purpose})", f"pip install 'lse-bench[{extra}]'"))
         else:
             findings.append(Finding(module, "ok", f"installed ({purpose})"))
+    return findings
+
+
+def _weights() -> list[Finding]:
+    from lse_bench.weights.store import path_of, state_of
+    from lse_bench.weights.table import entry
+
+    findings = []
+    for name, purpose in (("syncnet_v2", "LSE-D and LSE-C"), ("inception", "FID and KID")):
+        item = entry(name)
+        state = state_of(item)
+        shown = f"{path_of(item)} ({purpose})"
+        if state == "ok":
+            findings.append(Finding(f"weights {name}", "ok", f"{shown}, sha256 {(item.sha256 or '')[:12]}…"))
+        elif state == "absent":
+            fix = f"fetched on first use, or: lse-bench weights fetch {name}"
+            findings.append(Finding(f"weights {name}", "note", f"not here yet: {shown}", fix))
+        else:
+            findings.append(Finding(f"weights {name}", "missing", f"wrong digest: {shown}", "delete the file"))
     return findings

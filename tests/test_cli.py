@@ -118,6 +118,7 @@ def test_doctor_reports_what_is_there() -> None:
     result = lse_bench("doctor", "--json")
     findings = {finding["what"]: finding for finding in json.loads(result.stdout)}
     assert result.returncode == 0
+    assert findings["weights syncnet_v2"]["fix"].endswith("lse-bench weights fetch syncnet_v2")
     assert findings["torch"]["state"] == findings["encoders"]["state"] == "ok"
 
 
@@ -197,5 +198,15 @@ def test_fid_of_folders_runs_and_saved_statistics(narrow: Path, inception_file: 
     of_runs = lse_bench("fid", tmp_path / "run_made", tmp_path / "run_real", *common, "--reference-frames", "matched")
     assert of_runs.returncode == 0, of_runs.stderr
     assert json.loads(of_runs.stdout)["fid"] == pytest.approx(pooled["fid"], rel=1e-9)
+    both = json.loads(lse_bench("fid", saved, saved, *common).stdout)
+    assert abs(both["fid"]) < 1e-6
+    lost = lse_bench("fid", made, real, *common, "--out", tmp_path / "nowhere" / "fid.json")
+    assert lost.returncode == 2 and "its folder does not exist" in lost.stderr
+    (real / "2.mp4").unlink()
+    gone = lse_bench("fid", tmp_path / "run_made", tmp_path / "run_real", *common)
+    assert gone.returncode == 2 and "1 of its 3 scored clips are no longer there" in gone.stderr
+    (made / "3.mp4").write_bytes(b"")
+    failed = lse_bench("fid", made, saved, *common)
+    assert failed.returncode == 1 and json.loads(failed.stdout)["generated"]["failed"]
     face = lse_bench("fid", made, real, *common, "--region", "face")
     assert face.returncode == 2 and "no detector" in face.stderr

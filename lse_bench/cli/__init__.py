@@ -27,11 +27,12 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
-        marks = {"ok": "[green]ok     [/]", "note": "[yellow]note   [/]", "missing": "[red]missing[/]"}
+        styles = {"ok": "green", "note": "yellow", "missing": "red"}
         for finding in findings:
-            console.print(f"{marks[finding.state]} {finding.what}: {finding.value}", highlight=False)
+            console.print(f"{finding.state:8}", style=styles[finding.state], end="")
+            console.print(f"{finding.what}: {finding.value}", highlight=False, markup=False)
             if finding.fix:
-                console.print(f"        → {finding.fix}", highlight=False)
+                console.print(f"        → {finding.fix}", highlight=False, markup=False)
     if any(finding.state == "missing" for finding in findings):
         raise typer.Exit(1)
 
@@ -44,8 +45,8 @@ def main() -> None:
         _complain(str(error), 2)
     except LseBenchError as error:
         _complain(str(error), 1)
-    except KeyboardInterrupt:
-        _complain("stopped; the same command with the same --out goes on from here", 130)
+    except OSError as error:
+        _complain(f"{error.filename or 'a file'}: {error.strerror or error}; what was recorded until now is kept", 1)
     except ImportError as error:
         from lse_bench.doctor import explain_import_error
 

@@ -33,8 +33,10 @@ _EXAMPLES = """
 
 @app.command(epilog=_EXAMPLES)
 def fid(
-    generated: Annotated[Path, typer.Argument(help="Folder of videos or pictures, or a run directory.")],
-    reference: Annotated[Path, typer.Argument(help="The same, or saved statistics (.npz, pytorch-fid's too).")],
+    generated: Annotated[
+        Path, typer.Argument(help="Folder of videos or pictures, run directory, or saved statistics (.npz).")
+    ],
+    reference: Annotated[Path, typer.Argument(help="The same; pytorch-fid's statistics serve too.")],
     weights: Annotated[
         str, typer.Option(help="Inception: a file, or a name of `lse-bench weights list`.")
     ] = "inception",
@@ -48,9 +50,12 @@ def fid(
         str, typer.Option(help="bilinear, as pytorch-fid; antialias for frames above 299 px.")
     ] = "bilinear",
     frame_step: Annotated[int, typer.Option(min=1, help="Take every N-th frame of a video.")] = 1,
-    groups: Annotated[int, typer.Option(min=0, help="Groups of clips for FID's jackknife; 0 for none.")] = 10,
+    groups: Annotated[
+        int, typer.Option(min=0, help="Groups of clips for FID's jackknife (34 MB each); 0 for none.")
+    ] = 5,
     seed: Annotated[int, typer.Option(help="Seed of KID's subsets.")] = 2020,
     save_statistics: Annotated[Path | None, typer.Option(help="Save the reference's statistics as .npz.")] = None,
+    max_failed: Annotated[int, typer.Option(min=0, help="How many clips may fail before the exit status is 1.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Write the result to this JSON file too.")] = None,
     device: Device = "auto",
     offline: Offline = False,
@@ -67,17 +72,21 @@ def fid(
         raise UsageError("--region face needs face boxes, and this version has no detector; use --region frame")
     if reference_frames not in ("pooled", "matched"):
         raise UsageError(f"--reference-frames {reference_frames}: there are pooled and matched")
-    saved = reference.suffix == ".npz"
+    saved = [path for path in (generated, reference) if path.suffix == ".npz"]
     if saved and reference_frames == "matched":
-        raise UsageError(f"{reference}: saved statistics cannot be matched clip by clip; use --reference-frames pooled")
+        raise UsageError(f"{saved[0]}: saved statistics cannot be matched clip by clip; use --reference-frames pooled")
+    for path in (out, save_statistics):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise UsageError(f"{path}: its folder does not exist")
+    if save_statistics is not None and save_statistics.suffix != ".npz":
+        raise UsageError(f"{save_statistics}: saved statistics end in .npz")
     console = make_console()
-    ours = items_to_compare(generated)
-    theirs = [] if saved else items_to_compare(reference)
+    ours, theirs = ([] if path in saved else items_to_compare(path) for path in (generated, reference))
     if reference_frames == "matched":
         ours, theirs = matched(ours, theirs)
     checkpoint = find_weights(console, weights, offline, trust)
     with console.status("Loading torch and the weights"):
-        from lse_bench.fidelity.fid import FidProtocol, compare, load_set, save_set
+        from lse_bench.fidelity.fid import FidProtocol, compare, save_set
         from lse_bench.fidelity.inception import RESIZES, FidInception
         from lse_bench.sync.scorer import choose_device
         from lse_bench.weights.readers import file_digest
@@ -91,26 +100,35 @@ def fid(
         resize=resize,
         step=frame_step,
     )
-    made = _measure(console, "generated", ours, network, protocol, groups)
-    if saved:
-        other, fid_id = load_set(reference)
-        if fid_id is not None and fid_id != protocol.id:
-            raise UsageError(f"{reference}: made as {fid_id}, this is {protocol.id}; the two cannot be compared")
-    else:
-        in_step = groups if reference_frames == "matched" else 0
-        other = _measure(console, "reference", theirs, network, protocol, in_step)
+    loaded = {path: _load(path, protocol) for path in saved}  # before hours are spent on the other set
+    in_step = groups if reference_frames == "matched" else 0
+    made = loaded.get(generated) or _measure(console, "generated", ours, network, protocol, groups)
+    other = loaded.get(reference) or _measure(console, "reference", theirs, network, protocol, in_step)
     if save_statistics is not None:
         save_set(save_statistics, other, protocol)
-        console.print(f"reference statistics: {save_statistics}", highlight=False)
+        console.print(f"reference statistics: {save_statistics}", highlight=False, markup=False)
     with console.status("Computing FID, its jackknife and KID"):
         result = compare(made, other, protocol, seed)
     text = json.dumps(result, indent=2, ensure_ascii=False)
-    if out is not None:
-        out.write_text(text + "\n", encoding="utf-8")
     if as_json:
         print(text)
     else:
         _print(console, result)
+    if out is not None:
+        out.write_text(text + "\n", encoding="utf-8")
+    failed = len(made.failed) + len(other.failed)
+    if failed > max_failed:
+        console.print(f"{failed} clips failed, --max-failed allows {max_failed}", style="red", highlight=False)
+        raise typer.Exit(1)
+
+
+def _load(path: Path, protocol: FidProtocol) -> FrameSet:
+    from lse_bench.fidelity.fid import load_set
+
+    frames, fid_id = load_set(path)
+    if fid_id is not None and fid_id != protocol.id:
+        raise UsageError(f"{path}: made as {fid_id}, this is {protocol.id}; the two cannot be compared")
+    return frames
 
 
 def _measure(

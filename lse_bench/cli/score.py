@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -106,19 +107,24 @@ def score(
         )
     out = out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
     mine = part.of(clips) if part else clips
-    console.print(f"{len(mine)} clips, {scorer.protocol.id}, {scorer.device} → {out}", highlight=False)
-    with _progress(console, mine) as on_record:
-        summary = score_run(
-            scorer,
-            clips,
-            out,
-            weights=str(weights),
-            command=["lse-bench", *sys.argv[1:]],
-            source=source,
-            shard=part,
-            keep_windows=keep_windows,
-            on_record=on_record,
-        )
+    text = f"{len(mine)} clips, {scorer.protocol.id}, {scorer.device} → {out}"
+    console.print(text, highlight=False, markup=False)
+    try:
+        with _progress(console, mine) as on_record:
+            summary = score_run(
+                scorer,
+                clips,
+                out,
+                weights=str(weights),
+                command=["lse-bench", *sys.argv[1:]],
+                source=source,
+                shard=part,
+                keep_windows=keep_windows,
+                on_record=on_record,
+            )
+    except KeyboardInterrupt:
+        console.print(f"stopped; the same command with --out {out} goes on from here", highlight=False, markup=False)
+        raise typer.Exit(130) from None
     _finish(console, summary, out, as_json, max_failed)
 
 
@@ -147,6 +153,7 @@ def demo(
         from lse_bench.demo import make_demo
 
         folder, weights = make_demo(out)
+        shutil.rmtree(out / "run", ignore_errors=True)  # of an earlier demo
     from lse_bench.manifests.clips import Source
     from lse_bench.runs.run import score_run
     from lse_bench.sync.scorer import SyncScorer
@@ -236,4 +243,4 @@ def _print_summary(console: Console, summary: dict[str, Any], out: Path) -> None
         console.print(
             f"weights {digest}… are not the published syncnet_v2: not comparable with any paper", style="yellow"
         )
-    console.print(f"run: {out}", highlight=False)
+    console.print(f"run: {out}", highlight=False, markup=False)

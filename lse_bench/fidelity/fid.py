@@ -32,6 +32,7 @@ Features = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 OnItem = Callable[[Item], None]
 
 _TOO_FEW = 2048  # frames: with fewer than dimensions a covariance is singular
+_BATCH_BYTES = 50 << 20  # of frames: fewer than a batch where frames are huge
 _UNSTABLE = 10_000  # frames below which FID's bias is large (Chong and Forsyth 2020)
 
 
@@ -80,7 +81,7 @@ def measure(
     """Read all frames of `items` and collect their features' statistics; memory does not grow with their number.
 
     `groups`: clips are dealt in turn to so many groups, for the jackknife; 0 for none. `features` takes RGB uint8
-    frames of one size (N,H,W,3). A clip that cannot be read is left out and named. Raises UsageError when fewer than
+    frames of one size (N,H,W,3). A clip that cannot be read to its end is named. Raises UsageError when fewer than
     two frames are left.
     """
     streams = [StatisticsStream(dimensions) for _ in range(max(1, groups))]
@@ -90,11 +91,19 @@ def measure(
     batches = _Batches(features, batch, reservoir)
     for number, item in enumerate(items):
         stream = streams[number % len(streams)]
-        try:
-            for frame in frames_of(item, step, boxes, count):
-                batches.push(frame, stream)
-        except ClipError as error:
-            failed[item.id] = f"{error.status}: {error.reason}"
+        frames = frames_of(item, step, boxes, count)
+        while True:
+            try:
+                frame = next(frames, None)
+            except ClipError as error:
+                failed[item.id] = f"{error.status}: {error.reason}"
+                break
+            except Exception as error:  # noqa: BLE001 - whatever a file provokes is that file's failure
+                failed[item.id] = f"error: {type(error).__name__}: {error}"
+                break
+            if frame is None:
+                break
+            batches.push(frame, stream)
         on_item(item)
     batches.flush()
     parts = [stream.finish() for stream in streams]
@@ -120,7 +129,7 @@ class _Batches:
         if self._waiting and self._waiting[0][0].shape != frame.shape:
             self.flush()
         self._waiting.append((frame, stream))
-        if len(self._waiting) == self._size:
+        if len(self._waiting) == self._size or len(self._waiting) * frame.size > _BATCH_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -149,6 +158,8 @@ def load_set(path: Path) -> tuple[FrameSet, str | None]:
 
 def save_set(path: Path, frames: FrameSet, protocol: FidProtocol) -> None:
     """Save a set as statistics, to be used as a reference again."""
+    if frames.total.count == UNKNOWN_COUNT:
+        raise UsageError("statistics of pytorch-fid do not say how they were made; they cannot be saved under an id")
     sample = frames.sample if frames.sample is not None else np.zeros((0, len(frames.total.mean)), np.float32)
     save_statistics(path, frames.total, sample, protocol.id)
 
@@ -219,6 +230,17 @@ def _describe(frames: FrameSet) -> dict[str, Any]:
     }
 
 
+def _rank_deficient(total: Statistics) -> bool:
+    """Whether the smallest eigenvalue is 0 up to rounding: the Cholesky factorisation then fails."""
+    try:
+        np.linalg.cholesky(
+            total.covariance - 1e-12 * np.trace(total.covariance) / len(total.mean) * np.eye(len(total.mean))
+        )
+    except np.linalg.LinAlgError:
+        return True
+    return False
+
+
 def _warnings(frames: FrameSet, which: str) -> list[str]:
     found: list[str] = []
     number = frames.total.count  # huge for pytorch-fid's statistics, which do not say
@@ -226,6 +248,8 @@ def _warnings(frames: FrameSet, which: str) -> list[str]:
         found.append(
             f"{which}: {number} frames for 2048 dimensions: the covariance is singular and FID biased; trust KID"
         )
+    elif _rank_deficient(frames.total):
+        found.append(f"{which}: the covariance is near-singular (many equal frames?); FID is uncertain, trust KID")
     elif number < _UNSTABLE:
         found.append(
             f"{which}: {number} frames; FID is biased upwards below some {_UNSTABLE:,}, compare equal numbers only"
@@ -233,7 +257,9 @@ def _warnings(frames: FrameSet, which: str) -> list[str]:
     if frames.count.sizes and len(frames.count.sizes) > 1:
         found.append(f"{which}: frames of {len(frames.count.sizes)} sizes, each resized to 299x299 on its own")
     if frames.failed:
-        found.append(f"{which}: {len(frames.failed)} clips could not be read and are left out")
+        found.append(
+            f"{which}: {len(frames.failed)} clips could not be read to their end; later frames of them are missing"
+        )
     if frames.count.without_face:
         found.append(f"{which}: {frames.count.without_face} frames without a face are left out")
     return found

@@ -6,6 +6,9 @@ root comes from eigenvalues, which takes a quarter of the time of the matrix squ
 
 from __future__ import annotations
 
+import io
+import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,14 +121,18 @@ class StatisticsStream:
 
 def save_statistics(path: Path, statistics: Statistics, sample: NDArray[np.float32], fid_id: str) -> None:
     """Write statistics as .npz with pytorch-fid's `mu` and `sigma`, and what KID and merging need beside them."""
+    content = io.BytesIO()
     np.savez_compressed(
-        path,
+        content,
         mu=statistics.mean,
         sigma=statistics.covariance,
         count=statistics.count,
         sample=sample,
         fid_id=fid_id,
     )
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content.getvalue())
+    os.replace(partial, path)
 
 
 def load_statistics(path: Path) -> tuple[Statistics, NDArray[np.float32] | None, str | None]:
@@ -141,6 +148,8 @@ def load_statistics(path: Path) -> tuple[Statistics, NDArray[np.float32] | None,
             count = int(content["count"]) if ours else UNKNOWN_COUNT
             sample = content["sample"] if ours else None
             fid_id = str(content["fid_id"]) if ours else None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise UsageError(f"{path}: no FID statistics (.npz with mu and sigma): {error}") from None
+    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+        raise UsageError(f"{path}: mu has shape {mean.shape} and sigma {covariance.shape}; (D,) and (D,D) are needed")
     return Statistics(count, mean, covariance * (count - 1)), sample, fid_id

@@ -69,18 +69,17 @@ class Reservoir:
     """A uniform sample of the features of a set, of bounded size (Vitter's algorithm R), the same for the same seed."""
 
     def __init__(self, dimensions: int, size: int = RESERVOIR, seed: int = SEED) -> None:
-        self._kept = np.empty((0, dimensions), np.float32)
+        self._kept = np.empty((size, dimensions), np.float32)  # memory is taken only as rows are written
         self._size = size
         self._seen = 0
         self._random = np.random.default_rng(seed)
 
     def push(self, features: NDArray[np.float32]) -> None:
         """Offer features (N,D)."""
-        room = self._size - len(self._kept)
-        if room > 0:
-            self._kept = np.concatenate([self._kept, features[:room]])
-            self._seen += len(features[:room])
-            features = features[room:]
+        taken = features[: max(0, self._size - self._seen)]
+        self._kept[self._seen : self._seen + len(taken)] = taken
+        self._seen += len(taken)
+        features = features[len(taken) :]
         for row in features:
             self._seen += 1
             place = int(self._random.integers(self._seen))
@@ -90,4 +89,4 @@ class Reservoir:
     @property
     def sample(self) -> NDArray[np.float32]:
         """What is kept, (min(N, size), D)."""
-        return self._kept
+        return self._kept[: self._seen]

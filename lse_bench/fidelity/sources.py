@@ -71,23 +71,39 @@ def items_of(source: Path) -> list[Item]:
 
 
 def matched(first: Sequence[Item], second: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """The items whose id is in both sets. Raises UsageError when there are none."""
+    """The items whose id is in both sets and that can be read in both, in the same order.
+
+    Raises UsageError when there are none.
+    """
     shared = {item.id for item in first} & {item.id for item in second}
+    shared -= {item.id for item in [*first, *second] if item.id in shared and not _readable(item)}
     if not shared:
         raise UsageError(
-            f"no id is in both sets ({first[0].id}, … and {second[0].id}, …): match by equal file names, or pass "
-            "--reference-frames pooled to compare the sets as a whole"
+            f"no id is readable in both sets ({first[0].id}, … and {second[0].id}, …): match by equal file names, or "
+            "pass --reference-frames pooled to compare the sets as a whole"
         )
-    return [item for item in first if item.id in shared], [item for item in second if item.id in shared]
+    one, two = ({item.id: item for item in items} for items in (first, second))
+    order = sorted(shared, key=natural_key)
+    return [one[name] for name in order], [two[name] for name in order]
+
+
+def _readable(item: Item) -> bool:
+    if item.path.suffix.lower() in PICTURE_SUFFIXES:
+        return item.path.stat().st_size > 0
+    try:
+        return probe(item.path).video is not None
+    except ClipError:
+        return False
 
 
 def frames_of(item: Item, step: int, boxes: BoxSource | None, count: FrameCount) -> Iterator[NDArray[np.uint8]]:
-    """RGB frames of an item, every `step`-th, cut to the face box where `boxes` are given.
+    """RGB frames of an item, every `step`-th of a video, cut to the face box where `boxes` are given.
 
     Raises ClipError when the item cannot be read.
     """
     if item.path.suffix.lower() in PICTURE_SUFFIXES:
         frames: Iterator[Frame] = iter([read_picture(item.path)])
+        step = 1
     else:
         info = probe(item.path)
         if info.video is None:

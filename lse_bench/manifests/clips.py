@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -121,7 +122,7 @@ def find_clips(inputs: Sequence[Path], root: Path | None = None) -> list[ListedC
         elif path.suffix.lower() in LIST_SUFFIXES:
             clips += _from_list(path, root)
         elif path.exists():
-            clips.append(ListedClip(safe_id(path.stem), path.as_posix(), path))
+            clips.append(ListedClip(safe_id(path.stem), _shown(path.as_posix()), path))
         else:
             raise UsageError(f"{path}: no such file or folder")
     if not clips:
@@ -168,12 +169,17 @@ def safe_id(name: str) -> str:
     Ids of LRS contain `/`, YouTube ids may begin with `-`.
     """
     escaped = name.replace("%", "%25").replace("__", "%5F%5F").replace("\\", "/").replace("/", "__")
-    escaped = re.sub(r"[^\w%.+=@ -]", lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), escaped)
+    escaped = re.sub(r"[^\w%.+=@ -]", lambda match: "".join(f"%{byte:02X}" for byte in os.fsencode(match[0])), escaped)
     escaped = re.sub(r"^[-. ]", lambda match: f"%{ord(match[0]):02X}", escaped)
     if len(escaped.encode()) > _MAX_ID:
         digest = hashlib.sha256(name.encode()).hexdigest()[:12]
         escaped = escaped.encode()[: _MAX_ID - 13].decode(errors="ignore") + "~" + digest
     return escaped or "%00"
+
+
+def _shown(name: str) -> str:
+    """`name` with bytes that are not UTF-8, as old archives leave them, written out as \\xNN."""
+    return os.fsencode(name).decode("utf-8", errors="backslashreplace")
 
 
 def list_digest(clips: Iterable[ListedClip]) -> str:
@@ -190,7 +196,7 @@ def _in_folder(folder: Path) -> list[ListedClip]:
     clips = []
     for path in sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix())):
         name = path.relative_to(folder)
-        clips.append(ListedClip(safe_id(name.with_suffix("").as_posix()), name.as_posix(), path))
+        clips.append(ListedClip(safe_id(name.with_suffix("").as_posix()), _shown(name.as_posix()), path))
     return clips
 
 
@@ -200,7 +206,7 @@ def natural_key(name: str) -> list[tuple[int, int | str]]:
 
 
 def _from_list(path: Path, root: Path | None) -> list[ListedClip]:
-    rows = _json_rows(path) if path.suffix.lower() == ".json" else list(csv.DictReader(_text_of(path).splitlines()))
+    rows = _json_rows(path) if path.suffix.lower() == ".json" else _csv_rows(path)
     clips = []
     for number, content in enumerate(rows, 1):
         filled = {key: value for key, value in content.items() if value not in (None, "")}
@@ -220,6 +226,13 @@ def _from_list(path: Path, root: Path | None) -> list[ListedClip]:
     if not clips:
         raise UsageError(f"{path}: the list is empty")
     return clips
+
+
+def _csv_rows(path: Path) -> list[dict[str, object]]:
+    try:
+        return list(csv.DictReader(_text_of(path).splitlines()))
+    except csv.Error as error:
+        raise UsageError(f"{path}: not a CSV list: {error}") from None
 
 
 def _json_rows(path: Path) -> list[dict[str, object]]:

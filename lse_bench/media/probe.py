@@ -93,13 +93,13 @@ def probe(path: Path | str) -> MediaInfo:
         picture = next((s for s in container.streams.video if not _is_cover_art(s)), None)
         sound = container.streams.best("audio")
         assert sound is None or isinstance(sound, av.AudioStream)
-        chosen = [stream for stream in (picture, sound) if stream is not None]
-        times: dict[int, list[float]] = {stream.index: [] for stream in chosen}
-        ends: dict[int, float] = {stream.index: 0.0 for stream in chosen}
+        # All streams are read, because the announced length is that of the longest.
+        times: dict[int, list[float]] = {stream.index: [] for stream in container.streams}
+        ends: dict[int, float] = {stream.index: 0.0 for stream in container.streams}
         corrupt = False
-        if chosen:
+        if picture is not None or sound is not None:
             try:
-                for packet in container.demux(chosen):
+                for packet in container.demux():
                     if not packet.size:
                         continue
                     corrupt = packet.is_corrupt  # only the last one tells that the file was cut
@@ -112,7 +112,7 @@ def probe(path: Path | str) -> MediaInfo:
                     ends[packet.stream_index] = max(ends[packet.stream_index], end)
             except av.FFmpegError as error:
                 raise ClipError(path, "unreadable", f"reading stopped inside the file: {error.strerror}") from None
-        _refuse_cut_file(path, container, max(ends.values(), default=0.0), corrupt)
+        _refuse_cut_file(path, container, max(ends.values(), default=0.0) + origin / av.time_base, corrupt)
         return MediaInfo(
             path=path,
             container=container.format.name,
@@ -164,6 +164,7 @@ def _refuse_cut_file(path: Path, container: InputContainer, end: float, corrupt:
     if not _ANNOUNCING & set(container.format.name.split(",")):
         return
     announced = (container.duration or 0) / av.time_base
+    # Matroska announces the time of its end, the others a length; `end` is the time, which is never the smaller.
     if corrupt or end < announced - _CUT_TOLERANCE:
         raise ClipError(
             path,

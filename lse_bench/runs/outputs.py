@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lse_bench.errors import UsageError
 from lse_bench.fidelity.sources import Item, items_of
-from lse_bench.manifests.clips import Source
+from lse_bench.manifests.clips import Source, natural_key
 from lse_bench.runs.records import read_records
 from lse_bench.runs.run import RUN_FILE, read_description
 
@@ -22,11 +22,10 @@ def items_to_compare(path: Path) -> list[Item]:
     if not description.get("source"):
         raise UsageError(f"{path}: its run.json does not say where the clips are; give their folder instead")
     paths = {clip.id: clip.path for clip in Source.from_json(description["source"]).clips()}
-    items = [
-        Item(record.id, paths[record.id])
-        for record in read_records(path)
-        if record.status == "ok" and record.id in paths
-    ]
-    if not items:
-        raise UsageError(f"{path}: none of its scored clips is where run.json says")
-    return sorted(items, key=lambda item: item.id)
+    scored = [record.id for record in read_records(path) if record.status == "ok"]
+    gone = [name for name in scored if name not in paths or not paths[name].exists()]
+    if gone:
+        raise UsageError(f"{path}: {len(gone)} of its {len(scored)} scored clips are no longer there, {gone[0]} first")
+    if not scored:
+        raise UsageError(f"{path}: none of its clips was scored")
+    return [Item(name, paths[name]) for name in sorted(scored, key=natural_key)]

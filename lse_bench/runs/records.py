@@ -58,8 +58,8 @@ def read_records(run: Path) -> list[Record]:
     path = run / RECORDS_FILE
     if not path.exists():
         return []
-    content = path.read_text(encoding="utf-8")
-    lines = content[: content.rfind("\n") + 1].splitlines()
+    content = path.read_bytes()
+    lines = content[: content.rfind(b"\n") + 1].split(b"\n")[:-1]
     records = []
     for number, line in enumerate(lines, 1):
         try:

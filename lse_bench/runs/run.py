@@ -124,6 +124,11 @@ def score_run(
     mine = shard.of(clips) if shard is not None else list(clips)
     with open_records(out) as writer:
         done = read_records(out)
+        _refuse_changed(out, done, {clip.id: clip for clip in mine})
+        if keep_windows:
+            bare = [r.id for r in done if r.status == "ok" and not (out / WINDOWS_FOLDER / f"{r.id}.npz").exists()]
+            if bare:
+                raise UsageError(f"{out}: was begun without --keep-windows ({bare[0]} has none); choose another --out")
         for record in done:
             on_record(record)
         finished = {record.id for record in done}
@@ -175,7 +180,7 @@ def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> 
         for record in records:
             writer.append(record)
     for run in runs:
-        for kept in (run / WINDOWS_FOLDER).glob("*.npz"):
+        for kept in (run / WINDOWS_FOLDER).glob("[!.]*.npz"):
             _write_atomically(out / WINDOWS_FOLDER / kept.name, kept.read_bytes())
     return _write_summary(out, records, merged["list"]["clips"], merged["key"])
 
@@ -195,6 +200,9 @@ def _record(clip: ListedClip, outcome: ClipOutcome) -> Record:
     if score is None:
         assert failure is not None
         return Record(status=failure.status, reason=failure.reason, **common)
+    if not np.isfinite(score.curve).all():
+        reason = "the network gave values that are not numbers; are the weights sound, or is bf16 too narrow for them?"
+        return Record(status="error", reason=reason, **common)
     return Record(
         status="ok",
         lse_d=score.distance,
@@ -208,6 +216,16 @@ def _record(clip: ListedClip, outcome: ClipOutcome) -> Record:
         windows=score.windows,
         **common,
     )
+
+
+def _refuse_changed(out: Path, records: Sequence[Record], clips: dict[str, ListedClip]) -> None:
+    """A run goes on only while the files it has scored are still the same."""
+    for record in records:
+        if record.id in clips and _digest_or_none(clips[record.id].path) != record.sha256:
+            raise UsageError(
+                f"{out}: {record.clip} has changed since this run recorded it ({record.status}); its old result would "
+                "stand for a new file. Choose another --out"
+            )
 
 
 def _digest_or_none(path: Path) -> str | None:
@@ -246,7 +264,11 @@ def read_description(run: Path) -> dict[str, Any]:
     except json.JSONDecodeError:
         raise UsageError(f"{path}: not JSON; the run directory is damaged") from None
     if not isinstance(description, dict) or description.get("schema") != SCHEMA:
-        raise UsageError(f"{path}: schema {description.get('schema')}, this version reads schema {SCHEMA}")
+        found = description.get("schema") if isinstance(description, dict) else type(description).__name__
+        raise UsageError(f"{path}: schema {found}, this version reads schema {SCHEMA}")
+    missing = [name for name in ("key", "list", "protocol") if name not in description]
+    if missing or "sha256" not in description["list"]:
+        raise UsageError(f"{path}: {', '.join(missing) or 'list.sha256'} is missing; the run directory is damaged")
     return description
 
 

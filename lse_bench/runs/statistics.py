@@ -43,10 +43,15 @@ def mean_with_interval(values: Sequence[float], members: Sequence[frozenset[str]
     shared = len(set().union(*members)) < sum(map(len, members))
     units = len(set().union(*members)) if shared else n
     method = "dyadic-robust over clips, Student t" if shared else "Student t over clips"
-    if units < 2 or n < 2:
-        return Estimate(mean, None, f"none: {units} independent result", n)
-    squares = _dyadic_sum(residuals, members) if shared else math.fsum(r * r for r in residuals)
-    variance = max(0.0, squares) / n**2 * units / (units - 1)
+    if n < 2:
+        return Estimate(mean, None, "none: a single result", n)
+    if frozenset.intersection(*members):
+        return Estimate(mean, None, "none: one clip is part of every result, so none is independent of another", n)
+    # The dyadic estimate can fall below what independent results would have, even below 0; it may only widen.
+    squares = math.fsum(r * r for r in residuals)
+    if shared:
+        squares = max(squares, _dyadic_sum(residuals, members))
+    variance = squares / n**2 * units / (units - 1)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, units - 1)) * math.sqrt(variance)
     return Estimate(mean, (mean - half, mean + half), method, n)
 

@@ -7,6 +7,7 @@ with the length or number of clips, and nothing goes through the disk.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +30,7 @@ from lse_bench.sync.protocol import (
 from lse_bench.sync.syncnet import FastSyncNet, SyncNet, load_syncnet
 from lse_bench.sync.windows import COLUMNS_PER_FRAME, WINDOW_COLUMNS, WINDOW_FRAMES, Chunk, ClipFacts, read_windows
 from lse_bench.weights.readers import file_digest
-from lse_bench.weights.store import resolve
+from lse_bench.weights.store import Options, resolve
 
 _MAX_READERS = 8
 
@@ -103,7 +104,7 @@ class SyncScorer:
 
         Raises WeightsError when it cannot be had, is unsafe or not SyncNet's.
         """
-        path = resolve(weights)
+        path = resolve(weights, Options(say=lambda text: print(text, file=sys.stderr)))
         return cls(
             load_syncnet(path),
             weights_sha256=file_digest(path),

@@ -203,7 +203,7 @@ class FastSyncNet:
 
     def _lip_tile(self, x: Tensor) -> Tensor:
         first, second, third, fourth, fifth, last = self._lip
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             x = F.relu_(F.max_pool2d(F.conv2d(x, *first, stride=2), 3, 2))
             x = F.relu_(F.max_pool2d(F.conv2d(x, *second, stride=2, padding=1), 3, 2, 1))
             x = F.relu_(F.conv2d(x, *third, padding=1))
@@ -215,7 +215,7 @@ class FastSyncNet:
 
     def _sound_tile(self, x: Tensor) -> Tensor:
         first, second, third, fourth, fifth, last = self._sound
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             x = F.relu_(F.conv2d(x, *first, padding=1))
             x = F.relu_(F.max_pool2d(F.conv2d(x, *second, padding=1), 3, (1, 2)))
             x = F.relu_(F.conv2d(x, *third, padding=1))

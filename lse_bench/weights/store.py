@@ -66,14 +66,16 @@ def path_of(item: Entry) -> Path:
 
 
 def resolve(name_or_path: str | Path, options: Options | None = None) -> Path:
-    """The file meant by a path or by a name of the table, fetched if need be.
+    """The file meant by a name of the table, fetched if need be, or by a path.
 
     A file given by path is taken as it is. Raises WeightsError when there is neither, or when it cannot be had.
     """
     path = Path(name_or_path)
+    if str(name_or_path) in table():  # a folder called like an entry must not hide it
+        return fetch(entry(str(name_or_path)), options)
     if path.exists():
         return path
-    if str(name_or_path) not in table() and (path.suffix or len(path.parts) > 1):
+    if path.suffix or len(path.parts) > 1:
         raise WeightsError(f"{path}: no such file")
     return fetch(entry(str(name_or_path)), options)
 
@@ -97,6 +99,7 @@ def fetch(item: Entry, options: Options | None = None) -> Path:
     options = options or Options()
     path = path_of(item)
     if path.exists():
+        _refuse_wrong(item)
         return path
     if item.by_hand:
         raise WeightsError(_by_hand(item, path))
@@ -112,16 +115,22 @@ def fetch(item: Entry, options: Options | None = None) -> Path:
         )
     with _alone(path):
         if path.exists():  # another process was first
+            _refuse_wrong(item)
             return path
         options.say(f"fetching {item.name}: {item.what}\n  from {_addresses(item)[0]}\n  licence: {item.licence}")
         partial = path.with_name(path.name + ".partial")
-        _download(item, partial, options)
-        digest = _verify(item, partial)
+        if item.sha256 is None:
+            partial.unlink(missing_ok=True)  # nothing could tell that two halves belong together
+        digest = _download(item, partial, options)
         if item.sha256 is None:
             options.say(f"{item.name}: sha256 {digest}, trusted on your word and remembered")
             _memory(item).write_text(digest + "\n")
         os.replace(partial, path)
     return path
+
+
+class _WrongFileError(Exception):
+    """An address sends something else than the file."""
 
 
 def _addresses(item: Entry) -> list[str]:
@@ -134,16 +143,32 @@ def _alone(path: Path) -> Iterator[None]:
     """Only one process at a time fetches a file; the others wait and find it there."""
     from filelock import FileLock
 
+    lock = FileLock(path.with_name(path.name + ".lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     except OSError as error:
-        raise WeightsError(f"{path.parent}: cannot be made: {error.strerror}; set LSE_BENCH_WEIGHTS") from None
-    with FileLock(path.with_name(path.name + ".lock")):
+        raise WeightsError(f"{path.parent}: cannot be written: {error.strerror}; set LSE_BENCH_WEIGHTS") from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
-def _download(item: Entry, partial: Path, options: Options) -> None:
-    """Fill `partial` from the first address that answers well; what is there already is not asked for again."""
+def _refuse_wrong(item: Entry) -> None:
+    path = path_of(item)
+    if state_of(item) == "wrong":
+        raise WeightsError(
+            f"{path}: sha256 {file_digest(path)}, {item.sha256 or _remembered(item)} is expected of {item.name}. "
+            "Delete the file to fetch it again, or give another file by its path"
+        )
+
+
+def _download(item: Entry, partial: Path, options: Options) -> str:
+    """Fill `partial` from the first address that sends the right file; what is there already is not asked for again.
+
+    Returns the digest. An address that sends something else is named, and the next one is asked.
+    """
     import requests
 
     failures = []
@@ -152,7 +177,10 @@ def _download(item: Entry, partial: Path, options: Options) -> None:
             try:
                 with requests.Session() as session:
                     _stream(session, address, item, partial, options)
-                return
+                return _verify(item, partial)
+            except _WrongFileError as error:
+                failures.append(f"{address}: {error}")
+                break
             except requests.HTTPError as error:
                 status = error.response.status_code
                 failures.append(f"{address}: HTTP {status} {error.response.reason}")
@@ -191,9 +219,7 @@ def _stream(session: requests.Session, address: str, item: Entry, partial: Path,
         total = done + int(length) if length is not None else item.bytes
         if item.bytes is not None and total != item.bytes:
             partial.unlink(missing_ok=True)
-            raise WeightsError(
-                f"{address} announces {total:,} bytes, {item.file} has {item.bytes:,}: not that file. Nothing kept"
-            )
+            raise _WrongFileError(f"it announces {total:,} bytes, {item.file} has {item.bytes:,}")
         _refuse_full_disk(partial, (total or 0) - done)
         with partial.open("ab" if resumed else "wb") as file:
             for block in answer.iter_content(_BLOCK):
@@ -215,9 +241,7 @@ def _verify(item: Entry, partial: Path) -> str:
             page = file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
         partial.unlink()
         guess = "the server sent a web page" if page else "the download was damaged or the file was replaced"
-        raise WeightsError(
-            f"{item.name}: the download has sha256 {digest}, {item.sha256} is expected: {guess}. It was deleted"
-        )
+        raise _WrongFileError(f"the download has sha256 {digest}, {item.sha256} is expected: {guess}. It was deleted")
     return digest
 
 

@@ -129,3 +129,16 @@ def test_reservoir_is_uniform_bounded_and_repeatable() -> None:
     assert len(sample(0)) == 50 and np.array_equal(sample(0), sample(0))
     means = [sample(seed).mean() for seed in range(200)]
     assert abs(np.mean(means) - 499.5) < 4 * 289 / np.sqrt(50 * 200)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04cut", b"\x93NUMPY\x01\x00"])
+def test_files_that_hold_no_statistics(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.npz").write_bytes(content)
+    with pytest.raises(UsageError, match=r"bad\.npz: no FID statistics"):
+        load_statistics(tmp_path / "bad.npz")
+
+
+def test_shapes_of_statistics_are_checked(tmp_path: Path) -> None:
+    np.savez(tmp_path / "odd.npz", mu=np.zeros(4), sigma=np.zeros((3, 3)))
+    with pytest.raises(UsageError, match=r"mu has shape \(4,\) and sigma \(3, 3\)"):
+        load_statistics(tmp_path / "odd.npz")

@@ -196,3 +196,17 @@ def test_a_clip_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frame 1 is"):
         write_clip(tmp_path / "two.mp4", iter([np.zeros((32, 32, 3), np.uint8), np.zeros((16, 32, 3), np.uint8)]))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_whole_files_are_not_called_cut(tmp_path: Path) -> None:
+    """A second sound track that is longer, and a Matroska file that does not begin at 0."""
+    plain = clips.write(tmp_path / "plain.mp4", clips.even(25), clips.speech(1))
+    long = clips.write(tmp_path / "long.mp4", sound=clips.speech(3))
+    two = tmp_path / "two.mp4"
+    ffmpeg("-i", str(plain), "-i", str(long), "-map", "0:v", "-map", "0:a", "-map", "1:a", "-c", "copy", str(two))
+    assert probe(two).video is not None
+    late = tmp_path / "late.mkv"
+    ffmpeg("-i", str(plain), "-output_ts_offset", "2", "-c", "copy", str(late))
+    info = probe(late)
+    assert info.origin > 1_500_000 and info.video is not None and info.video.start < 0.1
+    assert sum(1 for _ in read_frames(info, Fraction(25))) == 25

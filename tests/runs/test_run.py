@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from lse_bench.manifests.clips import find_clips
 from lse_bench.runs.records import Record, open_records, read_records
 from lse_bench.runs.run import Shard, merge_runs, score_run
 from lse_bench.sync.scorer import SyncScorer
+from lse_bench.sync.syncnet import SyncNet
 
 FIELDS = [
     "clip",
@@ -194,3 +196,50 @@ def test_evaluate_from_python(folder: Path, narrow: Path, plain: Path, tmp_path:
     )
     assert len(in_memory.records) == 7
     assert_same_run(plain, tmp_path / "run")
+
+
+def test_a_changed_file_is_never_given_its_old_score(narrow: Path, tmp_path: Path) -> None:
+    scorer = SyncScorer.load(narrow, protocol="lrs-lossless@1", device="cpu")
+    clip = clips.good(tmp_path / "clips" / "a.mp4", 0.4)
+    score_run(scorer, find_clips([clip.parent]), tmp_path / "run")
+    clips.good(clip, 0.4, seed=5)
+    with pytest.raises(UsageError, match=r"a\.mp4 has changed since this run recorded it"):
+        score_run(scorer, find_clips([clip.parent]), tmp_path / "run")
+
+
+def test_odd_file_names_are_scored_and_recorded(narrow: Path, tmp_path: Path) -> None:
+    """Bytes that are no UTF-8, as old archives leave them, and characters that some readers take for a line end."""
+    folder = tmp_path / "clips"
+    clips.good(folder / "a.mp4", 0.4)
+    (folder / "a.mp4").rename(Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.mp4")))
+    clips.good(folder / "a.mp4", 0.4)
+    (folder / "a.mp4").rename(folder / "line\u2028end\u0085.mp4")
+    scorer = SyncScorer.load(narrow, protocol="lrs-lossless@1", device="cpu")
+    for _ in range(2):
+        summary = score_run(scorer, find_clips([folder]), tmp_path / "run", keep_windows=True)
+        assert summary["scored"] == summary["listed"] == 2
+    assert {record.id for record in read_records(tmp_path / "run")} == {"caf%E9", "line%E2%80%A8end%C2%85"}
+
+
+def test_a_network_that_gives_no_numbers_is_a_row(tmp_path: Path) -> None:
+    network = SyncNet((4, 4, 4, 4, 4, 8), (4, 4, 4, 4, 4, 8))
+    network.netfclip[3].bias.data.fill_(float("nan"))
+    scorer = SyncScorer(network.eval(), weights_sha256="0" * 64, protocol="lrs-lossless@1", device="cpu")
+    clips.good(tmp_path / "clips" / "a.mp4", 0.4)
+    summary = score_run(scorer, find_clips([tmp_path / "clips"]), tmp_path / "run")
+    assert summary["failed"] == {"error": 1}
+    assert "not numbers" in (read_records(tmp_path / "run")[0].reason or "")
+
+
+def test_windows_cannot_be_asked_for_half_way(folder: Path, scorer: SyncScorer, tmp_path: Path) -> None:
+    score_run(scorer, find_clips([folder]), tmp_path / "run")
+    with pytest.raises(UsageError, match="begun without --keep-windows"):
+        score_run(scorer, find_clips([folder]), tmp_path / "run", keep_windows=True)
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"schema": 1}', '{"schema": 9}'])
+def test_damaged_run_files_are_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(content)
+    with pytest.raises(UsageError, match=r"run\.json: "):
+        merge_runs([tmp_path / "run"], tmp_path / "out")

@@ -26,9 +26,10 @@ def test_shared_clips_by_brute_force() -> None:
     values = random.normal(size=40)
     members = [frozenset(str(k) for k in random.integers(0, 9, 2)) for _ in values]
     residuals = values - values.mean()
+    independent = (residuals**2).sum()
     brute = sum(residuals[i] * residuals[j] for i in range(40) for j in range(40) if members[i] & members[j])
     units = len(set().union(*members))
-    half = stats.t.ppf(0.975, units - 1) * np.sqrt(max(0, brute) / 40**2 * units / (units - 1))
+    half = stats.t.ppf(0.975, units - 1) * np.sqrt(max(independent, brute) / 40**2 * units / (units - 1))
     estimate = mean_with_interval(list(values), members)
     assert estimate.ci95 == pytest.approx((values.mean() - half, values.mean() + half))
     assert "dyadic" in estimate.ci_method
@@ -47,8 +48,24 @@ def test_too_few_results_have_no_interval() -> None:
     assert mean_with_interval([], []).mean is None
     one = mean_with_interval([3.0], alone(1))
     assert (one.mean, one.ci95, one.n) == (3.0, None, 1)
+
+
+def test_one_clip_in_every_result_leaves_no_interval() -> None:
+    """One portrait with a hundred sounds: the residuals of a member that is everywhere sum to 0."""
+    values = list(np.random.default_rng(0).normal(size=100))
+    estimate = mean_with_interval(values, [frozenset({"portrait", f"s{n}"}) for n in range(100)])
+    assert estimate.ci95 is None and "part of every result" in estimate.ci_method
     same = mean_with_interval([3.0, 4.0], [frozenset({"a"}), frozenset({"a"})])
     assert same.mean == 3.5 and same.ci95 is None
+
+
+def test_sharing_never_narrows_an_interval() -> None:
+    members = [frozenset({f"v{v}", f"s{s}"}) for v in range(10) for s in range(10)]
+    for seed in range(50):
+        values = list(np.random.default_rng(seed).normal(size=100))
+        shared, free = mean_with_interval(values, members), mean_with_interval(values, alone(100))
+        assert shared.ci95 is not None and free.ci95 is not None
+        assert shared.ci95[1] - shared.ci95[0] >= free.ci95[1] - free.ci95[0]
 
 
 def record(clip_id: str, value: float | None, **groups: str) -> Record:

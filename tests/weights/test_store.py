@@ -293,3 +293,36 @@ def test_the_table_is_whole() -> None:
     assert entry("speech2vid_v201").sha256 is None
     assert name_of_digest("961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442") == "syncnet_v2"
     assert name_of_digest("0" * 64) is None
+
+
+def test_a_wrong_file_in_the_store_is_refused(server: Server, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "made_up.pth").write_bytes(b"wrong")
+    for item in (made_up(server), made_up(server, by_hand=True)):
+        with pytest.raises(WeightsError, match=rf"made_up\.pth: sha256 .*{DIGEST} is expected.*Delete"):
+            fetch(item)
+    assert server.seen == []
+
+
+def test_an_address_that_sends_something_else_is_passed_over(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LSE_BENCH_MIRROR", f"{server.url}/mirror")
+    server.script = ["page"]
+    assert fetch(made_up(server)).read_bytes() == CONTENT
+    path_of(made_up(server)).unlink()
+    server.script = ["other"]
+    assert fetch(made_up(server)).read_bytes() == CONTENT
+
+
+def test_nothing_is_resumed_that_cannot_be_verified(server: Server, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "made_up.pth.partial").write_bytes(b"x" * 1000)
+    item = made_up(server, sha256=None, bytes=None)
+    assert fetch(item, Options(trust=True)).read_bytes() == CONTENT
+    assert server.seen == [("/made_up.pth", None)]
+
+
+def test_a_folder_does_not_hide_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "syncnet_v2").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match="forbids fetching"):
+        resolve("syncnet_v2", Options(offline=True))
