@@ -133,7 +133,7 @@ def measure_speed(folder: Path, network: SyncNet, weights: Path) -> None:
 
 
 def measure_memory(folder: Path, weights: Path) -> None:
-    """Peak memory of scoring a short and a long clip, and of the original's way on 30 s."""
+    """Peak memory of scoring a short and a long clip."""
     short = peak_of_scoring(make_clip(folder / "short.mp4", 3), weights, folder / "short")
     long = peak_of_scoring(make_clip(folder / "long.mp4", 300), weights, folder / "long")
     print(f"  peak memory: 3 s clip {short:.0f} MB, 300 s clip {long:.0f} MB: {long - short:.0f} MB more (< 50)")

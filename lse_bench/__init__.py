@@ -1,9 +1,9 @@
 """LSE-Bench: lip-sync scores (LSE-D, LSE-C, AV offset, FID) that anyone can reproduce.
 
 >>> import lse_bench
->>> scorer = lse_bench.SyncScorer.load("syncnet_v2.model")
+>>> scorer = lse_bench.SyncScorer.load("syncnet_v2")
 >>> score = scorer.score("clip.mp4")  # LseScore(distance=…, confidence=…, offset=…)
->>> evaluation = lse_bench.evaluate("outputs/", weights="syncnet_v2.model")
+>>> evaluation = lse_bench.evaluate("outputs/")
 
 Importing the package loads neither torch nor anything else that is heavy; the names below load what they need.
 """

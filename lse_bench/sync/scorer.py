@@ -48,7 +48,7 @@ class ClipOutcome:
 class SyncScorer:
     """Scores clips with one network under one protocol.
 
-    >>> scorer = SyncScorer.load("syncnet_v2.model", device="cuda")
+    >>> scorer = SyncScorer.load("syncnet_v2", device="cuda")
     >>> scorer.score("clip.mp4")
     LseScore(distance=…, confidence=…, offset=…)
     """
