@@ -70,7 +70,7 @@ class FidInception:
         if resize not in RESIZES:
             raise UsageError(f"no resize called {resize}; there are: {', '.join(RESIZES)}")
         parts = []
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             for start in range(0, len(frames), self.tile):
                 x = torch.from_numpy(frames[start : start + self.tile]).to(self.device)
                 x = x.permute(0, 3, 1, 2).float() / 255

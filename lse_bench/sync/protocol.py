@@ -13,7 +13,6 @@ from typing import Literal, get_args
 
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.media.probe import MediaInfo, VideoStream
-from lse_bench.sync.distance import MAX_SHIFT
 
 FPS = Fraction(25)
 FpsPolicy = Literal["require-25", "resample", "as-is"]
@@ -32,7 +31,6 @@ class Protocol:
     version: int
     what: str
     jpeg: bool
-    max_shift: int = MAX_SHIFT
 
     @property
     def id(self) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from lse_bench.errors import ClipError, LseBenchError, UsageError
+from lse_bench.features.syncnet_mfcc import COEFFICIENTS
 from lse_bench.sync.distance import CurveSum, LseScore
 from lse_bench.sync.feed import Event, Failure, feed
 from lse_bench.sync.protocol import (
@@ -27,8 +28,8 @@ from lse_bench.sync.protocol import (
     comparison_key,
     get_protocol,
 )
-from lse_bench.sync.syncnet import FastSyncNet, SyncNet, load_syncnet
-from lse_bench.sync.windows import COLUMNS_PER_FRAME, WINDOW_COLUMNS, WINDOW_FRAMES, Chunk, ClipFacts, read_windows
+from lse_bench.sync.syncnet import WINDOW_COLUMNS, WINDOW_FRAMES, FastSyncNet, SyncNet, load_syncnet
+from lse_bench.sync.windows import COLUMNS_PER_FRAME, Chunk, ClipFacts, read_windows
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.store import Options, resolve
 
@@ -181,7 +182,7 @@ class _Batch:
         self._network = network
         self._keep = keep_windows
         self._lips = network.empty_lips(size)
-        self._mfcc = torch.zeros(size, 1, 13, WINDOW_COLUMNS)
+        self._mfcc = torch.zeros(size, 1, COEFFICIENTS, WINDOW_COLUMNS)
         self._filled = 0
         self._owners: list[tuple[int, int]] = []  # (clip, number of windows) in the order of the rows
         self._open: dict[int, _Open] = {}

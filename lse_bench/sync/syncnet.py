@@ -25,7 +25,6 @@ from lse_bench.weights.readers import kind_of, read_torch
 FRAME_SIZE = 224
 WINDOW_FRAMES = 5
 WINDOW_COLUMNS = 20  # MFCC columns, 10 ms each
-COEFFICIENTS = 13
 EMBEDDING = 1024
 _ADVICE = (
     "LSE-D and LSE-C are defined with Chung & Zisserman's SyncNet, syncnet_v2.model (54,573,114 bytes), from "

@@ -22,10 +22,8 @@ from lse_bench.media.jpeg import through_jpeg
 from lse_bench.media.probe import MediaInfo, probe
 from lse_bench.media.video import DecodeReport, Frame, at_constant_rate, decode, read_frames
 from lse_bench.sync.protocol import FPS, FpsPolicy, Protocol, frame_rate_for
+from lse_bench.sync.syncnet import FRAME_SIZE, WINDOW_COLUMNS, WINDOW_FRAMES
 
-FRAME_SIZE = 224
-WINDOW_FRAMES = 5
-WINDOW_COLUMNS = 20
 COLUMNS_PER_FRAME = 4
 SAMPLES_PER_FRAME = SAMPLE_RATE // int(FPS)
 SPARE = 5  # frames: a clip of n frames has n - 5 windows
