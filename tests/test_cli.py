@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import clips
+import numpy as np
 import pytest
 from conftest import SHARED, shared_file
 
@@ -199,7 +200,9 @@ def test_fid_of_folders_runs_and_saved_statistics(narrow: Path, inception_file: 
     assert of_runs.returncode == 0, of_runs.stderr
     assert json.loads(of_runs.stdout)["fid"] == pytest.approx(pooled["fid"], rel=1e-9)
     both = json.loads(lse_bench("fid", saved, saved, *common).stdout)
-    assert abs(both["fid"]) < 1e-6
+    with np.load(saved) as statistics:
+        # 30 frames: what is left is rounding, the same as pytorch-fid's (tests/fidelity/test_frechet.py).
+        assert abs(both["fid"]) <= 1e-5 * 2 * np.trace(statistics["sigma"])
     lost = lse_bench("fid", made, real, *common, "--out", tmp_path / "nowhere" / "fid.json")
     assert lost.returncode == 2 and "its folder does not exist" in lost.stderr
     (real / "2.mp4").unlink()
