@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ import torch
 from lse_bench.sync.syncnet import SyncNet
 from lse_bench.weights.formula import formula_weights
 
-os.environ["LSE_BENCH_OFFLINE"] = "1"  # no test reaches the network, nor do the commands it starts
+# No test reaches the network or the user's own weights, nor do the commands it starts.
+os.environ["LSE_BENCH_OFFLINE"] = "1"
+os.environ["LSE_BENCH_WEIGHTS"] = str(Path(tempfile.gettempdir()) / "lse-bench-tests-have-no-weights")
 
 TESTS = Path(__file__).parent
 GOLDEN = TESTS / "golden" / "syncnet"
