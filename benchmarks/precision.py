@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,18 +17,20 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests"))  # the golden files' paths and weights are known there; hence the late imports
 
 from bench_fid import inception_state  # noqa: E402
 from conftest import GOLDEN, SHARED, WITHOUT_JPEG, calibrated_weights  # noqa: E402
+from original import ffmpeg_program  # noqa: E402
 
 from lse_bench.features.syncnet_mfcc import mfcc  # noqa: E402
 from lse_bench.fidelity.frechet import Statistics, frechet_distance  # noqa: E402
 from lse_bench.fidelity.inception import FidInception  # noqa: E402
 from lse_bench.fidelity.kid import kid  # noqa: E402
 from lse_bench.media.audio import read_sound  # noqa: E402
+from lse_bench.media.jpeg import through_jpeg  # noqa: E402
 from lse_bench.media.probe import probe  # noqa: E402
-from lse_bench.media.video import read_frames  # noqa: E402
+from lse_bench.media.video import at_constant_rate, decode, read_frames  # noqa: E402
 from lse_bench.sync.distance import CurveSum  # noqa: E402
 from lse_bench.sync.scorer import SyncScorer  # noqa: E402
 from lse_bench.sync.syncnet import FastSyncNet, SyncNet  # noqa: E402
@@ -65,6 +69,22 @@ def media() -> None:
             feature = max(feature, float(np.abs(mfcc(stored["audio"]) - stored["mfcc"]).max()))
     row("sound, 16 kHz", "ffmpeg 5.1.9", worst, "units of 32,768, largest")
     row("MFCC of the stored sound", "python_speech_features", feature, "largest")
+
+
+def jpegs() -> None:
+    """Frames whose pixels differ from those that the ffmpeg program of imageio-ffmpeg writes."""
+    for clip, path in present("clip_{}.mp4", "abcd"):
+        info = probe(path)
+        assert info.video is not None
+        rate = info.video.rate
+        with tempfile.TemporaryDirectory() as folder:
+            command = [ffmpeg_program(), "-v", "error", "-i", str(path), "-f", "image2", f"{folder}/%06d.jpg"]
+            subprocess.run(command, check=True)
+            expected = [cv2.imread(str(name)) for name in sorted(Path(folder).iterdir())]
+        for shape, how in ((info.video.pixel_shape, ""), (Fraction(0), ", JFIF header left out")):
+            frames = through_jpeg(at_constant_rate(decode(info), rate), rate, shape)
+            differing = sum(not np.array_equal(a, b) for a, b in zip(frames, expected, strict=True))
+            row(f"JPEG step, clip {clip}{how}", "ffmpeg program", differing, f"of {len(expected)} frames differ")
 
 
 def syncnet(state: dict[str, torch.Tensor], weights: Path) -> None:
@@ -173,6 +193,7 @@ def main() -> None:
     state = calibrated_weights()
     print("| step | against | error | unit |\n|---|---|---|---|")
     media()
+    jpegs()
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "calibrated.pth"
         torch.save(state, weights)
