@@ -20,7 +20,7 @@ from lse_bench.errors import ClipError
 from lse_bench.media.probe import MediaInfo, open_media
 
 Frame = NDArray[np.uint8]
-_SMALL_FRAME = 1_000_000  # pixels: up to this, several threads cost more than they save
+SMALL_FRAME = 1_000_000  # pixels: up to this, several threads cost more than they save
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Time
     with open_media(info.path) as container:
         stream = container.streams[info.video.index]
         assert isinstance(stream, av.VideoStream)
-        small = info.video.width * info.video.height <= _SMALL_FRAME
+        small = info.video.width * info.video.height <= SMALL_FRAME
         stream.thread_type = "NONE" if small else "AUTO"
         tick = stream.time_base or Fraction(1, 1000)
         origin = Fraction(info.origin, av.time_base)
@@ -123,7 +123,7 @@ def at_constant_rate(
 
 def scaling_threads(picture: av.VideoFrame) -> int:
     """Threads for converting a picture: 1 for a small one, where a pool takes ten times as long; 0 means automatic."""
-    return 1 if picture.width * picture.height <= _SMALL_FRAME else 0
+    return 1 if picture.width * picture.height <= SMALL_FRAME else 0
 
 
 class ToBgr:

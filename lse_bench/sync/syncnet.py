@@ -5,7 +5,9 @@ names and shapes of the published `syncnet_v2.model`; `FastSyncNet` computes the
 from the same state dict in less time.
 
 Inputs: *lip* five consecutive frames, BGR, 0-255, 224x224; *sound* 13 MFCC by 20 columns (0.2 s).
-Output: one embedding of 1024 numbers for each window and tower, not normalised.
+Output: one embedding for each window and tower, not normalised; 1024 numbers as published. A narrower network
+(`SyncNet.narrowed`) has a narrower embedding in proportion: its last layer reads fewer features, so more numbers would
+only repeat them. Distances depend on the width and are never compared between networks.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from lse_bench.weights.readers import kind_of, read_torch
 FRAME_SIZE = 224
 WINDOW_FRAMES = 5
 WINDOW_COLUMNS = 20  # MFCC columns, 10 ms each
-EMBEDDING = 1024
+HIDDEN, EMBEDDING = 512, 1024
 _ADVICE = (
     "LSE-D and LSE-C are defined with Chung & Zisserman's SyncNet, syncnet_v2.model (54,573,114 bytes), from "
     "https://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model"
@@ -76,8 +78,10 @@ def _lip_tower(widths: tuple[int, ...]) -> nn.Sequential:
     )
 
 
-def _head(width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, 512), nn.BatchNorm1d(512), nn.ReLU(inplace=True), nn.Linear(512, EMBEDDING))
+def _head(width: int, hidden: int, embedding: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, embedding)
+    )
 
 
 class SyncNet(nn.Module):
@@ -86,20 +90,36 @@ class SyncNet(nn.Module):
     Use it to train, to hold weights and as the reference; `FastSyncNet` is for scoring.
     """
 
-    def __init__(self, widths_sound: tuple[int, ...] = WIDTHS_SOUND, widths_lip: tuple[int, ...] = WIDTHS_LIP) -> None:
+    def __init__(
+        self,
+        widths_sound: tuple[int, ...] = WIDTHS_SOUND,
+        widths_lip: tuple[int, ...] = WIDTHS_LIP,
+        hidden: int = HIDDEN,
+        embedding: int = EMBEDDING,
+    ) -> None:
         super().__init__()
         self.netcnnaud = _sound_tower(widths_sound)
-        self.netfcaud = _head(widths_sound[-1])
-        self.netfclip = _head(widths_lip[-1])
+        self.netfcaud = _head(widths_sound[-1], hidden, embedding)
+        self.netfclip = _head(widths_lip[-1], hidden, embedding)
         self.netcnnlip = _lip_tower(widths_lip)
 
+    @classmethod
+    def narrowed(cls, factor: float) -> SyncNet:
+        """The published architecture with every width, the embedding's included, times `factor` (rounded, 8 at least)."""
+
+        def scaled(width: int) -> int:
+            return max(8, round(width * factor))
+
+        widths_sound, widths_lip = (tuple(scaled(width) for width in w) for w in (WIDTHS_SOUND, WIDTHS_LIP))
+        return cls(widths_sound, widths_lip, scaled(HIDDEN), scaled(EMBEDDING))
+
     def sound(self, mfcc: Tensor) -> Tensor:
-        """Embeddings (N,1024) of `mfcc` (N,1,13,20)."""
+        """Embeddings (N,D) of `mfcc` (N,1,13,20)."""
         embedding: Tensor = self.netfcaud(self.netcnnaud(mfcc).flatten(1))
         return embedding
 
     def lip(self, frames: Tensor) -> Tensor:
-        """Embeddings (N,1024) of `frames` (N,3,5,224,224), BGR, 0-255."""
+        """Embeddings (N,D) of `frames` (N,3,5,224,224), BGR, 0-255."""
         embedding: Tensor = self.netfclip(self.netcnnlip(frames).flatten(1))
         return embedding
 
@@ -112,7 +132,8 @@ class SyncNet(nn.Module):
         indices = (0, 4, 8, 11, 14, 18)
         widths_sound = tuple(state[f"netcnnaud.{i}.weight"].shape[0] for i in indices)
         widths_lip = tuple(state[f"netcnnlip.{i}.weight"].shape[0] for i in indices)
-        network = cls(widths_sound, widths_lip)
+        embedding, hidden = state["netfclip.3.weight"].shape
+        network = cls(widths_sound, widths_lip, hidden, embedding)
         network.load_state_dict(dict(state))
         return network.eval()
 
@@ -182,12 +203,12 @@ class FastSyncNet:
 
     @torch.inference_mode()
     def lip(self, windows: Tensor) -> Tensor:
-        """Embeddings (N,1024), float64 on the CPU, of `windows` (N,15,224,224): five BGR frames, 0-255."""
+        """Embeddings (N,D), float64 on the CPU, of `windows` (N,15,224,224): five BGR frames, 0-255."""
         return self._tiled(windows, self._lip_tile)
 
     @torch.inference_mode()
     def sound(self, windows: Tensor) -> Tensor:
-        """Embeddings (N,1024), float64 on the CPU, of MFCC `windows` (N,1,13,20)."""
+        """Embeddings (N,D), float64 on the CPU, of MFCC `windows` (N,1,13,20)."""
         return self._tiled(windows, self._sound_tile)
 
     def _tiled(self, windows: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:

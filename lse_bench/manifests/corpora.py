@@ -1,0 +1,113 @@
+"""The layouts of LRS2, LRS3 and LRW: where their clips lie, what they are called, which split each belongs to.
+
+| | clips | split | picture |
+|---|---|---|---|
+| lrs2 | `mvlrs_v1/main/VIDEO/NNNNN.mp4` and `.txt` | `train.txt`, `val.txt`, `test.txt`: one id a line | 160x160 |
+| lrs3 | `{trainval,test}/VIDEO/NNNNN.mp4` and `.txt` | the folder | 224x224 |
+| lrw | `lipread_mp4/WORD/{train,val,test}/WORD_NNNNN.mp4` and `.txt` | the folder | 256x256, 29 frames |
+
+All at 25 fps with 16 kHz mono sound. `pretrain` of LRS2 and LRS3 is not read: no published protocol scores it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from lse_bench.errors import UsageError
+
+Flavour = Literal["lrs2", "lrs3", "lrw"]
+FLAVOURS: tuple[Flavour, ...] = get_args(Flavour)
+Split = Literal["train", "val", "trainval", "test"]
+PICTURE_SIZE: dict[Flavour, int] = {"lrs2": 160, "lrs3": 224, "lrw": 256}
+LRW_FRAMES = 29
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusClip:
+    """One clip. `id`: as in the published test lists; `video`: the recording it was cut from, None where not known."""
+
+    id: str
+    path: Path
+    split: Split
+    video: str | None
+    text: str
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """What statistics need to know: clips of one recording are not independent."""
+        return {} if self.video is None else {"video": self.video}
+
+
+def clip_path(flavour: Flavour, split: Split, name: str, number: int) -> Path:
+    """A clip's place below the corpus folder. `name`: the video's id or, in LRW, the word."""
+    if flavour == "lrs2":
+        return Path("mvlrs_v1", "main", name, f"{number:05d}.mp4")
+    if flavour == "lrs3":
+        return Path("test" if split == "test" else "trainval", name, f"{number:05d}.mp4")
+    return Path("lipread_mp4", name, split, f"{name}_{number:05d}.mp4")
+
+
+def read_corpus(root: Path | str) -> tuple[Flavour, list[CorpusClip]]:
+    """Which corpus lies in `root`, and its clips sorted by id.
+
+    Raises UsageError when the folder has none of the layouts, or a split names a clip that is not there.
+    """
+    root = Path(root)
+    for flavour, reader in (("lrs2", _lrs2), ("lrw", _lrw), ("lrs3", _lrs3)):
+        clips = sorted(reader(root), key=lambda clip: (clip.split, clip.id))
+        if clips:
+            return flavour, clips
+    raise UsageError(
+        f"{root}: neither LRS2 (mvlrs_v1/main with train.txt, val.txt, test.txt), LRS3 (trainval/, test/) nor LRW "
+        "(lipread_mp4/WORD/test/). Name the folder that holds these"
+    )
+
+
+def _lrs2(root: Path) -> Iterator[CorpusClip]:
+    base = next((folder for folder in (root / "mvlrs_v1", root) if (folder / "main").is_dir()), None)
+    if base is None:
+        return
+    lists: dict[Split, Path] = {}
+    for split in ("train", "val", "test"):
+        for folder in (root, base):
+            if (folder / f"{split}.txt").is_file():
+                lists[split] = folder / f"{split}.txt"
+    if not lists:
+        raise UsageError(f"{root}: looks like LRS2, but none of train.txt, val.txt, test.txt is in it")
+    for split, path in lists.items():
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            if not line.strip():
+                continue
+            name = line.split()[0]  # a tag may follow: NF or MV
+            clip = base / "main" / f"{name}.mp4"
+            if not clip.is_file():
+                raise UsageError(f"{path}: lists {name}, but {clip} is not there")
+            yield CorpusClip(name, clip, split, name.split("/")[0], _transcript(clip))
+
+
+def _lrs3(root: Path) -> Iterator[CorpusClip]:
+    split: Split
+    for split in ("trainval", "test"):
+        for clip in (root / split).glob("*/*.mp4"):
+            name = f"{clip.parent.name}/{clip.stem}"
+            yield CorpusClip(name, clip, split, clip.parent.name, _transcript(clip))
+
+
+def _lrw(root: Path) -> Iterator[CorpusClip]:
+    base = root / "lipread_mp4" if (root / "lipread_mp4").is_dir() else root
+    split: Split
+    for split in ("train", "val", "test"):
+        for clip in base.glob(f"*/{split}/*_[0-9][0-9][0-9][0-9][0-9].mp4"):
+            if clip.parents[1].name == clip.stem.rsplit("_", 1)[0]:
+                yield CorpusClip(clip.stem, clip, split, None, clip.parents[1].name)
+
+
+def _transcript(clip: Path) -> str:
+    path = clip.with_suffix(".txt")
+    if not path.is_file():
+        return ""
+    first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+    return first.removeprefix("Text:").strip()

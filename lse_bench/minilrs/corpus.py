@@ -1,0 +1,314 @@
+"""Makes a corpus: every clip a pure function of specification and number, in parallel, resumable.
+
+Below the corpus folder the files lie as in the real corpus; `minilrs/` beside them holds `corpus.json` (the
+specification, counts and digests), `clips.jsonl` (one line for each finished clip) and `truth/`: for each clip an .npz
+with boxes, landmarks, lips, head pose, phonemes and words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lse_bench.errors import UsageError
+from lse_bench.manifests.corpora import PICTURE_SIZE
+from lse_bench.media.audio import SAMPLE_RATE, Sound
+from lse_bench.media.writer import write_clip
+from lse_bench.minilrs.plan import ClipPlan, Speaker, Spec, plan_clips, speaker_of, stream
+from lse_bench.minilrs.render import Head, Truth
+from lse_bench.minilrs.scene import draw_scene
+from lse_bench.minilrs.speech import Timed, Utterance, speak
+from lse_bench.minilrs.text import around_word, speech_of
+from lse_bench.minilrs.visemes import PARAMETERS, LipTrack, lip_track
+from lse_bench.weights.readers import file_digest
+
+FOLDER = "minilrs"
+FPS = 25
+_SPOKEN = 1.35  # how many times the words a clip needs are spoken, so that it is cut from running speech
+_PRESET = "superfast"
+OnClip = Callable[["Made"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A finished clip. `content`: SHA-256 of pixels before compression, samples, transcript and truth; `file`: of the
+    mp4, which also depends on the version of FFmpeg.
+    """
+
+    id: str
+    path: str
+    split: str
+    speaker: int
+    frames: int
+    side_view: bool
+    content: str
+    file: str
+
+
+def make_corpus(
+    spec: Spec, out: Path, workers: int | None = None, on_clip: OnClip = lambda made: None
+) -> dict[str, Any]:
+    """Make the corpus in `out` and return what `corpus.json` says; goes on where an earlier call stopped.
+
+    `workers`: processes, default one for each core; they change nothing but time. `on_clip` is called with every
+    clip, those found there included. Raises UsageError when `out` holds another corpus.
+    """
+    plans = plan_clips(spec)
+    done = _open(spec, out)
+    made = {item.id: item for item in done.values() if _intact(out, item)}
+    for item in made.values():
+        on_clip(item)
+    rest = [plan for plan in plans if plan.id not in made]
+    with (out / FOLDER / "clips.jsonl").open("w", encoding="utf-8") as record:
+        for item in made.values():
+            record.write(json.dumps(asdict(item)) + "\n")
+        record.flush()
+        for item in _make_all(spec, rest, out, workers or os.cpu_count() or 1):
+            made[item.id] = item
+            record.write(json.dumps(asdict(item)) + "\n")
+            record.flush()
+            on_clip(item)
+    return _finish(spec, out, [made[plan.id] for plan in plans])
+
+
+def read_summary(root: Path) -> dict[str, Any] | None:
+    """What `corpus.json` says of a finished corpus, None when there is none."""
+    path = root / FOLDER / "corpus.json"
+    content: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return content if content and "digest" in content else None
+
+
+def truth_path(clip: Path, root: Path) -> Path:
+    """Where the truth about `clip`, a file of the corpus in `root`, lies."""
+    return root / FOLDER / "truth" / clip.relative_to(root).with_suffix(".npz")
+
+
+def _make_all(spec: Spec, plans: list[ClipPlan], out: Path, workers: int) -> Iterator[Made]:
+    if workers == 1 or len(plans) < 2:
+        for plan in plans:
+            yield make_clip(spec, plan, out)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(make_clip, spec, plan, out) for plan in plans]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def make_clip(spec: Spec, plan: ClipPlan, out: Path) -> Made:
+    """Make one clip with all its files."""
+    cv2.setNumThreads(1)  # workers are processes; more threads would only compete
+    rng = stream(spec, plan.speaker, plan.clip)
+    speaker = _speaker(spec, plan.speaker)
+    utterance, start = _utter(rng, plan, speaker)
+    sound = _recorded(rng, utterance.sound, start, plan.frames)
+    lips = lip_track(utterance.phonemes, plan.frames, start)
+    scene = draw_scene(rng, spec.style, plan.frames)
+    head = _head(spec, plan.speaker)
+    digest = hashlib.sha256()
+    truths: list[Truth] = []
+
+    def frames() -> Iterator[NDArray[np.uint8]]:
+        for frame, truth in head.clip(scene, lips, rng):
+            digest.update(np.ascontiguousarray(frame))
+            truths.append(truth)
+            yield frame
+
+    path = out / plan.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_clip(path, frames(), sound, FPS, quality=scene.quality, preset=_PRESET)
+    words = _within(utterance.words, start, plan.frames)
+    transcript = _transcript(plan, spec, words)
+    path.with_suffix(".txt").write_text(transcript, encoding="utf-8")
+    digest.update(sound.tobytes())
+    digest.update(transcript.encode())
+    phonemes = _within(utterance.phonemes, start, plan.frames)
+    poses = np.array([(pose.yaw, pose.pitch, pose.roll) for pose in scene.poses], np.float32)
+    digest.update(_write_truth(truth_path(path, out), truths, lips, poses, phonemes, words))
+    return Made(
+        id=plan.id,
+        path=plan.path.as_posix(),
+        split=plan.split,
+        speaker=plan.speaker,
+        frames=plan.frames,
+        side_view=scene.side_view,
+        content=digest.hexdigest(),
+        file=file_digest(path),
+    )
+
+
+@lru_cache(maxsize=4)
+def _speaker(spec: Spec, number: int) -> Speaker:
+    return speaker_of(spec, number)
+
+
+@lru_cache(maxsize=4)
+def _head(spec: Spec, number: int) -> Head:
+    return Head(_speaker(spec, number).face, PICTURE_SIZE[spec.flavour])
+
+
+def _utter(rng: np.random.Generator, plan: ClipPlan, speaker: Speaker) -> tuple[Utterance, float]:
+    """What is said, and where in it the clip begins, in seconds."""
+    seconds = plan.frames / FPS
+    seed = int(rng.integers(2**31))
+    if plan.word is not None:
+        each_side = max(3, int(seconds * speaker.voice.rate / 60))
+        text, position = around_word(rng, plan.word.lower(), each_side)
+        utterance = speak(text, speaker.voice, seed)
+        word = utterance.words[min(position, len(utterance.words) - 1)]
+        return utterance, (word.start + word.end) / 2 - seconds / 2
+    needed = int(seconds * speaker.voice.rate / 60 * _SPOKEN) + 2
+    utterance = speak(speech_of(rng, needed), speaker.voice, seed)
+    slack = len(utterance.sound) / SAMPLE_RATE - seconds
+    return utterance, float(rng.uniform(-0.15, max(-0.1, slack)))
+
+
+def _recorded(rng: np.random.Generator, speech: Sound, start: float, frames: int) -> Sound:
+    """The clip's samples: a piece of the speech at some level, with a room's noise."""
+    count = frames * SAMPLE_RATE // FPS
+    first = round(start * SAMPLE_RATE)
+    piece = np.zeros(count)
+    low, high = max(0, first), min(len(speech), first + count)
+    if high > low:
+        piece[low - first : high - first] = speech[low:high]
+    level = np.sqrt(np.mean(speech.astype(np.float64) ** 2)) or 1.0
+    loud = rng.uniform(800, 4500)
+    noise = rng.standard_normal(count + 1)
+    dull = rng.uniform(0, 0.9)  # 0: white; towards 1: low rumble
+    coloured = noise[1:] + dull * noise[:-1]
+    noise_level = loud * 10 ** (-rng.uniform(18, 45) / 20) / np.sqrt(1 + dull**2)
+    return np.clip(np.rint(piece * loud / level + coloured * noise_level), -32768, 32767).astype(np.int16)
+
+
+def _within(timed: tuple[Timed, ...], start: float, frames: int) -> list[Timed]:
+    """Those whose middle is in the clip, in seconds of the clip."""
+    end = start + frames / FPS
+    inside = [item for item in timed if item.name and start <= (item.start + item.end) / 2 < end]
+    return [Timed(item.name, max(0.0, item.start - start), min(item.end, end) - start) for item in inside]
+
+
+def _transcript(plan: ClipPlan, spec: Spec, words: list[Timed]) -> str:
+    """The .txt file as the real corpus has it."""
+    if plan.word is not None:
+        middle = plan.frames / FPS / 2
+        spoken = min(words, key=lambda word: abs((word.start + word.end) / 2 - middle))
+        return f"Disk reference: MiniLRS {spec.seed}\nDuration: {spoken.end - spoken.start:.2f} seconds\n"
+    text = " ".join(word.name.upper() for word in words)
+    lines = [f"Text:  {text}", "Conf:  5"]
+    if spec.flavour == "lrs3":
+        timed = [f"{word.name.upper()} {word.start:.2f} {word.end:.2f} 5.0" for word in words]
+        lines += ["", "WORD START END ASDSCORE", *timed]
+    return "\n".join(lines) + "\n"
+
+
+def _write_truth(
+    path: Path,
+    truths: list[Truth],
+    lips: LipTrack,
+    poses: NDArray[np.float32],
+    phonemes: list[Timed],
+    words: list[Timed],
+) -> bytes:
+    """Write the sidecar; returns its numbers as bytes, for the digest."""
+    arrays = {
+        "boxes": np.round(np.stack([truth.box for truth in truths]), 2),
+        "landmarks": np.round(np.stack([truth.landmarks for truth in truths]), 2),
+        "lips": np.round(lips, 4),
+        "poses": np.round(poses, 4),
+        "phoneme_times": np.round([(item.start, item.end) for item in phonemes], 4).reshape(-1, 2),
+        "word_times": np.round([(item.start, item.end) for item in words], 4).reshape(-1, 2),
+    }
+    names = {
+        "lip_parameters": np.array(PARAMETERS),
+        "phonemes": np.array([item.name for item in phonemes], dtype=np.str_),
+        "words": np.array([item.name for item in words], dtype=np.str_),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial.npz")
+    np.savez_compressed(partial, allow_pickle=False, **arrays, **names)
+    os.replace(partial, path)
+    return b"".join(array.tobytes() for array in arrays.values())
+
+
+def _open(spec: Spec, out: Path) -> dict[str, Made]:
+    """The clips an earlier call finished; starts the folder when there is none."""
+    about = out / FOLDER / "corpus.json"
+    if about.exists():
+        there = json.loads(about.read_text(encoding="utf-8"))["spec"]
+        for name, value in spec.as_json().items():
+            if there.get(name) != value:
+                raise UsageError(f"{out}: holds a corpus with {name} {there.get(name)}, asked for {value}; choose another --out")
+        record = out / FOLDER / "clips.jsonl"
+        lines = record.read_text(encoding="utf-8").split("\n") if record.exists() else []
+        found = (_parse(line) for line in lines)
+        return {made.id: made for made in found if made is not None}
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out}: already holds something else; --out names a new or empty folder")
+    try:
+        about.parent.mkdir(parents=True, exist_ok=True)
+        _write_json(about, {"spec": spec.as_json()})
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written: {error.strerror}") from None
+    return {}
+
+
+def _parse(line: str) -> Made | None:
+    """A line of clips.jsonl; None for the half line of a killed run."""
+    try:
+        return Made(**json.loads(line))
+    except (json.JSONDecodeError, TypeError):
+        return None
+
+
+def _intact(out: Path, made: Made) -> bool:
+    path = out / made.path
+    beside = path.with_suffix(".txt").is_file() and truth_path(path, out).is_file()
+    return beside and path.is_file() and file_digest(path) == made.file
+
+
+def _finish(spec: Spec, out: Path, made: list[Made]) -> dict[str, Any]:
+    if spec.flavour == "lrs2":
+        for split in ("train", "val", "test"):
+            lines = [item.id + (_tag(item) if split == "test" else "") for item in made if item.split == split]
+            (out / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    summary = {
+        "spec": spec.as_json(),
+        "clips": len(made),
+        "frames": sum(item.frames for item in made),
+        "splits": dict(Counter(item.split for item in made)),
+        "digest": _joint_digest([(item.id, item.content) for item in made]),
+        "files_digest": _joint_digest([(item.id, item.file) for item in made]),
+    }
+    _write_json(out / FOLDER / "corpus.json", summary)
+    return summary
+
+
+def _tag(made: Made) -> str:
+    """LRS2's test list tags each id; here: a near-frontal or another view."""
+    return " MV" if made.side_view else " NF"
+
+
+def _joint_digest(parts: list[tuple[str, str]]) -> str:
+    return hashlib.sha256("".join(f"{name} {digest}\n" for name, digest in sorted(parts)).encode()).hexdigest()
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, path)

@@ -1,0 +1,163 @@
+"""The head as a surface: an ellipsoid times a relief over longitude and latitude, and rays that meet it.
+
+Head coordinates: x to the viewer's right, y down, z towards a viewer who faces the head; unit: half the head's width.
+A point of the surface is named by its longitude (atan2(x, z)) and latitude (asin(y/r)), in radians. The relief is a
+grid of factors on the ellipsoid's radius. All arrays are float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lse_bench.minilrs.identity import Identity
+
+Field = NDArray[np.float32]
+
+LON_MAX, LAT_MIN, LAT_MAX = 2.4, -1.45, 1.4
+GRID_W, GRID_H = 145, 86  # cells of the relief: 1/30 radian
+EYE_LAT, NOSE_LAT = -0.04, 0.36
+_HULL = 1.3  # a factor that no relief exceeds
+_FIRST_STEPS, _STEPS = 8, 2
+_DAMPING = np.float32(0.5)  # of the iteration: without it the outline of ears and hair flickers
+
+
+def grid(width: int = GRID_W, height: int = GRID_H) -> tuple[Field, Field]:
+    """Longitude and latitude at the centres of a map of this size over the whole surface."""
+    lon = (np.arange(width, dtype=np.float32) / (width - 1) * 2 - 1) * LON_MAX
+    lat = LAT_MIN + np.arange(height, dtype=np.float32) / (height - 1) * (LAT_MAX - LAT_MIN)
+    return np.meshgrid(lon, lat)  # type: ignore[return-value]
+
+
+def bump(lon: Field, lat: Field, at: tuple[float, float], size: tuple[float, float]) -> Field:
+    """A Gaussian hill of height 1."""
+    hill: Field = np.exp(-(((lon - at[0]) / size[0]) ** 2) - ((lat - at[1]) / size[1]) ** 2)
+    return hill
+
+
+def rise(values: Field, start: float, stop: float) -> Field:
+    """0 before `start`, 1 after `stop`, smooth between; `start` may be the larger."""
+    t = np.clip((values - start) / (stop - start), 0, 1)
+    step: Field = t * t * (3 - 2 * t)
+    return step
+
+
+def relief_of(who: Identity) -> Field:
+    """The relief of a face at rest, hair not included."""
+    lon, lat = grid()
+    side = np.abs(np.sin(lon))
+    below = rise(lat, 0.3, 1.05)
+    relief = 1 - who.jaw_narrow * below * side**2
+    relief -= 0.05 * bump(lon, lat, (0, 0.55), (0.9, 0.25)) * (1 - side)  # the flat between cheeks and chin
+    for sign in (-1, 1):
+        relief -= 0.055 * bump(lon, lat, (sign * who.eye_distance * 0.95, EYE_LAT), (0.2, 0.12))
+        relief += who.cheek * bump(lon, lat, (sign * 0.55, 0.16), (0.28, 0.2))
+        relief += 0.10 * bump(lon, lat, (sign * 1.55, 0.06), (0.13, 0.2))  # ears
+        relief += 0.04 * who.nose_width * bump(lon, lat, (sign * 0.11 * who.nose_width, NOSE_LAT), (0.07, 0.06))
+    relief += 0.03 * bump(lon, lat, (0, -who.brow_height), (0.6, 0.1))
+    tip = NOSE_LAT * who.nose_length - 0.04
+    ridge = rise(lat, EYE_LAT - 0.08, tip) * rise(lat, tip + 0.13, tip + 0.01)
+    relief += who.nose_height * ridge * np.exp(-((lon / (0.12 * who.nose_width)) ** 2))
+    relief += 0.035 * bump(lon, lat, (0, who.mouth_height), (0.28, 0.1))
+    relief += (0.03 + who.chin) * bump(lon, lat, (0, 0.93), (0.25, 0.14))
+    relief *= 1 - 0.22 * rise(lat, 1.0, 1.4)
+    relief *= 1 - 0.16 * rise(lat, -0.45, -1.35)  # the crown is flatter than an ellipsoid's end
+    for sign in (-1, 1):
+        relief += 0.05 * bump(lon, lat, (sign * 1.2, -0.6), (0.5, 0.35))
+    smooth: Field = cv2.GaussianBlur(relief.astype(np.float32), (0, 0), 0.8)
+    return smooth
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Where the head is: angles in radians (positive yaw: its nose to the viewer's right; positive pitch: down;
+    positive roll: clockwise), centre and half width as shares of the picture's side.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+    x: float
+    y: float
+    scale: float
+
+    def rotation(self) -> NDArray[np.float64]:
+        """Head coordinates to view coordinates (3,3); view z points to the viewer."""
+        cy, sy, cp, sp = np.cos(self.yaw), np.sin(self.yaw), np.cos(self.pitch), np.sin(self.pitch)
+        cr, sr = np.cos(self.roll), np.sin(self.roll)
+        yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+        pitch = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+        roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+        turned: NDArray[np.float64] = roll @ pitch @ yaw
+        return turned
+
+    def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Head coordinates (N,3) to the picture (N,2), in shares of its side, seen from far away."""
+        seen: NDArray[np.float64] = (np.asarray(points) @ self.rotation().T)[:, :2] * self.scale + (self.x, self.y)
+        return seen
+
+
+class Surface:
+    """A head's ellipsoid with the machinery that both directions need: surface to picture and back."""
+
+    def __init__(self, who: Identity) -> None:
+        self.axes = np.array([1.0, who.height, who.depth])
+        self._inverse = 1 / self.axes**2
+
+    def points(self, relief: Field, lon: NDArray[np.floating], lat: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Head coordinates (N,3) of surface points."""
+        x = (np.asarray(lon) / LON_MAX + 1) / 2 * (GRID_W - 1)
+        y = (np.asarray(lat) - LAT_MIN) / (LAT_MAX - LAT_MIN) * (GRID_H - 1)
+        factor = cv2.remap(
+            relief, x.astype(np.float32)[None], y.astype(np.float32)[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )[0]
+        direction = np.stack([np.sin(lon) * np.cos(lat), np.sin(lat), np.cos(lon) * np.cos(lat)], axis=-1)
+        radius = factor / np.sqrt((direction**2 * self._inverse).sum(axis=-1))
+        placed: NDArray[np.float64] = direction * radius[:, None]
+        return placed
+
+    def normals(self, relief: Field) -> Field:
+        """Outward unit normals (GRID_H, GRID_W, 3) in head coordinates."""
+        lon, lat = grid()
+        place = self.points(relief, lon.ravel(), lat.ravel()).reshape(GRID_H, GRID_W, 3)
+        normal = np.cross(np.gradient(place, axis=1), np.gradient(place, axis=0))
+        length = np.linalg.norm(normal, axis=2, keepdims=True)
+        unit: Field = (normal / np.maximum(length, 1e-6)).astype(np.float32)
+        return unit if unit[GRID_H // 2, GRID_W // 2, 2] > 0 else -unit
+
+    def cast(
+        self, relief: Field, pose: Pose, x: Field, y: Field, guess: Field | None = None
+    ) -> tuple[Field, Field, Field, Field]:
+        """What each picture point (x, y), in shares of its side, sees.
+
+        Returns map positions (columns and rows of the relief), a measure that is positive on the head and zero at its
+        outline, and the relief found: the `guess` for the next frame. The relief is found by fixed-point iteration
+        from an outer hull or that guess, which is exact for gentle relief and good enough for a nose in profile.
+        """
+        rotation = pose.rotation()
+        right, down, toward = (rotation[i].astype(np.float32) for i in range(3))
+        u, v = (x - np.float32(pose.x)) / np.float32(pose.scale), (y - np.float32(pose.y)) / np.float32(pose.scale)
+        origin = [u * right[k] + v * down[k] for k in range(3)]
+        weights = self._inverse.astype(np.float32)
+        a = np.float32((toward**2 * weights).sum())
+        b = origin[0] * (toward[0] * weights[0])
+        outer = origin[0] ** 2 * weights[0]
+        for k in (1, 2):
+            b += origin[k] * (toward[k] * weights[k])
+            outer += origin[k] ** 2 * weights[k]
+        inner = b * b - a * outer
+        # Blurred, because where the view grazes the surface the iteration can swing from ray to ray.
+        factor = np.full_like(u, _HULL) if guess is None else cv2.blur(guess, (7, 7))
+        column, row = u, v
+        for _ in range(_FIRST_STEPS if guess is None else _STEPS):
+            depth = (np.sqrt(np.maximum(inner + a * factor * factor, 0)) - b) / a
+            px, py, pz = (origin[k] + depth * toward[k] for k in range(3))
+            column = np.arctan2(px, pz) * np.float32((GRID_W - 1) / (2 * LON_MAX)) + np.float32((GRID_W - 1) / 2)
+            row = np.arctan2(py, cv2.magnitude(px, pz)) - np.float32(LAT_MIN)
+            row *= np.float32((GRID_H - 1) / (LAT_MAX - LAT_MIN))
+            found = cv2.remap(relief, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            factor = factor + _DAMPING * (found - factor)
+        return column, row, inner + a * factor * factor, factor

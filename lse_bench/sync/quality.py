@@ -1,0 +1,54 @@
+"""How good a SyncNet is: measures over embeddings of clips whose sound is known to be in step.
+
+`lip` and `sound` are a clip's embeddings (windows, D); window *i* of both belongs to the same moment. A shifted or cut
+clip is a slice of them: cutting whole frames off a clip cuts whole windows, so nothing needs to be encoded again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lse_bench.sync.distance import CurveSum, LseScore, pairwise_distances
+
+Embeddings = NDArray[np.float64]
+NEAR, FAR = 5, 15  # frames: how far off the wrong sound of a window is
+
+
+def score_embeddings(lip: ArrayLike, sound: ArrayLike) -> LseScore:
+    """LSE-D, LSE-C and offset of windows, as many of sound as of lips."""
+    curve = CurveSum()
+    curve.push(lip, sound)
+    return curve.finish()
+
+
+def shifted_offset(lip: Embeddings, sound: Embeddings, shift: int, windows: int, start: int) -> int:
+    """The offset found for `windows` windows from `start` on, with their sound `shift` frames later in the recording.
+
+    Such a clip's sound comes `shift` frames early, so the right answer is `shift`. Raises ValueError when the clip is
+    too short for that cut.
+    """
+    if start < 0 or start + windows > len(lip) or start + shift < 0 or start + shift + windows > len(sound):
+        raise ValueError(f"{len(lip)} windows have no {windows} from {start} on with sound {shift} frames away")
+    cut = score_embeddings(lip[start : start + windows], sound[start + shift : start + shift + windows])
+    return cut.offset
+
+
+def window_wins(lip: Embeddings, sound: Embeddings) -> tuple[int, int]:
+    """How often a window's own sound is nearer than a sound 5 to 15 frames away, and out of how many pairs."""
+    padded = np.concatenate([np.full((FAR, sound.shape[1]), np.nan), sound, np.full((FAR, sound.shape[1]), np.nan)])
+    distances = pairwise_distances(lip, padded)
+    shifts = np.abs(np.arange(-FAR, FAR + 1))
+    others = distances[:, shifts >= NEAR]
+    exists = ~np.isnan(others)
+    return int((distances[:, [FAR]] < others)[exists].sum()), int(exists.sum())
+
+
+def auc(positive: Sequence[float], negative: Sequence[float]) -> float:
+    """The chance that a positive is larger than a negative, ties counted half. Raises ValueError without values."""
+    if not len(positive) or not len(negative):
+        raise ValueError("both groups need at least one value")
+    difference = np.asarray(positive)[:, None] - np.asarray(negative)[None, :]
+    return float((np.sign(difference).mean() + 1) / 2)

@@ -1,0 +1,365 @@
+"""Trains SyncNet: from clips whose sound is in step to two towers whose distance tells when it is not.
+
+*InfoNCE* (the default): in a batch of windows, each lip embedding should be nearer to its own sound's than to all
+others, and the other way round; the logit of a pair is minus its Euclidean distance times a learned scale.
+*contrastive*: the loss of Chung & Zisserman, one matching and one foreign sound for each window; it stays on a plateau
+for some hundred steps and ends worse.
+
+Frames are trained at half size, 112 pixels: the first layer's 7x7 weights with stride 2 are summed in pairs to 4x4
+with stride 1, which gives exactly the full network's output on each pixel doubled. So the weights serve at 224.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lse_bench.errors import UsageError
+from lse_bench.minilrs.plan import Spec
+from lse_bench.sync.quality import auc, score_embeddings, shifted_offset, window_wins
+from lse_bench.sync.syncnet import FRAME_SIZE, WINDOW_FRAMES, SyncNet
+from lse_bench.training.data import ClipStore, StoredClip
+from lse_bench.training.loop import Batch, Precision, Schedule
+
+HALF = FRAME_SIZE // 2
+_VALIDATION_SHIFT, _VALIDATION_WINDOWS = 10, 50
+_EMBEDDED_AT_ONCE = 64
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CorpusConfig(_Section):
+    """The MiniLRS corpus that is made when no other is given; see `minilrs.plan.Spec`."""
+
+    flavour: Literal["lrs2", "lrs3", "lrw"]
+    speakers: int
+    clips: int
+    seed: int
+    style: Literal["plain", "marked", "mixed"]
+    frames: int | None = None
+
+    def spec(self) -> Spec:
+        """The same as a specification."""
+        return Spec(**self.model_dump())
+
+
+class BatchConfig(_Section):
+    """`clips` times `windows` of each make a batch; windows of one clip are the hard negatives."""
+
+    clips: int = Field(gt=0)
+    windows: int = Field(gt=0)
+
+
+class ChangeConfig(_Section):
+    """Augmentation, drawn for each clip of a batch (ranges) or as a chance."""
+
+    crop: float = Field(gt=0, le=1)
+    brightness: tuple[float, float]
+    offset: float
+    colour: float
+    shadow: float
+    noise: float
+    blur: float = Field(ge=0, le=1)
+    cover: float = Field(ge=0, le=1)
+    energy: float
+    timbre: float
+
+
+class TrainConfig(_Section):
+    """Everything that a training run follows from."""
+
+    width: float = Field(gt=0, le=1)
+    loss: Literal["infonce", "contrastive"]
+    margin: float
+    seed: int
+    precision: Precision
+    steps: int = Field(gt=0)
+    rate: float = Field(gt=0)
+    warm_up: int
+    floor: float
+    weight_decay: float
+    clip_gradient: float
+    validate_every: int = Field(gt=0)
+    validation_clips: int = Field(gt=0)
+    save_every: int = Field(gt=0)
+    batch: BatchConfig
+    change: ChangeConfig
+    corpus: CorpusConfig
+
+    def changed(self, values: dict[str, object]) -> TrainConfig:
+        """A copy with some fields replaced. Raises UsageError for values that make no sense."""
+        return _checked("option", self.model_dump() | values)
+
+    def schedule(self) -> Schedule:
+        """The part that the loop needs."""
+        return Schedule(
+            steps=self.steps,
+            rate=self.rate,
+            warm_up=self.warm_up,
+            floor=self.floor,
+            weight_decay=self.weight_decay,
+            clip_gradient=self.clip_gradient,
+            validate_every=self.validate_every,
+            save_every=self.save_every,
+        )
+
+
+def load_config(name_or_path: str) -> TrainConfig:
+    """A config of this package by name, or a TOML file. Raises UsageError naming the field that is wrong."""
+    path = Path(name_or_path)
+    packaged = files("lse_bench.training").joinpath("configs", f"{name_or_path}.toml")
+    if path.suffix != ".toml" and packaged.is_file():
+        text = packaged.read_text(encoding="utf-8")
+    elif path.is_file():
+        text = path.read_text(encoding="utf-8")
+    else:
+        folder = files("lse_bench.training").joinpath("configs")
+        names = ", ".join(sorted(item.name.removesuffix(".toml") for item in folder.iterdir()))
+        raise UsageError(f"no config called {name_or_path}, and no such file. There are: {names}")
+    try:
+        return _checked(name_or_path, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{name_or_path}: not TOML: {error}") from None
+
+
+def _checked(source: str, fields: dict[str, Any]) -> TrainConfig:
+    try:
+        return TrainConfig(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+class Pairs(nn.Module):
+    """SyncNet and the scale of its logits, in the form that trains fastest."""
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        self.syncnet = SyncNet.narrowed(width)
+        self.log_scale = nn.Parameter(torch.zeros(()))
+
+    def forward(self, frames: Tensor, mfcc: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings (N,D), float32, of `frames` (N,15,112,112), five BGR frames 0-255, and `mfcc` (N,1,13,20)."""
+        net = self.syncnet
+        lip = _through(net.netcnnlip, frames.float())
+        sound = _through(net.netcnnaud, mfcc)
+        with torch.autocast(frames.device.type, enabled=False):  # the heads decide by small differences
+            return net.netfclip(lip.flatten(1).float()), net.netfcaud(sound.flatten(1).float())
+
+
+def _through(tower: nn.Sequential, x: Tensor) -> Tensor:
+    """A tower's output with every 3-D layer as the 2-D one it amounts to, channels last."""
+    x = x.contiguous(memory_format=torch.channels_last)
+    first = True
+    for layer in tower:
+        if isinstance(layer, nn.Conv3d):
+            if first:
+                x = F.conv2d(x, _halved(layer.weight), layer.bias)
+            else:
+                x = F.conv2d(x, layer.weight.squeeze(2), layer.bias, layer.stride[1:], layer.padding[1:])  # type: ignore[arg-type]
+        elif isinstance(layer, nn.BatchNorm3d):
+            x = F.batch_norm(
+                x,
+                layer.running_mean,
+                layer.running_var,
+                layer.weight,
+                layer.bias,
+                layer.training,
+                layer.momentum or 0.1,
+                layer.eps,
+            )
+        elif isinstance(layer, nn.MaxPool3d):
+            x = F.max_pool2d(x, _plane(layer.kernel_size), _plane(layer.stride), _plane(layer.padding))
+        else:
+            x = layer(x)
+        first = False
+    return x
+
+
+def _plane(size: int | tuple[int, ...]) -> list[int]:
+    """A 3-D layer's size without its time axis."""
+    return [size, size] if isinstance(size, int) else list(size[1:])
+
+
+def _halved(weight: Tensor) -> Tensor:
+    """First-layer weights (O,3,5,7,7) at stride 2 as (O,15,4,4) at stride 1 for frames of half the size."""
+    flat = weight.transpose(1, 2).flatten(1, 2)
+    paired = F.pad(flat, (0, 1, 0, 1)).unflatten(3, (4, 2)).unflatten(2, (4, 2))
+    return paired.sum(dim=(3, 5))
+
+
+def infonce(lip: Tensor, sound: Tensor, scale: Tensor) -> tuple[Tensor, float]:
+    """The loss over a batch of matching embeddings (N,D), and the share of lips whose nearest sound is their own."""
+    logits = -torch.cdist(lip, sound, compute_mode="donot_use_mm_for_euclid_dist") * scale
+    own = torch.arange(len(lip), device=lip.device)
+    loss = 0.5 * (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own))
+    return loss, float((logits.argmax(dim=1) == own).float().mean())
+
+
+def contrastive(lip: Tensor, sound: Tensor, margin: float) -> tuple[Tensor, float]:
+    """Chung & Zisserman's loss with one foreign sound, the batch's next but some, for each own one."""
+    near = F.pairwise_distance(lip, sound)
+    far = F.pairwise_distance(lip, sound.roll(len(sound) // 2 + 1, dims=0))
+    loss = 0.25 * (near.square().mean() + F.relu(margin - far).square().mean())
+    return loss, float((near < far).float().mean())
+
+
+class SyncNetMethod:
+    """The method for the loop: data, augmentation, losses, validation."""
+
+    def __init__(self, config: TrainConfig, training: Path, validation: Path) -> None:
+        """`training`, `validation`: folders written by `data.store_clips` at 112 pixels."""
+        self.config = config
+        self._folders = training, validation
+        self._store: ClipStore | None = None
+        self._usable: list[StoredClip] = []
+
+    def network(self) -> Pairs:
+        """A fresh network."""
+        return Pairs(self.config.width)
+
+    def batch(self, step: int, rank: int) -> Batch:
+        """`frames` uint8 (N,15,112,112) and `mfcc` float32 (N,1,13,20)."""
+        if self._store is None:  # opened late: loader processes open their own
+            cv2.setNumThreads(1)
+            self._store = ClipStore(self._folders[0])
+            self._usable = [clip for clip in self._store.clips if clip.windows >= self.config.batch.windows]
+            if len(self._usable) < self.config.batch.clips:
+                raise UsageError(
+                    f"{len(self._usable)} clips have the {self.config.batch.windows} windows that a batch takes of "
+                    f"each; a batch needs {self.config.batch.clips} such clips"
+                )
+        size = self.config.batch
+        rng = np.random.default_rng((self.config.seed, step, rank))
+        frames = np.empty((size.clips * size.windows, HALF, HALF, 3 * WINDOW_FRAMES), np.uint8)
+        mfcc = np.empty((len(frames), 1, 13, 20), np.float32)
+        row = 0
+        for number in rng.choice(len(self._usable), size.clips, replace=False):
+            clip = self._usable[number]
+            change = _Change(rng, self.config.change)
+            for window in rng.choice(clip.windows, size.windows, replace=False):
+                pictures = self._store.frames(clip, int(window))
+                frames[row] = np.concatenate([change.picture(picture) for picture in pictures], axis=2)
+                mfcc[row, 0] = change.sound(self._store.mfcc(clip, int(window)))
+                row += 1
+        return {"frames": torch.from_numpy(frames).permute(0, 3, 1, 2), "mfcc": torch.from_numpy(mfcc)}
+
+    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """The configured loss; logs the share of windows that find their own sound."""
+        lip, sound = network(batch["frames"], batch["mfcc"])
+        if self.config.loss == "infonce":
+            scale: Tensor = network.log_scale.exp()  # type: ignore[operator, assignment, union-attr]
+            loss, hits = infonce(lip, sound, scale)
+            return loss, {"hits": hits, "scale": float(scale.detach())}
+        loss, hits = contrastive(lip, sound, self.config.margin)
+        return loss, {"hits": hits}
+
+    def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
+        """On held-out clips: share of offsets within one frame, AUC of LSE-C against foreign sound, window accuracy."""
+        assert isinstance(network, Pairs)
+        store = ClipStore(self._folders[1])
+        clips = store.clips[:: max(1, len(store.clips) // self.config.validation_clips)][: self.config.validation_clips]
+        embedded = [embed_clip(network, store, clip, device) for clip in clips]
+        rng = np.random.default_rng(self.config.seed)
+        hits, wins, pairs = [], 0, 0
+        for lip, sound in embedded:
+            windows = min(_VALIDATION_WINDOWS, len(lip) - 2 * _VALIDATION_SHIFT)
+            if windows >= 10:
+                for shift in rng.integers(-_VALIDATION_SHIFT, _VALIDATION_SHIFT + 1, 5):
+                    found = shifted_offset(lip, sound, int(shift), windows, _VALIDATION_SHIFT)
+                    hits.append(abs(found - shift) <= 1)
+            won, out_of = window_wins(lip, sound)
+            wins, pairs = wins + won, pairs + out_of
+        own = [score_embeddings(lip, sound) for lip, sound in embedded]
+        foreign = [
+            score_embeddings(lip[:length], other[:length])
+            for (lip, _), (_, other) in zip(embedded, embedded[9:] + embedded[:9], strict=True)
+            if (length := min(len(lip), len(other)))
+        ]
+        return {
+            "within_1": float(np.mean(hits)) if hits else float("nan"),
+            "auc": auc([score.confidence for score in own], [score.confidence for score in foreign]),
+            "window": wins / max(1, pairs),
+            "lse_d": float(np.mean([score.distance for score in own])),
+            "lse_c": float(np.mean([score.confidence for score in own])),
+            "lse_c_unsynced": float(np.mean([score.confidence for score in foreign])),
+        }
+
+
+def embed_clip(
+    network: Pairs, store: ClipStore, clip: StoredClip, device: torch.device
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lip and sound embeddings (windows, D) of a stored clip, at half size."""
+    lips, sounds = [], []
+    for start in range(0, clip.windows, _EMBEDDED_AT_ONCE):
+        count = min(_EMBEDDED_AT_ONCE, clip.windows - start)
+        pictures = torch.from_numpy(store.frames(clip, start, count).copy()).permute(0, 3, 1, 2)
+        frames = torch.cat([pictures[i : i + count] for i in range(WINDOW_FRAMES)], dim=1)
+        mfcc = torch.from_numpy(np.stack([store.mfcc(clip, start + i) for i in range(count)])[:, None])
+        lip, sound = network(frames.to(device), mfcc.to(device))
+        lips.append(lip.double().cpu().numpy())
+        sounds.append(sound.double().cpu().numpy())
+    return np.concatenate(lips), np.concatenate(sounds)
+
+
+class _Change:
+    """One clip's augmentation: the same crop, light and voice for all its windows."""
+
+    def __init__(self, rng: np.random.Generator, config: ChangeConfig) -> None:
+        self._rng, self._config = rng, config
+        self._share = rng.uniform(config.crop, 1)
+        self._corner = rng.random(2)
+        self._flip = rng.random() < 0.5
+        level = np.arange(256, dtype=np.float32)[:, None]
+        gain = np.exp(rng.uniform(*np.log(config.brightness))) * (1 + rng.uniform(-config.colour, config.colour, 3))
+        table = level * gain + rng.uniform(-config.offset, config.offset)
+        self._light = np.clip(table, 0, 255).astype(np.uint8)[None]
+        shadow = 1 + config.shadow * rng.uniform(-1, 1, (4, 4, 1)).repeat(3, axis=2)
+        self._shadow = cv2.resize(shadow.astype(np.float32), (HALF, HALF), interpolation=cv2.INTER_CUBIC)
+        self._sigma = rng.uniform(0, config.noise)
+        grain = rng.standard_normal((HALF + 16, HALF + 16, 3)) * self._sigma
+        self._grain = np.rint(grain).astype(np.int16)
+        self._blur = rng.uniform(0.5, 1.3) if rng.random() < config.blur else 0.0
+        self._covers = []
+        if rng.random() < config.cover:  # things before the upper face, as glasses and hair are
+            for _ in range(rng.integers(1, 4)):
+                x, y = rng.integers(0, HALF), rng.integers(0, HALF // 2)
+                w, h = rng.integers(4, HALF // 2), rng.integers(2, HALF // 5)
+                self._covers.append((int(x), int(y), int(w), int(h), rng.uniform(0, 160, 3).tolist()))
+        self._energy = rng.uniform(-config.energy, config.energy)
+        self._timbre = rng.normal(0, config.timbre, (12, 1)).astype(np.float32)
+
+    def picture(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A frame (S,S,3) as (112,112,3)."""
+        side = round(len(frame) * self._share)
+        y, x = (int(place * (len(frame) - side + 0.999)) for place in self._corner)
+        piece = cv2.resize(frame[y : y + side, x : x + side], (HALF, HALF), interpolation=cv2.INTER_LINEAR)
+        if self._flip:
+            piece = cv2.flip(piece, 1)
+        for left, top, w, h, colour in self._covers:
+            cv2.rectangle(piece, (left, top), (left + w, top + h), colour, -1)
+        lit = cv2.multiply(cv2.LUT(piece, self._light), self._shadow, dtype=cv2.CV_8U)
+        if self._blur:
+            lit = cv2.GaussianBlur(lit, (0, 0), self._blur)
+        dy, dx = self._rng.integers(0, 16, 2)
+        noisy: NDArray[np.uint8] = cv2.add(lit, self._grain[dy : dy + HALF, dx : dx + HALF], dtype=cv2.CV_8U)
+        return noisy
+
+    def sound(self, mfcc: NDArray[np.float32]) -> NDArray[np.float32]:
+        """MFCC (13,20) with another loudness and timbre."""
+        changed = mfcc.copy()
+        changed[0] += self._energy
+        changed[1:] += self._timbre
+        return changed
