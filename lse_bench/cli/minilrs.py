@@ -43,9 +43,7 @@ def minilrs(
     voices: Annotated[str, typer.Option(help="american, or foreign: Scots, Caribbean, London, German, Spanish.")] = (
         "american"
     ),
-    frames: Annotated[
-        int | None, typer.Option(help="Length of every clip; default 50 to 125, and 29 for lrw.")
-    ] = None,
+    frames: Annotated[int | None, typer.Option(help="Length of every clip; default 50 to 125, and 29 for lrw.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; changes nothing but time.")] = None,
     as_json: Json = False,
 ) -> None:

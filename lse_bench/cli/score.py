@@ -1,9 +1,8 @@
-"""`score`, `merge` and `demo`."""
+"""`score` and `merge`."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,7 +109,7 @@ def score(
     text = f"{len(mine)} clips, {scorer.protocol.id}, {scorer.device} → {out}"
     console.print(text, highlight=False, markup=False)
     try:
-        with _progress(console, mine) as on_record:
+        with scoring_progress(console, mine) as on_record:
             summary = score_run(
                 scorer,
                 clips,
@@ -142,45 +141,8 @@ def merge(
     _finish(make_console(), summary, out, as_json, max_failed)
 
 
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the clips, the weights and the run.")] = Path("demo"),
-    as_json: Json = False,
-) -> None:
-    """Score two made-up clips with untrained weights, to see that everything works. The numbers mean nothing."""
-    console = make_console()
-    with console.status("Making two clips and a network that has learnt nothing"):
-        from lse_bench.demo import make_demo
-
-        folder, weights = make_demo(out)
-        shutil.rmtree(out / "run", ignore_errors=True)  # of an earlier demo
-    from lse_bench.manifests.clips import Source
-    from lse_bench.runs.run import score_run
-    from lse_bench.sync.scorer import SyncScorer
-
-    source = Source(inputs=[folder])
-    clips = source.clips()
-    scorer = SyncScorer.load(weights, protocol="lrs-lossless@1")
-    with _progress(console, clips) as on_record:
-        summary = score_run(
-            scorer,
-            clips,
-            out / "run",
-            weights=str(weights),
-            command=["lse-bench", "demo"],
-            source=source,
-            on_record=on_record,
-        )
-    console.print(
-        "These numbers mean nothing: the weights come from a formula, not from training, and the clips show no face. "
-        "They show that decoding, network and records work here.",
-        style="yellow",
-    )
-    _finish(console, summary, out / "run", as_json, 0)
-
-
 @contextmanager
-def _progress(console: Console, clips: list[ListedClip]) -> Iterator[Callable[[Record], None]]:
+def scoring_progress(console: Console, clips: list[ListedClip]) -> Iterator[Callable[[Record], None]]:
     """A progress bar over clips; failures are printed as they come, the first few of them."""
     from rich.markup import escape
 
@@ -221,7 +183,8 @@ def _print_summary(console: Console, summary: dict[str, Any], out: Path) -> None
     table = Table(title=f"{key['protocol']}, {summary['scored']} of {summary['listed']} clips scored")
     for heading in ("metric", "mean", "95 % interval", "n"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
-    labels = {"lse_d": "LSE-D ↓", "lse_c": "LSE-C ↑", "offset": "AV offset (frames)"}
+    mini = " (mini)" if name_of_digest(key["weights_sha256"]) == "syncnet-mini" else ""
+    labels = {"lse_d": f"LSE-D{mini} ↓", "lse_c": f"LSE-C{mini} ↑", "offset": "AV offset (frames)"}
     for metric, values in summary["metrics"].items():
         interval = values["ci95"]
         table.add_row(
@@ -238,7 +201,14 @@ def _print_summary(console: Console, summary: dict[str, Any], out: Path) -> None
         console.print(f"without a score: {', '.join(reasons)}", highlight=False)
     if summary["warned"]:
         console.print(f"scored with a warning: {summary['warned']} (see records.jsonl)", highlight=False)
-    if name_of_digest(key["weights_sha256"]) != "syncnet_v2":
+    name = name_of_digest(key["weights_sha256"])
+    if name == "syncnet-mini":
+        console.print(
+            "syncnet-mini saw made-up faces only: on real faces these numbers prove nothing, and they compare with "
+            "no paper's",
+            style="yellow",
+        )
+    elif name != "syncnet_v2":
         digest = key["weights_sha256"][:12]
         console.print(
             f"weights {digest}… are not the published syncnet_v2: not comparable with any paper", style="yellow"

@@ -11,7 +11,7 @@ All at 25 fps with 16 kHz mono sound. `pretrain` of LRS2 and LRS3 is not read: n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -56,7 +56,8 @@ def read_corpus(root: Path | str) -> tuple[Flavour, list[CorpusClip]]:
     Raises UsageError when the folder has none of the layouts, or a split names a clip that is not there.
     """
     root = Path(root)
-    for flavour, reader in (("lrs2", _lrs2), ("lrw", _lrw), ("lrs3", _lrs3)):
+    readers: dict[Flavour, Callable[[Path], Iterator[CorpusClip]]] = {"lrs2": _lrs2, "lrw": _lrw, "lrs3": _lrs3}
+    for flavour, reader in readers.items():
         clips = sorted(reader(root), key=lambda clip: (clip.split, clip.id))
         if clips:
             return flavour, clips

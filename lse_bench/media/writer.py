@@ -31,7 +31,9 @@ def write_clip(
 ) -> int:
     """Write BGR uint8 `frames` of one size at `rate` per second, and mono int16 `sound`; returns the frame count.
 
-    `quality`: x264's constant rate factor, 0-51, lower is better. The same input gives the same bytes. Raises ValueError when there is no frame or sizes differ. The file appears when it is whole.
+    `quality`: x264's constant rate factor, 0-51, lower is better. The same input gives the same bytes.
+
+    Raises ValueError when there is no frame or sizes differ. The file appears when it is whole.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
@@ -74,7 +76,9 @@ def _write(
             # Halved colour needs even sides.
             picture.pix_fmt = "yuv444p" if size[0] % 2 or size[1] % 2 else "yuv420p"
             if sound is not None:
-                heard_as = container.add_stream(AUDIO_CODEC, rate=sound_rate, options=dict(AUDIO_OPTIONS), layout="mono")
+                heard_as = container.add_stream(
+                    AUDIO_CODEC, rate=sound_rate, options=dict(AUDIO_OPTIONS), layout="mono"
+                )
                 assert isinstance(heard_as, av.AudioStream)
                 speech = heard_as
                 speech.bit_rate = AUDIO_BIT_RATE

@@ -124,9 +124,9 @@ def make_clip(spec: Spec, plan: ClipPlan, out: Path) -> Made:
     digest = hashlib.sha256()
     truths: list[Truth] = []
 
-    def frames() -> Iterator[NDArray[np.uint8]]:
+    def frames() -> Iterator[NDArray[Any]]:
         for frame, truth in head.clip(scene, lips, rng):
-            digest.update(np.ascontiguousarray(frame))
+            digest.update(frame.tobytes())
             truths.append(truth)
             yield frame
 
@@ -226,7 +226,7 @@ def _write_truth(
     words: list[Timed],
 ) -> bytes:
     """Write the sidecar; returns its numbers as bytes, for the digest."""
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "boxes": np.round(np.stack([truth.box for truth in truths]), 2),
         "landmarks": np.round(np.stack([truth.landmarks for truth in truths]), 2),
         "lips": np.round(lips, 4),
@@ -234,7 +234,7 @@ def _write_truth(
         "phoneme_times": np.round([(item.start, item.end) for item in phonemes], 4).reshape(-1, 2),
         "word_times": np.round([(item.start, item.end) for item in words], 4).reshape(-1, 2),
     }
-    names = {
+    names: dict[str, NDArray[Any]] = {
         "lip_parameters": np.array(PARAMETERS),
         "phonemes": np.array([item.name for item in phonemes], dtype=np.str_),
         "words": np.array([item.name for item in words], dtype=np.str_),
@@ -253,7 +253,9 @@ def _open(spec: Spec, out: Path) -> dict[str, Made]:
         there = json.loads(about.read_text(encoding="utf-8"))["spec"]
         for name, value in spec.as_json().items():
             if there.get(name) != value:
-                raise UsageError(f"{out}: holds a corpus with {name} {there.get(name)}, asked for {value}; choose another --out")
+                raise UsageError(
+                    f"{out}: holds a corpus with {name} {there.get(name)}, asked for {value}; choose another --out"
+                )
         record = out / FOLDER / "clips.jsonl"
         lines = record.read_text(encoding="utf-8").split("\n") if record.exists() else []
         found = (_parse(line) for line in lines)

@@ -42,9 +42,7 @@ def main() -> None:
     """Read the request, speak, write the answer; exit status 3 with a line on standard error when it cannot."""
     request = json.load(sys.stdin)
     library = ctypes.CDLL(request["library"])
-    sample_rate = library.espeak_Initialize(
-        _SYNCHRONOUS, 0, request["data"].encode(), _PHONEME_EVENTS_IPA_DONT_EXIT
-    )
+    sample_rate = library.espeak_Initialize(_SYNCHRONOUS, 0, request["data"].encode(), _PHONEME_EVENTS_IPA_DONT_EXIT)
     if sample_rate <= 0:
         sys.exit(f"espeak-ng does not start with the data in {request['data']}")
     samples: list[bytes] = []
@@ -54,7 +52,7 @@ def main() -> None:
     def collect(wave: ctypes._Pointer[ctypes.c_short], count: int, events: ctypes._Pointer[_Event]) -> int:
         if wave and count > 0:
             samples.append(ctypes.string_at(wave, 2 * count))
-        for event in events:
+        for event in iter(events):
             if event.type == _LIST_END:
                 break
             if event.type == _PHONEME:

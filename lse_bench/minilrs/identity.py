@@ -13,7 +13,15 @@ HairKind = Literal["bald", "crop", "short", "fringe", "bob", "long", "curly"]
 Colour = NDArray[np.float64]
 
 # BGR. Skin from very light to very dark, hair and iris as people have them.
-_SKINS = ((183, 205, 238), (160, 188, 228), (135, 168, 215), (108, 145, 198), (85, 120, 172), (62, 92, 138), (45, 66, 104))
+_SKINS = (
+    (183, 205, 238),
+    (160, 188, 228),
+    (135, 168, 215),
+    (108, 145, 198),
+    (85, 120, 172),
+    (62, 92, 138),
+    (45, 66, 104),
+)
 _HAIRS = ((22, 22, 28), (32, 40, 58), (40, 62, 98), (60, 98, 142), (105, 150, 190), (150, 152, 158), (38, 58, 122))
 _IRISES = ((45, 70, 98), (30, 48, 70), (150, 120, 85), (105, 125, 95), (140, 140, 125))
 _HAIR_KINDS: tuple[HairKind, ...] = ("bald", "crop", "short", "fringe", "bob", "long", "curly")
@@ -73,7 +81,7 @@ def draw_identity(rng: np.random.Generator, style: Style) -> Identity:
         skin=skin,
         hair_colour=np.clip(hair_colour, 0.02, 1),
         hair=_HAIR_KINDS[rng.choice(len(_HAIR_KINDS), p=hair_odds)],
-        height=rng.uniform(1.3, 1.46),
+        height=rng.uniform(1.5, 1.75),
         depth=rng.uniform(1.08, 1.2),
         jaw_narrow=rng.uniform(0.12, 0.26) if masculine else rng.uniform(0.18, 0.3),
         chin=rng.uniform(0.0, 0.09),
@@ -120,4 +128,5 @@ def _blend(rng: np.random.Generator, colours: tuple[tuple[int, int, int], ...]) 
     low = int(position)
     table = np.array(colours) / 255
     mixed = table[low] + (position - low) * (table[min(low + 1, len(table) - 1)] - table[low])
-    return np.clip(mixed * rng.uniform(0.93, 1.07) + rng.normal(0, 0.01, 3), 0.02, 1)
+    colour: Colour = np.clip(mixed * rng.uniform(0.93, 1.07) + rng.normal(0, 0.01, 3), 0.02, 1)
+    return colour

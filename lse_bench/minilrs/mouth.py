@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lse_bench.minilrs.identity import Colour, Identity
 from lse_bench.minilrs.skin import DENSITY, HEIGHT, WIDTH, Texture
-from lse_bench.minilrs.surface import EYE_LAT, LAT_MIN, LON_MAX, Field, grid, rise
+from lse_bench.minilrs.surface import EYE_LAT, LAT_MIN, LON_MAX, grid, rise
 from lse_bench.minilrs.visemes import JAW, PRESS, ROUND, TEETH, TONGUE, TUCK
 from lse_bench.minilrs.visemes import WIDTH as SPREAD
 
@@ -271,5 +271,3 @@ def _mask(size: tuple[int, ...], polygon: NDArray[np.int32]) -> NDArray[np.uint8
 def _blend(patch: Texture, mask: NDArray[np.uint8], over: NDArray[np.uint8]) -> None:
     weight = mask.astype(np.float32)
     patch[:] = cv2.blendLinear(over, patch, weight, 255 - weight)
-
-

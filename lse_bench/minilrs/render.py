@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,13 +21,11 @@ from lse_bench.minilrs.mouth import (
     paint_mouth,
 )
 from lse_bench.minilrs.scene import Camera, Scene, paint_body
-from lse_bench.minilrs.skin import DENSITY, HEIGHT, WIDTH, hair_relief, texture_of
+from lse_bench.minilrs.skin import HEIGHT, WIDTH, hair_relief, texture_of
 from lse_bench.minilrs.surface import (
     EYE_LAT,
     GRID_H,
     GRID_W,
-    LAT_MAX,
-    LAT_MIN,
     NOSE_LAT,
     Field,
     Pose,
@@ -37,7 +36,7 @@ from lse_bench.minilrs.surface import (
 )
 from lse_bench.minilrs.visemes import JAW, ROUND, LipTrack
 
-Frame = NDArray[np.uint8]
+Frame = NDArray[Any]  # uint8
 # Pictures are drawn larger than they are stored, the small ones more so; a ray is cast for every third pixel.
 _CANVAS = {160: 216, 224: 264, 256: 276}
 _STEP = 3
@@ -99,9 +98,7 @@ class Head:
             truth = self._truth(pose, relief, shape, float(row[JAW]), scene.gazes[number].closed)
             yield camera.shoot(picture, number), truth
 
-    def _put_head(
-        self, picture: Frame, texture: Frame, column: Field, line: Field, shade: Field, cover: Field
-    ) -> None:
+    def _put_head(self, picture: Frame, texture: Frame, column: Field, line: Field, shade: Field, cover: Field) -> None:
         """What the rays see of the head onto `picture`, in place; only the part that it covers."""
         seen = cover > 0
         rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
@@ -117,7 +114,9 @@ class Head:
 
         # In fixed point, because OpenCV is faster so.
         places, fractions = cv2.convertMaps(
-            enlarged(np.dstack([column[part] * _COLUMN, line[part] * _LINE])), None, cv2.CV_16SC2
+            enlarged(np.dstack([column[part] * _COLUMN, line[part] * _LINE])),
+            None,  # type: ignore[arg-type]
+            cv2.CV_16SC2,
         )
         face = cv2.remap(texture, places, fractions, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         lit = enlarged(shade[part])
@@ -140,7 +139,7 @@ class Head:
         side = self._canvas
         margin = len(room) - side
         x = int(np.clip(margin / 2 + (0.5 - pose.x) * 0.8 * side, 0, margin))
-        y = int(np.clip(margin / 2 + (0.47 - pose.y) * 0.8 * side, 0, margin))
+        y = int(np.clip(margin / 2 + (0.43 - pose.y) * 0.8 * side, 0, margin))
         picture = room[y : y + side, x : x + side].copy()
         paint_body(picture, self.who, pose)
         # The head shades its neck, not the wall: only what is below its middle.
@@ -172,7 +171,9 @@ def _still_landmarks(who: Identity, closed: float) -> Contour:
     height = -who.brow_height - 0.035 * (1 - brow**2)
     brows = [np.stack([side * who.eye_distance + 0.2 * brow, height], axis=1) for side in (-1, 1)]
     bridge = np.stack([np.zeros(4), np.linspace(EYE_LAT, NOSE_LAT * who.nose_length - 0.04, 4)], axis=1)
-    base = np.stack([0.12 * who.nose_width * np.linspace(-1, 1, 5), [NOSE_LAT + 0.04 + 0.02 * b for b in (0, 1, 1.5, 1, 0)]], axis=1)
+    base = np.stack(
+        [0.12 * who.nose_width * np.linspace(-1, 1, 5), [NOSE_LAT + 0.04 + 0.02 * b for b in (0, 1, 1.5, 1, 0)]], axis=1
+    )
     eyes = []
     for side in (-1, 1):
         upper, lower = eye_contours(who, side, closed)
@@ -194,7 +195,9 @@ def _paint_glasses(picture: Frame, who: Identity, pose: Pose) -> None:
         arm = np.array([[side * 0.73, -0.05, front - 0.14], [side * 1.06, -0.05, 0.45]])
         lines = [rim] if side * np.sin(pose.yaw) > 0.35 else [rim, arm]
         for line in lines:
-            cv2.polylines(picture, [_fixed(pose.project(line) * len(picture))], line is rim, colour, thick, cv2.LINE_AA, shift=4)
+            cv2.polylines(
+                picture, [_fixed(pose.project(line) * len(picture))], line is rim, colour, thick, cv2.LINE_AA, shift=4
+            )
     bridge = np.array([[-0.13, -0.05, front], [0, -0.08, front + 0.05], [0.13, -0.05, front]])
     cv2.polylines(picture, [_fixed(pose.project(bridge) * len(picture))], False, colour, thick, cv2.LINE_AA, shift=4)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from lse_bench.minilrs.mouth import Gaze, Habit
 from lse_bench.minilrs.surface import Pose
 
 _BLINK = (0.4, 1.0, 0.9, 0.45, 0.1)  # how closed the eyes are, frame by frame
-_SIDE_VIEW = 0.12  # share of clips that show the head from the side
+_SIDE_VIEW = 0.08  # share of clips that show the head from the side
 _NOISE_PICTURES = 3
 _ROOM = 320  # pixels; the background is drawn at this size and blurred
 
@@ -62,20 +63,20 @@ def draw_scene(rng: np.random.Generator, style: Style, frames: int) -> Scene:
 
 def _poses(rng: np.random.Generator, frames: int) -> tuple[Pose, ...]:
     side = rng.random() < _SIDE_VIEW
-    yaw = rng.choice([-1, 1]) * np.radians(rng.uniform(32, 55)) if side else np.radians(rng.normal(0, 11))
+    yaw = rng.choice([-1, 1]) * np.radians(rng.uniform(32, 50)) if side else np.radians(rng.normal(0, 9))
     sway = _wander(rng, frames, 6, 14.0)
     liveliness = rng.uniform(0.4, 1.3)
-    angles = np.radians(liveliness * sway[:3] * np.array([[4.5], [3.0], [2.2]]))
-    scale = rng.uniform(0.29, 0.35)
-    x, y = 0.5 + rng.normal(0, 0.015), 0.465 + rng.normal(0, 0.012)
-    pitch, roll = np.radians(rng.normal(0, 4.5)), np.radians(rng.normal(0, 2.5))
+    angles = np.radians(liveliness * sway[:3] * np.array([[3.5], [2.5], [2.0]]))
+    scale = rng.uniform(0.36, 0.42)
+    x, y = 0.5 + rng.normal(0, 0.012), 0.43 + rng.normal(0, 0.01)
+    pitch, roll = np.radians(rng.normal(0, 3.5)), np.radians(rng.normal(0, 2.5))
     return tuple(
         Pose(
             yaw=float(yaw + angles[0, i]),
             pitch=float(pitch + angles[1, i]),
             roll=float(roll + angles[2, i]),
-            x=float(x + liveliness * 0.012 * sway[3, i] + 0.04 * np.sin(angles[0, i])),
-            y=float(y + liveliness * 0.009 * sway[4, i] + 0.03 * np.sin(angles[1, i])),
+            x=float(x + liveliness * 0.009 * sway[3, i] + 0.04 * np.sin(angles[0, i])),
+            y=float(y + liveliness * 0.007 * sway[4, i] + 0.03 * np.sin(angles[1, i])),
             scale=float(scale * (1 + 0.02 * liveliness * sway[5, i])),
         )
         for i in range(frames)
@@ -137,7 +138,7 @@ def _background(rng: np.random.Generator) -> NDArray[np.uint8]:
     return np.clip(blurred, 0, 255).astype(np.uint8)
 
 
-def paint_body(picture: NDArray[np.uint8], who: Identity, pose: Pose) -> None:
+def paint_body(picture: NDArray[Any], who: Identity, pose: Pose) -> None:
     """Hair that hangs behind, neck and clothes onto the square `picture`, in place; the head comes over them."""
     side = len(picture)
     scale = pose.scale * side
@@ -147,7 +148,11 @@ def paint_body(picture: NDArray[np.uint8], who: Identity, pose: Pose) -> None:
     def fill(points: list[tuple[float, float]], colour: NDArray[np.float64]) -> None:
         placed = (np.array(points) - lean) * scale + middle
         cv2.fillPoly(
-            picture, [np.rint(placed * 16).astype(np.int32)], np.clip(colour * 255, 0, 255).tolist(), cv2.LINE_AA, shift=4
+            picture,
+            [np.rint(placed * 16).astype(np.int32)],
+            np.clip(colour * 255, 0, 255).tolist(),
+            cv2.LINE_AA,
+            shift=4,
         )
 
     if who.hair in ("bob", "long"):
@@ -175,11 +180,11 @@ class Camera:
             self._noise.append(np.rint(grain).astype(np.int16))
         self._places = rng.integers(0, 64, (len(scene.poses), 2))
 
-    def shoot(self, picture: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
+    def shoot(self, picture: NDArray[Any], number: int) -> NDArray[Any]:
         """The canvas as the frame `number`, at the clip's size."""
         small = cv2.resize(picture, (self._size, self._size), interpolation=cv2.INTER_LINEAR)
         toned = cv2.LUT(small, self._tone)
         x, y = self._places[number]
         grain = self._noise[number % _NOISE_PICTURES][y : y + self._size, x : x + self._size]
-        frame: NDArray[np.uint8] = cv2.add(toned, grain, dtype=cv2.CV_8U)
+        frame: NDArray[Any] = cv2.add(toned, grain, dtype=cv2.CV_8U)
         return frame

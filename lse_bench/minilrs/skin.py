@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from lse_bench.minilrs.surface import EYE_LAT, NOSE_LAT, Field, bump, grid, rise
 
 DENSITY = 94  # texture pixels per radian
 WIDTH, HEIGHT = round(4.8 * DENSITY), round(2.85 * DENSITY)
-Texture = NDArray[np.uint8]
+Texture = NDArray[Any]  # uint8
 
 
 def texture_of(who: Identity) -> tuple[Texture, Field]:
@@ -30,7 +32,7 @@ def texture_of(who: Identity) -> tuple[Texture, Field]:
 
 def _skin(who: Identity, rng: np.random.Generator, lon: Field, lat: Field) -> NDArray[np.float64]:
     blotches = _noise(rng, 18) * 0.035 + _noise(rng, 6) * 0.02 + _noise(rng, 1.2) * 0.022
-    picture = who.skin * (1 + blotches[..., None])
+    picture: NDArray[np.float64] = who.skin * (1 + blotches[..., None])
     red = np.zeros_like(lon)
     dark = np.zeros_like(lon)
     for sign in (-1, 1):
@@ -89,7 +91,9 @@ def _hair(who: Identity, rng: np.random.Generator, lon: Field, lat: Field) -> Fi
 
 def hair_relief(who: Identity, hair: Field) -> Field:
     """How far hair lifts the relief (on the relief's own grid)."""
-    volume = {"bald": 0.0, "crop": 0.015, "short": 0.06, "fringe": 0.07, "bob": 0.1, "long": 0.09, "curly": 0.2}[who.hair]
+    volume = {"bald": 0.0, "crop": 0.015, "short": 0.06, "fringe": 0.07, "bob": 0.1, "long": 0.09, "curly": 0.2}[
+        who.hair
+    ]
     rng = np.random.default_rng(who.texture_seed + 1)
     lon, _ = grid()
     small = cv2.resize(hair, lon.shape[::-1], interpolation=cv2.INTER_AREA)

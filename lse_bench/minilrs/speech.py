@@ -98,7 +98,9 @@ def speak(text: str, voice: Voice, seed: int) -> Utterance:
     wave = np.frombuffer(samples, dtype="<i2")
     seconds = len(wave) / rate
     phonemes = [(sample / rate, name) for sample, name in header["phonemes"]]
-    return Utterance(_at_our_rate(wave, rate), _with_ends(phonemes, seconds), _words(header["words"], text, rate, seconds))
+    return Utterance(
+        _at_our_rate(wave, rate), _with_ends(phonemes, seconds), _words(header["words"], text, rate, seconds)
+    )
 
 
 def _at_our_rate(wave: np.ndarray, rate: int) -> Sound:

@@ -8,6 +8,7 @@ grid of factors on the ellipsoid's radius. All arrays are float32.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from lse_bench.minilrs.identity import Identity
 
-Field = NDArray[np.float32]
+Field = NDArray[Any]  # float32; OpenCV's own hints know no narrower type
 
 LON_MAX, LAT_MIN, LAT_MAX = 2.4, -1.45, 1.4
 GRID_W, GRID_H = 145, 86  # cells of the relief: 1/30 radian
@@ -29,7 +30,8 @@ def grid(width: int = GRID_W, height: int = GRID_H) -> tuple[Field, Field]:
     """Longitude and latitude at the centres of a map of this size over the whole surface."""
     lon = (np.arange(width, dtype=np.float32) / (width - 1) * 2 - 1) * LON_MAX
     lat = LAT_MIN + np.arange(height, dtype=np.float32) / (height - 1) * (LAT_MAX - LAT_MIN)
-    return np.meshgrid(lon, lat)  # type: ignore[return-value]
+    columns, rows = np.meshgrid(lon, lat)
+    return columns, rows
 
 
 def bump(lon: Field, lat: Field, at: tuple[float, float], size: tuple[float, float]) -> Field:
@@ -64,9 +66,9 @@ def relief_of(who: Identity) -> Field:
     relief += 0.035 * bump(lon, lat, (0, who.mouth_height), (0.28, 0.1))
     relief += (0.03 + who.chin) * bump(lon, lat, (0, 0.93), (0.25, 0.14))
     relief *= 1 - 0.22 * rise(lat, 1.0, 1.4)
-    relief *= 1 - 0.16 * rise(lat, -0.45, -1.35)  # the crown is flatter than an ellipsoid's end
+    relief *= 1 - 0.22 * rise(lat, -0.4, -1.35)  # the crown is flatter than an ellipsoid's end
     for sign in (-1, 1):
-        relief += 0.05 * bump(lon, lat, (sign * 1.2, -0.6), (0.5, 0.35))
+        relief += 0.06 * bump(lon, lat, (sign * 1.2, -0.7), (0.55, 0.4))
     smooth: Field = cv2.GaussianBlur(relief.astype(np.float32), (0, 0), 0.8)
     return smooth
 
@@ -112,7 +114,11 @@ class Surface:
         x = (np.asarray(lon) / LON_MAX + 1) / 2 * (GRID_W - 1)
         y = (np.asarray(lat) - LAT_MIN) / (LAT_MAX - LAT_MIN) * (GRID_H - 1)
         factor = cv2.remap(
-            relief, x.astype(np.float32)[None], y.astype(np.float32)[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            relief,
+            x.astype(np.float32)[None],
+            y.astype(np.float32)[None],
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
         )[0]
         direction = np.stack([np.sin(lon) * np.cos(lat), np.sin(lat), np.cos(lon) * np.cos(lat)], axis=-1)
         radius = factor / np.sqrt((direction**2 * self._inverse).sum(axis=-1))

@@ -28,8 +28,8 @@ from lse_bench.sync.protocol import (
     comparison_key,
     get_protocol,
 )
-from lse_bench.sync.syncnet import WINDOW_COLUMNS, WINDOW_FRAMES, FastSyncNet, SyncNet, load_syncnet
-from lse_bench.sync.windows import COLUMNS_PER_FRAME, Chunk, ClipFacts, read_windows
+from lse_bench.sync.syncnet import WINDOW_COLUMNS, FastSyncNet, SyncNet, load_syncnet
+from lse_bench.sync.windows import Chunk, ClipFacts, read_windows, window_views
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.store import Options, resolve
 
@@ -82,8 +82,8 @@ class SyncScorer:
         self.precision: Precision = precision
         self.device = choose_device(device)
         self.weights_sha256 = weights_sha256
-        self._network = FastSyncNet(network, self.device, precision)
-        tile = self._network.tile
+        self.network = FastSyncNet(network, self.device, precision)
+        tile = self.network.tile
         self.batch_size = tile * -(-(batch_size or tile) // tile)
         # On a CPU the network takes every core, so reading ahead would only compete with it.
         spare_cores = 0 if self.device == "cpu" else min(_MAX_READERS, os.cpu_count() or 1)
@@ -133,7 +133,7 @@ class SyncScorer:
     def score_all(self, clips: Iterable[tuple[int, Path]], keep_windows: bool = False) -> Iterator[ClipOutcome]:
         """The outcome of each `(number, path)` as it is finished; the order may differ from the order given."""
         read = partial(_read, protocol=self.protocol, fps_policy=self.fps_policy)
-        batch = _Batch(self._network, self.batch_size, keep_windows)
+        batch = _Batch(self.network, self.batch_size, keep_windows)
         for event in feed(clips, read, self.workers):
             if event.chunk is not None:
                 batch.add(event.clip, event.chunk)
@@ -190,7 +190,7 @@ class _Batch:
 
     def add(self, clip: int, chunk: Chunk) -> None:
         state = self._open.setdefault(clip, _Open(CurveSum(self._keep)))
-        lips, mfcc = _window_views(chunk, self._lips.device, self._lips.dtype)
+        lips, mfcc = window_views(chunk, self._lips.device, self._lips.dtype)
         start = 0
         while start < len(chunk):
             count = min(len(chunk) - start, len(self._lips) - self._filled)
@@ -243,14 +243,3 @@ class _Batch:
         score = None if failure is not None else state.curve.finish()
         self._ended.append(ClipOutcome(clip, state.end.facts, score, failure))
         del self._open[clip]
-
-
-def _window_views(chunk: Chunk, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Overlapping views of a chunk: lips (n,15,224,224) on `device` and MFCC (n,13,20). Each frame is moved once."""
-    planes = torch.from_numpy(chunk.frames).to(device).to(dtype).flatten(0, 1)
-    stride = planes.stride()
-    lips = planes.as_strided(
-        (len(chunk), 3 * WINDOW_FRAMES, *planes.shape[1:]), (3 * stride[0], stride[0], stride[1], stride[2])
-    )
-    mfcc = torch.from_numpy(chunk.mfcc).unfold(1, WINDOW_COLUMNS, COLUMNS_PER_FRAME).transpose(0, 1)
-    return lips, mfcc

@@ -98,6 +98,7 @@ class SyncNet(nn.Module):
         embedding: int = EMBEDDING,
     ) -> None:
         super().__init__()
+        self.embedding = embedding
         self.netcnnaud = _sound_tower(widths_sound)
         self.netfcaud = _head(widths_sound[-1], hidden, embedding)
         self.netfclip = _head(widths_lip[-1], hidden, embedding)
@@ -105,7 +106,7 @@ class SyncNet(nn.Module):
 
     @classmethod
     def narrowed(cls, factor: float) -> SyncNet:
-        """The published architecture with every width, the embedding's included, times `factor` (rounded, 8 at least)."""
+        """The published architecture, every width times `factor` (rounded, 8 at least), the embedding's included."""
 
         def scaled(width: int) -> int:
             return max(8, round(width * factor))
@@ -179,6 +180,7 @@ class FastSyncNet:
         # The heads cost a thousandth of the whole; in float64 they add no rounding of their own.
         self._sound_head = copy.deepcopy(network.netfcaud).to(self.device, torch.float64).eval()
         self._lip_head = copy.deepcopy(network.netfclip).to(self.device, torch.float64).eval()
+        self.dimensions = network.embedding
 
     def _folded(self, tower: nn.Sequential) -> list[tuple[Tensor, Tensor]]:
         layers = []

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError
@@ -94,6 +95,17 @@ def read_windows(path: Path | str, protocol: Protocol, fps_policy: FpsPolicy, fa
     facts.warnings += _warnings(info, facts, report, sound.peak, protocol, fps_policy)
     if not facts.windows:
         raise ClipError(info.path, "too_short", _why_too_short(facts))
+
+
+def window_views(chunk: Chunk, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Overlapping views of a chunk: lips (n,15,224,224) on `device` and MFCC (n,13,20). Each frame is moved once."""
+    planes = torch.from_numpy(chunk.frames).to(device).to(dtype).flatten(0, 1)
+    stride = planes.stride()
+    lips = planes.as_strided(
+        (len(chunk), 3 * WINDOW_FRAMES, *planes.shape[1:]), (3 * stride[0], stride[0], stride[1], stride[2])
+    )
+    mfcc = torch.from_numpy(chunk.mfcc).unfold(1, WINDOW_COLUMNS, COLUMNS_PER_FRAME).transpose(0, 1)
+    return lips, mfcc
 
 
 def _chunks(frames: Iterator[Frame], sound: _Columns, facts: ClipFacts) -> Iterator[Chunk]:

@@ -1,7 +1,8 @@
 """Clips decoded once into a folder of arrays, from which any window is read without touching the rest.
 
 `frames.u8` holds all frames of all clips, reduced to a square of one size, BGR uint8; `mfcc.npy` all MFCC columns,
-float32; `clips.json` where each clip begins. The arrays are mapped, not loaded: memory stays with the system's cache.
+float32; `lips.npy`, where the corpus knows them (MiniLRS), the lip parameters of all frames, float32; `clips.json`
+where each clip begins. The arrays are mapped, not loaded: memory stays with the system's cache.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from lse_bench.manifests.corpora import CorpusClip
 from lse_bench.media.audio import SAMPLE_RATE, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
+from lse_bench.minilrs.corpus import truth_path
 from lse_bench.sync.protocol import FPS
 from lse_bench.sync.syncnet import WINDOW_COLUMNS, WINDOW_FRAMES
 from lse_bench.sync.windows import COLUMNS_PER_FRAME, SPARE
@@ -58,6 +60,7 @@ class ClipStore:
         frames = self.clips[-1].first_frame + self.clips[-1].frames
         self._frames = np.memmap(folder / "frames.u8", np.uint8, "r", shape=(frames, self.size, self.size, 3))
         self._mfcc = np.load(folder / "mfcc.npy", mmap_mode="r")
+        self._lips = np.load(folder / "lips.npy", mmap_mode="r") if (folder / "lips.npy").exists() else None
 
     def frames(self, clip: StoredClip, window: int, count: int = 1) -> NDArray[np.uint8]:
         """The frames (count + 4, size, size, 3) BGR of `count` windows from `window` on."""
@@ -69,9 +72,16 @@ class ClipStore:
         start = clip.first_column + COLUMNS_PER_FRAME * window
         return np.asarray(self._mfcc[:, start : start + WINDOW_COLUMNS])
 
+    def lips(self, clip: StoredClip, window: int) -> NDArray[np.float32] | None:
+        """The lip parameters (5, 7) of one window, None where the corpus does not know them."""
+        start = clip.first_frame + window
+        return None if self._lips is None else np.asarray(self._lips[start : start + WINDOW_FRAMES])
 
-def store_clips(clips: Sequence[CorpusClip], folder: Path, size: int, on_clip: OnClip = lambda id: None) -> ClipStore:
-    """Decode `clips` into `folder`, or open it when the same clips are there already.
+
+def store_clips(
+    clips: Sequence[CorpusClip], folder: Path, size: int, root: Path, on_clip: OnClip = lambda id: None
+) -> ClipStore:
+    """Decode `clips` of the corpus in `root` into `folder`, or open it when the same clips are there already.
 
     A clip that cannot be read or is too short for a window is left out and listed under `failed`. Raises UsageError
     when none is left.
@@ -85,6 +95,7 @@ def store_clips(clips: Sequence[CorpusClip], folder: Path, size: int, on_clip: O
     stored: list[StoredClip] = []
     failed: dict[str, str] = {}
     columns: list[NDArray[np.float32]] = []
+    lips: list[NDArray[np.float32]] = []
     frame_count = column_count = 0
     with (folder / "frames.u8").open("wb") as file:
         for clip in clips:
@@ -96,6 +107,10 @@ def store_clips(clips: Sequence[CorpusClip], folder: Path, size: int, on_clip: O
                 continue
             file.write(pictures.tobytes())
             columns.append(heard)
+            sidecar = truth_path(clip.path, root)
+            if sidecar.exists():
+                with np.load(sidecar) as truth:
+                    lips.append(truth["lips"][: len(pictures)])
             stored.append(StoredClip(clip.id, frame_count, column_count, len(pictures), heard.shape[1]))
             frame_count += len(pictures)
             column_count += heard.shape[1]
@@ -104,6 +119,9 @@ def store_clips(clips: Sequence[CorpusClip], folder: Path, size: int, on_clip: O
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failed.items())[:3])
         raise UsageError(f"none of {len(clips)} clips can be trained on: {reasons or 'the split is empty'}")
     np.save(folder / "mfcc.npy", np.concatenate(columns, axis=1))
+    (folder / "lips.npy").unlink(missing_ok=True)
+    if sum(len(track) for track in lips) == frame_count:
+        np.save(folder / "lips.npy", np.concatenate(lips))
     content: dict[str, Any] = {
         "of": wanted,
         "size": size,
@@ -131,6 +149,6 @@ def _decode(path: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float3
     return np.stack(pictures), features
 
 
-def _reduced(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    reduced: NDArray[np.uint8] = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
+def _reduced(frame: NDArray[Any], size: int) -> NDArray[Any]:
+    reduced: NDArray[Any] = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
     return reduced

@@ -174,7 +174,7 @@ class _Log:
         self._out = out
         for name in ("log.csv", "validation.csv"):
             _cut(out / name, start)
-        self._board = SummaryWriter(str(out / "tensorboard"), purge_step=start + 1)  # type: ignore[no-untyped-call]
+        self._board = SummaryWriter(str(out / "tensorboard"), purge_step=start + 1)
 
     def write(self, name: str, step: int, row: dict[str, float]) -> None:
         path = self._out / name
@@ -185,10 +185,10 @@ class _Log:
                 writer.writerow(["step", *row])
             writer.writerow([step, *(f"{value:.7g}" for value in row.values())])
         for key, value in row.items():
-            self._board.add_scalar(f"{path.stem}/{key}", value, step)  # type: ignore[no-untyped-call]
+            self._board.add_scalar(f"{path.stem}/{key}", value, step)
 
     def close(self) -> None:
-        self._board.close()  # type: ignore[no-untyped-call]
+        self._board.close()
 
 
 def _cut(path: Path, step: int) -> None:
@@ -200,5 +200,3 @@ def _cut(path: Path, step: int) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
     os.replace(partial, path)
-
-

@@ -36,16 +36,19 @@ def train_syncnet(
         with bar("making the corpus", config.corpus.speakers * config.corpus.clips) as (_, advance):
             make_corpus(config.corpus.spec(), root, on_clip=lambda made: advance("making the corpus"))
     flavour, clips = read_corpus(root)
-    parts = {"training": _of(clips, "train") or _of(clips, "trainval"), "validation": _of(clips, "val") or _of(clips, "test")}
+    parts = {
+        "training": _of(clips, "train") or _of(clips, "trainval"),
+        "validation": _of(clips, "val") or _of(clips, "test"),
+    }
     for name, part in parts.items():
         if not part:
             raise UsageError(f"{root}: this {flavour} corpus has no clips for {name}")
         if leader:
             with bar(f"decoding for {name}", len(part)) as (_, advance):
-                store_clips(part, out / "data" / name, HALF, lambda _, name=name: advance(f"decoding for {name}"))  # type: ignore[misc]
+                store_clips(part, out / "data" / name, HALF, root, lambda _, name=name: advance(f"decoding for {name}"))  # type: ignore[misc]
     _describe(config, hardware, out, root, resume)
     method = SyncNetMethod(config, out / "data" / "training", out / "data" / "validation")
-    with bar("training", config.steps) as (progress, advance):
+    with bar("training", config.steps) as (_, advance):
         skipped = _steps_done(out) if resume else 0
         for _ in range(skipped):
             advance("training")

@@ -5,6 +5,9 @@ others, and the other way round; the logit of a pair is minus its Euclidean dist
 *contrastive*: the loss of Chung & Zisserman, one matching and one foreign sound for each window; it stays on a plateau
 for some hundred steps and ends worse.
 
+A *guide* helps over the plateau on which either loss starts: for the first steps a linear map of each embedding also
+has to tell the lip parameters, which a MiniLRS corpus knows and a real one does not (set `guide.steps = 0` there).
+
 Frames are trained at half size, 112 pixels: the first layer's 7x7 weights with stride 2 are summed in pairs to 4x4
 with stride 1, which gives exactly the full network's output on each pixel doubled. So the weights serve at 224.
 """
@@ -26,6 +29,7 @@ from torch.nn import functional as F
 
 from lse_bench.errors import UsageError
 from lse_bench.minilrs.plan import Spec
+from lse_bench.minilrs.visemes import PARAMETERS
 from lse_bench.sync.quality import auc, score_embeddings, shifted_offset, window_wins
 from lse_bench.sync.syncnet import FRAME_SIZE, WINDOW_FRAMES, SyncNet
 from lse_bench.training.data import ClipStore, StoredClip
@@ -77,6 +81,17 @@ class ChangeConfig(_Section):
     timbre: float
 
 
+class GuideConfig(_Section):
+    """The weight of the guide at the start; it falls to 0 over `steps`, which may be 0."""
+
+    weight: float = Field(ge=0)
+    steps: int = Field(ge=0)
+
+    def at(self, step: int) -> float:
+        """The weight at a step, counted from 0."""
+        return self.weight * max(0.0, 1 - step / self.steps) if self.steps else 0.0
+
+
 class TrainConfig(_Section):
     """Everything that a training run follows from."""
 
@@ -95,6 +110,7 @@ class TrainConfig(_Section):
     validation_clips: int = Field(gt=0)
     save_every: int = Field(gt=0)
     batch: BatchConfig
+    guide: GuideConfig
     change: ChangeConfig
     corpus: CorpusConfig
 
@@ -149,14 +165,20 @@ class Pairs(nn.Module):
         super().__init__()
         self.syncnet = SyncNet.narrowed(width)
         self.log_scale = nn.Parameter(torch.zeros(()))
+        embedding = self.syncnet.embedding
+        self.lips_seen = nn.Linear(embedding, WINDOW_FRAMES * len(PARAMETERS))
+        self.lips_heard = nn.Linear(embedding, WINDOW_FRAMES * len(PARAMETERS))
 
-    def forward(self, frames: Tensor, mfcc: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings (N,D), float32, of `frames` (N,15,112,112), five BGR frames 0-255, and `mfcc` (N,1,13,20)."""
+    def forward(self, frames: Tensor, mfcc: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Of `frames` (N,15,112,112), five BGR frames 0-255, and `mfcc` (N,1,13,20): both embeddings (N,D), float32,
+        the logits' scale, and the lip parameters (N,35) that the guide reads from each embedding.
+        """
         net = self.syncnet
         lip = _through(net.netcnnlip, frames.float())
         sound = _through(net.netcnnaud, mfcc)
         with torch.autocast(frames.device.type, enabled=False):  # the heads decide by small differences
-            return net.netfclip(lip.flatten(1).float()), net.netfcaud(sound.flatten(1).float())
+            seen, heard = net.netfclip(lip.flatten(1).float()), net.netfcaud(sound.flatten(1).float())
+            return seen, heard, self.log_scale.exp(), self.lips_seen(seen), self.lips_heard(heard)
 
 
 def _through(tower: nn.Sequential, x: Tensor) -> Tensor:
@@ -168,7 +190,7 @@ def _through(tower: nn.Sequential, x: Tensor) -> Tensor:
             if first:
                 x = F.conv2d(x, _halved(layer.weight), layer.bias)
             else:
-                x = F.conv2d(x, layer.weight.squeeze(2), layer.bias, layer.stride[1:], layer.padding[1:])  # type: ignore[arg-type]
+                x = F.conv2d(x, layer.weight.squeeze(2), layer.bias, layer.stride[1:], layer.padding[1:])
         elif isinstance(layer, nn.BatchNorm3d):
             x = F.batch_norm(
                 x,
@@ -196,7 +218,7 @@ def _plane(size: int | tuple[int, ...]) -> list[int]:
 def _halved(weight: Tensor) -> Tensor:
     """First-layer weights (O,3,5,7,7) at stride 2 as (O,15,4,4) at stride 1 for frames of half the size."""
     flat = weight.transpose(1, 2).flatten(1, 2)
-    paired = F.pad(flat, (0, 1, 0, 1)).unflatten(3, (4, 2)).unflatten(2, (4, 2))
+    paired = F.pad(flat, (0, 1, 0, 1)).reshape(*flat.shape[:2], 4, 2, 4, 2)
     return paired.sum(dim=(3, 5))
 
 
@@ -245,6 +267,8 @@ class SyncNetMethod:
         rng = np.random.default_rng((self.config.seed, step, rank))
         frames = np.empty((size.clips * size.windows, HALF, HALF, 3 * WINDOW_FRAMES), np.uint8)
         mfcc = np.empty((len(frames), 1, 13, 20), np.float32)
+        guide = self.config.guide.at(step)
+        lips = np.empty((len(frames), WINDOW_FRAMES, len(PARAMETERS)), np.float32)
         row = 0
         for number in rng.choice(len(self._usable), size.clips, replace=False):
             clip = self._usable[number]
@@ -253,18 +277,32 @@ class SyncNetMethod:
                 pictures = self._store.frames(clip, int(window))
                 frames[row] = np.concatenate([change.picture(picture) for picture in pictures], axis=2)
                 mfcc[row, 0] = change.sound(self._store.mfcc(clip, int(window)))
+                if guide:
+                    known = self._store.lips(clip, int(window))
+                    if known is None:
+                        raise UsageError("the guide needs lip parameters, which this corpus lacks; set guide.steps = 0")
+                    lips[row] = known
                 row += 1
-        return {"frames": torch.from_numpy(frames).permute(0, 3, 1, 2), "mfcc": torch.from_numpy(mfcc)}
+        batch = {"frames": torch.from_numpy(frames).permute(0, 3, 1, 2), "mfcc": torch.from_numpy(mfcc)}
+        if guide:
+            batch |= {"lips": torch.from_numpy(lips).flatten(1), "guide": torch.tensor(guide)}
+        return batch
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """The configured loss; logs the share of windows that find their own sound."""
-        lip, sound = network(batch["frames"], batch["mfcc"])
+        lip, sound, scale, seen, heard = network(batch["frames"], batch["mfcc"])
         if self.config.loss == "infonce":
-            scale: Tensor = network.log_scale.exp()  # type: ignore[operator, assignment, union-attr]
             loss, hits = infonce(lip, sound, scale)
-            return loss, {"hits": hits, "scale": float(scale.detach())}
-        loss, hits = contrastive(lip, sound, self.config.margin)
-        return loss, {"hits": hits}
+        else:
+            loss, hits = contrastive(lip, sound, self.config.margin)
+        parts = {"matching": float(loss.detach()), "hits": hits, "scale": float(scale.detach()), "guide": 0.0}
+        if "guide" in batch:
+            guide = F.mse_loss(seen, batch["lips"]) + F.mse_loss(heard, batch["lips"])
+            parts["guide"] = float(guide.detach())
+            loss = loss + batch["guide"] * guide
+        else:  # so that its weights have a gradient in every step, which several processes need
+            loss = loss + 0.0 * (seen.sum() + heard.sum())
+        return loss, parts
 
     def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
         """On held-out clips: share of offsets within one frame, AUC of LSE-C against foreign sound, window accuracy."""
@@ -308,7 +346,7 @@ def embed_clip(
         pictures = torch.from_numpy(store.frames(clip, start, count).copy()).permute(0, 3, 1, 2)
         frames = torch.cat([pictures[i : i + count] for i in range(WINDOW_FRAMES)], dim=1)
         mfcc = torch.from_numpy(np.stack([store.mfcc(clip, start + i) for i in range(count)])[:, None])
-        lip, sound = network(frames.to(device), mfcc.to(device))
+        lip, sound, *_ = network(frames.to(device), mfcc.to(device))
         lips.append(lip.double().cpu().numpy())
         sounds.append(sound.double().cpu().numpy())
     return np.concatenate(lips), np.concatenate(sounds)
@@ -341,7 +379,7 @@ class _Change:
         self._energy = rng.uniform(-config.energy, config.energy)
         self._timbre = rng.normal(0, config.timbre, (12, 1)).astype(np.float32)
 
-    def picture(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def picture(self, frame: NDArray[Any]) -> NDArray[Any]:
         """A frame (S,S,3) as (112,112,3)."""
         side = round(len(frame) * self._share)
         y, x = (int(place * (len(frame) - side + 0.999)) for place in self._corner)
@@ -354,7 +392,7 @@ class _Change:
         if self._blur:
             lit = cv2.GaussianBlur(lit, (0, 0), self._blur)
         dy, dx = self._rng.integers(0, 16, 2)
-        noisy: NDArray[np.uint8] = cv2.add(lit, self._grain[dy : dy + HALF, dx : dx + HALF], dtype=cv2.CV_8U)
+        noisy: NDArray[Any] = cv2.add(lit, self._grain[dy : dy + HALF, dx : dx + HALF], dtype=cv2.CV_8U)
         return noisy
 
     def sound(self, mfcc: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -62,6 +62,8 @@ def folder() -> Path:
 
 def path_of(item: Entry) -> Path:
     """Where the file of an entry lies, whether it is there or not."""
+    if item.embedded:
+        return Path(__file__).with_name(item.file)
     return folder() / item.file
 
 

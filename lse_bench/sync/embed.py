@@ -1,0 +1,23 @@
+"""Embeddings of whole clips, for measures that need more than the score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lse_bench.sync.scorer import SyncScorer
+from lse_bench.sync.windows import ClipFacts, read_windows, window_views
+
+Embeddings = NDArray[np.float64]
+
+
+def embed_clip(scorer: SyncScorer, path: Path | str) -> tuple[Embeddings, Embeddings]:
+    """Lip and sound embeddings (windows, D) of a clip under the scorer's protocol. Raises ClipError as scoring does."""
+    lips, sounds = [], []
+    for chunk in read_windows(path, scorer.protocol, scorer.fps_policy, ClipFacts()):
+        lip, mfcc = window_views(chunk, scorer.network.device, scorer.network.dtype)
+        lips.append(scorer.network.lip(lip).numpy())
+        sounds.append(scorer.network.sound(mfcc[:, None]).numpy())
+    return np.concatenate(lips), np.concatenate(sounds)
