@@ -1,4 +1,4 @@
-"""Sessions: demo, tests, lint, types, bench, precision. All share one environment, .venv: torch is installed once.
+"""Sessions: demo, tests, lint, types, bench, precision, quality. All share one environment, .venv: torch is installed once.
 
 Set LSE_BENCH_PYTHON to an interpreter that has everything (`pip install -e .[dev]`) to use it instead.
 """
@@ -37,7 +37,7 @@ def python(session: nox.Session) -> str:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Score two made-up clips with untrained weights: does everything work here?"""
+    """Make talking faces, spoil them in known ways, score them, write a report."""
     session.run(python(session), "-m", "lse_bench", "demo", *session.posargs, external=True)
 
 
@@ -67,9 +67,17 @@ def bench(session: nox.Session) -> None:
     interpreter = python(session)
     session.run(interpreter, "benchmarks/bench_lse.py", *session.posargs, external=True)
     session.run(interpreter, "benchmarks/bench_fid.py", external=True)
+    session.run(interpreter, "benchmarks/bench_minilrs.py", external=True)
 
 
 @nox.session
 def precision(session: nox.Session) -> None:
     """Each step's error against the reference: the table of docs/precision.md."""
     session.run(python(session), "benchmarks/precision.py", external=True)
+
+
+@nox.session
+def quality(session: nox.Session) -> None:
+    """How good syncnet-mini, or the weights named after --, is on unseen clips; some fifteen minutes."""
+    session.run(python(session), "benchmarks/syncnet_quality.py", *session.posargs, external=True)
+    session.run(python(session), "benchmarks/face_detection.py", external=True)

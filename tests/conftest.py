@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from lse_bench.minilrs.corpus import make_corpus
+from lse_bench.minilrs.plan import Part, Spec
 from lse_bench.sync.syncnet import SyncNet
 from lse_bench.weights.formula import formula_weights
 
@@ -83,6 +86,27 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "narrow.pth"
     torch.save(as_tensors(formula_weights(shapes, seed=1)), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small MiniLRS in LRS2's layout: six speakers with two clips of 75 frames, two of them in val and test each."""
+    out = tmp_path_factory.mktemp("minilrs") / "lrs2"
+    splits: tuple[Part, ...] = ("train", "val", "test")
+    for seed, split in enumerate(splits):  # other seeds, other people
+        make_corpus(Spec(speakers=2, clips=2, seed=seed, split=split, frames=75), out.with_name(split), workers=2)
+    return join_lrs2([out.with_name(split) for split in splits], out)
+
+
+def join_lrs2(parts: list[Path], out: Path) -> Path:
+    """Several LRS2-flavoured corpora with one split each as one."""
+    for part in parts:
+        shutil.copytree(part / "mvlrs_v1", out / "mvlrs_v1", dirs_exist_ok=True)
+        shutil.copytree(part / "minilrs" / "truth", out / "minilrs" / "truth", dirs_exist_ok=True)
+        for split in ("train", "val", "test"):
+            with (out / f"{split}.txt").open("a") as file:
+                file.write((part / f"{split}.txt").read_text())
+    return out
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lse_bench.errors import UsageError
 
+THRESHOLD = 0.2  # of the score, as the package that carries the weights has it
 _STRIDE, _MULTIPLE = 4, 32
 _OVERLAP = 0.3  # intersection over union above which the weaker of two boxes goes
 
@@ -32,7 +33,7 @@ class Face:
 class CenterFace:
     """The detector. Raises UsageError when the extra `faces` is not installed."""
 
-    def __init__(self, threshold: float = 0.5) -> None:
+    def __init__(self, threshold: float = THRESHOLD) -> None:
         self.threshold = threshold
         self._network = cv2.dnn.readNetFromONNX(str(weights_path()))
 

@@ -6,7 +6,9 @@ that was killed and resumed takes the same steps as one that was not.
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import ctypes
 import math
 import os
 import time
@@ -98,6 +100,8 @@ def train(
     except (RuntimeError, ValueError) as error:
         raise UsageError(f"--device {hardware.accelerator}: {error}") from None
     fabric.launch()
+    if fabric.device.type == "cpu":
+        _keep_memory()
     torch.manual_seed(seed)
     module = method.network()
     optimizer = torch.optim.AdamW(module.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay)
@@ -143,6 +147,18 @@ def train(
     if log is not None:
         log.close()
     return measures
+
+
+def _keep_memory() -> None:
+    """Have glibc reuse the memory of large tensors instead of asking the system for fresh, zeroed pages in every step.
+
+    On a CPU that takes a quarter off a step. Elsewhere than on glibc nothing happens.
+    """
+    no_mapping, never_trim = (-4, 0), (-1, -1)  # M_MMAP_MAX, M_TRIM_THRESHOLD
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        for option, value in (no_mapping, never_trim):
+            library.mallopt(option, value)
 
 
 class _Batches(Dataset[Batch]):

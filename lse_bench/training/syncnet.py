@@ -7,6 +7,7 @@ for some hundred steps and ends worse.
 
 A *guide* helps over the plateau on which either loss starts: for the first steps a linear map of each embedding also
 has to tell the lip parameters, which a MiniLRS corpus knows and a real one does not (set `guide.steps = 0` there).
+Meanwhile every window of a batch comes from another clip, as it is: many faces at once teach what all have in common.
 
 Frames are trained at half size, 112 pixels: the first layer's 7x7 weights with stride 2 are summed in pairs to 4x4
 with stride 1, which gives exactly the full network's output on each pixel doubled. So the weights serve at 224.
@@ -270,10 +271,11 @@ class SyncNetMethod:
         guide = self.config.guide.at(step)
         lips = np.empty((len(frames), WINDOW_FRAMES, len(PARAMETERS)), np.float32)
         row = 0
-        for number in rng.choice(len(self._usable), size.clips, replace=False):
+        per_clip = 1 if guide else size.windows
+        for number in rng.choice(len(self._usable), len(frames) // per_clip, replace=guide > 0):
             clip = self._usable[number]
-            change = _Change(rng, self.config.change)
-            for window in rng.choice(clip.windows, size.windows, replace=False):
+            change = _Change(rng, _UNCHANGED if guide else self.config.change)
+            for window in rng.choice(clip.windows, per_clip, replace=False):
                 pictures = self._store.frames(clip, int(window))
                 frames[row] = np.concatenate([change.picture(picture) for picture in pictures], axis=2)
                 mfcc[row, 0] = change.sound(self._store.mfcc(clip, int(window)))
@@ -350,6 +352,11 @@ def embed_clip(
         lips.append(lip.double().cpu().numpy())
         sounds.append(sound.double().cpu().numpy())
     return np.concatenate(lips), np.concatenate(sounds)
+
+
+_UNCHANGED = ChangeConfig(
+    crop=1, brightness=(1, 1), offset=0, colour=0, shadow=0, noise=0, blur=0, cover=0, energy=0, timbre=0
+)
 
 
 class _Change:

@@ -1,0 +1,61 @@
+"""CenterFace finds the one face of MiniLRS frames where the sidecar says it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lse_bench.errors import UsageError
+from lse_bench.faces import centerface
+from lse_bench.faces.centerface import CenterFace, overlap
+from lse_bench.manifests.corpora import read_corpus
+from lse_bench.media.probe import probe
+from lse_bench.media.video import read_frames
+from lse_bench.minilrs.corpus import truth_path
+
+
+def test_one_face_where_it_is(corpus: Path) -> None:
+    detector = CenterFace()
+    right = total = 0
+    for clip in read_corpus(corpus)[1]:
+        with np.load(truth_path(clip.path, corpus)) as truth:
+            boxes = truth["boxes"]
+        for number, frame in enumerate(read_frames(probe(clip.path))):
+            if number % 15 == 0:
+                faces = detector.detect(frame)
+                total += 1
+                right += len(faces) == 1 and overlap(faces[0].box, boxes[number]) >= 0.5
+    assert total == 60
+    assert right >= 0.95 * total
+
+
+def test_two_faces_side_by_side_and_none_on_a_wall(corpus: Path) -> None:
+    clips = [clip for clip in read_corpus(corpus)[1] if clip.path.stem == "00001"][:2]
+    frames = [next(iter(read_frames(probe(clip.path)))) for clip in clips]
+    detector = CenterFace()
+    faces = sorted(detector.detect(np.hstack(frames)), key=lambda face: face.box[0])
+    assert len(faces) == 2
+    assert faces[0].box[2] < 165
+    assert faces[1].box[0] > 155
+    assert detector.detect(np.full((160, 160, 3), 128, np.uint8)) == []
+
+
+def test_boxes_scale_with_frames_of_any_size(corpus: Path) -> None:
+    frame = next(iter(read_frames(probe(read_corpus(corpus)[1][0].path))))
+    small = CenterFace().detect(frame)[0].box
+    large = CenterFace().detect(cv2.resize(frame, (410, 410)))[0].box
+    assert overlap(small, large * 160 / 410) > 0.8
+
+
+def test_overlap_by_hand() -> None:
+    assert overlap(np.array([0, 0, 2, 2]), np.array([1, 0, 3, 2])) == pytest.approx(1 / 3)
+    assert overlap(np.array([0, 0, 1, 1]), np.array([2, 2, 3, 3])) == 0
+
+
+def test_without_the_extra_its_name_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(centerface, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"lse-bench\[faces\]"):
+        CenterFace()

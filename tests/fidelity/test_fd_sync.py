@@ -1,0 +1,70 @@
+"""fd-sync: zero for a set with itself, larger the more mouths are spoiled, and never called FID."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from lse_bench.errors import UsageError
+from lse_bench.fidelity.fd_sync import LipSet, compare_lips, measure_lips
+from lse_bench.fidelity.frechet import Statistics
+from lse_bench.fidelity.sources import Item
+from lse_bench.manifests.corpora import read_corpus
+from lse_bench.media.audio import read_sound
+from lse_bench.media.probe import probe
+from lse_bench.media.video import read_frames
+from lse_bench.media.writer import write_clip
+from lse_bench.sync.scorer import SyncScorer
+
+
+def blurred(corpus: Path, out: Path, sigma: float) -> Path:
+    out.mkdir()
+    for number, clip in enumerate(read_corpus(corpus)[1]):
+        frames = (cv2.GaussianBlur(frame, (0, 0), sigma) for frame in read_frames(probe(clip.path)))
+        (sound,) = [block for block in [next(iter(read_sound(probe(clip.path))))]]
+        write_clip(out / f"{number}.mp4", frames, sound)
+    return out
+
+
+def test_fd_sync_grows_with_the_damage(corpus: Path, tmp_path: Path) -> None:
+    scorer = SyncScorer.load("syncnet-mini", protocol="lrs-lossless@1")
+
+    def measured(folder: Path) -> LipSet:
+        paths = sorted(folder.glob("**/*.mp4"))
+        return measure_lips(scorer, [Item(path.stem, path) for path in paths])
+
+    real = measured(corpus / "mvlrs_v1")
+    values = [
+        compare_lips(measured(blurred(corpus, tmp_path / str(sigma), sigma)), real, scorer.key)["fd_sync"]
+        for sigma in (1.5, 4)
+    ]
+    assert abs(compare_lips(real, real, scorer.key)["fd_sync"]) < 1e-6 * real.statistics.covariance.trace()
+    assert 0 < values[0] < values[1]
+
+
+def test_the_command_counts_failures_and_names_the_weights(corpus: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    folder.mkdir()
+    clip = next(corpus.glob("mvlrs_v1/main/*/*.mp4"))
+    (folder / "good.mp4").write_bytes(clip.read_bytes())
+    (folder / "bad.mp4").write_bytes(b"not a video")
+    command = [sys.executable, "-m", "lse_bench", "fd-sync", str(folder), str(corpus), "--weights", "syncnet-mini"]
+    result = subprocess.run([*command, "--json"], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "1 clips failed" in result.stderr
+    content = json.loads(result.stdout)
+    assert content["generated"]["failed"] == {"bad": content["generated"]["failed"]["bad"]}
+    assert content["generated"]["windows"] == 70
+    assert content["key"]["protocol"] == "lrs-lossless@1"
+    assert "fid" not in content
+    assert "singular" in content["warnings"][0]
+
+
+def test_a_set_without_windows_is_refused() -> None:
+    with pytest.raises(UsageError, match="0 windows of 0 clips"):
+        compare_lips(LipSet(Statistics.empty(4)), LipSet(Statistics.empty(4)), {})
