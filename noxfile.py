@@ -1,4 +1,6 @@
-"""Sessions: demo, tests, lint, types, bench, precision, quality. All share one environment, .venv: torch is installed once.
+"""Sessions: demo, tests, lint, types, bench, precision, quality.
+
+All share one environment, .venv: torch is installed once.
 
 Set LSE_BENCH_PYTHON to an interpreter that has everything (`pip install -e .[dev]`) to use it instead.
 """

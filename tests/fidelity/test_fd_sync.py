@@ -26,7 +26,7 @@ def blurred(corpus: Path, out: Path, sigma: float) -> Path:
     out.mkdir()
     for number, clip in enumerate(read_corpus(corpus)[1]):
         frames = (cv2.GaussianBlur(frame, (0, 0), sigma) for frame in read_frames(probe(clip.path)))
-        (sound,) = [block for block in [next(iter(read_sound(probe(clip.path))))]]
+        sound = next(iter(read_sound(probe(clip.path))))
         write_clip(out / f"{number}.mp4", frames, sound)
     return out
 
