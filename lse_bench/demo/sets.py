@@ -6,6 +6,7 @@ every frame blurred. *frozen*: the first frame throughout, the floor of LSE-C.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def make_sets(clips: list[CorpusClip], out: Path, on_clip: Callable[[], None]) -
         name = f"{safe_id(clip.id)}.mp4"
         foreign = next(other for other in clips[number + 1 :] + clips[:number] if other.video != clip.video)
         makers: dict[str, Callable[[Path], None]] = {
-            "real": lambda path, clip=clip: path.write_bytes(clip.path.read_bytes()),  # type: ignore[misc]
+            "real": lambda path, clip=clip: _copy(clip.path, path),  # type: ignore[misc]
             "unsynced": lambda path, clip=clip, foreign=foreign: replace_sound(clip.path, _sound(foreign.path), path),  # type: ignore[misc]
             "delayed": lambda path, clip=clip: replace_sound(clip.path, _late(_sound(clip.path)), path),  # type: ignore[misc]
             "blurred": lambda path, clip=clip: _blur(clip.path, path),  # type: ignore[misc]
@@ -52,6 +53,12 @@ def make_sets(clips: list[CorpusClip], out: Path, on_clip: Callable[[], None]) -
                 make(folders[which] / name)
         on_clip()
     return folders
+
+
+def _copy(source: Path, path: Path) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.copyfile(source, partial)
+    partial.replace(path)
 
 
 def _sound(path: Path) -> Sound:

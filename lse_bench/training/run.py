@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.corpora import CorpusClip, read_corpus
@@ -71,7 +71,7 @@ def export(checkpoint: Path, config: TrainConfig, path: Path) -> None:
     pairs.load_state_dict(read_checkpoint(checkpoint)["network"])
     state = {name: value.contiguous() for name, value in pairs.syncnet.state_dict().items()}
     partial = path.with_name(f".{path.name}.partial")
-    save_file(state, partial, metadata={"format": "pt", "network": "SyncNet", "width": str(config.width)})
+    partial.write_bytes(save(state, metadata={"format": "pt"}))
     os.replace(partial, path)
 
 
