@@ -81,5 +81,5 @@ def precision(session: nox.Session) -> None:
 @nox.session
 def quality(session: nox.Session) -> None:
     """How good syncnet-mini, or the weights named after --, is on unseen clips; some fifteen minutes."""
-    session.run(python(session), "benchmarks/syncnet_quality.py", *session.posargs, external=True)
     session.run(python(session), "benchmarks/face_detection.py", external=True)
+    session.run(python(session), "benchmarks/syncnet_quality.py", *session.posargs, external=True)

@@ -32,7 +32,19 @@ def main() -> None:
     stored = losses(STORED)
     with tempfile.TemporaryDirectory() as folder:
         out = chosen.out or Path(folder) / "run"
-        command = [sys.executable, "-m", "lse_bench", "train", "syncnet", "--steps", str(len(stored)), "--out", str(out)]
+        command = [
+            sys.executable,
+            "-m",
+            "lse_bench",
+            "train",
+            "syncnet",
+            "--device",
+            "cpu",
+            "--steps",
+            str(len(stored)),
+            "--out",
+            str(out),
+        ]
         if chosen.corpus is not None:
             command += ["--corpus", str(chosen.corpus)]
         subprocess.run(command, check=True)

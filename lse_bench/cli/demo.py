@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 
 from lse_bench.cli.common import Json, app, make_console, progress_bar
 from lse_bench.cli.score import scoring_progress
+from lse_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +43,9 @@ def demo(
 ) -> None:
     """Make a few talking faces, spoil them in known ways, score all of it and write a report. Some two minutes."""
     console = make_console()
+    for module in ("espeakng_loader", "jinja2", "matplotlib"):
+        if find_spec(module) is None:
+            raise UsageError(f"the demo needs {module}: pip install 'lse-bench[demo]'")
     from lse_bench.manifests.corpora import read_corpus
     from lse_bench.minilrs.corpus import make_corpus
     from lse_bench.minilrs.plan import Spec
@@ -51,6 +56,7 @@ def demo(
     _, listed = read_corpus(out / "corpus")
     from lse_bench.demo.sets import SETS, make_sets
 
+    _drop_others(out / "clips", corpus["files_digest"])
     with progress_bar(console, "spoiling them", len(listed)) as (_, advance):
         folders = make_sets(listed, out / "clips", lambda: advance("spoiling them"))
     with console.status("Loading torch and syncnet-mini"):
@@ -83,6 +89,15 @@ def demo(
     else:
         _print(console, results, offsets, notes)
         console.print(f"report: {out / 'report.html'}", highlight=False, markup=False)
+
+
+def _drop_others(clips: Path, digest: str) -> None:
+    """Remove an earlier demo's clips unless they came from the same corpus."""
+    mark = clips / "corpus.txt"
+    if not mark.exists() or mark.read_text(encoding="utf-8") != digest:
+        shutil.rmtree(clips, ignore_errors=True)
+        clips.mkdir(parents=True)
+        mark.write_text(digest, encoding="utf-8")
 
 
 def _score(console: Console, scorer: SyncScorer, name: str, folder: Path, run: Path) -> dict[str, Any]:
@@ -149,7 +164,8 @@ def _fids(console: Console, folders: dict[str, Path]) -> dict[str, float]:
                 groups=0,
                 on_item=lambda item, name=name: advance(f"FID, {name}"),  # type: ignore[misc]
             )
-    return {name: float(compare(sets[name], sets["real"], protocol, _SEED)["fid"]) for name in sets}
+    found = {name: float(compare(sets[name], sets["real"], protocol, _SEED)["fid"]) for name in sets}
+    return found | {"unsynced": found["real"], "delayed": found["real"]}
 
 
 def _notes(offsets: dict[str, float], has_fid: bool) -> list[str]:

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from lse_bench.cli.common import Device, Json, Offline, Trust, app, find_weights, make_console, progress_bar
+from lse_bench.cli.common import (
+    Device,
+    Json,
+    Offline,
+    Trust,
+    app,
+    find_weights,
+    make_console,
+    progress_bar,
+    warn_of_weights,
+)
 
 _EXAMPLES = """
 **Examples**
@@ -43,6 +53,7 @@ def fd_sync(
     with console.status("Loading torch and the weights"):
         from lse_bench.fidelity.fd_sync import compare_lips, measure_lips
         from lse_bench.sync.scorer import SyncScorer
+        from lse_bench.weights.table import name_of_digest
 
         scorer = SyncScorer.load(
             checkpoint,
@@ -54,7 +65,8 @@ def fd_sync(
     for name, items in sets.items():
         with progress_bar(console, name, len(items)) as (_, advance):
             measured[name] = measure_lips(scorer, items, lambda item, name=name: advance(name))  # type: ignore[misc]
-    result = compare_lips(measured["generated"], measured["reference"], scorer.key)
+    key = scorer.key | {"weights": name_of_digest(scorer.weights_sha256) or "unknown"}
+    result = compare_lips(measured["generated"], measured["reference"], key)
     if as_json:
         print(json.dumps(result, indent=2, ensure_ascii=False))
     else:
@@ -64,6 +76,7 @@ def fd_sync(
             console.print(f"{name}: {counts['windows']} windows of {counts['clips']} clips", highlight=False)
         for warning in result["warnings"]:
             console.print(warning, style="yellow", highlight=False)
+        warn_of_weights(console, scorer.weights_sha256)
     failed = sum(len(lips.failed) for lips in measured.values())
     if failed > max_failed:
         console.print(f"{failed} clips failed, --max-failed allows {max_failed}", style="red", highlight=False)

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lse_bench.cli.common import Device, Json, Offline, Trust, app, find_weights, make_console, progress_bar
+from lse_bench.cli.common import (
+    Device,
+    Json,
+    Offline,
+    Trust,
+    app,
+    find_weights,
+    make_console,
+    progress_bar,
+    warn_of_weights,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -201,16 +211,5 @@ def _print_summary(console: Console, summary: dict[str, Any], out: Path) -> None
         console.print(f"without a score: {', '.join(reasons)}", highlight=False)
     if summary["warned"]:
         console.print(f"scored with a warning: {summary['warned']} (see records.jsonl)", highlight=False)
-    name = name_of_digest(key["weights_sha256"])
-    if name == "syncnet-mini":
-        console.print(
-            "syncnet-mini saw made-up faces only: on real faces these numbers prove nothing, and they compare with "
-            "no paper's",
-            style="yellow",
-        )
-    elif name != "syncnet_v2":
-        digest = key["weights_sha256"][:12]
-        console.print(
-            f"weights {digest}… are not the published syncnet_v2: not comparable with any paper", style="yellow"
-        )
+    warn_of_weights(console, key["weights_sha256"])
     console.print(f"run: {out}", highlight=False, markup=False)

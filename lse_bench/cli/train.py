@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lse_bench.cli.common import app, make_console, progress_bar
+from lse_bench.errors import UsageError
 
 train = typer.Typer(no_args_is_help=True, help="Train a network: syncnet, the scorer.", rich_markup_mode="markdown")
 app.add_typer(train, name="train")
@@ -43,6 +45,9 @@ def syncnet(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
 ) -> None:
     """Train SyncNet on clips whose picture and sound are in step."""
+    for module in ("lightning_fabric", "tensorboard"):
+        if find_spec(module) is None:
+            raise UsageError(f"training needs {module}: pip install 'lse-bench[train]'")
     from lse_bench.training.loop import Hardware
     from lse_bench.training.run import train_syncnet
     from lse_bench.training.syncnet import load_config

@@ -13,6 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from multiprocessing import get_context
@@ -23,7 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lse_bench.errors import UsageError
+from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.manifests.corpora import PICTURE_SIZE
 from lse_bench.media.audio import SAMPLE_RATE, Sound
 from lse_bench.media.writer import write_clip
@@ -44,8 +45,8 @@ OnClip = Callable[["Made"], None]
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A finished clip. `content`: SHA-256 of pixels before compression, samples, transcript and truth; `file`: of the
-    mp4, which also depends on the version of FFmpeg.
+    """A finished clip. `content`: SHA-256 of pixels before compression, samples, transcript and the truth's numbers;
+    `file`: of the mp4, which also depends on the version of FFmpeg.
     """
 
     id: str
@@ -98,14 +99,25 @@ def truth_path(clip: Path, root: Path) -> Path:
 
 def _make_all(spec: Spec, plans: list[ClipPlan], out: Path, workers: int) -> Iterator[Made]:
     if workers == 1 or len(plans) < 2:
-        for plan in plans:
-            yield make_clip(spec, plan, out)
+        before = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            for plan in plans:
+                yield make_clip(spec, plan, out)
+        finally:
+            cv2.setNumThreads(before)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    # Workers are processes; more threads would only compete.
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         futures = [pool.submit(make_clip, spec, plan, out) for plan in plans]
         try:
             for future in as_completed(futures):
                 yield future.result()
+        except BrokenProcessPool:
+            raise LseBenchError(
+                f"{out}: a worker was killed, perhaps for want of memory; --workers 1 needs the least, and the same "
+                "command goes on from here"
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -113,7 +125,6 @@ def _make_all(spec: Spec, plans: list[ClipPlan], out: Path, workers: int) -> Ite
 
 def make_clip(spec: Spec, plan: ClipPlan, out: Path) -> Made:
     """Make one clip with all its files."""
-    cv2.setNumThreads(1)  # workers are processes; more threads would only compete
     rng = stream(spec, plan.speaker, plan.clip)
     speaker = _speaker(spec, plan.speaker)
     utterance, start = _utter(rng, plan, speaker)

@@ -39,7 +39,7 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 def main() -> None:
-    """Read the request, speak, write the answer; exit status 3 with a line on standard error when it cannot."""
+    """Read the request, speak, write the answer; when it cannot, a line on standard error and an exit status."""
     request = json.load(sys.stdin)
     library = ctypes.CDLL(request["library"])
     sample_rate = library.espeak_Initialize(_SYNCHRONOUS, 0, request["data"].encode(), _PHONEME_EVENTS_IPA_DONT_EXIT)

@@ -23,8 +23,7 @@ _ROOM = 320  # pixels; the background is drawn at this size and blurred
 @dataclass(frozen=True, slots=True)
 class Scene:
     """A clip's conditions. `light`: unit vector towards the light, in view coordinates; `exposure` scales the camera's
-    response; `quality` is x264's
-    constant rate factor.
+    response; `quality` is x264's constant rate factor.
     """
 
     poses: tuple[Pose, ...]

@@ -82,13 +82,18 @@ def speak(text: str, voice: Voice, seed: int) -> Utterance:
         "range": voice.range,
         "seed": seed,
     }
-    answer = subprocess.run(  # noqa: S603 - our own script, no shell
-        [sys.executable, "-I", "-S", str(_SPEAKER_SCRIPT)],
-        input=json.dumps(request).encode(),
-        capture_output=True,
-        timeout=_TIME_LIMIT,
-        check=False,
-    )
+    try:
+        answer = subprocess.run(  # noqa: S603 - our own script, no shell
+            [sys.executable, "-I", "-S", str(_SPEAKER_SCRIPT)],
+            input=json.dumps(request).encode(),
+            capture_output=True,
+            timeout=_TIME_LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise LseBenchError(
+            f"espeak-ng took more than {_TIME_LIMIT} s to say {text!r}; is the machine overloaded?"
+        ) from None
     if answer.returncode != 0 or b"\n" not in answer.stdout:
         detail = answer.stderr.decode(errors="replace").strip() or f"exit status {answer.returncode}"
         raise LseBenchError(f"espeak-ng could not say {text!r} with the voice {voice.name}: {detail}")

@@ -14,11 +14,14 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -79,27 +82,38 @@ class Hardware:
     loaders: int = 1
 
 
-def train(
-    method: Method, schedule: Schedule, hardware: Hardware, out: Path, seed: int, resume: bool, on_step: OnStep
-) -> dict[str, float]:
-    """Train to the schedule's end; returns the last validation. `out` gets `last.ckpt`, `log.csv`, `validation.csv`
-    and `tensorboard/`.
-
-    Raises UsageError when `out` holds a run and `resume` is False, or the hardware is not there.
-    """
-    last = out / "last.ckpt"
-    if last.exists() and not resume:
-        raise UsageError(f"{out}: holds a training run; pass --resume to go on with it, or choose another --out")
+def launch(hardware: Hardware) -> Fabric:
+    """Start the processes, one for each device. Raises UsageError when the hardware is not there."""
+    several = hardware.devices * hardware.nodes > 1
     try:
         fabric = Fabric(
             accelerator=hardware.accelerator,
             devices=hardware.devices,
             num_nodes=hardware.nodes,
+            # The first process prepares the data for all; the others wait for it as long as that takes.
+            strategy=DDPStrategy(timeout=timedelta(days=2)) if several else "auto",
             precision=_FABRIC_PRECISION[hardware.precision],
         )
-    except (RuntimeError, ValueError) as error:
-        raise UsageError(f"--device {hardware.accelerator}: {error}") from None
+    except (RuntimeError, ValueError, MisconfigurationException) as error:
+        raise UsageError(f"--device {hardware.accelerator} --devices {hardware.devices}: {error}") from None
     fabric.launch()
+    return fabric
+
+
+def refuse_to_overwrite(out: Path, resume: bool) -> None:
+    """Raises UsageError when `out` holds a run and `resume` is False."""
+    if (out / "last.ckpt").exists() and not resume:
+        raise UsageError(f"{out}: holds a training run; pass --resume to go on with it, or choose another --out")
+
+
+def train(
+    fabric: Fabric, method: Method, schedule: Schedule, out: Path, seed: int, loaders: int, on_step: OnStep
+) -> dict[str, float]:
+    """Train to the schedule's end, from `last.ckpt` in `out` if there is one; returns the last validation.
+
+    `out` gets `last.ckpt`, `log.csv`, `validation.csv`, `tensorboard/`. Raises UsageError when the loss is no number.
+    """
+    last = out / "last.ckpt"
     if fabric.device.type == "cpu":
         _keep_memory()
     torch.manual_seed(seed)
@@ -112,7 +126,7 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         start, measures = int(state["step"]), dict(state["measures"])
     network, optimizer = fabric.setup(module, optimizer)
-    batches = _batches(method, schedule.steps, start, fabric.global_rank, hardware.loaders)
+    batches = _batches(method, schedule.steps, start, fabric.global_rank, loaders)
     log = _Log(out, start) if fabric.is_global_zero else None
     network.train()
     for step, batch in zip(range(start, schedule.steps), batches, strict=True):
@@ -146,6 +160,7 @@ def train(
             on_step(done, row | measures)
     if log is not None:
         log.close()
+    fabric.barrier()  # nobody leaves before the last checkpoint is written
     return measures
 
 
@@ -211,7 +226,10 @@ def _cut(path: Path, step: int) -> None:
     """Drop the rows after `step`: a killed run may have logged steps that it had not saved."""
     if not path.exists():
         return
-    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    header, *rows = path.read_text(encoding="utf-8").splitlines() or [""]
+    if not header:  # killed before the first row reached the disk
+        path.unlink()
+        return
     kept = [row for row in rows if row.split(",")[0].isdigit() and int(row.split(",")[0]) <= step]
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")

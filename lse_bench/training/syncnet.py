@@ -253,17 +253,29 @@ class SyncNetMethod:
         """A fresh network."""
         return Pairs(self.config.width)
 
-    def batch(self, step: int, rank: int) -> Batch:
-        """`frames` uint8 (N,15,112,112) and `mfcc` float32 (N,1,13,20)."""
-        if self._store is None:  # opened late: loader processes open their own
-            cv2.setNumThreads(1)
-            self._store = ClipStore(self._folders[0])
-            self._usable = [clip for clip in self._store.clips if clip.windows >= self.config.batch.windows]
+    def open(self) -> ClipStore:
+        """The training clips. Raises UsageError when they cannot fill a batch or the guide lacks its lips."""
+        if self._store is None:
+            store = ClipStore(self._folders[0])
+            self._usable = [clip for clip in store.clips if clip.windows >= self.config.batch.windows]
             if len(self._usable) < self.config.batch.clips:
                 raise UsageError(
                     f"{len(self._usable)} clips have the {self.config.batch.windows} windows that a batch takes of "
                     f"each; a batch needs {self.config.batch.clips} such clips"
                 )
+            if self.config.guide.steps and store.lips(store.clips[0], 0) is None:
+                raise UsageError("the guide needs lip parameters, which this corpus lacks; set guide.steps = 0")
+            self._store = store
+        return self._store
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For loader processes, which open the clips for themselves."""
+        return self.__dict__ | {"_store": None, "_usable": []}
+
+    def batch(self, step: int, rank: int) -> Batch:
+        """`frames` uint8 (N,15,112,112) and `mfcc` float32 (N,1,13,20)."""
+        store = self.open()
+        cv2.setNumThreads(1)
         size = self.config.batch
         rng = np.random.default_rng((self.config.seed, step, rank))
         frames = np.empty((size.clips * size.windows, HALF, HALF, 3 * WINDOW_FRAMES), np.uint8)
@@ -276,14 +288,11 @@ class SyncNetMethod:
             clip = self._usable[number]
             change = _Change(rng, _UNCHANGED if guide else self.config.change)
             for window in rng.choice(clip.windows, per_clip, replace=False):
-                pictures = self._store.frames(clip, int(window))
+                pictures = store.frames(clip, int(window))
                 frames[row] = np.concatenate([change.picture(picture) for picture in pictures], axis=2)
-                mfcc[row, 0] = change.sound(self._store.mfcc(clip, int(window)))
+                mfcc[row, 0] = change.sound(store.mfcc(clip, int(window)))
                 if guide:
-                    known = self._store.lips(clip, int(window))
-                    if known is None:
-                        raise UsageError("the guide needs lip parameters, which this corpus lacks; set guide.steps = 0")
-                    lips[row] = known
+                    lips[row] = store.lips(clip, int(window))
                 row += 1
         batch = {"frames": torch.from_numpy(frames).permute(0, 3, 1, 2), "mfcc": torch.from_numpy(mfcc)}
         if guide:
@@ -297,12 +306,13 @@ class SyncNetMethod:
             loss, hits = infonce(lip, sound, scale)
         else:
             loss, hits = contrastive(lip, sound, self.config.margin)
+            loss = loss + 0.0 * scale  # every weight needs a gradient where several processes share them
         parts = {"matching": float(loss.detach()), "hits": hits, "scale": float(scale.detach()), "guide": 0.0}
         if "guide" in batch:
             guide = F.mse_loss(seen, batch["lips"]) + F.mse_loss(heard, batch["lips"])
             parts["guide"] = float(guide.detach())
             loss = loss + batch["guide"] * guide
-        else:  # so that its weights have a gradient in every step, which several processes need
+        else:
             loss = loss + 0.0 * (seen.sum() + heard.sum())
         return loss, parts
 
@@ -323,19 +333,30 @@ class SyncNetMethod:
             won, out_of = window_wins(lip, sound)
             wins, pairs = wins + won, pairs + out_of
         own = [score_embeddings(lip, sound) for lip, sound in embedded]
-        foreign = [
-            score_embeddings(lip[:length], other[:length])
-            for (lip, _), (_, other) in zip(embedded, embedded[9:] + embedded[:9], strict=True)
-            if (length := min(len(lip), len(other)))
-        ]
+        foreign = []
+        for number, (lip, _) in enumerate(embedded):
+            other = _foreign(clips, number)
+            if other is not None:
+                sound = embedded[other][1]
+                length = min(len(lip), len(sound))
+                foreign.append(score_embeddings(lip[:length], sound[:length]))
         return {
             "within_1": float(np.mean(hits)) if hits else float("nan"),
-            "auc": auc([score.confidence for score in own], [score.confidence for score in foreign]),
+            "auc": auc([s.confidence for s in own], [s.confidence for s in foreign]) if foreign else float("nan"),
             "window": wins / max(1, pairs),
             "lse_d": float(np.mean([score.distance for score in own])),
             "lse_c": float(np.mean([score.confidence for score in own])),
-            "lse_c_unsynced": float(np.mean([score.confidence for score in foreign])),
+            "lse_c_unsynced": float(np.mean([s.confidence for s in foreign])) if foreign else float("nan"),
         }
+
+
+def _foreign(clips: list[StoredClip], number: int) -> int | None:
+    """A clip of another recording than `clips[number]`, None when all are of one."""
+    for step in range(9, 9 + len(clips)):  # well beyond the clips of one recording, which lie side by side
+        other = (number + step) % len(clips)
+        if clips[other].id.rpartition("/")[0] != clips[number].id.rpartition("/")[0] or "/" not in clips[number].id:
+            return other if other != number else None
+    return None
 
 
 def embed_clip(

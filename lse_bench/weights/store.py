@@ -100,6 +100,8 @@ def fetch(item: Entry, options: Options | None = None) -> Path:
     """
     options = options or Options()
     path = path_of(item)
+    if item.embedded and state_of(item) != "ok":
+        raise WeightsError(f"{path}: missing or not the file of this version, which carries it; reinstall lse-bench")
     if path.exists():
         _refuse_wrong(item)
         return path

@@ -61,6 +61,7 @@ def test_the_command_counts_failures_and_names_the_weights(corpus: Path, tmp_pat
     assert content["generated"]["failed"] == {"bad": content["generated"]["failed"]["bad"]}
     assert content["generated"]["windows"] == 70
     assert content["key"]["protocol"] == "lrs-lossless@1"
+    assert content["key"]["weights"] == "syncnet-mini"
     assert "fid" not in content
     assert "singular" in content["warnings"][0]
 

@@ -62,16 +62,18 @@ def test_diphthongs_pass_through_both_vowels() -> None:
 
 
 @pytest.mark.parametrize("style", ["plain", "marked"])
-def test_only_the_lower_face_tells_the_phoneme(style: Style) -> None:
+@pytest.mark.parametrize("parameter", range(7))
+def test_only_the_lower_face_tells_the_phoneme(parameter: int, style: Style) -> None:
     """The same person, scene and noise with two different lip tracks: nothing from the eyes upwards may differ."""
     silent, talking = np.zeros((FRAMES, 7)), np.zeros((FRAMES, 7))
-    talking[:, JAW], talking[:, TEETH] = 0.9, 0.5
+    talking[:, JAW] = silent[:, JAW] = 0.2
+    talking[:, parameter] = 0.9
     still, truths = clip(style, silent)
     moving, _ = clip(style, talking)
     for before, after, truth in zip(still, moving, truths, strict=True):
         eyes = int(truth.landmarks[36:48, 1].max())
         assert np.array_equal(before[:eyes], after[:eyes])
-        assert (before[eyes:] != after[eyes:]).mean() > 0.02
+        assert (before[eyes:] != after[eyes:]).mean() > 0.001
         assert np.array_equal(before[:, :6], after[:, :6])  # the room beside the head
 
 

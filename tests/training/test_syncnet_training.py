@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +16,15 @@ import pytest
 import torch
 
 from lse_bench.errors import UsageError, WeightsError
-from lse_bench.manifests.corpora import read_corpus
+from lse_bench.manifests.corpora import CorpusClip, read_corpus
 from lse_bench.sync.syncnet import load_syncnet
 from lse_bench.training import syncnet
 from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.data import store_clips
-from lse_bench.training.loop import Hardware, train
-from lse_bench.training.run import export
+from lse_bench.training.loop import Hardware, launch, refuse_to_overwrite, train
+from lse_bench.training.run import export, split_clips
 from lse_bench.training.syncnet import HALF, Pairs, SyncNetMethod, TrainConfig, contrastive, infonce, load_config
+from lse_bench.weights.readers import file_digest
 
 CPU = Hardware("cpu", loaders=0)
 
@@ -99,19 +105,19 @@ def test_a_batch_holds_what_the_store_holds(stored: Path) -> None:
 def test_a_stopped_run_resumes_to_the_same_weights_and_logs(stored: Path, tmp_path: Path) -> None:
     config = tiny()
 
-    def run(out: Path, stop_after: int | None, resume: bool) -> None:
+    def run(out: Path, stop_after: int | None) -> None:
         def on_step(step: int, row: dict[str, float]) -> None:
             if step == stop_after:
                 raise KeyboardInterrupt
 
-        train(method(config, stored), config.schedule(), CPU, out, config.seed, resume, on_step)
+        train(launch(CPU), method(config, stored), config.schedule(), out, config.seed, 0, on_step)
 
-    run(tmp_path / "whole", None, False)
+    run(tmp_path / "whole", None)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "parts", 5, False)  # step 5 is logged, the last checkpoint is of step 4
+        run(tmp_path / "parts", 5)  # step 5 is logged, the last checkpoint is of step 4
     with pytest.raises(UsageError, match="pass --resume"):
-        run(tmp_path / "parts", None, False)
-    run(tmp_path / "parts", None, True)
+        refuse_to_overwrite(tmp_path / "parts", resume=False)
+    run(tmp_path / "parts", None)
     whole, parts = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("whole", "parts"))
     assert all(torch.equal(value, parts["network"][name]) for name, value in whole["network"].items())
     assert whole["measures"] == parts["measures"]
@@ -125,14 +131,14 @@ def test_a_stopped_run_resumes_to_the_same_weights_and_logs(stored: Path, tmp_pa
 @pytest.mark.parametrize("changes", [{"loss": "contrastive"}, {"precision": "bf16"}])
 def test_the_other_loss_and_precision_train(changes: dict[str, object], stored: Path, tmp_path: Path) -> None:
     config = tiny(steps=2, **changes)
-    hardware = Hardware("cpu", precision=config.precision, loaders=0)
-    measures = train(method(config, stored), config.schedule(), hardware, tmp_path, 1, False, lambda step, row: None)
+    fabric = launch(Hardware("cpu", precision=config.precision))
+    measures = train(fabric, method(config, stored), config.schedule(), tmp_path, 1, 0, lambda step, row: None)
     assert all(math.isfinite(value) for name, value in measures.items() if name != "within_1")
 
 
 def test_the_exported_weights_are_the_scorers(stored: Path, tmp_path: Path) -> None:
     config = tiny(steps=2)
-    train(method(config, stored), config.schedule(), CPU, tmp_path, 1, False, lambda step, row: None)
+    train(launch(CPU), method(config, stored), config.schedule(), tmp_path, 1, 0, lambda step, row: None)
     export(tmp_path / "last.ckpt", config, tmp_path / "weights.safetensors")
     network = load_syncnet(tmp_path / "weights.safetensors")
     trained = read_checkpoint(tmp_path / "last.ckpt")["network"]
@@ -147,7 +153,7 @@ def test_the_guide_needs_a_corpus_that_knows_lips(stored: Path, tmp_path: Path) 
         if file.name != "lips.npy":
             (bare / file.name).symlink_to(file)
     with pytest.raises(UsageError, match=r"guide\.steps = 0"):
-        SyncNetMethod(tiny(), bare, bare).batch(0, 0)
+        SyncNetMethod(tiny(), bare, bare).open()
     free = tiny(guide={"weight": 0, "steps": 0})
     assert "guide" not in SyncNetMethod(free, bare, bare).batch(0, 0)
 
@@ -177,3 +183,78 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_bytes(b"PK damaged")
     with pytest.raises(WeightsError, match=r"last\.ckpt: cannot be read"):
         read_checkpoint(tmp_path / "last.ckpt")
+
+
+def test_without_a_val_split_train_videos_are_held_out_and_test_is_never_used() -> None:
+    clips = [CorpusClip(f"v{i}/{j}", Path(), "trainval", f"v{i}", "") for i in range(12) for j in range(2)]
+    clips += [CorpusClip("t/1", Path(), "test", "t", "")]
+    parts = split_clips(clips)
+    held = {clip.video for clip in parts["validation"]}
+    assert len(held) == 2
+    assert not held & {clip.video for clip in parts["training"]}
+    assert len(parts["training"]) + len(parts["validation"]) == 24
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny recipe as a file for the command."""
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    fields = tiny().model_dump(mode="json")
+    tables = {name: fields.pop(name) for name in list(fields) if isinstance(fields[name], dict)}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
+    for name, table in tables.items():
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items() if value is not None)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def command(recipe: Path, corpus: Path, out: Path, *options: str) -> list[str]:
+    base = [sys.executable, "-m", "lse_bench", "train", "syncnet", "--config", str(recipe), "--corpus", str(corpus)]
+    return [*base, "--device", "cpu", "--out", str(out), *options]
+
+
+def test_a_killed_command_resumes_to_the_weights_of_an_uninterrupted_one(
+    recipe: Path, corpus: Path, tmp_path: Path
+) -> None:
+    subprocess.run(command(recipe, corpus, tmp_path / "whole"), check=True, capture_output=True)
+    running = subprocess.Popen(
+        command(recipe, corpus, tmp_path / "parts", "--loaders", "0"), stderr=subprocess.PIPE, start_new_session=True
+    )
+    while running.poll() is None and not (tmp_path / "parts" / "last.ckpt").exists():
+        pass
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    assert not (tmp_path / "parts" / "weights.safetensors").exists()
+    refused = subprocess.run(command(recipe, corpus, tmp_path / "parts"), capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "pass --resume" in refused.stderr
+    other = subprocess.run(
+        command(recipe, corpus, tmp_path / "parts", "--resume", "--seed", "5"), capture_output=True, text=True
+    )
+    assert other.returncode == 2
+    assert "was begun with another config" in " ".join(other.stderr.split())
+    subprocess.run(
+        command(recipe, corpus, tmp_path / "parts", "--resume", "--loaders", "0"), check=True, capture_output=True
+    )
+    whole, parts = (file_digest(tmp_path / name / "weights.safetensors") for name in ("whole", "parts"))
+    assert whole == parts
+
+
+def test_two_processes_train_together(recipe: Path, corpus: Path, tmp_path: Path) -> None:
+    options = ["--devices", "2", "--steps", "2", "--loaders", "0"]
+    result = subprocess.run(command(recipe, corpus, tmp_path / "two", *options), capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert len((tmp_path / "two" / "log.csv").read_text().splitlines()) == 3
+    assert load_syncnet(tmp_path / "two" / "weights.safetensors").embedding == 20
+
+
+def test_missing_hardware_is_said_before_any_work(recipe: Path, corpus: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    options = command(recipe, corpus, tmp_path / "gpu")
+    options[options.index("cpu")] = "cuda"
+    result = subprocess.run(options, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "--device cuda" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "gpu" / "data").exists()
