@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from lse_bench.errors import UsageError
@@ -26,7 +27,7 @@ def blurred(corpus: Path, out: Path, sigma: float) -> Path:
     out.mkdir()
     for number, clip in enumerate(read_corpus(corpus)[1]):
         frames = (cv2.GaussianBlur(frame, (0, 0), sigma) for frame in read_frames(probe(clip.path)))
-        sound = next(iter(read_sound(probe(clip.path))))
+        sound = np.concatenate(list(read_sound(probe(clip.path))))
         write_clip(out / f"{number}.mp4", frames, sound)
     return out
 
