@@ -15,7 +15,7 @@ from lse_bench.errors import UsageError
 from lse_bench.fidelity.fd_sync import LipSet, compare_lips, measure_lips
 from lse_bench.fidelity.frechet import Statistics
 from lse_bench.fidelity.sources import Item
-from lse_bench.manifests.corpora import read_corpus
+from lse_bench.manifests.corpora import CorpusClip, read_corpus
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
@@ -23,9 +23,13 @@ from lse_bench.media.writer import write_clip
 from lse_bench.sync.scorer import SyncScorer
 
 
+def spoken(corpus: Path) -> list[CorpusClip]:
+    return [clip for clip in read_corpus(corpus)[1] if clip.split == "test"]
+
+
 def blurred(corpus: Path, out: Path, sigma: float) -> Path:
     out.mkdir()
-    for number, clip in enumerate(read_corpus(corpus)[1]):
+    for number, clip in enumerate(spoken(corpus)):
         frames = (cv2.GaussianBlur(frame, (0, 0), sigma) for frame in read_frames(probe(clip.path)))
         sound = np.concatenate(list(read_sound(probe(clip.path))))
         write_clip(out / f"{number}.mp4", frames, sound)
@@ -35,13 +39,14 @@ def blurred(corpus: Path, out: Path, sigma: float) -> Path:
 def test_fd_sync_grows_with_the_damage(corpus: Path, tmp_path: Path) -> None:
     scorer = SyncScorer.load("syncnet-mini", protocol="lrs-lossless@1")
 
-    def measured(folder: Path) -> LipSet:
-        paths = sorted(folder.glob("**/*.mp4"))
+    def measured(paths: list[Path]) -> LipSet:
         return measure_lips(scorer, [Item(path.stem, path) for path in paths])
 
-    real = measured(corpus / "mvlrs_v1")
+    real = measured([clip.path for clip in spoken(corpus)])
     values = [
-        compare_lips(measured(blurred(corpus, tmp_path / str(sigma), sigma)), real, scorer.key)["fd_sync"]
+        compare_lips(measured(sorted(blurred(corpus, tmp_path / str(sigma), sigma).iterdir())), real, scorer.key)[
+            "fd_sync"
+        ]
         for sigma in (1.5, 4)
     ]
     assert abs(compare_lips(real, real, scorer.key)["fd_sync"]) < 1e-6 * real.statistics.covariance.trace()
