@@ -131,7 +131,8 @@ def _lip_distances(console: Console, scorer: SyncScorer, folders: dict[str, Path
             name: measure_lips(scorer, items_of(folder), lambda item: advance("fd-sync"))
             for name, folder in drawn.items()
         }
-    found = {name: compare_lips(lips[name], lips["real"], scorer.key)["fd_sync"] for name in drawn}
+    # A set's distance to itself is 0 up to rounding, which may fall below.
+    found = {name: max(0.0, compare_lips(lips[name], lips["real"], scorer.key)["fd_sync"]) for name in drawn}
     # Sound alone was changed in these; their pictures are the real ones.
     return found | {"unsynced": found["real"], "delayed": found["real"]}
 

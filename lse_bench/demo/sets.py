@@ -13,7 +13,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lse_bench.manifests.clips import safe_id
 from lse_bench.manifests.corpora import CorpusClip
 from lse_bench.media.audio import SAMPLE_RATE, Sound, read_sound
 from lse_bench.media.probe import probe
@@ -39,7 +38,7 @@ def make_sets(clips: list[CorpusClip], out: Path, on_clip: Callable[[], None]) -
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
     for number, clip in enumerate(clips):
-        name = f"{safe_id(clip.id)}.mp4"
+        name = f"{clip.id.replace('/', '-')}.mp4"
         foreign = next(other for other in clips[number + 1 :] + clips[:number] if other.video != clip.video)
         makers: dict[str, Callable[[Path], None]] = {
             "real": lambda path, clip=clip: _copy(clip.path, path),  # type: ignore[misc]
