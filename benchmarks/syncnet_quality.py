@@ -84,12 +84,14 @@ def main() -> None:
             shown = [f"{value:.4f}" + ("" if ok else " MISSED") for value, ok in zip(values, good, strict=True)]
             levels = [f"{figures[key]:.2f}" for key in ("lse_d", "lse_c", "lse_c_unsynced")]
             limits = " ".join("-" if limit is None else f"{limit:g}" for limit in wanted)
-            table.add_row(Path(weights).parent.name or weights, name, *shown, *levels, limits)
+            row = (Path(weights).parent.name or weights, name, *shown, *levels, limits)
+            table.add_row(*row)
+            console.print(*row, highlight=False)  # at once: the whole takes a while
             rows.append(
                 {"weights": weights, "sha256": scorer.weights_sha256, "set": name, "corpus": corpus["digest"]} | figures
             )
+            (chosen.out / "quality.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     console.print(table)
-    (chosen.out / "quality.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     raise SystemExit(1 if missed else 0)
 
 
