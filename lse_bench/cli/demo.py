@@ -29,7 +29,7 @@ _EXAMPLES = """
 
     lse-bench demo
 
-    lse-bench demo --clips 2 --out /tmp/demo
+    lse-bench demo --clips 4 --out /tmp/demo
 
 Needs `pip install 'lse-bench[demo]'` and no network. Open DEMO/report.html in a browser afterwards.
 """
@@ -38,7 +38,7 @@ Needs `pip install 'lse-bench[demo]'` and no network. Open DEMO/report.html in a
 @app.command(epilog=_EXAMPLES)
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for clips, runs, plot and report.")] = Path("demo"),
-    clips: Annotated[int, typer.Option(min=1, help=f"Clips of each of the {_SPEAKERS} speakers.")] = 4,
+    clips: Annotated[int, typer.Option(min=1, help=f"Clips of each of the {_SPEAKERS} speakers.")] = 2,
     as_json: Json = False,
 ) -> None:
     """Make a few talking faces, spoil them in known ways, score all of it and write a report. Some two minutes."""
