@@ -48,9 +48,9 @@ def syncnet(
     for module in ("lightning_fabric", "tensorboard"):
         if find_spec(module) is None:
             raise UsageError(f"training needs {module}: pip install 'lse-bench[train]'")
+    from lse_bench.training.config import load_config
     from lse_bench.training.loop import Hardware
     from lse_bench.training.run import train_syncnet
-    from lse_bench.training.syncnet import load_config
 
     console = make_console()
     chosen = load_config(config)

@@ -18,9 +18,10 @@ from lse_bench.manifests.corpora import CorpusClip, read_corpus
 from lse_bench.minilrs.corpus import make_corpus, read_summary, truth_path
 from lse_bench.runs.run import versions
 from lse_bench.training.checkpoints import read_checkpoint
+from lse_bench.training.config import TrainConfig
 from lse_bench.training.data import store_clips
 from lse_bench.training.loop import Hardware, launch, refuse_to_overwrite, train
-from lse_bench.training.syncnet import HALF, Pairs, SyncNetMethod, TrainConfig
+from lse_bench.training.syncnet import HALF, Pairs, SyncNetMethod
 
 Bar = Callable[[str, int], AbstractContextManager[tuple[Any, Callable[[str], None]]]]
 _HELD_OUT = 10  # where a corpus has no val split, every tenth video of its train split is kept for validation

@@ -20,10 +20,11 @@ from lse_bench.manifests.corpora import CorpusClip, read_corpus
 from lse_bench.sync.syncnet import load_syncnet
 from lse_bench.training import syncnet
 from lse_bench.training.checkpoints import read_checkpoint
+from lse_bench.training.config import TrainConfig, load_config
 from lse_bench.training.data import store_clips
 from lse_bench.training.loop import Hardware, launch, refuse_to_overwrite, train
 from lse_bench.training.run import export, split_clips
-from lse_bench.training.syncnet import HALF, Pairs, SyncNetMethod, TrainConfig, contrastive, infonce, load_config
+from lse_bench.training.syncnet import HALF, Pairs, SyncNetMethod, contrastive, infonce
 from lse_bench.weights.readers import file_digest
 
 CPU = Hardware("cpu", loaders=0)
