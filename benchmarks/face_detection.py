@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from lse_bench.faces.centerface import CenterFace, overlap
+from lse_bench.faces.centerface import CenterFace
+from lse_bench.faces.face import overlap
 from lse_bench.manifests.corpora import FLAVOURS, read_corpus
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
@@ -46,7 +47,7 @@ def main() -> None:
                 boxes = truth["boxes"]
             for number, frame in enumerate(read_frames(probe(clip.path))):
                 if number % STEP == 0:
-                    faces = detector.detect(frame)
+                    (faces,) = detector.detect([frame])
                     total += 1
                     single += len(faces) == 1
                     right += len(faces) == 1 and overlap(faces[0].box, boxes[number]) >= 0.5

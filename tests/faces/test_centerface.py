@@ -10,7 +10,8 @@ import pytest
 
 from lse_bench.errors import UsageError
 from lse_bench.faces import centerface
-from lse_bench.faces.centerface import CenterFace, overlap
+from lse_bench.faces.centerface import CenterFace
+from lse_bench.faces.face import overlap
 from lse_bench.manifests.corpora import read_corpus
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
@@ -25,7 +26,7 @@ def test_one_face_where_it_is(corpus: Path) -> None:
             boxes = truth["boxes"]
         for number, frame in enumerate(read_frames(probe(clip.path))):
             if number % 15 == 0:
-                faces = detector.detect(frame)
+                (faces,) = detector.detect([frame])
                 total += 1
                 right += len(faces) == 1 and overlap(faces[0].box, boxes[number]) >= 0.5
     assert total == 60
@@ -36,17 +37,17 @@ def test_two_faces_side_by_side_and_none_on_a_wall(corpus: Path) -> None:
     clips = [clip for clip in read_corpus(corpus)[1] if clip.path.stem == "00001"][:2]
     frames = [next(iter(read_frames(probe(clip.path)))) for clip in clips]
     detector = CenterFace()
-    faces = sorted(detector.detect(np.hstack(frames)), key=lambda face: face.box[0])
+    faces = sorted(detector.detect([np.hstack(frames)])[0], key=lambda face: face.box[0])
     assert len(faces) == 2
     assert faces[0].box[2] < 165
     assert faces[1].box[0] > 155
-    assert detector.detect(np.full((160, 160, 3), 128, np.uint8)) == []
+    assert detector.detect([np.full((160, 160, 3), 128, np.uint8)]) == [[]]
 
 
 def test_boxes_scale_with_frames_of_any_size(corpus: Path) -> None:
     frame = next(iter(read_frames(probe(read_corpus(corpus)[1][0].path))))
-    small = CenterFace().detect(frame)[0].box
-    large = CenterFace().detect(cv2.resize(frame, (410, 410)))[0].box
+    small = CenterFace().detect([frame])[0][0].box
+    large = CenterFace().detect([cv2.resize(frame, (410, 410))])[0][0].box
     assert overlap(small, large * 160 / 410) > 0.8
 
 

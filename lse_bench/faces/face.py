@@ -1,0 +1,50 @@
+"""A face found in a frame, and what boxes have to do with each other. Boxes are left, top, right, bottom in pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Box = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face: `box` left, top, right, bottom in pixels, float64; `score` 0-1."""
+
+    box: Box
+    score: float
+
+
+def overlap(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
+    """Intersection over union of two boxes; 0 for boxes without area."""
+    low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
+    shared = float(np.prod(np.maximum(high - low, 0)))
+    union = float(np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2])) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def suppress(
+    boxes: NDArray[np.floating], scores: NDArray[np.floating], limit: float, pixel: float = 0.0
+) -> NDArray[np.intp]:
+    """Greedy non-maximum suppression: indices kept, the surest first; a box goes when it overlaps a surer one by more
+    than `limit`. Among equal scores the later box is the surer one, as in the published detectors.
+
+    `pixel`: added to widths and heights; 1 where a box's last pixel counts, as in face-alignment's copy of S3FD.
+    """
+    left, top, right, bottom = boxes.T
+    area = (right - left + pixel) * (bottom - top + pixel)
+    order = scores.argsort(kind="stable")[::-1]
+    kept = []
+    while len(order):
+        best, rest = order[0], order[1:]
+        kept.append(best)
+        wide = np.maximum(np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest]) + pixel, 0)
+        high = np.maximum(np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest]) + pixel, 0)
+        shared = wide * high
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = shared / ((area[rest] - shared) + area[best])
+        order = rest[share <= limit]
+    return np.array(kept, dtype=np.intp)

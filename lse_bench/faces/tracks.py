@@ -1,0 +1,129 @@
+"""Face tracks: detections of one shot joined into one box per frame for each face.
+
+`original` is syncnet_python's tracker, whatever it does: it follows one face through the shot at a time, takes the
+first detection that overlaps the last one by more than half, even several in one frame, and passes over the detection
+after a match. Where faces come near each other a track can so jump to the neighbour. `matched` is the corrected
+variant: in every frame detections are assigned to the open tracks so that the summed overlap is largest, one to each.
+Both join detections up to 25 frames apart, drop tracks of 100 detections or fewer and faces of 100 pixels or smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from lse_bench.faces.face import Face, overlap
+
+Tracker = Literal["original", "matched"]
+TRACKERS: tuple[Tracker, ...] = get_args(Tracker)
+MIN_TRACK = 100  # detections that are not enough
+GAP = 25  # frames: detections further apart are not joined
+MIN_SIZE = 100  # pixels that are not enough: the larger of mean width and mean height
+_OVERLAP = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One face: `boxes` float64 (n,4) left, top, right, bottom for the frames `first`...`first`+n-1; in frames without
+    a detection between its neighbours. `detections`: how many frames had one."""
+
+    first: int
+    boxes: NDArray[np.float64]
+    detections: int
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def stop(self) -> int:
+        """The frame after the last."""
+        return self.first + len(self.boxes)
+
+    @property
+    def size(self) -> float:
+        """The larger of mean width and mean height, pixels."""
+        return float((self.boxes[:, 2:] - self.boxes[:, :2]).mean(axis=0).max())
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """`kept` tracks, and for the others the reason why they are `dropped`."""
+
+    kept: list[Track]
+    dropped: list[tuple[Track, str]]
+
+
+_Chain = list[tuple[int, Face]]  # (frame, detection), in order
+
+
+def track_shot(
+    faces: Sequence[Sequence[Face]], first: int = 0, *, tracker: Tracker = "original", min_track: int = MIN_TRACK
+) -> Tracks:
+    """Tracks in one shot. `faces[i]`: what was found in frame `first`+i.
+
+    A detection stands for the frames up to the next that was looked at: with a frame stride the caller lowers
+    `min_track` accordingly.
+    """
+    chains = {"original": _follow_one_by_one, "matched": _assign_frame_by_frame}[tracker](faces, first)
+    kept, dropped = [], []
+    for chain in chains:
+        track = _interpolated(chain)
+        if len(chain) <= min_track:
+            dropped.append((track, f"{len(chain)} detections, more than {min_track} are needed"))
+        elif track.size <= MIN_SIZE:
+            dropped.append((track, f"a face of {track.size:.0f} px, more than {MIN_SIZE} are needed"))
+        else:
+            kept.append(track)
+    return Tracks(kept, dropped)
+
+
+def _follow_one_by_one(faces: Sequence[Sequence[Face]], first: int) -> list[_Chain]:
+    left = [list(found) for found in faces]
+    chains: list[_Chain] = []
+    while True:
+        chain: _Chain = []
+        for number, found in enumerate(left, first):
+            if chain and number - chain[-1][0] > GAP:
+                break
+            index = 0
+            while index < len(found):
+                if not chain or overlap(found[index].box, chain[-1][1].box) > _OVERLAP:
+                    # Published code removes from the list that it walks through, so it never looks at the next one.
+                    chain.append((number, found.pop(index)))
+                index += 1
+        if not chain:
+            return chains
+        chains.append(chain)
+
+
+def _assign_frame_by_frame(faces: Sequence[Sequence[Face]], first: int) -> list[_Chain]:
+    chains: list[_Chain] = []
+    for number, found in enumerate(faces, first):
+        open_chains = [chain for chain in chains if number - chain[-1][0] <= GAP]
+        taken: set[int] = set()
+        if open_chains and found:
+            shares = np.array([[overlap(face.box, chain[-1][1].box) for face in found] for chain in open_chains])
+            shares[shares <= _OVERLAP] = 0
+            for row, column in zip(*linear_sum_assignment(shares, maximize=True), strict=True):
+                if shares[row, column] > 0:
+                    open_chains[row].append((number, found[column]))
+                    taken.add(int(column))
+        chains += [[(number, face)] for column, face in enumerate(found) if column not in taken]
+    return chains
+
+
+def _interpolated(chain: _Chain) -> Track:
+    """One box per frame. Of several detections in one frame the last counts."""
+    by_frame = {number: face.box for number, face in chain}
+    frames = np.array(list(by_frame))
+    boxes = np.stack(list(by_frame.values()))
+    every = np.arange(frames[0], frames[-1] + 1)
+    joined = np.stack([np.interp(every, frames, boxes[:, side]) for side in range(4)], axis=1)
+    return Track(int(frames[0]), joined, len(chain))
+
+
