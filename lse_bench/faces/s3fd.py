@@ -1,7 +1,7 @@
 """S3FD, the face detector of SyncNet's pipeline and of Wav2Lip's inference.
 
-Zhang et al., "S3FD: Single Shot Scale-invariant Face Detector" (2017). Two files of weights are in use, and they are two
-functions: `sfd_face.pth` (syncnet_python's tracker: RGB, a dilated sixth block, rounding up in the third pool) and
+Zhang et al., "S3FD: Single Shot Scale-invariant Face Detector" (2017). Two files of weights are in use, and they are
+two functions: `sfd_face.pth` (syncnet_python's tracker: RGB, a dilated sixth block, rounding up in the third pool) and
 `s3fd-619a316812.pth` (face-alignment, Wav2Lip: BGR, no dilation, rounding down). Entries here have the names of the
 former; those of the latter are renamed when read.
 """
@@ -79,7 +79,7 @@ class S3fdNetwork(nn.Module):
         layers: list[nn.Module] = []
         channels = 3
         for width, count, ceil in ((64, 2, False), (128, 2, False), (256, 3, variant.ceil), (512, 3, False)):
-            layers += _convolutions(channels, width, count) + [nn.MaxPool2d(2, 2, ceil_mode=ceil)]
+            layers += [*_convolutions(channels, width, count), nn.MaxPool2d(2, 2, ceil_mode=ceil)]
             channels = width
         layers += [*_convolutions(512, 512, 3), nn.MaxPool2d(2, 2)]
         layers += [nn.Conv2d(512, 1024, 3, padding=variant.padding, dilation=variant.dilation), nn.ReLU()]

@@ -1,11 +1,13 @@
 """Cuts between shots, found as SyncNet's pipeline finds them: PySceneDetect 0.5.1's content detector, default settings.
 
-A cut is a frame whose mean absolute difference from the frame before it, over hue, saturation and value, is at least 30,
-at least 15 frames after the cut before it. Later releases of PySceneDetect use another threshold (27), another scaling
-and another rule for short shots, and so cut elsewhere.
+A cut is a frame whose mean absolute difference from the frame before it, over hue, saturation and value, is 30 or
+more, at least 15 frames after the cut before it. Later releases of PySceneDetect use another threshold (27), another
+scaling and another rule for short shots, and so cut elsewhere.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -42,4 +44,4 @@ class ShotDetector:
     def shots(self) -> list[tuple[int, int]]:
         """Shots so far: first frame and the frame after the last; one shot where there is no cut."""
         edges = [0, *self.cuts, self._frames]
-        return [(first, stop) for first, stop in zip(edges, edges[1:], strict=False) if stop > first]
+        return [(first, stop) for first, stop in pairwise(edges) if stop > first]

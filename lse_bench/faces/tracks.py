@@ -109,10 +109,11 @@ def _assign_frame_by_frame(faces: Sequence[Sequence[Face]], first: int) -> list[
         if open_chains and found:
             shares = np.array([[overlap(face.box, chain[-1][1].box) for face in found] for chain in open_chains])
             shares[shares <= _OVERLAP] = 0
-            for row, column in zip(*linear_sum_assignment(shares, maximize=True), strict=True):
+            rows, columns = linear_sum_assignment(shares, maximize=True)
+            for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
                 if shares[row, column] > 0:
                     open_chains[row].append((number, found[column]))
-                    taken.add(int(column))
+                    taken.add(column)
         chains += [[(number, face)] for column, face in enumerate(found) if column not in taken]
     return chains
 
@@ -125,5 +126,3 @@ def _interpolated(chain: _Chain) -> Track:
     every = np.arange(frames[0], frames[-1] + 1)
     joined = np.stack([np.interp(every, frames, boxes[:, side]) for side in range(4)], axis=1)
     return Track(int(frames[0]), joined, len(chain))
-
-

@@ -22,6 +22,7 @@ from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import ListedClip, Source, list_digest
 from lse_bench.runs.records import Record, open_records, read_records, refuse_doubles
 from lse_bench.runs.summary import summarise
+from lse_bench.runs.tracks import score_fields, track_rows
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.table import name_of_digest
 
@@ -196,6 +197,7 @@ def _record(clip: ListedClip, outcome: ClipOutcome) -> Record:
         "seconds": facts.seconds,
         "groups": clip.groups,
         "sha256": _digest_or_none(clip.path),
+        "tracks": track_rows(outcome),
     }
     if score is None:
         assert failure is not None
@@ -203,19 +205,7 @@ def _record(clip: ListedClip, outcome: ClipOutcome) -> Record:
     if not np.isfinite(score.curve).all():
         reason = "the network gave values that are not numbers; are the weights sound, or is bf16 too narrow for them?"
         return Record(status="error", reason=reason, **common)
-    return Record(
-        status="ok",
-        lse_d=score.distance,
-        lse_c=score.confidence,
-        offset=score.offset,
-        lse_d_at_0=score.distance_at_0,
-        lse_d_valid=None if score.offset_valid is None else score.distance_valid,
-        lse_c_valid=None if score.offset_valid is None else score.confidence_valid,
-        offset_valid=score.offset_valid,
-        curve=score.curve.tolist(),
-        windows=score.windows,
-        **common,
-    )
+    return Record(status="ok", **score_fields(score), **common)
 
 
 def _refuse_changed(out: Path, records: Sequence[Record], clips: dict[str, ListedClip]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lse_bench.errors import STATUSES, Status
@@ -17,14 +17,16 @@ HIGHER_IS_BETTER = {"lse_c": True, "lse_c_valid": True, "lse_d": False, "lse_d_a
 def summarise(records: Sequence[Record], listed: int, key: dict[str, str]) -> dict[str, Any]:
     """Counts and means. Every mean stands beside `scored` of `listed`; records may come in any order.
 
-    `failed` counts clips by status, `pending` those without a record yet, `warned` those scored with a warning.
+    `failed` counts clips by status, `pending` those without a record yet, `warned` those scored with a warning. Under
+    the track rule `all` every face track counts once, and `n` counts tracks; under the others every clip.
     """
     scored = [record for record in records if record.status == "ok"]
+    results = sorted(_results(scored, key.get("track_rule")), key=lambda result: result[0])
     failed: Counter[Status] = Counter(record.status for record in records if record.status != "ok")
     metrics = {}
     for metric in METRICS:
-        rows = sorted((record.id, record) for record in scored if getattr(record, metric) is not None)
-        estimate = mean_with_interval([float(getattr(r, metric)) for _, r in rows], [_members(r) for _, r in rows])
+        rows = [(float(values[metric]), members) for _, members, values in results if values[metric] is not None]
+        estimate = mean_with_interval([value for value, _ in rows], [members for _, members in rows])
         metrics[metric] = {
             "mean": estimate.mean,
             "ci95": estimate.ci95,
@@ -37,11 +39,23 @@ def summarise(records: Sequence[Record], listed: int, key: dict[str, str]) -> di
         "key": key,
         "listed": listed,
         "scored": len(scored),
+        **({"tracks": len(results)} if key.get("track_rule") == "all" else {}),
         "failed": {status: failed[status] for status in STATUSES if failed[status]},
         "pending": listed - len(records),
         "warned": sum(bool(record.warnings) for record in scored),
         "metrics": metrics,
     }
+
+
+def _results(records: Sequence[Record], rule: str | None) -> Iterator[tuple[str, frozenset[str], dict[str, Any]]]:
+    """What is averaged: (sort key, members, values by metric), one for each clip or each scored face track."""
+    for record in records:
+        if rule != "all" or record.tracks is None:
+            yield record.id, _members(record), {metric: getattr(record, metric) for metric in METRICS}
+            continue
+        for track in record.tracks:
+            if track["status"] == "ok":
+                yield f"{record.id} {track['track']:06d}", _members(record), track
 
 
 def _members(record: Record) -> frozenset[str]:

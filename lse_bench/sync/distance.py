@@ -10,7 +10,9 @@ averages only the pairs that exist.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -125,4 +127,35 @@ def summarise(
         curve=curve,
         curve_valid=curve_valid,
         per_window=per_window,
+    )
+
+
+def combine(scores: Sequence[LseScore], rule: Literal["all", "mean", "best"]) -> LseScore:
+    """One clip's score from those of its face tracks.
+
+    `best`: that of the most confident track. `mean` and `all`: means of distances, confidences and curves, with the
+    offset of the most confident track (`all` differs in summaries, where every track counts once). Raises ValueError
+    without scores.
+    """
+    if not scores:
+        raise ValueError("no track has a score")
+    best = max(scores, key=lambda score: score.confidence)
+    if rule == "best" or len(scores) == 1:
+        return best
+
+    def mean(name: str) -> float:
+        values = [value for score in scores if not math.isnan(value := getattr(score, name))]
+        return math.fsum(values) / len(values) if values else math.nan
+
+    return replace(
+        best,
+        distance=mean("distance"),
+        confidence=mean("confidence"),
+        distance_at_0=mean("distance_at_0"),
+        distance_valid=mean("distance_valid"),
+        confidence_valid=mean("confidence_valid"),
+        windows=sum(score.windows for score in scores),
+        curve=np.mean([score.curve for score in scores], axis=0),
+        curve_valid=np.mean([score.curve_valid for score in scores], axis=0),
+        per_window=None,
     )

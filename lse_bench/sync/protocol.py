@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 from lse_bench.errors import ClipError, UsageError
+from lse_bench.faces.scene import Tracking
 from lse_bench.media.probe import MediaInfo, VideoStream
 
 FPS = Fraction(25)
@@ -19,18 +20,27 @@ FpsPolicy = Literal["require-25", "resample", "as-is"]
 FPS_POLICIES: tuple[FpsPolicy, ...] = get_args(FpsPolicy)
 Precision = Literal["fp32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+TrackRule = Literal["all", "mean", "best"]
+TRACK_RULES: tuple[TrackRule, ...] = get_args(TrackRule)
 _FPS_TOLERANCE = 0.001  # of 25: what timestamps in containers round to
 _VARIABLE_LIMIT = 27.5  # average frames per second; above it a tenth of the frames would be lost
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """One published or proposed way to score. `jpeg`: frames go through ffmpeg's default MJPEG at 200 kb/s."""
+    """One published or proposed way to score.
+
+    `codec`: what frames go through before the network: `none`; `jpeg`, ffmpeg's default MJPEG at 200 kb/s, in memory;
+    `pipeline`, every file of the published pipeline, by the user's ffmpeg program. `tracked`: faces are found, followed
+    and cut out; else the whole frame is taken for a face. `fps_policy`: the default.
+    """
 
     name: str
     version: int
     what: str
-    jpeg: bool
+    codec: Literal["none", "jpeg", "pipeline"] = "none"
+    tracked: bool = False
+    fps_policy: FpsPolicy = "require-25"
 
     @property
     def id(self) -> str:
@@ -45,9 +55,24 @@ PROTOCOLS = {
             "lrs",
             1,
             "Wav2Lip's calculate_scores_LRS.py: whole frame squashed to 224x224, no detector, with its JPEG step",
-            jpeg=True,
+            codec="jpeg",
         ),
-        Protocol("lrs-lossless", 1, "lrs@1 without the JPEG step: identical on every machine", jpeg=False),
+        Protocol("lrs-lossless", 1, "lrs@1 without the JPEG step: identical on every machine"),
+        Protocol(
+            "tracked",
+            1,
+            "faces found, followed and cut out as by run_pipeline.py, all in memory, sound untouched",
+            tracked=True,
+            fps_policy="resample",
+        ),
+        Protocol(
+            "tracked-legacy",
+            1,
+            "run_pipeline.py and calculate_scores_real_videos.py with every codec step, by the ffmpeg program",
+            codec="pipeline",
+            tracked=True,
+            fps_policy="resample",
+        ),
     )
 }
 
@@ -71,16 +96,31 @@ def ffmpeg_version() -> str:
     return str(av.ffmpeg_version_info)
 
 
-def comparison_key(protocol: Protocol, weights_sha256: str, fps_policy: str, precision: str) -> dict[str, str]:
-    """Everything that moves a score. No two versions of FFmpeg write the same JPEG, so `lrs@1` names its version."""
+def comparison_key(
+    protocol: Protocol,
+    weights_sha256: str,
+    fps_policy: str,
+    precision: str,
+    *,
+    tracking: Tracking | None = None,
+    track_rule: TrackRule | None = None,
+    ffmpeg: str | None = None,
+) -> dict[str, str]:
+    """Everything that moves a score. No two versions of FFmpeg write the same JPEG, so protocols with codec steps name
+    its version; `ffmpeg`: that of the program, where one is used. Tracked protocols name detector and track rule in
+    the id, and all settings beside it.
+    """
     key = {
         "protocol": protocol.id,
         "weights_sha256": weights_sha256,
         "fps_policy": fps_policy,
         "precision": precision,
     }
-    if protocol.jpeg:
-        key["ffmpeg"] = ffmpeg_version()
+    if protocol.codec != "none":
+        key["ffmpeg"] = ffmpeg or ffmpeg_version()
+    if tracking is not None and track_rule is not None:
+        key["protocol"] = ":".join([protocol.id, *tracking.marks, track_rule])
+        key |= tracking.key | {"track_rule": track_rule}
     return key
 
 

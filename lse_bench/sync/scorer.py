@@ -8,42 +8,56 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import cv2
 import torch
 
 from lse_bench.errors import ClipError, LseBenchError, UsageError
+from lse_bench.faces.detectors import load_detector
+from lse_bench.faces.scene import Tracking
 from lse_bench.features.syncnet_mfcc import COEFFICIENTS
-from lse_bench.sync.distance import CurveSum, LseScore
+from lse_bench.media.program import Ffmpeg, find_ffmpeg
+from lse_bench.sync.distance import CurveSum, LseScore, combine
 from lse_bench.sync.feed import Event, Failure, feed
 from lse_bench.sync.protocol import (
     FPS_POLICIES,
     PRECISIONS,
+    TRACK_RULES,
     FpsPolicy,
     Precision,
     Protocol,
+    TrackRule,
     comparison_key,
     get_protocol,
 )
 from lse_bench.sync.syncnet import WINDOW_COLUMNS, FastSyncNet, SyncNet, load_syncnet
+from lse_bench.sync.tracked import read_legacy, read_tracked
 from lse_bench.sync.windows import Chunk, ClipFacts, read_windows, window_views
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.store import Options, resolve
 
 _MAX_READERS = 8
+OnStep = Callable[[Path, str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class ClipOutcome:
-    """One clip's end: its `score`, or the `failure` that prevented one."""
+    """One clip's end: its `score`, or the `failure` that prevented one.
+
+    `tracks`: the score of each face track by its number, under tracked protocols; tracks too short for a window have
+    none.
+    """
 
     clip: int
     facts: ClipFacts
     score: LseScore | None
     failure: Failure | None
+    tracks: dict[int, LseScore] = field(default_factory=dict)
 
 
 class SyncScorer:
@@ -60,25 +74,36 @@ class SyncScorer:
         *,
         weights_sha256: str,
         protocol: str = "lrs@1",
-        fps_policy: FpsPolicy = "require-25",
+        fps_policy: FpsPolicy | None = None,
+        tracking: Tracking | None = None,
+        track_rule: TrackRule = "all",
+        ffmpeg: Path | str | None = None,
         device: str = "auto",
         precision: Precision = "fp32",
         batch_size: int | None = None,
         workers: int | None = None,
     ) -> None:
-        """`batch_size`: windows per pass, rounded up to whole tiles of the network; `workers`: threads that decode
+        """`fps_policy`: None for the protocol's own. For tracked protocols: `tracking`, None for CenterFace and
+        published settings; `track_rule`: how tracks make a clip's score; `ffmpeg`: the program for `tracked-legacy`.
+
+        `batch_size`: windows per pass, rounded up to whole tiles of the network; `workers`: threads that decode
         ahead, 0 to decode in turn. Both change time, never a number. Raises UsageError for values that make no sense.
         """
+        self.protocol: Protocol = get_protocol(protocol)
+        fps_policy = fps_policy or self.protocol.fps_policy
         if fps_policy not in FPS_POLICIES:
             raise UsageError(f"no frame rate policy called {fps_policy}; there are: {', '.join(FPS_POLICIES)}")
+        if track_rule not in TRACK_RULES:
+            raise UsageError(f"no track rule called {track_rule}; there are: {', '.join(TRACK_RULES)}")
         if precision not in PRECISIONS:
             raise UsageError(f"no precision called {precision}; there are: {', '.join(PRECISIONS)}")
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch size {batch_size}: at least 1 window is needed")
         if workers is not None and workers < 0:
             raise UsageError(f"{workers} workers: 0 or more are needed")
-        self.protocol: Protocol = get_protocol(protocol)
         self.fps_policy: FpsPolicy = fps_policy
+        self.track_rule: TrackRule = track_rule
+        self.tracking, self.ffmpeg = _tracking_for(self.protocol, fps_policy, tracking, ffmpeg)
         self.precision: Precision = precision
         self.device = choose_device(device)
         self.weights_sha256 = weights_sha256
@@ -93,34 +118,29 @@ class SyncScorer:
     def load(
         cls,
         weights: Path | str,
-        *,
-        protocol: str = "lrs@1",
-        fps_policy: FpsPolicy = "require-25",
-        device: str = "auto",
-        precision: Precision = "fp32",
-        batch_size: int | None = None,
-        workers: int | None = None,
+        **options: Any,
     ) -> SyncScorer:
-        """A scorer with the checkpoint `weights`, a file or a name of the table (then fetched if need be).
+        """A scorer with the checkpoint `weights`, a file or a name of the table (then fetched if need be); `options`
+        are those of `SyncScorer`.
 
         Raises WeightsError when it cannot be had, is unsafe or not SyncNet's.
         """
         path = resolve(weights, Options(say=lambda text: print(text, file=sys.stderr)))
-        return cls(
-            load_syncnet(path),
-            weights_sha256=file_digest(path),
-            protocol=protocol,
-            fps_policy=fps_policy,
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            workers=workers,
-        )
+        return cls(load_syncnet(path), weights_sha256=file_digest(path), **options)
 
     @property
     def key(self) -> dict[str, str]:
         """Everything that moves a score; results with different keys cannot be compared."""
-        return comparison_key(self.protocol, self.weights_sha256, self.fps_policy, self.precision)
+        return comparison_key(
+            self.protocol,
+            self.weights_sha256,
+            self.fps_policy,
+            self.precision,
+            tracking=self.tracking,
+            track_rule=self.track_rule if self.tracking is not None else None,
+            # The writer of XVID is OpenCV's, with an FFmpeg of its own inside.
+            ffmpeg=None if self.ffmpeg is None else f"{self.ffmpeg.version}, OpenCV {cv2.__version__}",
+        )
 
     def score(self, path: Path | str) -> LseScore:
         """LSE-D, LSE-C and offset of one clip. Raises ClipError with its status when it cannot be scored."""
@@ -130,10 +150,15 @@ class SyncScorer:
         assert outcome.score is not None
         return outcome.score
 
-    def score_all(self, clips: Iterable[tuple[int, Path]], keep_windows: bool = False) -> Iterator[ClipOutcome]:
-        """The outcome of each `(number, path)` as it is finished; the order may differ from the order given."""
-        read = partial(_read, protocol=self.protocol, fps_policy=self.fps_policy)
-        batch = _Batch(self.network, self.batch_size, keep_windows)
+    def score_all(
+        self, clips: Iterable[tuple[int, Path]], keep_windows: bool = False, on_step: OnStep | None = None
+    ) -> Iterator[ClipOutcome]:
+        """The outcome of each `(number, path)` as it is finished; the order may differ from the order given.
+
+        `on_step` is told now and then, by any thread, what is being done with a long clip.
+        """
+        read = partial(self._read, on_step=on_step)
+        batch = _Batch(self.network, self.batch_size, keep_windows, self.track_rule if self.tracking else None)
         for event in feed(clips, read, self.workers):
             if event.chunk is not None:
                 batch.add(event.clip, event.chunk)
@@ -142,6 +167,38 @@ class SyncScorer:
             yield from batch.finished()
         batch.flush()
         yield from batch.finished()
+
+    def _read(self, path: Path, facts: ClipFacts, on_step: OnStep | None = None) -> Iterator[Chunk]:
+        if on_step is not None:
+            facts.on_step = partial(on_step, path)
+        if self.tracking is None:
+            return read_windows(path, self.protocol, self.fps_policy, facts)
+        if self.ffmpeg is not None:
+            return read_legacy(path, self.tracking, self.ffmpeg, facts)
+        return read_tracked(path, self.protocol, self.fps_policy, self.tracking, facts)
+
+
+def _tracking_for(
+    protocol: Protocol, fps_policy: str, tracking: Tracking | None, ffmpeg: Path | str | None
+) -> tuple[Tracking | None, Ffmpeg | None]:
+    if not protocol.tracked:
+        if tracking is not None:
+            raise UsageError(f"{protocol.id} takes whole frames for faces: it has no use for a face detector")
+        return None, None
+    if tracking is None:
+        if protocol.codec == "pipeline":
+            raise UsageError(f"{protocol.id} finds faces with S3FD; lse-bench weights fetch sfd_face gets its weights")
+        tracking = Tracking(load_detector("centerface"))
+    if protocol.codec != "pipeline":
+        return tracking, None
+    if fps_policy != "resample":
+        raise UsageError(f"{protocol.id} converts to 25 fps by itself, as published; --fps-policy is resample there")
+    if tracking.detector.name == "centerface" or tracking.tracker != "original" or tracking.stride != 1:
+        raise UsageError(
+            f"{protocol.id} reproduces the published pipeline: detector s3fd (or stored boxes), tracker original, "
+            f"stride 1, not {', '.join(tracking.marks)}; use tracked@1 for anything else"
+        )
+    return tracking, find_ffmpeg(ffmpeg)
 
 
 def choose_device(name: str) -> str:
@@ -162,15 +219,11 @@ def choose_device(name: str) -> str:
     return name
 
 
-def _read(path: Path, facts: ClipFacts, *, protocol: Protocol, fps_policy: FpsPolicy) -> Iterator[Chunk]:
-    return read_windows(path, protocol, fps_policy, facts)
-
-
 @dataclass(slots=True)
 class _Open:
-    """A clip whose windows are under way."""
+    """A clip whose windows are under way: a curve for each of its face tracks, or one."""
 
-    curve: CurveSum
+    curves: dict[int, CurveSum] = field(default_factory=dict)
     waiting: int = 0  # windows in the batch
     end: Event | None = None
 
@@ -178,18 +231,20 @@ class _Open:
 class _Batch:
     """Collects windows until the network's input is full, then hands each clip its embeddings back."""
 
-    def __init__(self, network: FastSyncNet, size: int, keep_windows: bool) -> None:
+    def __init__(self, network: FastSyncNet, size: int, keep_windows: bool, rule: TrackRule | None) -> None:
         self._network = network
         self._keep = keep_windows
+        self._rule = rule
         self._lips = network.empty_lips(size)
         self._mfcc = torch.zeros(size, 1, COEFFICIENTS, WINDOW_COLUMNS)
         self._filled = 0
-        self._owners: list[tuple[int, int]] = []  # (clip, number of windows) in the order of the rows
+        self._owners: list[tuple[int, int, int]] = []  # (clip, part, number of windows) in the order of the rows
         self._open: dict[int, _Open] = {}
         self._ended: list[ClipOutcome] = []
 
     def add(self, clip: int, chunk: Chunk) -> None:
-        state = self._open.setdefault(clip, _Open(CurveSum(self._keep)))
+        state = self._open.setdefault(clip, _Open())
+        state.curves.setdefault(chunk.part, CurveSum(self._keep))
         lips, mfcc = window_views(chunk, self._lips.device, self._lips.dtype)
         start = 0
         while start < len(chunk):
@@ -197,7 +252,7 @@ class _Batch:
             rows = slice(self._filled, self._filled + count)
             self._lips[rows].copy_(lips[start : start + count])
             self._mfcc[rows, 0].copy_(mfcc[start : start + count])
-            self._owners.append((clip, count))
+            self._owners.append((clip, chunk.part, count))
             self._filled += count
             state.waiting += count
             start += count
@@ -205,7 +260,7 @@ class _Batch:
                 self.flush()
 
     def end(self, event: Event) -> None:
-        state = self._open.setdefault(event.clip, _Open(CurveSum(self._keep)))
+        state = self._open.setdefault(event.clip, _Open())
         state.end = event
         self._close(event.clip)
 
@@ -223,9 +278,9 @@ class _Batch:
             ) from error
         row = 0
         owners, self._owners, self._filled = self._owners, [], 0
-        for clip, count in owners:
+        for clip, part, count in owners:
             state = self._open[clip]
-            state.curve.push(lip[row : row + count], sound[row : row + count])
+            state.curves[part].push(lip[row : row + count], sound[row : row + count])
             state.waiting -= count
             row += count
             self._close(clip)
@@ -240,6 +295,8 @@ class _Batch:
         if state is None or state.end is None or state.waiting:
             return
         failure = state.end.failure
-        score = None if failure is not None else state.curve.finish()
-        self._ended.append(ClipOutcome(clip, state.end.facts, score, failure))
+        scores = {} if failure is not None else {part: curve.finish() for part, curve in sorted(state.curves.items())}
+        score = None if failure is not None else combine(list(scores.values()), self._rule or "mean")
+        tracks = scores if self._rule else {}
+        self._ended.append(ClipOutcome(clip, state.end.facts, score, failure, tracks))
         del self._open[clip]

@@ -6,8 +6,9 @@ them, one fewer than would fit: the published code's count.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError
+from lse_bench.faces.scene import Scene
 from lse_bench.features.syncnet_mfcc import COEFFICIENTS, MfccStream
 from lse_bench.media.audio import SAMPLE_RATE, read_sound
 from lse_bench.media.jpeg import through_jpeg
@@ -30,7 +32,6 @@ SAMPLES_PER_FRAME = SAMPLE_RATE // int(FPS)
 SPARE = 5  # frames: a clip of n frames has n - 5 windows
 CHUNK = 16  # windows handed on at a time
 
-_SOUND_BLOCK = SAMPLE_RATE  # samples whose MFCC are computed at once
 _LATE = 0.04  # seconds of late start worth a warning: one frame
 _SHORT_SOUND = 0.08  # seconds by which sound may end before the picture
 _LONG_SOUND = 0.5
@@ -41,10 +42,14 @@ _SQUARE = 1.35  # width to height beyond which a frame is hardly a face crop
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """n consecutive windows: `frames` uint8 (n+4,3,224,224), BGR planes; `mfcc` float32 (13, 4(n-1)+20)."""
+    """n consecutive windows: `frames` uint8 (n+4,3,224,224), BGR planes; `mfcc` float32 (13, 4(n-1)+20).
+
+    `part`: which face track of the clip they belong to, 0 where there are no tracks.
+    """
 
     frames: NDArray[np.uint8]
     mfcc: NDArray[np.float32]
+    part: int = 0
 
     def __len__(self) -> int:
         return len(self.frames) - WINDOW_FRAMES + 1
@@ -52,24 +57,67 @@ class Chunk:
 
 @dataclass(slots=True)
 class ClipFacts:
-    """What reading found. `frames`: as scored; `fps`: of the file; `seconds`: length of the picture at that rate."""
+    """What reading found. `frames`: as scored; `fps`: of the file; `seconds`: length of the picture at that rate.
+
+    `scene`: shots and face tracks under tracked protocols, `parts` frames and samples of each track. `on_step` is told
+    in a few words what is being done, now and then.
+    """
 
     frames: int = 0
     samples: int = 0
     fps: float | None = None
     seconds: float | None = None
     warnings: list[str] = field(default_factory=list)
+    scene: Scene | None = None
+    parts: list[tuple[int, int]] = field(default_factory=list)
+    on_step: Callable[[str], None] = lambda text: None
 
     @property
     def windows(self) -> int:
         """min(frames, samples // 640) - 5, never below 0."""
-        return max(0, min(self.frames, self.samples // SAMPLES_PER_FRAME) - SPARE)
+        return windows_of(self.frames, self.samples)
+
+
+def windows_of(frames: int, samples: int) -> int:
+    """How many windows so many frames and 16 kHz samples have: min(frames, samples // 640) - 5, never below 0."""
+    return max(0, min(frames, samples // SAMPLES_PER_FRAME) - SPARE)
 
 
 def read_windows(path: Path | str, protocol: Protocol, fps_policy: FpsPolicy, facts: ClipFacts) -> Iterator[Chunk]:
     """The windows of a clip in order, in chunks; `facts` is complete once the iterator ends.
 
     Raises ClipError: `unreadable`, `no_video`, `no_audio`, `wrong_fps`, `too_short`.
+    """
+    info, rate = open_clip(path, fps_policy, facts)
+    assert info.video is not None
+    report = DecodeReport()
+    if protocol.codec == "jpeg":
+        frames: Iterator[Frame] = through_jpeg(
+            at_constant_rate(decode(info, report), rate, report), rate, info.video.pixel_shape
+        )
+    else:
+        frames = read_frames(info, rate, report)
+    sound = SoundReader(info, report)
+    windows = WindowAssembler()
+    while True:
+        for frame in islice(frames, windows.room):
+            windows.push_frame(frame)
+        windows.push_sound(sound.read_until(windows.frames * SAMPLES_PER_FRAME))
+        chunk = windows.take()
+        if chunk is None:
+            break
+        yield chunk
+    facts.samples = sound.read_to_end()
+    facts.frames = windows.frames + sum(1 for _ in frames)  # when the sound ends first
+    facts.warnings += warnings_of(info, facts, report, sound.peak, protocol, fps_policy)
+    if not facts.windows:
+        raise ClipError(info.path, "too_short", why_too_short(facts.frames, facts.samples))
+
+
+def open_clip(path: Path | str, fps_policy: FpsPolicy, facts: ClipFacts) -> tuple[MediaInfo, Fraction]:
+    """What the file holds and the rate at which its frames are to be read.
+
+    Raises ClipError: `unreadable`, `no_video`, `no_audio`, `wrong_fps`.
     """
     info = probe(path)
     if info.video is None:
@@ -80,21 +128,7 @@ def read_windows(path: Path | str, protocol: Protocol, fps_policy: FpsPolicy, fa
         raise ClipError(
             info.path, "no_audio", "no sound stream with samples in it; mux the driving speech into the file first"
         )
-    rate = frame_rate_for(info, fps_policy)
-    report = DecodeReport()
-    sound = _Columns(info, report)
-    if protocol.jpeg:
-        frames: Iterator[Frame] = through_jpeg(
-            at_constant_rate(decode(info, report), rate, report), rate, info.video.pixel_shape
-        )
-    else:
-        frames = read_frames(info, rate, report)
-    yield from _chunks(frames, sound, facts)
-    facts.samples = sound.read_to_end()
-    facts.frames += sum(1 for _ in frames)  # when the sound ends first
-    facts.warnings += _warnings(info, facts, report, sound.peak, protocol, fps_policy)
-    if not facts.windows:
-        raise ClipError(info.path, "too_short", _why_too_short(facts))
+    return info, frame_rate_for(info, fps_policy)
 
 
 def window_views(chunk: Chunk, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -108,90 +142,117 @@ def window_views(chunk: Chunk, device: torch.device, dtype: torch.dtype) -> tupl
     return lips, mfcc
 
 
-def _chunks(frames: Iterator[Frame], sound: _Columns, facts: ClipFacts) -> Iterator[Chunk]:
-    planes = np.empty((CHUNK + SPARE, 3, FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)
-    held = 0  # frames in `planes`
-    first = 0  # the window that starts at planes[0]
-    while True:
-        for frame in islice(frames, CHUNK + SPARE - held):
-            _store(frame, planes[held])
-            held += 1
-        facts.frames = first + held
-        heard = sound.read_until(facts.frames * SAMPLES_PER_FRAME) // SAMPLES_PER_FRAME
-        ready = min(facts.frames, heard) - SPARE - first
-        if ready <= 0:
+class WindowAssembler:
+    """Frames and sound of one face into chunks of windows; holds one chunk at most.
+
+    The sound of a frame is pushed before `take` is asked for its windows; once the sound has ended, frames that no
+    window can hold are counted only.
+    """
+
+    def __init__(self, part: int = 0) -> None:
+        self.frames = 0
+        self.samples = 0
+        self._part = part
+        self._planes = _empty_planes()
+        self._held = 0  # frames in `_planes`
+        self._first = 0  # the window that starts at _planes[0]
+        self._blocks: list[NDArray[np.int16]] = []  # sound without MFCC yet
+        self._stream = MfccStream()
+        self._columns = np.zeros((COEFFICIENTS, 0))
+        self._first_column = 0  # number of the first column held
+
+    @property
+    def room(self) -> int:
+        """Frames that can be pushed before `take`."""
+        return len(self._planes) - self._held
+
+    def push_frame(self, frame: Frame) -> None:
+        """The next BGR frame: squashed to 224x224 by bilinear interpolation, whatever its shape."""
+        self.frames += 1
+        if not self.room:
             return
-        yield Chunk(planes[: ready + WINDOW_FRAMES - 1], sound.take(first, ready))
-        kept = planes[ready:held]
-        planes = np.empty_like(planes)  # the old ones belong to the chunk, which may still wait for its batch
-        planes[: len(kept)] = kept
-        held = len(kept)
-        first += ready
+        same = frame.shape[:2] == (FRAME_SIZE, FRAME_SIZE)
+        cv2.split(frame if same else cv2.resize(frame, (FRAME_SIZE, FRAME_SIZE)), list(self._planes[self._held]))
+        self._held += 1
+
+    def push_sound(self, samples: NDArray[np.int16]) -> None:
+        """The next samples, int16, 16 kHz."""
+        self.samples += len(samples)
+        if len(samples):
+            self._blocks.append(samples)
+
+    def take(self) -> Chunk | None:
+        """The windows that are complete, None when there are none."""
+        ready = windows_of(self._first + self._held, self.samples) - self._first
+        if ready <= 0:
+            return None
+        if self._blocks:
+            new = self._stream.push(np.concatenate(self._blocks))
+            self._columns = np.concatenate([self._columns, new], axis=1)
+            self._blocks = []
+        start = self._first * COLUMNS_PER_FRAME - self._first_column
+        mfcc = self._columns[:, start : start + COLUMNS_PER_FRAME * (ready - 1) + WINDOW_COLUMNS].astype(np.float32)
+        used = start + COLUMNS_PER_FRAME * ready
+        self._columns = self._columns[:, used:]
+        self._first_column += used
+        chunk = Chunk(self._planes[: ready + WINDOW_FRAMES - 1], mfcc, self._part)
+        kept = self._planes[ready : self._held]
+        self._planes = _empty_planes()  # the old ones belong to the chunk, which may still wait for its batch
+        self._planes[: len(kept)] = kept
+        self._held = len(kept)
+        self._first += ready
+        return chunk
 
 
-def _store(frame: Frame, planes: NDArray[np.uint8]) -> None:
-    """Squash a BGR frame to 224x224 by bilinear interpolation, whatever its shape, and store it plane by plane."""
-    resized = frame if frame.shape[:2] == (FRAME_SIZE, FRAME_SIZE) else cv2.resize(frame, (FRAME_SIZE, FRAME_SIZE))
-    cv2.split(resized, list(planes))  # writes in place
+def _empty_planes() -> NDArray[np.uint8]:
+    return np.empty((CHUNK + SPARE, 3, FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)
 
 
-class _Columns:
-    """The clip's sound as MFCC columns, read on demand; only those that are still needed are held."""
+class SoundReader:
+    """The clip's sound on demand, in order."""
 
     def __init__(self, info: MediaInfo, report: DecodeReport) -> None:
         self._blocks = read_sound(info, report)
-        self._stream = MfccStream()
-        self._columns = np.zeros((COEFFICIENTS, 0))
-        self._first = 0  # number of the first column held
-        self._samples = 0
+        self._rest: NDArray[np.int16] = np.zeros(0, np.int16)  # read, but not handed on
+        self._given = 0
         self.peak = 0
 
-    def read_until(self, samples: int) -> int:
-        """Read at least `samples` from the start, if there are as many; returns how many were read."""
-        while self._samples < samples and (block := self._next_block()) is not None:
-            self._columns = np.concatenate([self._columns, self._stream.push(block)], axis=1)
-        return self._samples
+    def read_until(self, samples: int) -> NDArray[np.int16]:
+        """The samples from the last call's end to number `samples`; fewer where the sound ends."""
+        parts = [self._rest]
+        held = self._given + len(self._rest)
+        while held < samples and (block := next(self._blocks, None)) is not None:
+            self.peak = max(self.peak, int(np.abs(block.astype(np.int32)).max(initial=0)))
+            parts.append(block)
+            held += len(block)
+        joined = np.concatenate(parts) if len(parts) > 1 else self._rest
+        count = max(0, samples - self._given)
+        given, self._rest = joined[:count], joined[count:]
+        self._given += len(given)
+        return given
 
     def read_to_end(self) -> int:
-        """Count the samples after the last window without computing features."""
-        while self._next_block() is not None:
+        """How many samples there are in all."""
+        while len(self.read_until(self._given + SAMPLE_RATE)):
             pass
-        return self._samples
-
-    def take(self, window: int, count: int) -> NDArray[np.float32]:
-        """Columns of `count` windows from `window` on; those before the next window are given up."""
-        start = window * COLUMNS_PER_FRAME - self._first
-        chunk = self._columns[:, start : start + COLUMNS_PER_FRAME * (count - 1) + WINDOW_COLUMNS].astype(np.float32)
-        self._columns = self._columns[:, start + COLUMNS_PER_FRAME * count :]
-        self._first += start + COLUMNS_PER_FRAME * count
-        return chunk
-
-    def _next_block(self) -> NDArray[np.int16] | None:
-        parts: list[NDArray[np.int16]] = []
-        while sum(map(len, parts)) < _SOUND_BLOCK and (part := next(self._blocks, None)) is not None:
-            parts.append(part)
-        if not parts:
-            return None
-        block = np.concatenate(parts)
-        self._samples += len(block)
-        self.peak = max(self.peak, int(np.abs(block.astype(np.int32)).max()))
-        return block
+        return self._given
 
 
-def _why_too_short(facts: ClipFacts) -> str:
-    heard = facts.samples // SAMPLES_PER_FRAME
+def why_too_short(frames: int, samples: int) -> str:
+    """A sentence for a clip or track without a window."""
     needed = SPARE + 1
-    if facts.frames <= heard:
-        return f"{facts.frames} frames, {needed} are needed (0.24 s at 25 fps)"
+    if frames <= samples // SAMPLES_PER_FRAME:
+        return f"{frames} frames, {needed} are needed (0.24 s at 25 fps)"
     return (
-        f"the sound lasts {facts.samples} samples, {needed * SAMPLES_PER_FRAME} are needed "
-        f"(0.24 s at 16 kHz; the picture has {facts.frames} frames)"
+        f"the sound lasts {samples} samples, {needed * SAMPLES_PER_FRAME} are needed "
+        f"(0.24 s at 16 kHz; the picture has {frames} frames)"
     )
 
 
-def _warnings(
+def warnings_of(
     info: MediaInfo, facts: ClipFacts, report: DecodeReport, peak: int, protocol: Protocol, policy: FpsPolicy
 ) -> list[str]:
+    """What a reader of the score should know about the file."""
     video, sound = info.video, info.sound
     assert video is not None and sound is not None
     found = []
@@ -219,6 +280,10 @@ def _warnings(
         found.append(f"sound shorter than picture: {heard:.2f} s against {seen:.2f} s; the rest is not scored")
     elif heard > seen + _LONG_SOUND:
         found.append(f"sound longer than picture: {heard:.2f} s against {seen:.2f} s; the rest is not scored")
+    if report.damaged:
+        found.append(f"damaged data: {report.damaged} packets could not be decoded and were left out")
+    if protocol.tracked:
+        return found
     size = f"{video.width}x{video.height}"
     if min(video.width, video.height) < _SMALL:
         found.append(f"small frames: {size} enlarged to 224x224; below {_SMALL} px lips are hardly visible")
@@ -226,6 +291,4 @@ def _warnings(
         found.append(f"huge frames: {size} reduced to 224x224; {protocol.name} expects face crops")
     elif max(video.width, video.height) > _SQUARE * min(video.width, video.height):
         found.append(f"not a face crop: {size} is squashed to 224x224 as a whole, as {protocol.id} does")
-    if report.damaged:
-        found.append(f"damaged data: {report.damaged} packets could not be decoded and were left out")
     return found

@@ -1,0 +1,149 @@
+"""Face detectors behind one interface, by name: `centerface`, `s3fd`, and `boxes` from files beside the clips.
+
+Whatever of a detector moves a box is in its `id`, which is part of a result's comparison key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lse_bench.errors import ClipError, UsageError
+from lse_bench.faces.face import Face
+from lse_bench.weights.readers import file_digest
+
+Frame = NDArray[np.uint8]
+Detect = Callable[[Sequence[Frame]], list[list[Face]]]
+DETECTORS = ("centerface", "s3fd", "boxes")
+BATCH = 8  # frames per pass of a network
+
+
+@dataclass(frozen=True)
+class FaceDetector:
+    """Finds faces in BGR frames.
+
+    `name`: as asked for. `id`: name and settings that move a box. `weights_sha256`: of its weights, or of the folder's
+    name and files for `boxes`. `detect`: the network; None for `boxes`, which reads `folder` in its place.
+    """
+
+    name: str
+    id: str
+    weights_sha256: str
+    detect: Detect | None = None
+    folder: Path | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def faces(self, clip: Path, frames: Iterable[Frame], stride: int = 1) -> Iterator[list[Face] | None]:
+        """For each frame the faces found in it, the surest first; None for frames that the stride passes over.
+
+        Frames may change their size; few are held at a time. Raises ClipError `no_face` when `boxes` has no file for
+        the clip.
+        """
+        if self.detect is None:
+            found = read_boxes(clip, self.folder or Path())
+            for number, _ in enumerate(frames):
+                yield (found[number] if number < len(found) else []) if number % stride == 0 else None
+            return
+        held: list[Frame] = []
+        looked_at: list[bool] = []  # of the frames since the last batch
+        for number, frame in enumerate(frames):
+            looked_at.append(number % stride == 0)
+            if looked_at[-1]:
+                held.append(frame)
+            if len(held) == BATCH:
+                yield from self._spread(held, looked_at)
+                held, looked_at = [], []
+        yield from self._spread(held, looked_at)
+
+    def _spread(self, frames: Sequence[Frame], looked_at: Sequence[bool]) -> Iterator[list[Face] | None]:
+        answers = iter(self._in_batches(frames))
+        for looked in looked_at:
+            yield next(answers) if looked else None
+
+    def _in_batches(self, frames: Sequence[Frame]) -> list[list[Face]]:
+        assert self.detect is not None
+        found: list[list[Face]] = []
+        start = 0
+        with self._lock:  # several readers share one network
+            while start < len(frames):
+                stop = start + 1
+                while stop < len(frames) and frames[stop].shape == frames[start].shape:
+                    stop += 1
+                found += self.detect(frames[start:stop])
+                start = stop
+        return found
+
+
+def load_detector(
+    name: str, *, weights: Path | None = None, boxes: Path | None = None, device: str = "cpu"
+) -> FaceDetector:
+    """A detector by name. `weights`: S3FD's file; `boxes`: the folder of `boxes`.
+
+    Raises UsageError for an unknown name, a missing extra or folder, and WeightsError for a wrong file.
+    """
+    if name == "centerface":
+        from lse_bench.faces.centerface import LONGEST, THRESHOLD, CenterFace, weights_path
+
+        network = CenterFace()
+        return FaceDetector(name, f"centerface:{LONGEST}:{THRESHOLD:g}", file_digest(weights_path()), network.detect)
+    if name == "s3fd":
+        from lse_bench.faces.s3fd import S3fd
+
+        if weights is None:
+            raise UsageError("the detector s3fd needs its weights: lse-bench weights fetch sfd_face")
+        detector = S3fd.load(weights, device=device)
+        return FaceDetector(
+            name, f"s3fd:{detector.scale:g}:{detector.threshold:g}", file_digest(weights), detector.detect
+        )
+    if name == "boxes":
+        if boxes is None or not boxes.is_dir():
+            raise UsageError(f"the detector boxes needs --boxes FOLDER with a file for each clip, got {boxes}")
+        return FaceDetector(name, "boxes", _digest_of_folder(boxes), folder=boxes)
+    near = difflib.get_close_matches(name, DETECTORS, n=1, cutoff=0.4)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise UsageError(f"no face detector called {name}.{hint} There are: {', '.join(DETECTORS)}")
+
+
+def _digest_of_folder(folder: Path) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".npz")):
+        digest.update(f"{path.relative_to(folder)}\0{file_digest(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def read_boxes(clip: Path, folder: Path) -> list[list[Face]]:
+    """The faces of a clip's frames (as scored: at 25 fps, from the start of the file) from a file in `folder`.
+
+    Looked for under the clip's name and its folder's name with it. JSON: a list for each frame of
+    `{"bbox": [left, top, right, bottom], "conf": 0.99}`; .npz: `boxes` (frames,4), one face in each, as beside MiniLRS
+    clips. Raises ClipError `no_face` when there is none or it is neither.
+    """
+    places = ["/".join(clip.with_suffix("").parts[-2:]), clip.stem]
+    for path in (folder / f"{place}{suffix}" for place in places for suffix in (".json", ".npz")):
+        if not path.exists():
+            continue
+        try:
+            if path.suffix == ".npz":
+                with np.load(path, allow_pickle=False) as held:
+                    return [[Face(np.asarray(box, dtype=np.float64), 1.0)] for box in held["boxes"]]
+            return [[_face(found) for found in frame] for frame in json.loads(path.read_text(encoding="utf-8"))]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ClipError(clip, "no_face", f"{path} holds no boxes: {type(error).__name__}: {error}") from None
+    raise ClipError(clip, "no_face", f"no boxes for it in {folder} ({', '.join(places)} with .json or .npz)")
+
+
+def _face(found: dict[str, Any]) -> Face:
+    box = np.array(found["bbox"], dtype=np.float64)
+    if box.shape != (4,) or not (np.isfinite(box).all() and (box[2:] > box[:2]).all()):
+        raise ValueError(f"{found['bbox']} is not left, top, right, bottom")
+    return Face(box, float(found.get("conf", 1.0)))

@@ -1,0 +1,162 @@
+"""Clips with faces somewhere in them: find and follow the faces, then read every face's windows.
+
+`tracked` in two passes over the file, all in memory, whose use does not grow with the clip's length; `tracked-legacy`
+through the files of the published pipeline.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lse_bench.errors import ClipError, LseBenchError
+from lse_bench.faces.crops import CropPath, crop_face, crop_path
+from lse_bench.faces.scene import Scene, Tracking, find_tracks, scene_of
+from lse_bench.faces.shots import ShotDetector
+from lse_bench.faces.tracks import Track
+from lse_bench.media.audio import Sound
+from lse_bench.media.pictures import read_picture
+from lse_bench.media.probe import probe
+from lse_bench.media.program import Ffmpeg, convert, dump_crop, read_wav, write_crop
+from lse_bench.media.video import DecodeReport, Frame, read_frames
+from lse_bench.sync.protocol import FpsPolicy, Protocol
+from lse_bench.sync.windows import (
+    SAMPLES_PER_FRAME,
+    Chunk,
+    ClipFacts,
+    SoundReader,
+    WindowAssembler,
+    open_clip,
+    warnings_of,
+    why_too_short,
+    windows_of,
+)
+
+_TOLD_EVERY = 25  # frames
+
+
+def read_tracked(
+    path: Path, protocol: Protocol, fps_policy: FpsPolicy, tracking: Tracking, facts: ClipFacts
+) -> Iterator[Chunk]:
+    """The windows of every face track of a clip, in chunks whose `part` is the track's number.
+
+    Raises ClipError as `read_windows` does, and `no_face`, `no_track`.
+    """
+    scene, report = look_at(path, fps_policy, tracking, facts)
+    info, rate = open_clip(path, fps_policy, facts)
+    sound = SoundReader(info, report)
+    faces = [(crop_path(track), WindowAssembler(part)) for part, track in enumerate(scene.tracks.kept)]
+    last = max((path.first + len(path) for path, _ in faces), default=0)
+    for number, frame in enumerate(read_frames(info, rate)):
+        if number >= last:
+            break
+        heard = sound.read_until((number + 1) * SAMPLES_PER_FRAME)
+        for crops, windows in faces:
+            if crops.first <= number < crops.first + len(crops):
+                windows.push_sound(heard)
+                windows.push_frame(_crop(frame, crops, number))
+                if windows.room and number + 1 < crops.first + len(crops):
+                    continue
+                while (chunk := windows.take()) is not None:
+                    yield chunk
+        _tell(facts, "scoring faces", number, scene.frames)
+    facts.samples = sound.read_to_end()
+    facts.parts = [(windows.frames, windows.samples) for _, windows in faces]
+    facts.warnings += warnings_of(info, facts, report, sound.peak, protocol, fps_policy)
+    _refuse_too_short(path, facts)
+
+
+def look_at(path: Path, fps_policy: FpsPolicy, tracking: Tracking, facts: ClipFacts) -> tuple[Scene, DecodeReport]:
+    """Shots and tracks of a clip, without scoring it. Raises ClipError: unreadable ones, `no_face`, `no_track`."""
+    info, rate = open_clip(path, fps_policy, facts)
+    assert info.video is not None
+    report = DecodeReport()
+    expected = round(info.video.seconds * float(rate))
+    try:
+        scene = find_tracks(
+            path,
+            read_frames(info, rate, report),
+            tracking,
+            lambda number: _tell(facts, "finding faces", number, expected),
+        )
+    except ClipError:
+        raise
+    except LseBenchError as error:  # frames that the detector cannot take
+        raise ClipError(path, "no_face", str(error)) from None
+    _keep(path, facts, scene)
+    return scene, report
+
+
+def read_legacy(path: Path, tracking: Tracking, ffmpeg: Ffmpeg, facts: ClipFacts) -> Iterator[Chunk]:
+    """The windows of every face track through every file of the published pipeline.
+
+    Frames are counted as its JPEG files, which begin with the first frame, often shown twice. Raises ClipError as
+    `read_tracked` does.
+    """
+    open_clip(path, "resample", facts)
+    with tempfile.TemporaryDirectory(prefix="lse-bench-") as name:
+        folder = Path(name)
+        facts.on_step("converting as published")
+        files = convert(ffmpeg, path, folder)
+        shots = ShotDetector()
+        for frame in read_frames(probe(files.video)):
+            shots.push(frame)
+        facts.on_step("finding faces")
+        found = tracking.detector.faces(path, map(read_picture, files.pictures), tracking.stride)
+        scene = scene_of([faces or [] for faces in found], shots.shots(), tracking)
+        _keep(path, facts, scene)
+        for part, track in enumerate(scene.tracks.kept):
+            facts.on_step(f"face {part + 1} of {len(scene.tracks.kept)}")
+            crop = folder / f"{part:05d}.avi"
+            write_crop(ffmpeg, path, crops_of(files.pictures, track), files.sound, track.first, track.stop, crop)
+            pictures, sound = dump_crop(ffmpeg, path, crop, folder / f"{part:05d}")
+            samples = read_wav(sound)
+            facts.parts.append((len(pictures), len(samples)))
+            yield from windows_of_pictures(map(read_picture, pictures), samples, part)
+        facts.samples = len(read_wav(files.sound))
+    _refuse_too_short(path, facts)
+
+
+def crops_of(pictures: list[Path], track: Track) -> Iterator[Frame]:
+    """The crops of a track from one picture file per frame."""
+    path = crop_path(track)
+    for number in range(track.first, min(track.stop, len(pictures))):
+        yield _crop(read_picture(pictures[number]), path, number)
+
+
+def windows_of_pictures(pictures: Iterable[Frame], samples: Sound, part: int = 0) -> Iterator[Chunk]:
+    """Windows of 224x224 frames and 16 kHz samples that are there in whole."""
+    windows = WindowAssembler(part)
+    windows.push_sound(np.asarray(samples, dtype=np.int16))
+    for picture in pictures:
+        windows.push_frame(picture)
+        if not windows.room and (chunk := windows.take()) is not None:
+            yield chunk
+    while (chunk := windows.take()) is not None:
+        yield chunk
+
+
+def _crop(frame: Frame, path: CropPath, number: int) -> Frame:
+    at = number - path.first
+    return crop_face(frame, float(path.x[at]), float(path.y[at]), float(path.half[at]))
+
+
+def _keep(path: Path, facts: ClipFacts, scene: Scene) -> None:
+    facts.scene, facts.frames = scene, scene.frames
+    if not scene.faces:
+        raise ClipError(path, "no_face", f"no face in any of its {scene.frames} frames")
+    if not scene.tracks.kept:
+        raise ClipError(path, "no_track", scene.why_no_track)
+
+
+def _refuse_too_short(path: Path, facts: ClipFacts) -> None:
+    if not any(windows_of(*part) for part in facts.parts):
+        raise ClipError(path, "too_short", f"no track has a window: {why_too_short(*max(facts.parts))}")
+
+
+def _tell(facts: ClipFacts, what: str, number: int, of: int) -> None:
+    if number % _TOLD_EVERY == 0:
+        facts.on_step(f"{what}, {number / 25:.0f} of {of / 25:.0f} s")
