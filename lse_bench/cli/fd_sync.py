@@ -58,7 +58,7 @@ def fd_sync(
         scorer = SyncScorer.load(
             checkpoint,
             protocol=protocol,
-            fps_policy=fps_policy,  # type: ignore[arg-type]
+            fps_policy=fps_policy,
             device=device,
         )
     measured = {}

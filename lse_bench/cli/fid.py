@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lse_bench.cli.common import Device, Json, Offline, Trust, app, find_weights, make_console, progress_bar
+from lse_bench.cli.tracking import SFD_FACE, Boxes, Detector, DetectorWeights, find_detector
 from lse_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from lse_bench.fidelity.fid import FidProtocol, FrameSet
     from lse_bench.fidelity.inception import FidInception
-    from lse_bench.fidelity.sources import Item
+    from lse_bench.fidelity.sources import BoxSource, Item
 
 _EXAMPLES = """
 **Examples**
@@ -41,8 +42,11 @@ def fid(
         str, typer.Option(help="Inception: a file, or a name of `lse-bench weights list`.")
     ] = "inception",
     region: Annotated[
-        str, typer.Option(help="frame; face needs a detector, which comes in a later version.")
+        str, typer.Option(help="frame: all of it; face: cut to the surest face of each frame.")
     ] = "frame",
+    detector: Detector = None,
+    boxes: Boxes = None,
+    detector_weights: DetectorWeights = SFD_FACE,
     reference_frames: Annotated[
         str, typer.Option(help="pooled: all frames of both sets; matched: only clips whose id is in both.")
     ] = "pooled",
@@ -68,8 +72,10 @@ def fid(
 
     if region not in ("frame", "face"):
         raise UsageError(f"no region called {region}; there are: frame, face")
-    if region == "face":
-        raise UsageError("--region face needs face boxes, and this version has no detector; use --region frame")
+    if region == "frame" and (detector or boxes):
+        raise UsageError("--detector and --boxes are for --region face")
+    if boxes is not None and frame_step != 1:
+        raise UsageError("--boxes hold one entry per frame; use --frame-step 1 with them")
     if reference_frames not in ("pooled", "matched"):
         raise UsageError(f"--reference-frames {reference_frames}: there are pooled and matched")
     saved = [path for path in (generated, reference) if path.suffix == ".npz"]
@@ -84,6 +90,13 @@ def fid(
     ours, theirs = ([] if path in saved else items_to_compare(path) for path in (generated, reference))
     if reference_frames == "matched":
         ours, theirs = matched(ours, theirs)
+    source: BoxSource | None = None
+    if region == "face":
+        from lse_bench.fidelity.boxes import DetectedBoxes
+
+        source = DetectedBoxes(
+            find_detector(console, detector or "centerface", boxes, detector_weights, device, offline, trust)
+        )
     checkpoint = find_weights(console, weights, offline, trust)
     with console.status("Loading torch and the weights"):
         from lse_bench.fidelity.fid import FidProtocol, compare, save_set
@@ -96,14 +109,16 @@ def fid(
         network = FidInception.load(checkpoint, choose_device(device))
     protocol = FidProtocol(
         weights_sha256=file_digest(checkpoint),
+        region=region,  # type: ignore[arg-type]
+        boxes=None if source is None else source.name,
         reference_frames=reference_frames,  # type: ignore[arg-type]
         resize=resize,
         step=frame_step,
     )
     loaded = {path: _load(path, protocol) for path in saved}  # before hours are spent on the other set
     in_step = groups if reference_frames == "matched" else 0
-    made = loaded.get(generated) or _measure(console, "generated", ours, network, protocol, groups)
-    other = loaded.get(reference) or _measure(console, "reference", theirs, network, protocol, in_step)
+    made = loaded.get(generated) or _measure(console, "generated", ours, network, protocol, groups, source)
+    other = loaded.get(reference) or _measure(console, "reference", theirs, network, protocol, in_step, source)
     if save_statistics is not None:
         save_set(save_statistics, other, protocol)
         console.print(f"reference statistics: {save_statistics}", highlight=False, markup=False)
@@ -132,7 +147,13 @@ def _load(path: Path, protocol: FidProtocol) -> FrameSet:
 
 
 def _measure(
-    console: Console, label: str, items: list[Item], network: FidInception, protocol: FidProtocol, groups: int
+    console: Console,
+    label: str,
+    items: list[Item],
+    network: FidInception,
+    protocol: FidProtocol,
+    groups: int,
+    boxes: BoxSource | None,
 ) -> FrameSet:
     from lse_bench.fidelity.fid import measure
     from lse_bench.fidelity.inception import FEATURES
@@ -145,6 +166,7 @@ def _measure(
             batch=network.tile,
             step=protocol.step,
             groups=groups,
+            boxes=boxes,
             on_item=lambda item: advance(label),
         )
 

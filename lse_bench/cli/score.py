@@ -23,6 +23,20 @@ from lse_bench.cli.common import (
     progress_bar,
     warn_of_weights,
 )
+from lse_bench.cli.tracking import (
+    SFD_FACE,
+    Boxes,
+    Detector,
+    DetectorWeights,
+    FfmpegProgram,
+    MinTrack,
+    Stride,
+    Tracker,
+    TrackRule,
+    find_detector,
+    find_scenes,
+)
+from lse_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +57,10 @@ _SCORE_EXAMPLES = """
 
     lse-bench score clips.csv --shard 1/4 --out runs/part1
 
+    lse-bench score interviews/ --protocol tracked --overlay seen/
+
+    lse-bench score interviews/ --protocol tracked --tracks-only --out scenes/
+
 A run that was stopped goes on when the same command names the same --out.
 Exit status: 0 done, 1 more clips failed than --max-failed, 2 wrong usage.
 """
@@ -60,14 +78,33 @@ def score(
         str, typer.Option(help="SyncNet's checkpoint: a file, or a name of `lse-bench weights list`; never executed.")
     ] = "syncnet_v2",
     protocol: Annotated[
-        str, typer.Option(help="lrs@1 (as published) or lrs-lossless@1 (without its JPEG step).")
-    ] = "lrs@1",
-    fps_policy: Annotated[
         str,
         typer.Option(
-            help="require-25 refuses other rates; resample converts by presentation time; as-is counts frames as 40 ms."
+            help="Face crops: lrs@1 (as published), lrs-lossless@1 (without its JPEG step). Whole videos: tracked@1 "
+            "(in memory), tracked-legacy@1 (as published)."
         ),
-    ] = "require-25",
+    ] = "lrs@1",
+    fps_policy: Annotated[
+        str | None,
+        typer.Option(
+            help="require-25 refuses other rates; resample converts by presentation time; as-is counts frames as 40 "
+            "ms. Default: require-25, for tracked protocols resample."
+        ),
+    ] = None,
+    detector: Detector = None,
+    boxes: Boxes = None,
+    detector_weights: DetectorWeights = SFD_FACE,
+    track_rule: TrackRule = "all",
+    tracker: Tracker = "original",
+    min_track: MinTrack = 100,
+    stride: Stride = 1,
+    ffmpeg: FfmpegProgram = None,
+    overlay: Annotated[
+        Path | None, typer.Option(help="Folder for the scored clips with boxes and running confidence drawn in.")
+    ] = None,
+    tracks_only: Annotated[
+        bool, typer.Option("--tracks-only", help="Write shots and face tracks (JSON, PNG) to --out; score nothing.")
+    ] = False,
     pairs: Annotated[
         Path | None, typer.Option(help="The list that made 0.mp4, 1.mp4, … in the one folder given, a pair per line.")
     ] = None,
@@ -101,6 +138,28 @@ def score(
     part = Shard.parse(shard) if shard else None
     source = Source(inputs=inputs, root=root, pairs=pairs, pairs_order=pairs_order)
     clips = source.clips()
+    out = out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
+    mine = part.of(clips) if part else clips
+    from lse_bench.sync.protocol import get_protocol
+
+    chosen = get_protocol(protocol)
+    tracking = None
+    if chosen.tracked:
+        from lse_bench.faces.scene import Tracking
+
+        name = detector or ("s3fd" if chosen.codec == "pipeline" else "centerface")
+        found = find_detector(console, name, boxes, detector_weights, device, offline, trust)
+        tracking = Tracking(found, tracker, min_track, stride)  # type: ignore[arg-type]
+    elif detector or boxes or tracks_only or overlay:
+        raise UsageError(
+            f"{chosen.id} takes whole frames for faces; --detector, --boxes, --overlay and --tracks-only need "
+            "--protocol tracked or tracked-legacy"
+        )
+    if tracks_only:
+        assert tracking is not None
+        failed = find_scenes(console, mine, tracking, fps_policy or chosen.fps_policy, out)
+        console.print(f"shots and tracks of {len(mine) - len(failed)} of {len(mine)} clips: {out}", highlight=False)
+        raise typer.Exit(1 if len(failed) > max_failed else 0)
     checkpoint = find_weights(console, weights, offline, trust)
     with console.status("Loading torch and the weights"):
         from lse_bench.sync.scorer import SyncScorer
@@ -108,18 +167,19 @@ def score(
         scorer = SyncScorer.load(
             checkpoint,
             protocol=protocol,
-            fps_policy=fps_policy,  # type: ignore[arg-type]
+            fps_policy=fps_policy,
+            tracking=tracking,
+            track_rule=track_rule,
+            ffmpeg=ffmpeg,
             device=device,
-            precision=precision,  # type: ignore[arg-type]
+            precision=precision,
             batch_size=batch_size,
             workers=workers,
         )
-    out = out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
-    mine = part.of(clips) if part else clips
-    text = f"{len(mine)} clips, {scorer.protocol.id}, {scorer.device} → {out}"
+    text = f"{len(mine)} clips, {scorer.key['protocol']}, {scorer.device} → {out}"
     console.print(text, highlight=False, markup=False)
     try:
-        with scoring_progress(console, mine) as on_record:
+        with scoring_progress(console, mine) as (on_record, on_step):
             summary = score_run(
                 scorer,
                 clips,
@@ -129,7 +189,9 @@ def score(
                 source=source,
                 shard=part,
                 keep_windows=keep_windows,
+                overlay=overlay,
                 on_record=on_record,
+                on_step=on_step,
             )
     except KeyboardInterrupt:
         console.print(f"stopped; the same command with --out {out} goes on from here", highlight=False, markup=False)
@@ -152,8 +214,11 @@ def merge(
 
 
 @contextmanager
-def scoring_progress(console: Console, clips: list[ListedClip]) -> Iterator[Callable[[Record], None]]:
-    """A progress bar over clips; failures are printed as they come, the first few of them."""
+def scoring_progress(
+    console: Console, clips: list[ListedClip]
+) -> Iterator[tuple[Callable[[Record], None], Callable[[Path, str], None]]]:
+    """A progress bar over clips; failures are printed as they come, the first few of them. Yields what to call with
+    each record, and with a clip and words on what is being done with it."""
     from rich.markup import escape
 
     failed = 0
@@ -170,7 +235,10 @@ def scoring_progress(console: Console, clips: list[ListedClip]) -> Iterator[Call
                     progress.console.print("… further failures are in records.jsonl", style="red")
             advance(f"scoring ({failed} failed)" if failed else "scoring")
 
-        yield on_record
+        def on_step(clip: Path, text: str) -> None:
+            progress.update(progress.task_ids[0], description=escape(f"{clip.name}: {text}"))
+
+        yield on_record, on_step
 
 
 def _finish(console: Console, summary: dict[str, Any], out: Path, as_json: bool, max_failed: int) -> None:
@@ -190,7 +258,8 @@ def _print_summary(console: Console, summary: dict[str, Any], out: Path) -> None
     from lse_bench.weights.table import name_of_digest
 
     key = summary["key"]
-    table = Table(title=f"{key['protocol']}, {summary['scored']} of {summary['listed']} clips scored")
+    tracks = f", {summary['tracks']} face tracks" if "tracks" in summary else ""
+    table = Table(title=f"{key['protocol']}, {summary['scored']} of {summary['listed']} clips scored{tracks}")
     for heading in ("metric", "mean", "95 % interval", "n"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
     mini = " (mini)" if name_of_digest(key["weights_sha256"]) == "syncnet-mini" else ""

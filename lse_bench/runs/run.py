@@ -28,7 +28,7 @@ from lse_bench.weights.table import name_of_digest
 
 if TYPE_CHECKING:
     from lse_bench.sync.distance import LseScore
-    from lse_bench.sync.scorer import ClipOutcome, SyncScorer
+    from lse_bench.sync.scorer import ClipOutcome, OnStep, SyncScorer
 
 SCHEMA = 1
 RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER = "run.json", "summary.json", "windows"
@@ -83,7 +83,7 @@ def describe_run(
     return {
         "schema": SCHEMA,
         "kind": "score",
-        "protocol": scorer.protocol.id,
+        "protocol": scorer.key["protocol"],
         "key": scorer.key,
         "weights": {
             "file": weights,
@@ -113,15 +113,21 @@ def score_run(
     source: Source | None = None,
     shard: Shard | None = None,
     keep_windows: bool = False,
+    overlay: Path | None = None,
     on_record: OnRecord = lambda record: None,
+    on_step: OnStep | None = None,
 ) -> dict[str, Any]:
     """Score `clips` into the run directory `out` and return its summary; goes on where an earlier call stopped.
 
-    `on_record` is called with every record, those found there included. Raises UsageError when `out` holds a run of
-    something else, and names what differs.
+    `overlay`: a folder for copies of the scored clips with their face tracks drawn in. `on_record` is called with
+    every record, those found there included; `on_step` as by `SyncScorer.score_all`. Raises UsageError when `out` holds
+    a run of something else, and names what differs.
     """
     description = describe_run(scorer, clips, weights=weights, command=command, source=source, shard=shard)
+    if overlay is not None and scorer.tracking is None:
+        raise UsageError(f"--overlay draws face tracks, and {scorer.protocol.id} has none; use --protocol tracked")
     _prepare(out, description)
+    paths = {clip.id: clip.path for clip in clips}
     mine = shard.of(clips) if shard is not None else list(clips)
     with open_records(out) as writer:
         done = read_records(out)
@@ -134,18 +140,21 @@ def score_run(
             on_record(record)
         finished = {record.id for record in done}
         rest = [clip for clip in mine if clip.id not in finished]
-        for record, score in score_clips(scorer, rest, keep_windows):
-            if keep_windows and score is not None:
-                _write_windows(out, record.id, score)
+        for record, outcome in score_clips(scorer, rest, keep_windows or overlay is not None, on_step):
+            if outcome is not None and outcome.score is not None:
+                if keep_windows:
+                    _write_windows(out, record.id, outcome)
+                if overlay is not None:
+                    _write_overlay(outcome, paths[record.id], overlay / f"{record.id}.mp4")
             writer.append(record)
             on_record(record)
         return _write_summary(out, read_records(out), len(mine), description["key"])
 
 
 def score_clips(
-    scorer: SyncScorer, clips: Sequence[ListedClip], keep_windows: bool = False
-) -> Iterator[tuple[Record, LseScore | None]]:
-    """The record of each clip, and its score where it has one, as they are finished; absent files come first."""
+    scorer: SyncScorer, clips: Sequence[ListedClip], keep_windows: bool = False, on_step: OnStep | None = None
+) -> Iterator[tuple[Record, ClipOutcome | None]]:
+    """The record of each clip, and what the scorer found, as they are finished; absent files come first."""
     present = []
     for number, clip in enumerate(clips):
         if clip.absent is None:
@@ -153,8 +162,8 @@ def score_clips(
         else:
             status, reason = clip.absent
             yield Record(clip=clip.clip, id=clip.id, status=status, reason=reason, groups=clip.groups), None
-    for outcome in scorer.score_all(present, keep_windows):
-        yield _record(clips[outcome.clip], outcome), outcome.score
+    for outcome in scorer.score_all(present, keep_windows, on_step):
+        yield _record(clips[outcome.clip], outcome), outcome
 
 
 def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> dict[str, Any]:
@@ -280,13 +289,28 @@ def _write_summary(out: Path, records: Sequence[Record], listed: int, key: dict[
     return summary
 
 
-def _write_windows(out: Path, clip_id: str, score: LseScore) -> None:
+def _write_windows(out: Path, clip_id: str, outcome: ClipOutcome) -> None:
+    """`distances` (windows,31) or, under tracked protocols, `track_0`, … one array for each scored face track."""
     folder = out / WINDOWS_FOLDER
     folder.mkdir(exist_ok=True)
-    assert score.per_window is not None
+    scores = {f"track_{number}": score for number, score in outcome.tracks.items()}
+    if not scores:
+        assert outcome.score is not None
+        scores = {"distances": outcome.score}
     partial = folder / f".{clip_id}.partial.npz"
-    np.savez_compressed(partial, distances=score.per_window)
+    np.savez_compressed(partial, **{name: _per_window(score) for name, score in scores.items()})
     os.replace(partial, folder / f"{clip_id}.npz")
+
+
+def _per_window(score: LseScore) -> Any:
+    assert score.per_window is not None
+    return score.per_window
+
+
+def _write_overlay(outcome: ClipOutcome, clip: Path, path: Path) -> None:
+    from lse_bench.runs.overlay import write_overlay
+
+    write_overlay(clip, outcome, path)
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lse_bench.errors import UsageError
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.sync.windows import ClipFacts, read_windows, window_views
 
@@ -14,7 +15,12 @@ Embeddings = NDArray[np.float64]
 
 
 def embed_clip(scorer: SyncScorer, path: Path | str) -> tuple[Embeddings, Embeddings]:
-    """Lip and sound embeddings (windows, D) of a clip under the scorer's protocol. Raises ClipError as scoring does."""
+    """Lip and sound embeddings (windows, D) of a clip under the scorer's protocol. Raises ClipError as scoring does,
+    UsageError under protocols with several faces to a clip."""
+    if scorer.tracking is not None:
+        raise UsageError(
+            f"{scorer.protocol.id} may find several faces in a clip; embeddings are of whole-frame protocols"
+        )
     lips, sounds = [], []
     for chunk in read_windows(path, scorer.protocol, scorer.fps_policy, ClipFacts()):
         lip, mfcc = window_views(chunk, scorer.network.device, scorer.network.dtype)

@@ -1,0 +1,32 @@
+"""Face boxes for FID's region `face`: the surest face of each frame, from a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import tee
+from pathlib import Path
+
+from lse_bench.faces.detectors import FaceDetector
+from lse_bench.fidelity.sources import Box
+from lse_bench.media.video import Frame
+
+
+class DetectedBoxes:
+    """A `BoxSource` over a face detector. Stored boxes count the frames that FID looks at, so they need a step of 1."""
+
+    def __init__(self, detector: FaceDetector) -> None:
+        self.name = f"{detector.id}-{detector.weights_sha256[:8]}"
+        self._detector = detector
+
+    def boxes(self, clip: Path, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Box | None]]:
+        """The frames of a clip, each with the box of its surest face, inside the frame; None where there is none."""
+        shown, searched = tee(frames)  # a batch apart at most
+        for found, frame in zip(self._detector.faces(clip, searched), shown, strict=True):
+            yield frame, _inside(found[0].box.tolist(), frame) if found else None
+
+
+def _inside(box: list[float], frame: Frame) -> Box | None:
+    height, width = frame.shape[0], frame.shape[1]
+    left, top = max(0, int(box[0])), max(0, int(box[1]))
+    right, bottom = min(width, round(box[2])), min(height, round(box[3]))
+    return (left, top, right, bottom) if right > left and bottom > top else None

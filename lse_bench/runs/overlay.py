@@ -1,0 +1,110 @@
+"""Clips with what the scorer saw drawn into them: each face track's box and number, and its running confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import medfilt
+
+from lse_bench.media.audio import read_sound
+from lse_bench.media.probe import probe
+from lse_bench.media.video import Frame, read_frames
+from lse_bench.media.writer import write_clip
+from lse_bench.sync.distance import LseScore
+from lse_bench.sync.protocol import FPS
+from lse_bench.sync.syncnet import WINDOW_FRAMES
+
+if TYPE_CHECKING:
+    from lse_bench.sync.scorer import ClipOutcome
+
+_SMOOTHED_OVER = 9  # windows, as the published code smooths its framewise confidence
+_COLOURS = ((80, 200, 80), (60, 160, 255), (255, 160, 60), (200, 80, 200), (80, 220, 220))  # BGR
+_QUALITY, _PRESET = 23, "superfast"
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A track to draw: `boxes` (n,4) from frame `first` on; `confidence` (n), None where it was not scored."""
+
+    number: int
+    first: int
+    boxes: NDArray[np.float64]
+    confidence: NDArray[np.float64] | None
+    label: str
+
+
+def running_confidence(score: LseScore) -> NDArray[np.float64]:
+    """One value per window: the curve's median minus the window's distance at the best shift, a median over 9 windows.
+
+    Needs a score with its `per_window` distances (windows,31).
+    """
+    assert score.per_window is not None
+    confidence = np.median(score.curve) - score.per_window[:, int(score.curve.argmin())].astype(np.float64)
+    if len(confidence) < _SMOOTHED_OVER:
+        return np.asarray(confidence)
+    return np.asarray(medfilt(confidence, _SMOOTHED_OVER), dtype=np.float64)
+
+
+def write_overlay(clip: Path, outcome: ClipOutcome, path: Path) -> None:
+    """Write `clip` at 25 fps with the tracks of its outcome drawn in; needs per-window distances."""
+    info = probe(clip)
+    tracks = list(_tracks_of(outcome))
+    sound = None if info.sound is None else np.concatenate(list(read_sound(info)))
+    frames = (_draw(frame, number, tracks) for number, frame in enumerate(read_frames(info, FPS)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_clip(path, frames, sound, FPS, quality=_QUALITY, preset=_PRESET)
+
+
+def _tracks_of(outcome: ClipOutcome) -> Iterator[_Drawn]:
+    scene = outcome.facts.scene
+    if scene is None:
+        return
+    for number, track in enumerate(scene.tracks.kept):
+        score = outcome.tracks.get(number)
+        confidence = None
+        label = f"{number}: not scored"
+        if score is not None:
+            values = running_confidence(score)
+            # A window is shown at its middle frame; before the first and after the last the nearest is held.
+            at = np.clip(np.arange(len(track)) - WINDOW_FRAMES // 2, 0, len(values) - 1)
+            confidence = values[at]
+            label = f"{number}: LSE-D {score.distance:.2f}, LSE-C {score.confidence:.2f}, offset {score.offset:+d}"
+        yield _Drawn(number, track.first, track.boxes, confidence, label)
+    for track, _ in scene.tracks.dropped:
+        yield _Drawn(-1, track.first, track.boxes, None, "dropped")
+
+
+def _draw(frame: Frame, number: int, tracks: list[_Drawn]) -> Frame:
+    frame = frame.copy()
+    scale = max(0.4, min(frame.shape[:2]) / 900)
+    thick = max(1, round(2 * scale))
+    for track in tracks:
+        at = number - track.first
+        if not 0 <= at < len(track.boxes):
+            continue
+        left, top, right, bottom = (int(value) for value in track.boxes[at])
+        colour = _COLOURS[track.number % len(_COLOURS)] if track.number >= 0 else (128, 128, 128)
+        cv2.rectangle(frame, (left, top), (right, bottom), colour, thick)
+        lines = [track.label]
+        if track.confidence is not None:
+            lines.append(f"confidence {track.confidence[at]:.2f}")
+        for line, text in enumerate(lines):
+            below = bottom + int((line + 1) * 26 * scale)
+            _write(frame, text, (left, below), scale * 0.8, colour, thick)
+    return frame
+
+
+def _write(
+    frame: Frame, text: str, at: tuple[int, int], scale: float, colour: tuple[int, int, int], thick: int
+) -> None:
+    x = max(0, min(at[0], frame.shape[1] - 10))
+    y = max(12, min(at[1], frame.shape[0] - 4))
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(frame, text, (x, y), font, scale, (0, 0, 0), thick + 2, cv2.LINE_AA)
+    cv2.putText(frame, text, (x, y), font, scale, colour, thick, cv2.LINE_AA)
