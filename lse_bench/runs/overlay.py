@@ -74,7 +74,7 @@ def _tracks_of(outcome: ClipOutcome) -> Iterator[_Drawn]:
             # A window is shown at its middle frame; before the first and after the last the nearest is held.
             at = np.clip(np.arange(len(track)) - WINDOW_FRAMES // 2, 0, len(values) - 1)
             confidence = values[at]
-            label = f"{number}: LSE-D {score.distance:.2f}, LSE-C {score.confidence:.2f}, offset {score.offset:+d}"
+            label = f"{number}: D {score.distance:.2f} C {score.confidence:.2f} offset {score.offset:+d}"
         yield _Drawn(number, track.first, track.boxes, confidence, label)
     for track, _ in scene.tracks.dropped:
         yield _Drawn(-1, track.first, track.boxes, None, "dropped")
@@ -82,7 +82,7 @@ def _tracks_of(outcome: ClipOutcome) -> Iterator[_Drawn]:
 
 def _draw(frame: Frame, number: int, tracks: list[_Drawn]) -> Frame:
     frame = frame.copy()
-    scale = max(0.4, min(frame.shape[:2]) / 900)
+    scale = max(0.55, min(frame.shape[:2]) / 900)
     thick = max(1, round(2 * scale))
     for track in tracks:
         at = number - track.first
@@ -93,7 +93,7 @@ def _draw(frame: Frame, number: int, tracks: list[_Drawn]) -> Frame:
         cv2.rectangle(frame, (left, top), (right, bottom), colour, thick)
         lines = [track.label]
         if track.confidence is not None:
-            lines.append(f"confidence {track.confidence[at]:.2f}")
+            lines.append(f"now {track.confidence[at]:.2f}")
         for line, text in enumerate(lines):
             below = bottom + int((line + 1) * 26 * scale)
             _write(frame, text, (left, below), scale * 0.8, colour, thick)
@@ -103,8 +103,9 @@ def _draw(frame: Frame, number: int, tracks: list[_Drawn]) -> Frame:
 def _write(
     frame: Frame, text: str, at: tuple[int, int], scale: float, colour: tuple[int, int, int], thick: int
 ) -> None:
-    x = max(0, min(at[0], frame.shape[1] - 10))
-    y = max(12, min(at[1], frame.shape[0] - 4))
     font = cv2.FONT_HERSHEY_SIMPLEX
+    (wide, _), _ = cv2.getTextSize(text, font, scale, thick)
+    x = max(0, min(at[0], frame.shape[1] - wide - 4))
+    y = max(12, min(at[1], frame.shape[0] - 4))
     cv2.putText(frame, text, (x, y), font, scale, (0, 0, 0), thick + 2, cv2.LINE_AA)
     cv2.putText(frame, text, (x, y), font, scale, colour, thick, cv2.LINE_AA)

@@ -45,8 +45,8 @@ def read_tracked(
 
     Raises ClipError as `read_windows` does, and `no_face`, `no_track`.
     """
-    scene, report = look_at(path, fps_policy, tracking, facts)
     info, rate = open_clip(path, fps_policy, facts)
+    scene, report = look_at(path, fps_policy, tracking, facts)
     sound = SoundReader(info, report)
     faces = [(crop_path(track), WindowAssembler(part)) for part, track in enumerate(scene.tracks.kept)]
     last = max((path.first + len(path) for path, _ in faces), default=0)
@@ -70,8 +70,8 @@ def read_tracked(
 
 
 def look_at(path: Path, fps_policy: FpsPolicy, tracking: Tracking, facts: ClipFacts) -> tuple[Scene, DecodeReport]:
-    """Shots and tracks of a clip, without scoring it. Raises ClipError: unreadable ones, `no_face`, `no_track`."""
-    info, rate = open_clip(path, fps_policy, facts)
+    """Shots and tracks of a clip, with or without sound. Raises ClipError: unreadable ones, `no_face`, `no_track`."""
+    info, rate = open_clip(path, fps_policy, facts, silent=True)
     assert info.video is not None
     report = DecodeReport()
     expected = round(info.video.seconds * float(rate))

@@ -114,8 +114,10 @@ def read_windows(path: Path | str, protocol: Protocol, fps_policy: FpsPolicy, fa
         raise ClipError(info.path, "too_short", why_too_short(facts.frames, facts.samples))
 
 
-def open_clip(path: Path | str, fps_policy: FpsPolicy, facts: ClipFacts) -> tuple[MediaInfo, Fraction]:
-    """What the file holds and the rate at which its frames are to be read.
+def open_clip(
+    path: Path | str, fps_policy: FpsPolicy, facts: ClipFacts, silent: bool = False
+) -> tuple[MediaInfo, Fraction]:
+    """What the file holds and the rate at which its frames are to be read; `silent`: it may lack sound.
 
     Raises ClipError: `unreadable`, `no_video`, `no_audio`, `wrong_fps`.
     """
@@ -124,7 +126,7 @@ def open_clip(path: Path | str, fps_policy: FpsPolicy, facts: ClipFacts) -> tupl
         raise ClipError(info.path, "no_video", "no video stream with frames in it; SyncNet compares picture and sound")
     facts.fps = round(float(info.video.rate if not info.video.variable else info.video.average), 4)
     facts.seconds = round(info.video.seconds, 4)
-    if info.sound is None:
+    if info.sound is None and not silent:
         raise ClipError(
             info.path, "no_audio", "no sound stream with samples in it; mux the driving speech into the file first"
         )
