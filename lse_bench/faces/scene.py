@@ -104,13 +104,15 @@ def find_tracks(
 
 
 def scene_of(found: list[list[Face]], shots: list[tuple[int, int]], tracking: Tracking) -> Scene:
-    """Tracks from what was found in each frame, shot by shot; shots shorter than `min_track` are passed over."""
+    """Tracks from what was found in each frame, shot by shot; all of a shot shorter than `min_track` are dropped."""
     kept: list[Track] = []
     dropped: list[tuple[Track, str]] = []
     for first, stop in shots:
-        if stop - first < tracking.min_track:
-            continue
         tracks = track_shot(found[first:stop], first, tracker=tracking.tracker, min_track=tracking.enough)
-        kept += tracks.kept
         dropped += tracks.dropped
+        if stop - first >= tracking.min_track:
+            kept += tracks.kept
+        else:
+            reason = f"a shot of {stop - first} frames, at least {tracking.min_track} are needed"
+            dropped += [(track, reason) for track in tracks.kept]
     return Scene(len(found), shots, sum(map(len, found)), Tracks(kept, dropped))
