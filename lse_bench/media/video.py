@@ -6,6 +6,7 @@ A frame is uint8 height x width x 3 in BGR order. Decoding equals OpenCV's to th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
@@ -59,18 +60,23 @@ def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Time
         origin = Fraction(info.origin, av.time_base)
         step = 1 / info.video.rate
         expected = Fraction(0)
-        for packet in container.demux(stream):
-            try:
-                pictures = packet.decode()
-            except av.FFmpegError:
-                report.damaged += 1
-                continue
-            for picture in pictures:
-                time = picture.pts * tick - origin if picture.pts is not None else expected
-                duration = picture.duration * tick if picture.duration else step
-                expected = time + duration
-                count += 1
-                yield TimedFrame(time, duration, turn(picture))
+        try:
+            for packet in container.demux(stream):
+                try:
+                    pictures = packet.decode()
+                except av.FFmpegError:
+                    report.damaged += 1
+                    continue
+                for picture in pictures:
+                    time = picture.pts * tick - origin if picture.pts is not None else expected
+                    duration = picture.duration * tick if picture.duration else step
+                    expected = time + duration
+                    count += 1
+                    yield TimedFrame(time, duration, turn(picture))
+        finally:
+            # Given up half-way, FFmpeg's threads can wait for each other for ever on closing; finish what they hold.
+            with suppress(av.FFmpegError):
+                stream.codec_context.decode(None)
     if not count:
         raise ClipError(
             info.path,
