@@ -48,8 +48,12 @@ def write(
     sound_start: float = 0.0,
     faststart: bool = False,
     seed: int = 0,
+    still: bool = False,
 ) -> Path:
-    """A clip with frames at `times` (ms; none: no video stream) and int16 sound (None: no audio stream)."""
+    """A clip with frames at `times` (ms; none: no video stream) and int16 sound (None: no audio stream).
+
+    `still`: all frames are the first; else their colour changes so much that a shot detector sees cuts.
+    """
     options = {"movflags": "faststart"} if faststart else {}
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(os.fspath(path), "w", options=options) as container:
@@ -63,7 +67,7 @@ def write(
             audio = container.add_stream("aac", rate=16000, layout="mono")
         if video is not None:
             for number, time in enumerate(times):
-                frame = av.VideoFrame.from_ndarray(picture(number, *size, seed=seed), format="bgr24")
+                frame = av.VideoFrame.from_ndarray(picture(0 if still else number, *size, seed=seed), format="bgr24")
                 frame.pts, frame.time_base = int(time), TICK
                 container.mux(video.encode(frame))
             container.mux(video.encode(None))
