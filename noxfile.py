@@ -65,9 +65,10 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Speed and memory, ours beside the original's; some fifteen minutes."""
+    """Speed and memory, ours beside the original's; some twenty-five minutes."""
     interpreter = python(session)
     session.run(interpreter, "benchmarks/bench_lse.py", *session.posargs, external=True)
+    session.run(interpreter, "benchmarks/bench_tracked.py", external=True)
     session.run(interpreter, "benchmarks/bench_fid.py", external=True)
     session.run(interpreter, "benchmarks/bench_minilrs.py", external=True)
 
@@ -82,4 +83,5 @@ def precision(session: nox.Session) -> None:
 def quality(session: nox.Session) -> None:
     """How good syncnet-mini, or the weights named after --, is on unseen clips; some fifteen minutes."""
     session.run(python(session), "benchmarks/face_detection.py", external=True)
+    session.run(python(session), "benchmarks/talking_face.py", external=True)
     session.run(python(session), "benchmarks/syncnet_quality.py", *session.posargs, external=True)

@@ -38,7 +38,7 @@ def examine() -> list[Finding]:
         Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         Finding("cores", "ok", str(os.cpu_count())),
     ]
-    for check in (_opencv, _media, _torch, _extras, _weights):
+    for check in (_opencv, _media, _ffmpeg, _torch, _extras, _weights):
         try:
             findings += check()
         except ImportError as error:
@@ -80,6 +80,18 @@ def _has_codec(codec: type, name: str, mode: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _ffmpeg() -> list[Finding]:
+    from lse_bench.errors import UsageError
+    from lse_bench.media.program import find_ffmpeg
+
+    try:
+        program = find_ffmpeg()
+    except UsageError:
+        fix = "on Debian and Ubuntu: apt-get install ffmpeg; only tracked-legacy needs it"
+        return [Finding("ffmpeg program", "note", "none", fix)]
+    return [Finding("ffmpeg program", "ok", f"{program.version} (tracked-legacy): {program.path}")]
 
 
 def _torch() -> list[Finding]:
@@ -127,6 +139,7 @@ def _weights() -> list[Finding]:
         ("syncnet-mini", "demo and tests"),
         ("syncnet_v2", "LSE-D and LSE-C"),
         ("inception", "FID and KID"),
+        ("sfd_face", "S3FD for tracked-legacy"),
     ):
         item = entry(name)
         state = state_of(item)
