@@ -26,8 +26,10 @@ class CropPath:
     y: NDArray[np.float64]
     half: NDArray[np.float64]
 
-    def __len__(self) -> int:
-        return len(self.x)
+    @property
+    def stop(self) -> int:
+        """The frame after the last."""
+        return self.first + len(self.x)
 
 
 def crop_path(track: Track) -> CropPath:

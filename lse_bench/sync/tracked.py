@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -48,23 +49,30 @@ def read_tracked(
     info, rate = open_clip(path, fps_policy, facts)
     scene, report = look_at(path, fps_policy, tracking, facts)
     sound = SoundReader(info, report)
-    faces = [(crop_path(track), WindowAssembler(part)) for part, track in enumerate(scene.tracks.kept)]
-    last = max((path.first + len(path) for path, _ in faces), default=0)
-    for number, frame in enumerate(read_frames(info, rate)):
-        if number >= last:
-            break
+    paths = [crop_path(track) for track in scene.tracks.kept]
+    facts.parts = [(0, 0)] * len(paths)
+    faces: dict[int, WindowAssembler] = {}  # of the tracks under way
+    last = max(path.stop for path in paths)
+    for number, frame in enumerate(islice(read_frames(info, rate), last)):
         heard = sound.read_until((number + 1) * SAMPLES_PER_FRAME)
-        for crops, windows in faces:
-            if crops.first <= number < crops.first + len(crops):
-                windows.push_sound(heard)
-                windows.push_frame(_crop(frame, crops, number))
-                if windows.room and number + 1 < crops.first + len(crops):
-                    continue
-                while (chunk := windows.take()) is not None:
-                    yield chunk
+        for part, crops in enumerate(paths):
+            if not crops.first <= number < crops.stop:
+                continue
+            if number == crops.first:
+                faces[part] = WindowAssembler(part)
+            windows = faces[part]
+            windows.push_sound(heard)
+            windows.push_frame(_crop(frame, crops, number))
+            ended = number + 1 == crops.stop
+            if windows.room and not ended:
+                continue
+            while (chunk := windows.take()) is not None:
+                yield chunk
+            if ended:
+                facts.parts[part] = (windows.frames, windows.samples)
+                del faces[part]
         _tell(facts, "scoring faces", number, scene.frames)
     facts.samples = sound.read_to_end()
-    facts.parts = [(windows.frames, windows.samples) for _, windows in faces]
     facts.warnings += warnings_of(info, facts, report, sound.peak, protocol, fps_policy)
     _refuse_too_short(path, facts)
 
