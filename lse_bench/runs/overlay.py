@@ -95,8 +95,8 @@ def _draw(frame: Frame, number: int, tracks: list[_Drawn]) -> Frame:
         if track.confidence is not None:
             lines.append(f"now {track.confidence[at]:.2f}")
         for line, text in enumerate(lines):
-            below = bottom + int((line + 1) * 26 * scale)
-            _write(frame, text, (left, below), scale * 0.8, colour, thick)
+            below = bottom + int((line + 1) * 28 * scale)
+            _write(frame, text, (left, below), 0.8 * scale, colour, thick)
     return frame
 
 
@@ -104,8 +104,8 @@ def _write(
     frame: Frame, text: str, at: tuple[int, int], scale: float, colour: tuple[int, int, int], thick: int
 ) -> None:
     font = cv2.FONT_HERSHEY_SIMPLEX
-    (wide, _), _ = cv2.getTextSize(text, font, scale, thick)
-    x = max(0, min(at[0], frame.shape[1] - wide - 4))
-    y = max(12, min(at[1], frame.shape[0] - 4))
-    cv2.putText(frame, text, (x, y), font, scale, (0, 0, 0), thick + 2, cv2.LINE_AA)
+    (wide, high), under = cv2.getTextSize(text, font, scale, thick)
+    x = max(0, min(at[0], frame.shape[1] - wide))
+    y = max(high, min(at[1], frame.shape[0] - under))
+    cv2.rectangle(frame, (x, y - high), (x + wide, y + under), (0, 0, 0), cv2.FILLED)
     cv2.putText(frame, text, (x, y), font, scale, colour, thick, cv2.LINE_AA)
