@@ -1,7 +1,8 @@
 """Checkpoints into state dicts, without ever executing what is in the file.
 
 `read_torch` takes the torch format (zip and the older pickle) through `torch.load(weights_only=True)`, and
-safetensors. Every refusal names what the file is.
+safetensors. TorchScript, which carries code, is opened for its state dict where the caller trusts it, and none of its
+methods is called. Every refusal names what the file is. Keras and MatConvNet files: `keras.py`, `matconvnet.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 _KINDS = {
     "netcnnlip.0.weight": "SyncNet (syncnet_v2.model), the scorer",
     "binary_pred.0.weight": "Wav2Lip's visual quality discriminator",
+    "audio_refine.0.conv_block.0.weight": "a TANGO-style Wav2Lip fork (with audio_refine)",
+    "sam.sa.conv1.weight": "a Wav2Lip fork with spatial attention (SAM)",
+    "face_encoder_blocks.8.0.conv_block.0.weight": "a Wav2Lip fork for 384 pixels",
+    "face_encoder_blocks.7.0.conv_block.0.weight": "a Wav2Lip fork for 288 pixels",
     "face_decoder_blocks.0.0.conv_block.0.weight": "a Wav2Lip generator (wav2lip.pth or wav2lip_gan.pth)",
     "face_encoder.0.conv_block.0.weight": "Wav2Lip's lip-sync expert (lipsync_expert.pth)",
     "vgg.0.weight": "the face detector S3FD (sfd_face.pth)",
@@ -47,15 +52,19 @@ def kind_of(entries: Mapping[str, Any]) -> str:
     return f"an unknown network (first of {len(entries)} entries: {first})"
 
 
-def read_torch(path: Path | str) -> dict[str, Tensor]:
+def read_torch(path: Path | str, *, trust_script: bool = False) -> dict[str, Tensor]:
     """The state dict in a checkpoint: entry name to tensor, on the CPU.
 
     A training checkpoint (`{"state_dict": …, "optimizer": …}`) and the prefix `module.` of data-parallel training
-    are unwrapped. Raises WeightsError for anything that is not a state dict; code in the file never runs.
+    are unwrapped. `trust_script`: TorchScript may be opened for its state dict. Raises WeightsError for anything that
+    is not a state dict; code in the file never runs.
     """
     path = Path(path)
-    _refuse_other_formats(path)
-    content = _read_safetensors(path) if _is_safetensors(path) else _read_pickle(path)
+    refuse_other_formats(path, "torch")
+    if _is_script(path):
+        content = _read_script(path, trust_script)
+    else:
+        content = _read_safetensors(path) if _is_safetensors(path) else _read_pickle(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not state or not all(hasattr(value, "shape") for value in state.values()):
         raise WeightsError(f"{path}: readable, but not a state dict (a {type(content).__name__}); nothing was loaded")
@@ -64,7 +73,16 @@ def read_torch(path: Path | str) -> dict[str, Tensor]:
     return state
 
 
-def _refuse_other_formats(path: Path) -> None:
+_FORMATS = {
+    "HDF5": (b"\x89HDF", "an HDF5 file (Keras weights, as LipGAN's)"),
+    "MATLAB": (b"MATLAB 5.0", "a MATLAB file (MatConvNet weights, as Speech2Vid's)"),
+    "torch": (b"PK", "a zip archive (a torch checkpoint, as Wav2Lip's)"),
+    "torch, older": (b"\x80\x02", "a pickle (a torch checkpoint, as Wav2Lip's)"),
+}
+
+
+def refuse_other_formats(path: Path, wanted: str) -> None:
+    """Raise WeightsError for a file that is plainly something else than `wanted`: `torch`, `HDF5` or `MATLAB`."""
     if not path.exists():
         raise WeightsError(f"{path}: no such file")
     if path.is_dir():
@@ -82,30 +100,42 @@ def _refuse_other_formats(path: Path) -> None:
         )
     if head.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{path}: this is a Git LFS pointer, not the file itself; run `git lfs pull`")
-    if head.startswith(b"\x89HDF"):
-        raise WeightsError(f"{path}: this is an HDF5 file (Keras weights, as LipGAN's), not a torch checkpoint")
-    if head.startswith(b"MATLAB 5.0"):
-        raise WeightsError(
-            f"{path}: this is a MATLAB file (MatConvNet weights, as Speech2Vid's), not a torch checkpoint"
-        )
+    for name, (magic, what) in _FORMATS.items():
+        if head.startswith(magic) and not name.startswith(wanted):
+            other = "a torch checkpoint" if wanted == "torch" else f"{wanted} weights"
+            raise WeightsError(f"{path}: this is {what}, not {other}")
     if head.startswith(b"PK"):
         _refuse_bad_archive(path, size)
 
 
 def _refuse_bad_archive(path: Path, size: int) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile:
+    if not zipfile.is_zipfile(path):
         raise WeightsError(
             f"{path}: a torch checkpoint cut off after {size:,} bytes (its archive has no end): the download is "
             "truncated. Delete it and download again"
-        ) from None
-    if any("/code/" in name for name in names) or any(name.endswith("constants.pkl") for name in names):
-        raise WeightsError(
-            f"{path}: this is a TorchScript archive, which carries code; it is not executed. "
-            "Give the plain state dict instead"
         )
+
+
+def _is_script(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name or name.endswith("constants.pkl") for name in archive.namelist())
+
+
+def _read_script(path: Path, trusted: bool) -> Any:
+    if not trusted:
+        raise WeightsError(
+            f"{path}: this is a TorchScript archive, which carries code. Opening it for its weights calls none of it, "
+            "but torch must build its classes; pass --trust if you know where the file comes from "
+            f"(sha256 {file_digest(path)})"
+        )
+    import torch
+
+    try:
+        return dict(torch.jit.load(path, map_location="cpu").state_dict())
+    except RuntimeError as error:
+        raise WeightsError(f"{path}: a TorchScript archive that cannot be opened: {str(error).splitlines()[0]}") from None
 
 
 def _is_safetensors(path: Path) -> bool:

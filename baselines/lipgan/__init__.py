@@ -1,0 +1,1 @@
+"""LipGAN: Prajwal et al., "Towards Automatic Face-to-Face Translation" (2019)."""

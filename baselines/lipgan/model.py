@@ -1,0 +1,225 @@
+"""LipGAN's networks: the generator in four forms and the discriminator, computing what Keras computes.
+
+Two branches of the published code, `master` (sound as MFCC, 12x35) and `fully_pythonic` (mel spectrogram, 80x27), and
+two sizes, `residual` (default) and `basic`. Faces are BGR, 0-1, 96x96. The generator takes six planes: a whole
+reference face, then the face to be redrawn with its lower half zero: the reverse of Wav2Lip. Layers are made in
+the order in which the published code makes them, which is how its files are read (`weights.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Branch = Literal["master", "fully_pythonic"]
+Size = Literal["residual", "basic"]
+BRANCHES: tuple[Branch, ...] = get_args(Branch)
+SIZE = 96
+SOUND_SHAPE: dict[Branch, tuple[int, int]] = {"master": (12, 35), "fully_pythonic": (80, 27)}
+_EPSILON, _MOMENTUM = 1e-3, 0.2  # Keras's momentum 0.8 is torch's 0.2
+_NORM_EPSILON = 1e-3  # added to the standard deviation, not the variance
+Kernel = int | tuple[int, int]
+
+
+def _pair(value: Kernel) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else value
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution with TensorFlow's `same` padding: ceil(n / stride) outputs, odd padding at the bottom and right."""
+
+    def __init__(self, wide: int, out: int, kernel: Kernel, stride: Kernel = 1) -> None:
+        super().__init__(wide, out, _pair(kernel), _pair(stride))
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads: list[int] = []
+        for side, kernel, stride in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+            total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+            pads += [total // 2, total - total // 2]
+        if pads[0] == pads[1] and pads[2] == pads[3]:
+            return F.conv2d(x, self.weight, self.bias, self.stride, (pads[2], pads[0]))
+        return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride)
+
+
+class SameTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution with TensorFlow's `same` padding: `stride` times the size, cut at the end."""
+
+    def __init__(self, wide: int, out: int, stride: int) -> None:
+        super().__init__(wide, out, 3, stride)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        height, width = (side * self.stride[0] for side in x.shape[2:])
+        whole: Tensor = super().forward(x)
+        return whole[..., :height, :width]
+
+
+class Block(nn.Module):
+    """Convolution, BatchNorm, ReLU. `convolution`: any of the above."""
+
+    def __init__(self, convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.norm = nn.BatchNorm2d(convolution.out_channels, _EPSILON, _MOMENTUM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.convolution(x)))
+
+
+class Residual(nn.Module):
+    """Two blocks, the input added, ReLU again."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(_same(width, width, 3), _same(width, width, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.blocks(x) + x)
+
+
+def _same(wide: int, out: int, kernel: Kernel, stride: Kernel = 1) -> Block:
+    return Block(SameConv2d(wide, out, kernel, stride))
+
+
+def _valid(wide: int, out: int, kernel: Kernel) -> Block:
+    return Block(nn.Conv2d(wide, out, kernel))
+
+
+def _residuals(width: int, count: int) -> list[Residual]:
+    return [Residual(width) for _ in range(count)]
+
+
+def _face_encoder(size: Size) -> nn.ModuleList:
+    first = 7 if size == "residual" else 11
+    kernels = (5, 3, 3, 3) if size == "residual" else (7, 5, 3, 3)
+    counts = (2, 3, 2, 2) if size == "residual" else (0, 0, 0, 0)
+    stages = [nn.Sequential(_same(6, 32, first))]
+    wide = 32
+    for out, kernel, count in zip((64, 128, 256, 512), kernels, counts, strict=True):
+        stages.append(nn.Sequential(_same(wide, out, kernel, 2), *_residuals(out, count)))
+        wide = out
+    stages.append(nn.Sequential(_same(512, 512, 3, 2)))
+    stages.append(nn.Sequential(_valid(512, 512, 3), _same(512, 512 if size == "residual" else 256, 1)))
+    return nn.ModuleList(stages)
+
+
+def _sound_encoder(branch: Branch, size: Size) -> nn.Sequential:
+    top = nn.ZeroPad2d((0, 0, 1, 0))
+    if branch == "master" and size == "residual":
+        return nn.Sequential(
+            *(_same(1, 128, 3), *_residuals(128, 3), top, _same(128, 256, 3, (1, 2)), *_residuals(256, 2)),
+            *(_same(256, 512, 3, 2), *_residuals(512, 2), _same(512, 512, 3, 2), *_residuals(512, 1)),
+            *(_valid(512, 512, (4, 5)), _same(512, 512, 1)),
+        )
+    if branch == "master":
+        return nn.Sequential(
+            *(_same(1, 128, 3), top, _same(128, 256, 3, (1, 2)), _same(256, 256, 3), _same(256, 256, 3, 2)),
+            *(_same(256, 512, 3, 2), _valid(512, 512, (4, 5)), _same(512, 256, 1)),
+        )
+    layers: list[nn.Module] = []
+    wide = 1
+    for out, stride in ((32, 1), (64, 3), (128, (3, 1)), (256, 3)):
+        layers.append(_same(wide, out, 3, stride))
+        layers += _residuals(out, 2) if size == "residual" else [_same(out, out, 3) for _ in range(2)]
+        wide = out
+    return nn.Sequential(*layers, _valid(256, 512, 3), _same(512, 512, 1))
+
+
+class Generator(nn.Module):
+    """Faces (N,3,96,96), 0-1, from faces (N,6,96,96) and sound (N,1,12,35) or (N,1,80,27)."""
+
+    def __init__(self, branch: Branch = "master", size: Size = "residual") -> None:
+        super().__init__()
+        self.branch, self.size = branch, size
+        self.face_encoder = _face_encoder(size)
+        self.sound_encoder = _sound_encoder(branch, size)
+        face_wide = 512 if size == "residual" else 256
+        sound_wide = 256 if (branch, size) == ("master", "basic") else 512
+        count = 2 if size == "residual" else 0
+        stages = [nn.Sequential(Block(SameTranspose2d(face_wide + sound_wide, 512, 3)))]
+        for wide, out in ((1024, 512), (1024, 256), (512, 128), (256, 64)):
+            stages.append(nn.Sequential(Block(SameTranspose2d(wide, out, 2)), *_residuals(out, count)))
+        stages.append(nn.Sequential(Block(SameTranspose2d(128, 32, 2))))
+        self.decoder = nn.ModuleList(stages)
+        self.head = nn.Sequential(_same(64, 16, 3), _same(16, 16, 3), SameConv2d(16, 3, 1))
+
+    def logits(self, faces: Tensor, sound: Tensor) -> Tensor:
+        """The picture before the sigmoid."""
+        skips = []
+        for encode in self.face_encoder:
+            faces = encode(faces)
+            skips.append(faces)
+        x = torch.cat([skips.pop(), self.sound_encoder(sound)], dim=1)
+        for decode in self.decoder:
+            x = torch.cat([skips.pop(), decode(x)], dim=1)
+        drawn: Tensor = self.head(x)
+        return drawn
+
+    def forward(self, faces: Tensor, sound: Tensor) -> Tensor:
+        return torch.sigmoid(self.logits(faces, sound))
+
+
+class InstanceNorm(nn.Module):
+    """keras-contrib's with axis None: over height, width and channels; one scale; divides by (std + 1e-3)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean((1, 2, 3), keepdim=True)
+        std = x.var((1, 2, 3), correction=0, keepdim=True).sqrt()
+        return (x - mean) / (std + _NORM_EPSILON) * self.weight + self.bias
+
+
+class JudgeBlock(nn.Module):
+    """Convolution, InstanceNorm, LeakyReLU 0.2."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.norm = InstanceNorm()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.norm(self.convolution(x)), 0.2)
+
+
+class Discriminator(nn.Module):
+    """How far a face is from its sound: distances 0-2, (N,1), of whole faces (N,3,96,96) and sound as above."""
+
+    def __init__(self, branch: Branch = "master") -> None:
+        super().__init__()
+
+        def judge(wide: int, out: int, kernel: Kernel, stride: Kernel = 1) -> JudgeBlock:
+            return JudgeBlock(SameConv2d(wide, out, kernel, stride))
+
+        self.face = nn.Sequential(
+            *(judge(3, 64, 7, 2), judge(64, 128, 5, 2), judge(128, 256, 3, 2), judge(256, 512, 3, 2)),
+            *(judge(512, 512, 3, 2), nn.Conv2d(512, 512, 3)),
+        )
+        if branch == "master":
+            self.sound = nn.Sequential(
+                *(judge(1, 64, 3), judge(64, 128, 3), nn.ZeroPad2d((0, 0, 1, 0)), judge(128, 256, 3, (1, 2))),
+                *(judge(256, 256, 3), judge(256, 256, 3, 2), judge(256, 512, 3, 2), nn.Conv2d(512, 512, (4, 5))),
+            )
+        else:
+            self.sound = nn.Sequential(
+                *(judge(1, 32, 3), judge(32, 64, 3, 3), judge(64, 128, 3, (3, 1)), judge(128, 256, 3, 3)),
+                *(JudgeBlock(nn.Conv2d(256, 512, 3)), judge(512, 512, 1)),
+            )
+
+    def forward(self, faces: Tensor, sound: Tensor) -> Tensor:
+        face, heard = (self._length_one(x.flatten(1)) for x in (self.face(faces), self.sound(sound)))
+        return (face - heard).square().sum(1, keepdim=True).sqrt()
+
+    @staticmethod
+    def _length_one(x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.square().sum(1, keepdim=True).clamp(min=1e-12))
+
+
+def contrastive_loss(distance: Tensor, label: Tensor) -> Tensor:
+    """Mean of (1-y) d² + y max(0, 1-d)²; label 0: real and in sync, 1: drawn or out of sync."""
+    return ((1 - label) * distance.square() + label * (1 - distance).clamp(min=0).square()).mean()

@@ -1,0 +1,90 @@
+"""LipGAN's published files (Keras HDF5) into its networks.
+
+Which of the four generators a file is follows from the one convolution with a single input channel (128 outputs:
+`master`, 32: `fully_pythonic`) and the number of convolutions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lse_bench.baselines.lipgan.model import Branch, Discriminator, Generator, InstanceNorm, Size
+from lse_bench.errors import WeightsError
+from lse_bench.weights.keras import KerasLayer, read_keras
+
+_ENTRIES = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def load_generator(path: Path | str, branch: Branch | None = None) -> Generator:
+    """The generator in a file, in evaluation mode. `branch`: refuse the other one.
+
+    Raises WeightsError naming what the file is.
+    """
+    layers = read_keras(path)
+    found, size = _identify(path, layers)
+    if branch is not None and found != branch:
+        sound = {"master": "MFCC, 12x35", "fully_pythonic": "mel spectrogram, 80x27"}
+        raise WeightsError(
+            f"{path}: LipGAN of the branch {found} ({sound[found]}), {branch} was asked for ({sound[branch]}); leave "
+            "the branch out to take the file's own"
+        )
+    generator = Generator(found, size)
+    fill(generator, layers, path)
+    return generator.eval()
+
+
+def _identify(path: Path | str, layers: dict[str, list[KerasLayer]]) -> tuple[Branch, Size]:
+    convolutions = layers.get("conv2d", [])
+    kernels = [layer.weights.get("kernel", np.zeros(0)) for layer in convolutions]
+    heard = [kernel.shape[3] for kernel in kernels if kernel.ndim == 4 and kernel.shape[2] == 1]
+    counts = {(128, 67): "residual", (32, 67): "residual", (128, 18): "basic", (32, 25): "basic"}
+    if len(heard) != 1 or (heard[0], len(convolutions)) not in counts:
+        kinds = ", ".join(f"{len(found)} {kind}" for kind, found in layers.items())
+        what = "LipGAN's discriminator" if "instance_normalization" in layers else "no LipGAN generator"
+        raise WeightsError(f"{path}: Keras weights, but {what}: {kinds}")
+    size: Size = "residual" if len(convolutions) == 67 else "basic"
+    return ("master" if heard[0] == 128 else "fully_pythonic"), size
+
+
+def fill(network: Generator | Discriminator, layers: dict[str, list[KerasLayer]], path: Path | str) -> None:
+    """Load a network from layers by rank within their class. Raises WeightsError where they do not fit."""
+    kinds: dict[str, list[nn.Module]] = {
+        "conv2d": [module for module in network.modules() if isinstance(module, nn.Conv2d)],
+        "conv2d_transpose": [module for module in network.modules() if isinstance(module, nn.ConvTranspose2d)],
+        "batch_normalization": [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)],
+        "instance_normalization": [module for module in network.modules() if isinstance(module, InstanceNorm)],
+    }
+    for kind, modules in kinds.items():
+        held = layers.get(kind, [])
+        if len(held) != len(modules):
+            raise WeightsError(f"{path}: {len(held)} layers {kind}, {len(modules)} are needed; it is another network")
+        for layer, module in zip(held, modules, strict=True):
+            _fill_layer(module, layer, path)
+
+
+def _fill_layer(module: nn.Module, layer: KerasLayer, path: Path | str) -> None:
+    state = {_ENTRIES.get(name, name): _as_torch(values) for name, values in layer.weights.items()}
+    if isinstance(module, nn.BatchNorm2d):
+        state["num_batches_tracked"] = torch.tensor(0)
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise WeightsError(f"{path}: layer {layer.name} does not fit LipGAN: {reason}") from None
+
+
+def _as_torch(values: NDArray[np.float32]) -> torch.Tensor:
+    """Kernels (kh,kw,in,out), or (kh,kw,out,in) of transposed ones, become (out,in,kh,kw) or (in,out,kh,kw)."""
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(3, 2, 0, 1) if values.ndim == 4 else values))

@@ -1,0 +1,1 @@
+"""Speech2Vid: Chung, Jamaludin & Zisserman, "You said that?" (2017)."""

@@ -1,0 +1,1 @@
+"""Wav2Lip: Prajwal et al., "A Lip Sync Expert Is All You Need for Speech to Lip Generation In the Wild" (2020)."""

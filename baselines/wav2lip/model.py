@@ -1,0 +1,186 @@
+"""Wav2Lip's networks with the entry names of the published checkpoints: generator, lip-sync expert, quality judge.
+
+Faces are BGR, 0-1, 96x96; mel spectrogram windows (80,16), -4...4 (`features/mel.py`). The generator takes six planes:
+the face to be redrawn with its lower half (rows 48-95) zero, then a whole reference face. Sequences are
+(B,C,T,96,96) with mel (B,T,1,80,16), and are worked on time-major.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SIZE = 96  # pixels of a face's side
+WINDOW_FRAMES = 5  # of the expert
+COLUMNS = 16  # mel columns of a window: 0.2 s
+
+
+class Block(nn.Module):
+    """Convolution, BatchNorm, ReLU; `residual` adds the input before the ReLU. `up`: transposed, output padding 1."""
+
+    def __init__(
+        self,
+        wide: int,
+        out: int,
+        kernel: int,
+        stride: int | tuple[int, int] = 1,
+        padding: int = 0,
+        *,
+        residual: bool = False,
+        transposed: bool = False,
+        output_padding: int = 0,
+    ) -> None:
+        super().__init__()
+        convolution: nn.Module = (
+            nn.ConvTranspose2d(wide, out, kernel, stride, padding, output_padding)
+            if transposed
+            else nn.Conv2d(wide, out, kernel, stride, padding)
+        )
+        self.conv_block = nn.Sequential(convolution, nn.BatchNorm2d(out))
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv_block(x)
+        return F.relu(y + x if self.residual else y)
+
+
+class PlainBlock(nn.Module):
+    """Convolution and LeakyReLU(0.01), no norm."""
+
+    def __init__(self, wide: int, out: int, kernel: int, stride: int | tuple[int, int] = 1, padding: int = 0) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(nn.Conv2d(wide, out, kernel, stride, padding))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.conv_block(x), 0.01)
+
+
+def _residuals(width: int, count: int) -> list[Block]:
+    return [Block(width, width, 3, 1, 1, residual=True) for _ in range(count)]
+
+
+def _audio_encoder(residuals_at_256: int) -> nn.Sequential:
+    return nn.Sequential(
+        Block(1, 32, 3, 1, 1),
+        *_residuals(32, 2),
+        Block(32, 64, 3, (3, 1), 1),
+        *_residuals(64, 2),
+        Block(64, 128, 3, 3, 1),
+        *_residuals(128, 2),
+        Block(128, 256, 3, (3, 2), 1),
+        *_residuals(256, residuals_at_256),
+        Block(256, 512, 3),
+        Block(512, 512, 1),
+    )
+
+
+class Generator(nn.Module):
+    """Wav2Lip's and Wav2Lip+GAN's generator: 352 entries, 36,298,035 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        stages = [(6, 16, 0), (16, 32, 2), (32, 64, 3), (64, 128, 2), (128, 256, 2), (256, 512, 1)]
+        encoder = [
+            nn.Sequential(Block(wide, out, 7, 1, 3) if wide == 6 else Block(wide, out, 3, 2, 1), *_residuals(out, count))
+            for wide, out, count in stages
+        ]
+        self.face_encoder_blocks = nn.ModuleList([*encoder, nn.Sequential(Block(512, 512, 3), Block(512, 512, 1))])
+        self.audio_encoder = _audio_encoder(1)
+        ups = [(1024, 512), (768, 384), (512, 256), (320, 128), (160, 64)]
+        self.face_decoder_blocks = nn.ModuleList(
+            [
+                nn.Sequential(Block(512, 512, 1)),
+                nn.Sequential(Block(1024, 512, 3, transposed=True), *_residuals(512, 1)),
+                *(
+                    nn.Sequential(
+                        Block(wide, out, 3, 2, 1, transposed=True, output_padding=1), *_residuals(out, 2)
+                    )
+                    for wide, out in ups
+                ),
+            ]
+        )
+        self.output_block = nn.Sequential(Block(80, 32, 3, 1, 1), nn.Conv2d(32, 3, 1), nn.Sigmoid())
+
+    def forward(self, mel: Tensor, faces: Tensor) -> Tensor:
+        """Faces (N,3,96,96), 0-1, from mel (N,1,80,16) and faces (N,6,96,96); or the sequence forms of both."""
+        frames = faces.shape[2] if faces.dim() == 5 else 0
+        if frames:
+            mel = mel.transpose(0, 1).flatten(0, 1)
+            faces = time_major(faces)
+        features = []
+        for encode in self.face_encoder_blocks:
+            faces = encode(faces)
+            features.append(faces)
+        x = self.audio_encoder(mel)
+        for decode in self.face_decoder_blocks:
+            x = torch.cat([decode(x), features.pop()], dim=1)
+        drawn: Tensor = self.output_block(x)
+        return drawn.unflatten(0, (frames, -1)).permute(1, 2, 0, 3, 4) if frames else drawn
+
+
+class Expert(nn.Module):
+    """Wav2Lip's lip-sync expert, in training only: 217 entries. Not SyncNet, the scorer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.face_encoder = nn.Sequential(
+            Block(3 * WINDOW_FRAMES, 32, 7, 1, 3),
+            Block(32, 64, 5, (1, 2), 1),
+            *_residuals(64, 2),
+            Block(64, 128, 3, 2, 1),
+            *_residuals(128, 3),
+            Block(128, 256, 3, 2, 1),
+            *_residuals(256, 2),
+            Block(256, 512, 3, 2, 1),
+            *_residuals(512, 2),
+            Block(512, 512, 3, 2, 1),
+            Block(512, 512, 3),
+            Block(512, 512, 1),
+        )
+        self.audio_encoder = _audio_encoder(2)
+
+    def forward(self, mel: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings (N,512) of length 1, of sound (N,1,80,16) and of lower halves (N,15,48,96): t0 B, G, R, t1 …"""
+        sound = self.audio_encoder(mel).flatten(1)
+        face = self.face_encoder(faces).flatten(1)
+        return F.normalize(sound), F.normalize(face)
+
+
+class QualityDiscriminator(nn.Module):
+    """Wav2Lip+GAN's judge of lower half faces: 28 entries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.face_encoder_blocks = nn.ModuleList(
+            [
+                nn.Sequential(PlainBlock(3, 32, 7, 1, 3)),
+                nn.Sequential(PlainBlock(32, 64, 5, (1, 2), 2), PlainBlock(64, 64, 5, 1, 2)),
+                nn.Sequential(PlainBlock(64, 128, 5, 2, 2), PlainBlock(128, 128, 5, 1, 2)),
+                nn.Sequential(PlainBlock(128, 256, 5, 2, 2), PlainBlock(256, 256, 5, 1, 2)),
+                nn.Sequential(PlainBlock(256, 512, 3, 2, 1), PlainBlock(512, 512, 3, 1, 1)),
+                nn.Sequential(PlainBlock(512, 512, 3, 2, 1), PlainBlock(512, 512, 3, 1, 1)),
+                nn.Sequential(PlainBlock(512, 512, 3), PlainBlock(512, 512, 1)),
+            ]
+        )
+        self.binary_pred = nn.Sequential(nn.Conv2d(512, 1, 1), nn.Sigmoid())
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """How real, 0-1, (T·B,1) time-major, for faces (B,3,T,96,96)."""
+        x = time_major(faces)[:, :, SIZE // 2 :]
+        for encode in self.face_encoder_blocks:
+            x = encode(x)
+        judged: Tensor = self.binary_pred(x)
+        return judged.flatten(1)
+
+
+def time_major(sequence: Tensor) -> Tensor:
+    """(B,C,T,H,W) to (T·B,C,H,W), the item t·B + b being frame t of sequence b."""
+    return sequence.permute(2, 0, 1, 3, 4).flatten(0, 1)
+
+
+def masked(faces: Tensor) -> Tensor:
+    """Faces (…,96,96) with the lower half zero."""
+    copy = faces.clone()
+    copy[..., SIZE // 2 :, :] = 0
+    return copy

@@ -1,0 +1,63 @@
+"""MFCC of the MATLAB scripts that Speech2Vid and LipGAN share; 100 columns a second.
+
+Samples at int16 scale; pre-emphasis 0.97; frames of 400 samples every 160 without padding, symmetric Hamming window;
+magnitude of a 512-point spectrum; 40 triangles of height 1 evenly spaced in HTK mel, 300-3700 Hz; natural logarithm
+with no floor; DCT-II, 13 coefficients; sine lifter 22. Digital silence gives -inf in row 0 and NaN in the others, as
+published: what that becomes is the network's rule. Not SyncNet's features, which are in `syncnet_mfcc`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.fft import dct
+
+from lse_bench.media.audio import SAMPLE_RATE
+
+COEFFICIENTS = 13
+COLUMNS_PER_SECOND = 100
+HOP, WINDOW = 160, 400
+_FFT, _FILTERS = 512, 40
+_LOWEST, _HIGHEST = 300.0, 3700.0  # Hz
+_PRE_EMPHASIS, _LIFTER = 0.97, 22
+_BLOCK = 8192  # columns at a time
+
+
+def htk_columns(samples: int) -> int:
+    """How many columns so many samples give."""
+    return max(0, (samples - WINDOW) // HOP + 1)
+
+
+def htk_mfcc(samples: ArrayLike) -> NDArray[np.float64]:
+    """float64 (13, columns) of 16 kHz samples at int16 scale; -inf and NaN where a frame is digitally silent."""
+    sound = np.asarray(samples, dtype=np.float64)
+    if len(sound) < WINDOW:
+        return np.zeros((COEFFICIENTS, 0))
+    emphasised = np.concatenate([sound[:1], sound[1:] - _PRE_EMPHASIS * sound[:-1]])
+    windows = np.lib.stride_tricks.sliding_window_view(emphasised, WINDOW)[::HOP]
+    shape = np.hamming(WINDOW)
+    lifter = 1 + _LIFTER / 2 * np.sin(np.pi * np.arange(COEFFICIENTS) / _LIFTER)
+    columns = []
+    for start in range(0, len(windows), _BLOCK):
+        spectrum = np.abs(np.fft.rfft(windows[start : start + _BLOCK] * shape, _FFT))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bands = np.log(spectrum @ htk_filters().T)
+            # scipy's orthonormal DCT scales row 0 by another factor than the scripts, which use one for all.
+            cepstrum = dct(bands, type=2, axis=1)[:, :COEFFICIENTS] * np.sqrt(2 / _FILTERS) / 2
+        columns.append(cepstrum * lifter)
+    found = np.concatenate(columns).T
+    silent = np.isinf(found).any(axis=0) | np.isnan(found).any(axis=0)
+    found[0, silent], found[1:, silent] = -np.inf, np.nan
+    return found
+
+
+@cache
+def htk_filters() -> NDArray[np.float64]:
+    """Triangles (40, 257) evaluated at the bins' frequencies."""
+    low, high = (1127 * np.log1p(edge / 700) for edge in (_LOWEST, _HIGHEST))
+    points = 700 * np.expm1(np.linspace(low, high, _FILTERS + 2) / 1127)
+    bins = np.linspace(0, SAMPLE_RATE / 2, _FFT // 2 + 1)
+    left, peak, right = points[:-2, None], points[1:-1, None], points[2:, None]
+    return np.maximum(0, np.minimum((bins - left) / (peak - left), (right - bins) / (right - peak)))
