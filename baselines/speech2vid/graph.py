@@ -1,0 +1,237 @@
+"""A MatConvNet graph as a torch module, with MatConvNet's own rules for padding, rounding, BatchNorm and NaN.
+
+A NaN that goes into a convolution makes every output NaN whose window it is in, and the ReLU after it makes 0 of them
+(MATLAB's max(NaN, 0) is 0). Digital silence comes as NaN (`features/htk_mfcc.py`) and depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lse_bench.errors import WeightsError
+from lse_bench.weights.matconvnet import DagLayer, DagNet
+
+_EPSILON = 1e-5  # of BatchNorm where the file names none
+
+
+class Convolution(nn.Conv2d):
+    """`pads`: left, right, top, bottom. NaN spread to the window they are in, and no further."""
+
+    def __init__(
+        self, shape: tuple[int, ...], pads: list[int], stride: list[int], dilation: list[int], groups: int, bias: bool
+    ) -> None:
+        out, wide, height, width = shape
+        pair = (stride[0], stride[1])
+        super().__init__(
+            wide * groups, out, (height, width), pair, dilation=(dilation[0], dilation[1]), groups=groups, bias=bias
+        )
+        self.pads = pads
+
+    def forward(self, x: Tensor) -> Tensor:
+        missing = torch.isnan(x)
+        if not bool(missing.any()):
+            return super().forward(F.pad(x, self.pads))
+        known: Tensor = super().forward(F.pad(x.masked_fill(missing, 0), self.pads))
+        touched = F.pad(missing.any(1, keepdim=True).to(x.dtype), self.pads)
+        window = torch.ones(1, 1, *self.kernel_size, dtype=x.dtype, device=x.device)
+        spread = F.conv2d(touched, window, stride=self.stride, dilation=self.dilation) > 0
+        return known.masked_fill(spread, torch.nan)
+
+
+class TransposedConvolution(nn.ConvTranspose2d):
+    """`crops`: top, bottom, left, right."""
+
+    def __init__(self, shape: tuple[int, ...], crops: list[int], stride: list[int], bias: bool) -> None:
+        wide, out, height, width = shape
+        super().__init__(wide, out, (height, width), (stride[0], stride[1]), bias=bias)
+        self.crops = crops
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        whole: Tensor = super().forward(x)
+        top, bottom, left, right = self.crops
+        return whole[..., top : whole.shape[2] - bottom, left : whole.shape[3] - right]
+
+
+class Relu(nn.Module):
+    """max(x, 0), where NaN counts as 0; or leaky."""
+
+    def __init__(self, leak: float) -> None:
+        super().__init__()
+        self.leak = leak
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.leak:
+            return F.leaky_relu(x, self.leak)
+        return torch.fmax(x, x.new_zeros(()))
+
+
+class Pooling(nn.Module):
+    """`pads`: left, right, top, bottom; what is padded counts neither for the maximum nor for the average."""
+
+    def __init__(self, kernel: list[int], stride: list[int], pads: list[int], average: bool) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.pads, self.average = kernel, stride, pads, average
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.average:
+            return F.max_pool2d(F.pad(x, self.pads, value=-torch.inf), self.kernel, self.stride)
+        inside = F.pad(torch.ones_like(x[:1, :1]), self.pads)
+        return F.avg_pool2d(F.pad(x, self.pads), self.kernel, self.stride) / F.avg_pool2d(
+            inside, self.kernel, self.stride
+        )
+
+
+class Double(nn.Module):
+    """Twice the size, bilinear, corners on corners."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+
+
+class Concatenation(nn.Module):
+    """Along torch's dimension `dim`."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        return torch.cat(parts, self.dim)
+
+
+class Graph(nn.Module):
+    """The part of a DagNN that `output` follows from. Modules have the layers' names.
+
+    Raises WeightsError for a kind of layer or a shape that is not known here.
+    """
+
+    def __init__(self, net: DagNet, output: str, where: str = "the network") -> None:
+        super().__init__()
+        try:
+            self.chain = net.ancestors(output)
+        except KeyError:
+            made = sorted({name for layer in net.layers for name in layer.outputs})
+            raise WeightsError(f"{where}: nothing in it makes {output}; it makes {', '.join(made[-6:])}") from None
+        self.output = output
+        made = {name for layer in self.chain for name in layer.outputs}
+        self.inputs = sorted({name for layer in self.chain for name in layer.inputs} - made)
+        for layer in self.chain:
+            try:
+                self.add_module(layer.name, _module(layer, net.params))
+            except (KeyError, ValueError, RuntimeError, IndexError) as error:
+                raise WeightsError(f"{where}: layer {layer.name} ({layer.kind}) cannot be built: {error}") from None
+        self.eval()
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The output for its `inputs`, by name; NCHW. Variables that were given are not computed again."""
+        return self.variables(inputs, (self.output,))[self.output]
+
+    def variables(self, inputs: Mapping[str, Tensor], wanted: tuple[str, ...]) -> dict[str, Tensor]:
+        """Several variables of the graph at once."""
+        held = dict(inputs)
+        needed = set(wanted)
+        steps = []
+        for layer in reversed(self.chain):
+            if needed & set(layer.outputs) - set(inputs):
+                steps.append(layer)
+                needed |= set(layer.inputs)
+        uses = {name: sum(name in layer.inputs for layer in steps) for name in needed}
+        for layer in reversed(steps):
+            held[layer.outputs[0]] = self.get_submodule(layer.name)(*(held[name] for name in layer.inputs))
+            for name in layer.inputs:
+                uses[name] -= 1
+                if not uses[name] and name not in wanted:
+                    del held[name]  # a picture's worth of memory
+        return {name: held[name] for name in wanted}
+
+
+def _module(layer: DagLayer, params: Mapping[str, Any]) -> nn.Module:
+    if layer.kind == "Conv":
+        return _convolution(layer, params)
+    if layer.kind == "ConvTranspose":
+        return _transposed(layer, params)
+    if layer.kind == "BatchNorm":
+        return _batch_norm(layer, params)
+    if layer.kind == "ReLU":
+        return Relu(float(np.ravel(layer.block.get("leak", 0.0))[0]))
+    if layer.kind == "Pooling":
+        method = str(np.ravel(layer.block.get("method", "max"))[0])
+        if method not in ("max", "avg"):
+            raise ValueError(f"pooling by {method}")
+        kernel = _pair(layer.whole("poolSize", 1))
+        return Pooling(kernel, _pair(layer.whole("stride", 1)), _pads(layer), method == "avg")
+    if layer.kind == "Concat":
+        return Concatenation({1: 2, 2: 3, 3: 1, 4: 0}[layer.whole("dim", 3)[0]])
+    if layer.kind == "Sigmoid":
+        return nn.Sigmoid()
+    if layer.kind == "UpSamp2":
+        return Double()
+    raise ValueError("this kind of layer is not known here")
+
+
+def _pair(values: list[int]) -> list[int]:
+    return values * 2 if len(values) == 1 else values
+
+
+def _four(values: list[int]) -> list[int]:
+    """Top, bottom, left, right of one, two or four numbers."""
+    if len(values) == 1:
+        return values * 4
+    return [values[0], values[0], values[1], values[1]] if len(values) == 2 else values
+
+
+def _pads(layer: DagLayer) -> list[int]:
+    top, bottom, left, right = _four(layer.whole("pad", 0))
+    return [left, right, top, bottom]
+
+
+def _filters(layer: DagLayer, params: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
+    """Filters (last axis, third, H, W) and biases; MATLAB drops trailing sizes of 1."""
+    values = np.asarray(params[layer.params[0]], dtype=np.float32)
+    shape = layer.whole("size", list(values.shape))
+    values = values.reshape(shape if len(shape) == 4 else [*values.shape, 1][:4], order="F")
+    bias = torch.from_numpy(np.ravel(params[layer.params[1]]).copy()) if len(layer.params) > 1 else None
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(3, 2, 0, 1))), bias
+
+
+def _convolution(layer: DagLayer, params: Mapping[str, Any]) -> nn.Module:
+    weight, bias = _filters(layer, params)
+    stride, dilation = _pair(layer.whole("stride", 1)), _pair(layer.whole("dilate", 1))
+    module = Convolution(tuple(weight.shape), _pads(layer), stride, dilation, 1, bias is not None)
+    _set(module, weight, bias)
+    return module
+
+
+def _transposed(layer: DagLayer, params: Mapping[str, Any]) -> nn.Module:
+    weight, bias = _filters(layer, params)
+    crops, stride = _four(layer.whole("crop", 0)), _pair(layer.whole("upsample", 1))
+    module = TransposedConvolution(tuple(weight.shape), crops, stride, bias is not None)
+    _set(module, weight, bias)
+    return module
+
+
+def _set(module: nn.Conv2d | nn.ConvTranspose2d, weight: Tensor, bias: Tensor | None) -> None:
+    module.load_state_dict({"weight": weight} | ({} if bias is None else {"bias": bias}))
+
+
+def _batch_norm(layer: DagLayer, params: Mapping[str, Any]) -> nn.Module:
+    scale, shift = (np.ravel(params[name]) for name in layer.params[:2])
+    mean, deviation = np.asarray(params[layer.params[2]], dtype=np.float64).reshape(-1, 2).T
+    epsilon = float(np.ravel(layer.block.get("epsilon", _EPSILON))[0])
+    norm = nn.BatchNorm2d(len(scale), epsilon)
+    values = {
+        "weight": scale,
+        "bias": shift,
+        "running_mean": mean,
+        # The stored deviation is sqrt(variance + epsilon), and may be smaller than sqrt(epsilon).
+        "running_var": deviation**2 - epsilon,
+    }
+    state = {name: torch.from_numpy(np.asarray(value, dtype=np.float32).copy()) for name, value in values.items()}
+    norm.load_state_dict(state | {"num_batches_tracked": torch.tensor(0)})
+    return norm

@@ -1,0 +1,113 @@
+"""MatConvNet's DagNN files (.mat) into a graph of layers and their parameters. Nothing in the file is executed.
+
+Arrays come back as MATLAB has them: filters H x W x in x out, and whole-number settings as ints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lse_bench.errors import WeightsError
+from lse_bench.weights.readers import refuse_other_formats
+
+_HDF5_INSIDE = b"MATLAB 7.3"
+
+
+@dataclass(frozen=True, slots=True)
+class DagLayer:
+    """A layer. `kind`: as `dagnn.Conv`, without the package; `block`: its settings, numbers as float64 arrays."""
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    params: tuple[str, ...]
+    block: dict[str, Any] = field(default_factory=dict)
+
+    def whole(self, name: str, default: int | list[int]) -> list[int]:
+        """A setting as a list of ints."""
+        value = self.block.get(name, default)
+        return [int(number) for number in np.ravel(np.asarray(value, dtype=np.float64))]
+
+
+@dataclass(frozen=True, slots=True)
+class DagNet:
+    """Layers in the order of the file, and parameters by name, float32 as stored."""
+
+    layers: list[DagLayer]
+    params: dict[str, NDArray[np.float32]]
+
+    def ancestors(self, variable: str) -> list[DagLayer]:
+        """The layers that `variable` follows from, in order. Raises KeyError when none makes it."""
+        wanted, found = {variable}, []
+        for layer in reversed(self.layers):
+            if wanted & set(layer.outputs):
+                found.append(layer)
+                wanted |= set(layer.inputs)
+        if not found:
+            raise KeyError(variable)
+        return found[::-1]
+
+
+def read_dagnn(path: Path | str) -> DagNet:
+    """The network in a .mat file. Raises WeightsError for anything else, MATLAB's v7.3 included."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    path = Path(path)
+    refuse_other_formats(path, "MATLAB")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(128)
+    if head.startswith(_HDF5_INSIDE):
+        raise WeightsError(
+            f"{path}: a MATLAB file of version 7.3 (HDF5), which is not read here; load it in MATLAB and save it again "
+            "with -v7"
+        )
+    if not head.startswith(b"MATLAB 5.0"):
+        raise WeightsError(f"{path}: not a MATLAB file ({size:,} bytes)")
+    try:
+        content = loadmat(path)
+    except (MatReadError, ValueError, TypeError, OSError, EOFError, NotImplementedError, IndexError) as error:
+        raise WeightsError(
+            f"{path}: a MATLAB file of {size:,} bytes that cannot be read ({error}): the download is truncated"
+        ) from None
+    except Exception as error:
+        if type(error).__module__ == "zlib":
+            raise WeightsError(f"{path}: a MATLAB file cut off or damaged at {size:,} bytes ({error})") from None
+        raise
+    held = [name for name in content if not name.startswith("__")]
+    if "net" not in content or content["net"].dtype.names is None:
+        raise WeightsError(f"{path}: a MATLAB file without a DagNN `net` in it (it holds {', '.join(held) or 'nothing'})")
+    net = content["net"][0, 0]
+    if not {"layers", "params"} <= set(net.dtype.names):
+        raise WeightsError(f"{path}: its `net` is no DagNN: fields {', '.join(net.dtype.names)}")
+    params = {_text(item["name"]): np.asarray(item["value"], dtype=np.float32) for item in net["params"].ravel()}
+    return DagNet([_layer(item) for item in net["layers"].ravel()], params)
+
+
+def _layer(item: Any) -> DagLayer:
+    block = item["block"]
+    block = block[0, 0] if block.size else None
+    names = getattr(getattr(block, "dtype", None), "names", None) or ()
+    return DagLayer(
+        name=_text(item["name"]),
+        kind=_text(item["type"]).removeprefix("dagnn."),
+        inputs=_texts(item["inputs"]),
+        outputs=_texts(item["outputs"]),
+        params=_texts(item["params"]),
+        block={name: block[name] for name in names},
+    )
+
+
+def _text(value: Any) -> str:
+    return str(np.ravel(value)[0])
+
+
+def _texts(cell: Any) -> tuple[str, ...]:
+    return tuple(_text(item) for item in np.ravel(cell) if np.size(item))
