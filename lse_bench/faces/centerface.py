@@ -2,7 +2,7 @@
 
 Xu et al., "CenterFace: Joint Face Detection and Alignment Using Face as Point" (2019). The network sees the frame with
 its sides stretched to multiples of 32, the longer one reduced to 640 pixels where it is longer, and answers on a grid
-of every fourth pixel: how likely a face's centre is there, its size and the centre's offset.
+of every fourth pixel: how likely a face's centre is there, its size, the centre's offset and five landmarks.
 """
 
 from __future__ import annotations
@@ -41,11 +41,12 @@ class CenterFace:
         scale = min(1.0, LONGEST / max(width, height))
         seen = tuple(math.ceil(side * scale / _MULTIPLE) * _MULTIPLE for side in (width, height))
         self._network.setInput(cv2.dnn.blobFromImage(frame, size=seen, swapRB=True))
-        heat, size, offset, _ = self._network.forward(["537", "538", "539", "540"])
-        boxes, scores = _decode(heat[0, 0], size[0], offset[0], self.threshold)
-        boxes *= np.array([width / seen[0], height / seen[1]] * 2)
-        boxes = np.clip(boxes, 0, [width, height, width, height])
-        return [Face(boxes[i], float(scores[i])) for i in suppress(boxes, scores, _OVERLAP)]
+        heat, size, offset, points = self._network.forward(["537", "538", "539", "540"])
+        boxes, scores, landmarks = _decode(heat[0, 0], size[0], offset[0], points[0], self.threshold)
+        back = np.array([width / seen[0], height / seen[1]])
+        boxes = np.clip(boxes * np.tile(back, 2), 0, [width, height, width, height])
+        landmarks *= back
+        return [Face(boxes[i], float(scores[i]), landmarks[i]) for i in suppress(boxes, scores, _OVERLAP)]
 
 
 def weights_path() -> Path:
@@ -57,12 +58,18 @@ def weights_path() -> Path:
 
 
 def _decode(
-    heat: NDArray[np.float32], size: NDArray[np.float32], offset: NDArray[np.float32], threshold: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Boxes (N,4) in pixels of the network's input, and scores (N)."""
+    heat: NDArray[np.float32],
+    size: NDArray[np.float32],
+    offset: NDArray[np.float32],
+    points: NDArray[np.float32],
+    threshold: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Boxes (N,4) in pixels of the network's input, scores (N) and landmarks (N,5,2)."""
     rows, columns = np.nonzero(heat > threshold)
     high, wide = (np.exp(size[i, rows, columns].astype(np.float64)) * _STRIDE for i in (0, 1))
     y = (rows + offset[0, rows, columns] + 0.5) * _STRIDE
     x = (columns + offset[1, rows, columns] + 0.5) * _STRIDE
     boxes = np.stack([x - wide / 2, y - high / 2, x + wide / 2, y + high / 2], axis=1)
-    return boxes, heat[rows, columns].astype(np.float64)
+    inside = points[:, rows, columns].astype(np.float64)  # y and x by turns, in parts of the box
+    landmarks = np.stack([boxes[:, 0] + inside[1::2] * wide, boxes[:, 1] + inside[0::2] * high], axis=-1)
+    return boxes, heat[rows, columns].astype(np.float64), landmarks.transpose(1, 0, 2)

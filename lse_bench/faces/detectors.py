@@ -125,8 +125,8 @@ def read_boxes(clip: Path, folder: Path) -> list[list[Face]]:
     """The faces of a clip's frames (as scored: at 25 fps, from the start of the file) from a file in `folder`.
 
     Looked for under the clip's name and its folder's name with it. JSON: a list for each frame of
-    `{"bbox": [left, top, right, bottom], "conf": 0.99}`; .npz: `boxes` (frames,4), one face in each, as beside MiniLRS
-    clips. Raises ClipError `no_face` when there is none or it is neither.
+    `{"bbox": [left, top, right, bottom], "conf": 0.99}`; .npz: `boxes` (frames,4), one face in each, and perhaps
+    `landmarks` (frames,68,2) or (frames,5,2), as beside MiniLRS clips. Raises ClipError `no_face` when there is none or it is neither.
     """
     places = ["/".join(clip.with_suffix("").parts[-2:]), clip.stem]
     for path in (folder / f"{place}{suffix}" for place in places for suffix in (".json", ".npz")):
@@ -135,11 +135,17 @@ def read_boxes(clip: Path, folder: Path) -> list[list[Face]]:
         try:
             if path.suffix == ".npz":
                 with np.load(path, allow_pickle=False) as held:
-                    return [[Face(np.asarray(box, dtype=np.float64), 1.0)] for box in held["boxes"]]
+                    boxes = np.asarray(held["boxes"], dtype=np.float64)
+                    points = held["landmarks"] if "landmarks" in held else [None] * len(boxes)
+                return [[Face(box, 1.0, _points(found))] for box, found in zip(boxes, points, strict=True)]
             return [[_face(found) for found in frame] for frame in json.loads(path.read_text(encoding="utf-8"))]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ClipError(clip, "no_face", f"{path} holds no boxes: {type(error).__name__}: {error}") from None
     raise ClipError(clip, "no_face", f"no boxes for it in {folder} ({', '.join(places)} with .json or .npz)")
+
+
+def _points(found: Any) -> NDArray[np.float64] | None:
+    return None if found is None else np.asarray(found, dtype=np.float64)
 
 
 def _face(found: dict[str, Any]) -> Face:

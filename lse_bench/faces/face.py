@@ -12,10 +12,15 @@ Box = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A face: `box` left, top, right, bottom in pixels, float64; `score` 0-1."""
+    """A face: `box` left, top, right, bottom in pixels, float64; `score` 0-1.
+
+    `landmarks`: x and y in pixels, (5,2) from CenterFace (eyes from left to right, nose, corners of the mouth), (68,2)
+    from files, None from S3FD.
+    """
 
     box: Box
     score: float
+    landmarks: NDArray[np.float64] | None = None
 
 
 def overlap(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:

@@ -35,78 +35,103 @@ def write_clip(
 
     Raises ValueError when there is no frame or sizes differ. The file appears when it is whole.
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with av.open(os.fspath(partial), "w", format="mp4") as container:
-            count = _write(container, frames, sound, Fraction(rate), sound_rate, quality, preset)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return count
+    with ClipWriter(path, sound, rate, sound_rate, quality, preset) as writer:
+        for frame in frames:
+            writer.push(frame)
+    return writer.frames
 
 
-def _write(
-    container: av.container.OutputContainer,
-    frames: Iterable[Frame],
-    sound: Sound | None,
-    rate: Fraction,
-    sound_rate: int,
-    quality: int,
-    preset: str,
-) -> int:
-    picture: av.VideoStream | None = None
-    speech: av.AudioStream | None = None
-    size: tuple[int, ...] = ()
-    heard = count = 0
-    for frame in frames:
-        if picture is None:
-            size = frame.shape
-            options = {
-                "crf": str(quality),
-                "preset": preset,
-                # Other thread counts give other bytes, and x264's macroblock tree gives others from run to run.
-                "threads": "1" if size[0] * size[1] <= SMALL_FRAME else "4",
-                "x264-params": "mbtree=0",
-            }
-            added = container.add_stream(VIDEO_CODEC, rate=rate, options=options)
-            assert isinstance(added, av.VideoStream)
-            picture = added
-            picture.height, picture.width = size[:2]
-            # Halved colour needs even sides.
-            picture.pix_fmt = "yuv444p" if size[0] % 2 or size[1] % 2 else "yuv420p"
-            if sound is not None:
-                heard_as = container.add_stream(
-                    AUDIO_CODEC, rate=sound_rate, options=dict(AUDIO_OPTIONS), layout="mono"
-                )
-                assert isinstance(heard_as, av.AudioStream)
-                speech = heard_as
-                speech.bit_rate = AUDIO_BIT_RATE
-        if frame.shape != size:
-            raise ValueError(f"frame {count} is {frame.shape}, the first was {size}")
+class ClipWriter:
+    """`write_clip` a frame at a time: a context manager; the file appears when it is left without an error."""
+
+    def __init__(
+        self,
+        path: Path | str,
+        sound: Sound | None = None,
+        rate: Fraction | int = 25,
+        sound_rate: int = SAMPLE_RATE,
+        quality: int = VIDEO_QUALITY,
+        preset: str = VIDEO_PRESET,
+    ) -> None:
+        self.frames = 0
+        self._path = Path(path)
+        self._partial = self._path.with_name(f".{self._path.name}.partial")
+        self._sound, self._rate, self._sound_rate = sound, Fraction(rate), sound_rate
+        self._quality, self._preset = quality, preset
+        self._container: av.container.OutputContainer | None = None
+        self._picture: av.VideoStream | None = None
+        self._speech: av.AudioStream | None = None
+        self._size: tuple[int, ...] = ()
+        self._heard = 0
+
+    def __enter__(self) -> ClipWriter:
+        self._container = av.open(os.fspath(self._partial), "w", format="mp4")
+        return self
+
+    def push(self, frame: Frame) -> None:
+        """The next frame. Raises ValueError when its size is not the first one's."""
+        assert self._container is not None
+        if self._picture is None:
+            self._start(self._container, frame)
+        if frame.shape != self._size:
+            raise ValueError(f"frame {self.frames} is {frame.shape}, the first was {self._size}")
+        assert self._picture is not None
         drawn = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="bgr24")
-        container.mux(picture.encode(drawn.reformat(format=picture.pix_fmt, threads=scaling_threads(drawn))))
-        count += 1
-        if speech is not None and sound is not None:  # as much sound as there is picture, so that they interleave
-            until = min(len(sound), int(count / rate * sound_rate))
-            heard = _write_sound(container, speech, sound, heard, until, sound_rate)
-    if picture is None:
-        raise ValueError("no frames to write")
-    container.mux(picture.encode(None))
-    if speech is not None and sound is not None:
-        _write_sound(container, speech, sound, heard, len(sound), sound_rate)
-        container.mux(speech.encode(None))
-    return count
+        turned = drawn.reformat(format=self._picture.pix_fmt, threads=scaling_threads(drawn))
+        self._container.mux(self._picture.encode(turned))
+        self.frames += 1
+        if self._sound is not None:  # as much sound as there is picture, so that they interleave
+            self._push_sound(min(len(self._sound), int(self.frames / self._rate * self._sound_rate)))
 
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        assert self._container is not None
+        try:
+            if kind is None:
+                self._finish(self._container)
+            self._container.close()
+            if kind is None:
+                os.replace(self._partial, self._path)
+        finally:
+            self._partial.unlink(missing_ok=True)
 
-def _write_sound(
-    container: av.container.OutputContainer, stream: av.AudioStream, sound: Sound, start: int, stop: int, rate: int
-) -> int:
-    if stop <= start:
-        return start
-    block = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound[None, start:stop]), format="s16", layout="mono")
-    block.sample_rate = rate
-    block.pts = start
-    block.time_base = Fraction(1, rate)
-    container.mux(stream.encode(block))
-    return stop
+    def _start(self, container: av.container.OutputContainer, frame: Frame) -> None:
+        self._size = frame.shape
+        height, width = frame.shape[:2]
+        options = {
+            "crf": str(self._quality),
+            "preset": self._preset,
+            # Other thread counts give other bytes, and x264's macroblock tree gives others from run to run.
+            "threads": "1" if height * width <= SMALL_FRAME else "4",
+            "x264-params": "mbtree=0",
+        }
+        picture = container.add_stream(VIDEO_CODEC, rate=self._rate, options=options)
+        assert isinstance(picture, av.VideoStream)
+        picture.height, picture.width = height, width
+        # Halved colour needs even sides.
+        picture.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
+        self._picture = picture
+        if self._sound is not None:
+            speech = container.add_stream(
+                AUDIO_CODEC, rate=self._sound_rate, options=dict(AUDIO_OPTIONS), layout="mono"
+            )
+            assert isinstance(speech, av.AudioStream)
+            speech.bit_rate = AUDIO_BIT_RATE
+            self._speech = speech
+
+    def _finish(self, container: av.container.OutputContainer) -> None:
+        if self._picture is None:
+            raise ValueError("no frames to write")
+        container.mux(self._picture.encode(None))
+        if self._speech is not None and self._sound is not None:
+            self._push_sound(len(self._sound))
+            container.mux(self._speech.encode(None))
+
+    def _push_sound(self, until: int) -> None:
+        assert self._container is not None and self._speech is not None and self._sound is not None
+        if until <= self._heard:
+            return
+        samples = np.ascontiguousarray(self._sound[None, self._heard : until])
+        block = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        block.sample_rate, block.pts, block.time_base = self._sound_rate, self._heard, Fraction(1, self._sound_rate)
+        self._container.mux(self._speech.encode(block))
+        self._heard = until

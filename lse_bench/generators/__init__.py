@@ -1,0 +1,1 @@
+"""Generators: one interface for whatever redraws lips, and the runner that makes videos with it."""

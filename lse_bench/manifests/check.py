@@ -1,0 +1,66 @@
+"""Is all of a manifest there? Every file looked for, each probed once, counts compared with the published ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lse_bench.errors import ClipError
+from lse_bench.manifests.manifest import Manifest
+from lse_bench.manifests.official import corpora
+from lse_bench.media.probe import probe
+
+OnFile = Callable[[], None]
+
+
+@dataclass(slots=True)
+class Findings:
+    """`problems`: file and sentence. `notes`: what differs from the published counts."""
+
+    jobs: int
+    files: int
+    seconds: float = 0.0
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def check_manifest(manifest: Manifest, root: Path, on_file: OnFile = lambda: None) -> Findings:
+    """Probe every file once: videos need a picture, sounds a sound stream, both at least one frame of it."""
+    videos, sounds = {job.video for job in manifest.jobs}, {job.sound for job in manifest.jobs}
+    names = sorted(videos | sounds)
+    findings = Findings(len(manifest.jobs), len(names))
+
+    def look(name: str) -> tuple[float, str | None]:
+        path = root / name
+        if not path.is_file():
+            return 0.0, "no such file"
+        try:
+            info = probe(path)
+        except ClipError as error:
+            return 0.0, error.reason
+        seconds = max((stream.seconds for stream in (info.video, info.sound) if stream is not None), default=0.0)
+        if name in videos and info.video is None:
+            return seconds, "no picture, and a job wants one"
+        if name in sounds and info.sound is None:
+            return seconds, "no sound, and a job wants it"
+        return seconds, None
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # FFmpeg reads outside Python's lock
+        for name, (seconds, problem) in zip(names, pool.map(look, names), strict=True):
+            findings.seconds += seconds
+            if problem is not None:
+                findings.problems.append((name, problem))
+            on_file()
+    known = corpora().get(manifest.corpus)
+    published = known.list if known is not None else None
+    if published is not None and manifest.list_sha256 is not None:
+        if manifest.list_sha256 != published.sha256:
+            findings.notes.append(f"the list is not the official {published.file} (another digest)")
+        if len(manifest.jobs) != published.pairs:
+            findings.notes.append(f"{len(manifest.jobs)} pairs, the official list has {published.pairs}")
+        if len(names) != published.clips:
+            findings.notes.append(f"{len(names)} clips, the official list names {published.clips}")
+    return findings

@@ -1,0 +1,105 @@
+"""Which video gets which sound: seeded pairing rules, and the sizes of the published test lists."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from pathlib import Path
+from typing import Literal, get_args
+
+from lse_bench.errors import UsageError
+from lse_bench.manifests.clips import find_clips
+from lse_bench.manifests.corpora import CorpusClip, read_corpus
+from lse_bench.manifests.manifest import Job, Manifest, job_of
+
+Rule = Literal["other-speaker", "same-speaker", "self"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+# Pairs in the published lists of Wav2Lip's evaluation.
+PRESETS = {"lrs2": 14_239, "lrs3": 14_000, "lrw": 28_000}
+
+
+def build_manifest(
+    folder: Path, pairs: int | None, seed: int = 0, rule: Rule = "other-speaker", split: str = "test"
+) -> Manifest:
+    """`pairs` distinct pairs from a corpus (its `split`) or any folder of videos, the same for the same seed.
+
+    Speakers are told by the recording (LRS2, LRS3), by the word (LRW) or by the sub-folder of a plain folder. `pairs`
+    None: every clip once (`self`), or the published list's size. Raises UsageError when the rule leaves too few.
+    """
+    corpus, clips = _clips_of(folder, split)
+    if rule not in RULES:
+        raise UsageError(f"no pairing rule called {rule}; there are: {', '.join(RULES)}")
+    if rule == "self":
+        chosen = clips if pairs is None else random.Random(seed).sample(clips, min(pairs, len(clips)))
+        if pairs is not None and pairs > len(clips):
+            raise UsageError(f"{folder}: {pairs} self pairs wanted, there are {len(clips)} clips")
+        drawn = [(clip, clip) for clip in chosen]
+    else:
+        wanted = pairs if pairs is not None else PRESETS.get(corpus)
+        if wanted is None:
+            raise UsageError(f"--pairs says how many; {corpus} has no published list")
+        drawn = _draw(clips, wanted, seed, rule, folder)
+    jobs = [_job(video, sound, folder) for video, sound in drawn]
+    name = f"{corpus}-{split}-{rule}-{len(jobs)}-seed{seed}"
+    return Manifest(
+        name=name, corpus=corpus, root=str(folder.absolute()), rule=rule, seed=seed, jobs=tuple(jobs)
+    )
+
+
+def _clips_of(folder: Path, split: str) -> tuple[str, list[CorpusClip]]:
+    try:
+        corpus, clips = read_corpus(folder)
+    except UsageError:
+        found = find_clips([folder])
+        return "folder", [CorpusClip(c.id, c.path, "test", _subfolder(c.path, folder), "") for c in found]
+    chosen = [clip for clip in clips if clip.split == split]
+    if not chosen:
+        there = ", ".join(sorted({clip.split for clip in clips}))
+        raise UsageError(f"{folder}: no clips of the split {split}; there are: {there}")
+    return corpus, chosen
+
+
+def _subfolder(path: Path, folder: Path) -> str:
+    """A plain folder's recordings: its sub-folders; files that lie in it are one recording each."""
+    inside = path.relative_to(folder)
+    return inside.parts[0] if len(inside.parts) > 1 else inside.stem
+
+
+def _speaker(clip: CorpusClip) -> str:
+    return clip.video or clip.text
+
+
+def _draw(
+    clips: list[CorpusClip], pairs: int, seed: int, rule: Rule, folder: Path
+) -> list[tuple[CorpusClip, CorpusClip]]:
+    by_speaker: dict[str, list[CorpusClip]] = defaultdict(list)
+    for clip in clips:
+        by_speaker[_speaker(clip)].append(clip)
+    same = sum(len(found) * (len(found) - 1) for found in by_speaker.values())
+    possible = same if rule == "same-speaker" else len(clips) ** 2 - sum(len(v) ** 2 for v in by_speaker.values())
+    if pairs > possible:
+        raise UsageError(
+            f"{folder}: {pairs} pairs wanted, but {len(clips)} clips of {len(by_speaker)} speakers allow {possible} "
+            f"with the rule {rule}"
+        )
+    chooser = random.Random(seed)
+    found: dict[tuple[str, str], tuple[CorpusClip, CorpusClip]] = {}
+    if pairs * 2 > possible:  # drawing would meet what it has already; choose from all
+        everything = [
+            (video, sound)
+            for video in clips
+            for sound in clips
+            if video is not sound and (_speaker(video) == _speaker(sound)) == (rule == "same-speaker")
+        ]
+        return chooser.sample(everything, pairs)
+    while len(found) < pairs:
+        video = chooser.choice(clips)
+        sound = chooser.choice(by_speaker[_speaker(video)] if rule == "same-speaker" else clips)
+        if video is not sound and (_speaker(video) == _speaker(sound)) == (rule == "same-speaker"):
+            found.setdefault((video.id, sound.id), (video, sound))
+    return list(found.values())
+
+
+def _job(video: CorpusClip, sound: CorpusClip, folder: Path) -> Job:
+    names = [clip.path.relative_to(folder).as_posix() for clip in (video, sound)]
+    return job_of(video.id, sound.id, *names, speaker=video.video)
