@@ -36,7 +36,9 @@ class _Table:
     at: str = ""
     layers: list[DagLayer] = field(default_factory=list)
 
-    def add(self, name: str, kind: str, params: tuple[str, ...] = (), inputs: tuple[str, ...] = (), **block: object) -> None:
+    def add(
+        self, name: str, kind: str, params: tuple[str, ...] = (), inputs: tuple[str, ...] = (), **block: object
+    ) -> None:
         settings = {key: value if isinstance(value, str) else np.array(value, float) for key, value in block.items()}
         out = PREDICTION if name == "sigmoid" else DEBLURRED if name == "supr9" else f"{name}_out"
         self.layers.append(DagLayer(name, kind, inputs or (self.at,), (out,), params, settings))

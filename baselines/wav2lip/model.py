@@ -82,7 +82,9 @@ class Generator(nn.Module):
         super().__init__()
         stages = [(6, 16, 0), (16, 32, 2), (32, 64, 3), (64, 128, 2), (128, 256, 2), (256, 512, 1)]
         encoder = [
-            nn.Sequential(Block(wide, out, 7, 1, 3) if wide == 6 else Block(wide, out, 3, 2, 1), *_residuals(out, count))
+            nn.Sequential(
+                Block(wide, out, 7, 1, 3) if wide == 6 else Block(wide, out, 3, 2, 1), *_residuals(out, count)
+            )
             for wide, out, count in stages
         ]
         self.face_encoder_blocks = nn.ModuleList([*encoder, nn.Sequential(Block(512, 512, 3), Block(512, 512, 1))])
@@ -93,9 +95,7 @@ class Generator(nn.Module):
                 nn.Sequential(Block(512, 512, 1)),
                 nn.Sequential(Block(1024, 512, 3, transposed=True), *_residuals(512, 1)),
                 *(
-                    nn.Sequential(
-                        Block(wide, out, 3, 2, 1, transposed=True, output_padding=1), *_residuals(out, 2)
-                    )
+                    nn.Sequential(Block(wide, out, 3, 2, 1, transposed=True, output_padding=1), *_residuals(out, 2))
                     for wide, out in ups
                 ),
             ]

@@ -41,7 +41,7 @@ from lse_bench.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lse_bench.manifests.clips import ListedClip
+    from lse_bench.manifests.listed import ListedClip
     from lse_bench.runs.records import Record
 
 _SHOWN_FAILURES = 20

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lse_bench.faces.detectors import FaceDetector
     from lse_bench.faces.scene import Tracking
-    from lse_bench.manifests.clips import ListedClip
+    from lse_bench.manifests.listed import ListedClip
 
 Detector = Annotated[
     str | None,

@@ -126,7 +126,8 @@ def read_boxes(clip: Path, folder: Path) -> list[list[Face]]:
 
     Looked for under the clip's name and its folder's name with it. JSON: a list for each frame of
     `{"bbox": [left, top, right, bottom], "conf": 0.99}`; .npz: `boxes` (frames,4), one face in each, and perhaps
-    `landmarks` (frames,68,2) or (frames,5,2), as beside MiniLRS clips. Raises ClipError `no_face` when there is none or it is neither.
+    `landmarks` (frames,68,2) or (frames,5,2), as beside MiniLRS clips. Raises ClipError `no_face` when there is none or
+    it is neither.
     """
     places = ["/".join(clip.with_suffix("").parts[-2:]), clip.stem]
     for path in (folder / f"{place}{suffix}" for place in places for suffix in (".json", ".npz")):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError, UsageError
-from lse_bench.manifests.clips import MEDIA_SUFFIXES, natural_key, safe_id
+from lse_bench.manifests.listed import MEDIA_SUFFIXES, natural_key, safe_id
 from lse_bench.media.pictures import PICTURE_SUFFIXES, read_picture
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames

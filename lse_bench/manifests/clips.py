@@ -7,61 +7,23 @@ statistics know which results are not independent.
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from lse_bench.errors import Status, UsageError
+from lse_bench.errors import UsageError
+from lse_bench.manifests.generation import GENERATION_FILE, clips_of_generation
+from lse_bench.manifests.listed import GROUPS, MEDIA_SUFFIXES, Absent, ListedClip, natural_key, safe_id
 
-MEDIA_SUFFIXES = frozenset(
-    [
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".mpg",
-        ".mpeg",
-        ".ts",
-        ".mts",
-        ".flv",
-        ".wmv",
-        ".3gp",
-        ".ogv",
-        ".mxf",
-    ]
-)  # what a folder is searched for; a file named outright may end in anything
 LIST_SUFFIXES = frozenset({".csv", ".json"})
-GROUPS = ("video", "sound", "speaker")
 PairsOrder = Literal["auto", "audio-video", "video-audio"]
-_MAX_ID = 160  # characters; file systems allow 255 bytes
-
-
-class Absent(NamedTuple):
-    """Why a listed clip has no file, as its record will say it."""
-
-    status: Status
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ListedClip:
-    """One clip to score. `clip`: its name in results, relative where it can be."""
-
-    id: str
-    clip: str
-    path: Path
-    groups: dict[str, str] = field(default_factory=dict)
-    absent: Absent | None = None
 
 
 class _Row(BaseModel):
@@ -110,14 +72,17 @@ class Source:
 
 
 def find_clips(inputs: Sequence[Path], root: Path | None = None) -> list[ListedClip]:
-    """Clips from a mix of media files, folders (searched to any depth) and lists (.csv, .json).
+    """Clips from a mix of media files, folders (searched to any depth), folders that `lse-bench generate` made (every
+    job of theirs, those without a video too) and lists (.csv, .json).
 
     `root`: the folder that the names in lists are relative to; the list's own by default. Raises UsageError for
     inputs that do not exist, lists that cannot be read, or when nothing is found.
     """
     clips: list[ListedClip] = []
     for path in inputs:
-        if path.is_dir():
+        if (path / GENERATION_FILE).is_file():
+            clips += clips_of_generation(path)
+        elif path.is_dir():
             clips += _in_folder(path)
         elif path.suffix.lower() in LIST_SUFFIXES:
             clips += _from_list(path, root)
@@ -163,29 +128,9 @@ def numbered_outputs(folder: Path, pairs: Path, order: PairsOrder = "auto") -> l
     return _with_unique_ids(clips)
 
 
-def safe_id(name: str) -> str:
-    """`name` as a file name: `/` becomes `__`, other unusual characters `%XX`; different names stay different.
-
-    Ids of LRS contain `/`, YouTube ids may begin with `-`.
-    """
-    escaped = name.replace("%", "%25").replace("__", "%5F%5F").replace("\\", "/").replace("/", "__")
-    escaped = re.sub(r"[^\w%.+=@ -]", lambda match: "".join(f"%{byte:02X}" for byte in os.fsencode(match[0])), escaped)
-    escaped = re.sub(r"^[-. ]", lambda match: f"%{ord(match[0]):02X}", escaped)
-    if len(escaped.encode()) > _MAX_ID:
-        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
-        escaped = escaped.encode()[: _MAX_ID - 13].decode(errors="ignore") + "~" + digest
-    return escaped or "%00"
-
-
 def _shown(name: str) -> str:
     """`name` with bytes that are not UTF-8, as old archives leave them, written out as \\xNN."""
     return os.fsencode(name).decode("utf-8", errors="backslashreplace")
-
-
-def list_digest(clips: Iterable[ListedClip]) -> str:
-    """SHA-256 over ids, names and groups: two runs with the same digest were asked to score the same list."""
-    rows = [[clip.id, clip.clip, sorted(clip.groups.items())] for clip in clips]
-    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
 
 
 def _in_folder(folder: Path) -> list[ListedClip]:
@@ -198,11 +143,6 @@ def _in_folder(folder: Path) -> list[ListedClip]:
         name = path.relative_to(folder)
         clips.append(ListedClip(safe_id(name.with_suffix("").as_posix()), _shown(name.as_posix()), path))
     return clips
-
-
-def natural_key(name: str) -> list[tuple[int, int | str]]:
-    """Sort key that puts 2.mp4 before 10.mp4."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def _from_list(path: Path, root: Path | None) -> list[ListedClip]:

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.clips import GROUPS, safe_id
+from lse_bench.manifests.listed import GROUPS, safe_id
 
 SCHEMA = 1
 
@@ -56,7 +56,10 @@ class Job(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Jobs and where they come from. `rule`, `seed`: how a built list was chosen. `list_sha256`: of an imported list."""
+    """Jobs and where they come from.
+
+    `rule`, `seed`: how a built list was chosen. `list_sha256`: of an imported list.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -20,7 +20,7 @@ from lse_bench.manifests.manifest import Job, Manifest, job_of
 
 
 class OfficialList(BaseModel):
-    """A published list: where it comes from, its digest and columns. `pattern`: an id's file below the corpus folder."""
+    """A published list: origin, digest, columns. `pattern`: an id's file below the corpus folder."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -41,9 +41,7 @@ def build_manifest(
         drawn = _draw(clips, wanted, seed, rule, folder)
     jobs = [_job(video, sound, folder) for video, sound in drawn]
     name = f"{corpus}-{split}-{rule}-{len(jobs)}-seed{seed}"
-    return Manifest(
-        name=name, corpus=corpus, root=str(folder.absolute()), rule=rule, seed=seed, jobs=tuple(jobs)
-    )
+    return Manifest(name=name, corpus=corpus, root=str(folder.absolute()), rule=rule, seed=seed, jobs=tuple(jobs))
 
 
 def _clips_of(folder: Path, split: str) -> tuple[str, list[CorpusClip]]:

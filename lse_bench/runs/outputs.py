@@ -6,7 +6,8 @@ from pathlib import Path
 
 from lse_bench.errors import UsageError
 from lse_bench.fidelity.sources import Item, items_of
-from lse_bench.manifests.clips import Source, natural_key
+from lse_bench.manifests.clips import Source
+from lse_bench.manifests.listed import natural_key
 from lse_bench.runs.records import read_records
 from lse_bench.runs.run import RUN_FILE, read_description
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lse_bench.errors import Status, UsageError
+from lse_bench.lines import open_lines, read_lines
 
 RECORDS_FILE = "records.jsonl"
 
@@ -56,12 +54,8 @@ def read_records(run: Path) -> list[Record]:
     is there twice.
     """
     path = run / RECORDS_FILE
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    lines = content[: content.rfind(b"\n") + 1].split(b"\n")[:-1]
     records = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_lines(path), 1):
         try:
             records.append(Record.model_validate_json(line))
         except ValidationError as error:
@@ -81,36 +75,11 @@ def refuse_doubles(records: Iterable[Record], where: Path) -> None:
         seen.add(record.id)
 
 
-class RecordWriter:
-    """Appends records; each is on the disk when `append` returns."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def append(self, record: Record) -> None:
-        """Write one line in one call."""
-        line = json.dumps(record.model_dump(), ensure_ascii=False, allow_nan=False) + "\n"
-        self._file.write(line.encode())
-        self._file.flush()
-
-
 @contextmanager
-def open_records(run: Path) -> Iterator[RecordWriter]:
-    """Open a run's records for appending, alone. A half-written last line is cut off first.
+def open_records(run: Path) -> Iterator[Callable[[Record], None]]:
+    """Open a run's records for appending, alone, and yield what appends one.
 
     Raises UsageError when another process is writing to the same run.
     """
-    path = run / RECORDS_FILE
-    with path.open("ab+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"{run}: another process is writing to this run; wait for it or choose another --out"
-            ) from None
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        complete = file.read().rfind(b"\n") + 1
-        if complete != size:
-            file.truncate(complete)
-        yield RecordWriter(file)
+    with open_lines(run / RECORDS_FILE) as append:
+        yield lambda record: append(record.model_dump())

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.clips import ListedClip, Source, list_digest
+from lse_bench.lines import json_bytes, write_atomically
+from lse_bench.manifests.clips import Source
+from lse_bench.manifests.listed import ListedClip, list_digest
 from lse_bench.runs.records import Record, open_records, read_records, refuse_doubles
 from lse_bench.runs.summary import summarise
 from lse_bench.runs.tracks import score_fields, track_rows
@@ -129,7 +131,7 @@ def score_run(
     _prepare(out, description)
     paths = {clip.id: clip.path for clip in clips}
     mine = shard.of(clips) if shard is not None else list(clips)
-    with open_records(out) as writer:
+    with open_records(out) as append:
         done = read_records(out)
         _refuse_changed(out, done, {clip.id: clip for clip in mine})
         if keep_windows:
@@ -146,7 +148,7 @@ def score_run(
                     _write_windows(out, record.id, outcome)
                 if overlay is not None:
                     _write_overlay(outcome, paths[record.id], overlay / f"{record.id}.mp4")
-            writer.append(record)
+            append(record)
             on_record(record)
         return _write_summary(out, read_records(out), len(mine), description["key"])
 
@@ -186,12 +188,12 @@ def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> 
         "command": list(command),
     }
     _prepare(out, merged)
-    with open_records(out) as writer:
+    with open_records(out) as append:
         for record in records:
-            writer.append(record)
+            append(record)
     for run in runs:
         for kept in (run / WINDOWS_FOLDER).glob("[!.]*.npz"):
-            _write_atomically(out / WINDOWS_FOLDER / kept.name, kept.read_bytes())
+            write_atomically(out / WINDOWS_FOLDER / kept.name, kept.read_bytes())
     return _write_summary(out, records, merged["list"]["clips"], merged["key"])
 
 
@@ -248,7 +250,7 @@ def _prepare(out: Path, description: dict[str, Any]) -> None:
         raise UsageError(f"{out}: is a file; --out names a folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _write_atomically(out / RUN_FILE, _json_bytes(description))
+        write_atomically(out / RUN_FILE, json_bytes(description))
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror}") from None
 
@@ -285,7 +287,7 @@ def _refuse_difference(first: Path, one: dict[str, Any], second: Path, other: di
 
 def _write_summary(out: Path, records: Sequence[Record], listed: int, key: dict[str, str]) -> dict[str, Any]:
     summary = summarise(records, listed, key)
-    _write_atomically(out / SUMMARY_FILE, _json_bytes(summary))
+    write_atomically(out / SUMMARY_FILE, json_bytes(summary))
     return summary
 
 
@@ -311,14 +313,3 @@ def _write_overlay(outcome: ClipOutcome, clip: Path, path: Path) -> None:
     from lse_bench.runs.overlay import write_overlay
 
     write_overlay(clip, outcome, path)
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
-
-
-def _json_bytes(content: dict[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -48,12 +48,12 @@ def read_keras(path: Path | str) -> dict[str, list[KerasLayer]]:
             raise WeightsError(f"{path}: not Keras weights (no HDF5 file, {path.stat().st_size:,} bytes)")
     try:
         with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "model_weights" in file else file
+            root = file.get("model_weights", file)
             layers = [_layer(root, name) for name in _names(root, "layer_names")]
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         raise WeightsError(
-            f"{path}: an HDF5 file of {path.stat().st_size:,} bytes that cannot be read as Keras weights ({error}): the "
-            "download is truncated, or it is something else"
+            f"{path}: an HDF5 file of {path.stat().st_size:,} bytes that cannot be read as Keras weights ({error}): "
+            "the download is truncated, or it is something else"
         ) from None
     classes: dict[str, list[KerasLayer]] = {}
     for layer in layers:

@@ -83,7 +83,9 @@ def read_dagnn(path: Path | str) -> DagNet:
         raise
     held = [name for name in content if not name.startswith("__")]
     if "net" not in content or content["net"].dtype.names is None:
-        raise WeightsError(f"{path}: a MATLAB file without a DagNN `net` in it (it holds {', '.join(held) or 'nothing'})")
+        raise WeightsError(
+            f"{path}: a MATLAB file without a DagNN `net` in it (it holds {', '.join(held) or 'nothing'})"
+        )
     net = content["net"][0, 0]
     if not {"layers", "params"} <= set(net.dtype.names):
         raise WeightsError(f"{path}: its `net` is no DagNN: fields {', '.join(net.dtype.names)}")

@@ -135,7 +135,9 @@ def _read_script(path: Path, trusted: bool) -> Any:
     try:
         return dict(torch.jit.load(path, map_location="cpu").state_dict())
     except RuntimeError as error:
-        raise WeightsError(f"{path}: a TorchScript archive that cannot be opened: {str(error).splitlines()[0]}") from None
+        raise WeightsError(
+            f"{path}: a TorchScript archive that cannot be opened: {str(error).splitlines()[0]}"
+        ) from None
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.clips import find_clips, list_digest, numbered_outputs, safe_id
+from lse_bench.manifests.clips import find_clips, numbered_outputs
+from lse_bench.manifests.listed import list_digest, safe_id
 
 
 @pytest.mark.parametrize(

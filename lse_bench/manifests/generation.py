@@ -1,0 +1,63 @@
+"""What a generation left in its folder: the jobs, a row for each, and the videos; read again for scoring.
+
+`generation.json` says with what, `manifest.json` holds the jobs, `generation.jsonl` a row per finished job,
+`ID.mp4` the videos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lse_bench.errors import Status, UsageError
+from lse_bench.lines import read_lines
+from lse_bench.manifests.listed import Absent, ListedClip
+from lse_bench.manifests.manifest import read_manifest
+
+GENERATION_FILE, ROWS_FILE, MANIFEST_FILE = "generation.json", "generation.jsonl", "manifest.json"
+
+
+class Row(BaseModel):
+    """A finished job. `frames`: of the video; `sha256`: of the file; both null unless `status` is `ok`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    status: Status
+    reason: str | None = None
+    warnings: Sequence[str] = ()
+    frames: int | None = None
+    sha256: str | None = None
+
+
+def video_path(folder: Path, job_id: str) -> Path:
+    """Where a job's video is, or is to be."""
+    return folder / f"{job_id}.mp4"
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """The rows so far. Raises UsageError for a damaged one."""
+    path = folder / ROWS_FILE
+    try:
+        return [Row.model_validate_json(line) for line in read_lines(path)]
+    except ValidationError as error:
+        raise UsageError(f"{path}: damaged: {error.errors()[0]['msg']}") from None
+
+
+def clips_of_generation(folder: Path) -> list[ListedClip]:
+    """Every job of a generation as a clip to score; one without a video is absent, with its reason."""
+    rows = {row.id: row for row in read_rows(folder)}
+    clips = []
+    for job in read_manifest(folder / MANIFEST_FILE).jobs:
+        path, row = video_path(folder, job.id), rows.get(job.id)
+        absent = None
+        if row is None:
+            absent = Absent("generator_failed", "not generated yet: the generation was stopped")
+        elif row.status != "ok":
+            absent = Absent(row.status, row.reason or "the generator gave no video")
+        elif not path.exists():
+            absent = Absent("unreadable", f"no such file: {path}")
+        clips.append(ListedClip(job.id, path.name, path, job.groups, absent))
+    return clips
