@@ -60,4 +60,5 @@ def htk_filters() -> NDArray[np.float64]:
     points = 700 * np.expm1(np.linspace(low, high, _FILTERS + 2) / 1127)
     bins = np.linspace(0, SAMPLE_RATE / 2, _FFT // 2 + 1)
     left, peak, right = points[:-2, None], points[1:-1, None], points[2:, None]
-    return np.maximum(0, np.minimum((bins - left) / (peak - left), (right - bins) / (right - peak)))
+    triangles = np.maximum(0, np.minimum((bins - left) / (peak - left), (right - bins) / (right - peak)))
+    return np.asarray(triangles, dtype=np.float64)

@@ -59,6 +59,6 @@ def _feather(width: int, height: int) -> NDArray[np.float32]:
 
     def ramp(side: int) -> NDArray[np.float64]:
         edge = np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5)
-        return np.clip(edge / max(1.0, _FEATHER * side), 0, 1)
+        return np.asarray(np.clip(edge / max(1.0, _FEATHER * side), 0, 1), dtype=np.float64)
 
     return np.outer(ramp(height), ramp(width)).astype(np.float32)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
+
+import numpy as np
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import find_clips
 from lse_bench.manifests.corpora import CorpusClip, read_corpus
 from lse_bench.manifests.manifest import Job, Manifest, job_of
 
+T = TypeVar("T")
 Rule = Literal["other-speaker", "same-speaker", "self"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 # Pairs in the published lists of Wav2Lip's evaluation.
@@ -30,9 +32,9 @@ def build_manifest(
     if rule not in RULES:
         raise UsageError(f"no pairing rule called {rule}; there are: {', '.join(RULES)}")
     if rule == "self":
-        chosen = clips if pairs is None else random.Random(seed).sample(clips, min(pairs, len(clips)))
         if pairs is not None and pairs > len(clips):
             raise UsageError(f"{folder}: {pairs} self pairs wanted, there are {len(clips)} clips")
+        chosen = clips if pairs is None else _sample(clips, pairs, _chooser(seed))
         drawn = [(clip, clip) for clip in chosen]
     else:
         wanted = pairs if pairs is not None else PRESETS.get(corpus)
@@ -45,6 +47,7 @@ def build_manifest(
 
 
 def _clips_of(folder: Path, split: str) -> tuple[str, list[CorpusClip]]:
+    corpus: str
     try:
         corpus, clips = read_corpus(folder)
     except UsageError:
@@ -54,7 +57,7 @@ def _clips_of(folder: Path, split: str) -> tuple[str, list[CorpusClip]]:
     if not chosen:
         there = ", ".join(sorted({clip.split for clip in clips}))
         raise UsageError(f"{folder}: no clips of the split {split}; there are: {there}")
-    return corpus, chosen
+    return ("minilrs" if (folder / "minilrs" / "corpus.json").is_file() else corpus), chosen
 
 
 def _subfolder(path: Path, folder: Path) -> str:
@@ -80,7 +83,7 @@ def _draw(
             f"{folder}: {pairs} pairs wanted, but {len(clips)} clips of {len(by_speaker)} speakers allow {possible} "
             f"with the rule {rule}"
         )
-    chooser = random.Random(seed)
+    chooser = _chooser(seed)
     found: dict[tuple[str, str], tuple[CorpusClip, CorpusClip]] = {}
     if pairs * 2 > possible:  # drawing would meet what it has already; choose from all
         everything = [
@@ -89,15 +92,24 @@ def _draw(
             for sound in clips
             if video is not sound and (_speaker(video) == _speaker(sound)) == (rule == "same-speaker")
         ]
-        return chooser.sample(everything, pairs)
+        return _sample(everything, pairs, chooser)
     while len(found) < pairs:
-        video = chooser.choice(clips)
-        sound = chooser.choice(by_speaker[_speaker(video)] if rule == "same-speaker" else clips)
+        video = clips[chooser.integers(len(clips))]
+        sounds = by_speaker[_speaker(video)] if rule == "same-speaker" else clips
+        sound = sounds[chooser.integers(len(sounds))]
         if video is not sound and (_speaker(video) == _speaker(sound)) == (rule == "same-speaker"):
             found.setdefault((video.id, sound.id), (video, sound))
     return list(found.values())
 
 
+def _chooser(seed: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(seed))
+
+
+def _sample(items: list[T], count: int, chooser: np.random.Generator) -> list[T]:
+    return [items[n] for n in chooser.permutation(len(items))[:count]]
+
+
 def _job(video: CorpusClip, sound: CorpusClip, folder: Path) -> Job:
-    names = [clip.path.relative_to(folder).as_posix() for clip in (video, sound)]
-    return job_of(video.id, sound.id, *names, speaker=video.video)
+    seen, heard = (clip.path.relative_to(folder).as_posix() for clip in (video, sound))
+    return job_of(video.id, sound.id, seen, heard, speaker=video.video)

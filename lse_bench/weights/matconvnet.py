@@ -94,8 +94,8 @@ def read_dagnn(path: Path | str) -> DagNet:
 
 
 def _layer(item: Any) -> DagLayer:
-    block = item["block"]
-    block = block[0, 0] if block.size else None
+    cell = item["block"]
+    block: Any = cell[0, 0] if cell.size else None  # None, too, for a block without settings
     names = getattr(getattr(block, "dtype", None), "names", None) or ()
     return DagLayer(
         name=_text(item["name"]),

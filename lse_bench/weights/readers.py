@@ -133,7 +133,7 @@ def _read_script(path: Path, trusted: bool) -> Any:
     import torch
 
     try:
-        return dict(torch.jit.load(path, map_location="cpu").state_dict())
+        return dict(torch.jit.load(path, map_location="cpu").state_dict())  # type: ignore[no-untyped-call]
     except RuntimeError as error:
         raise WeightsError(
             f"{path}: a TorchScript archive that cannot be opened: {str(error).splitlines()[0]}"
