@@ -1,0 +1,135 @@
+"""Generators that need no network: `real`, `unsynced`, and `command`, which runs any other program."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import wave
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import ClassVar
+
+from lse_bench.errors import ClipError, UsageError
+from lse_bench.generators.interface import Job, Options, VideoGenerator
+from lse_bench.media.audio import SAMPLE_RATE
+from lse_bench.media.remux import replace_sound
+
+TIMEOUT = 1800.0  # seconds
+_TOLD = 300  # characters of a program's last words
+
+
+class Real(VideoGenerator):
+    """The source clips untouched, one per distinct video: what a perfect generator would score."""
+
+    name = "real"
+    once_per_video = True
+
+    def __init__(self, options: Options) -> None:
+        """No options."""
+
+    def generate(self, job: Job) -> Path:
+        return job.video
+
+
+class Unsynced(VideoGenerator):
+    """The source's picture, copied, with the job's sound: what no generator should score worse than."""
+
+    name = "unsynced"
+
+    def __init__(self, options: Options) -> None:
+        """No options."""
+
+    def generate(self, job: Job) -> Path:
+        path = job.scratch / "unsynced.mp4"
+        replace_sound(job.video, job.samples(), path)
+        return path
+
+
+class Command(VideoGenerator):
+    """Any program: --command "python infer.py --face {video} --audio {audio} --out {output}"."""
+
+    name = "command"
+    settings: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "command": "the command line with {video}, {audio} (16 kHz WAV), {sound} (the job's own file), {output}, {seed}",
+            "timeout": f"seconds for one job, {TIMEOUT:.0f} by default",
+        }
+    )
+
+    def __init__(self, options: Options) -> None:
+        line = options.setting("command", "")
+        try:
+            self._words = shlex.split(line)
+        except ValueError as error:
+            raise UsageError(f"--command {line}: {error}") from None
+        if not self._words or not any("{output}" in word for word in self._words):
+            raise UsageError(
+                f"--command {line!r}: a command line with {{output}} in it is needed, as in "
+                '"python infer.py --face {video} --audio {audio} --out {output}"'
+            )
+        try:
+            self._timeout = float(options.setting("timeout", str(TIMEOUT)))
+            self._words = [word for word in self._words]
+            self._filled("v", "a", "s", "o", 0)
+        except (ValueError, KeyError, IndexError) as error:
+            raise UsageError(
+                f"--command {line}: {error}; the names in braces are video, audio, sound, output, seed, and other "
+                "braces are doubled"
+            ) from None
+        self._line = line
+
+    def description(self) -> dict[str, object]:
+        return {"command": self._line}
+
+    def _filled(self, video: str, audio: str, sound: str, output: str, seed: int) -> list[str]:
+        return [word.format(video=video, audio=audio, sound=sound, output=output, seed=seed) for word in self._words]
+
+    def generate(self, job: Job) -> Path:
+        audio, output, log = (job.scratch / name for name in ("audio.wav", "output.mp4", "log.txt"))
+        _write_wav(job, audio)
+        words = self._filled(str(job.video), str(audio), str(job.sound), str(output), job.seed)
+        with log.open("wb") as file:
+            try:
+                # A session of its own, so that a timeout ends what the program has started too.
+                running = subprocess.Popen(  # noqa: S603 - the user's own program, without a shell
+                    words, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+                )
+            except OSError as error:
+                raise UsageError(f"--command: {words[0]} cannot be started: {error.strerror}") from None
+            try:
+                status = running.wait(self._timeout)
+            except subprocess.TimeoutExpired:
+                raise ClipError(
+                    job.video, "generator_failed", f"timeout: the command ran over {self._timeout:g} s and was stopped"
+                ) from None
+            finally:
+                if running.poll() is None:
+                    os.killpg(running.pid, signal.SIGKILL)
+                    running.wait()
+        if status != 0:
+            raise ClipError(
+                job.video, "generator_failed", f"exit status {status}: the command's last words: {_last_words(log)}"
+            )
+        if not output.exists():
+            raise ClipError(
+                job.video,
+                "empty_output",
+                f"no output: the command ended well but wrote no {{output}}; its last words: {_last_words(log)}",
+            )
+        return output
+
+
+def _write_wav(job: Job, path: Path) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(job.samples().astype("<i2").tobytes())
+
+
+def _last_words(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1][-_TOLD:] if lines else "none"

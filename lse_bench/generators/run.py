@@ -1,0 +1,384 @@
+"""Generation runs: a manifest and a generator into a folder of videos, resumable, with a row for every job.
+
+The folder holds `generation.json` (with what, counts), `manifest.json`, `generation.jsonl` (a row per job) and
+`ID.mp4`; `lse-bench score` takes it as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lse_bench.errors import ClipError, LseBenchError, UsageError
+from lse_bench.generators.boxes import Located, Locating
+from lse_bench.generators.interface import FPS, FaceGenerator, Generator, Job, VideoGenerator, sound_of
+from lse_bench.generators.paste import Paste, cut, paste
+from lse_bench.generators.source import Short, Source, in_step
+from lse_bench.lines import json_bytes, open_lines, write_atomically
+from lse_bench.manifests.generation import GENERATION_FILE, MANIFEST_FILE, ROWS_FILE, Row, read_rows, video_path
+from lse_bench.manifests.listed import safe_id
+from lse_bench.manifests.manifest import Job as Pair
+from lse_bench.manifests.manifest import Manifest, write_manifest
+from lse_bench.media.audio import Sound
+from lse_bench.media.probe import probe
+from lse_bench.media.remux import replace_sound
+from lse_bench.media.video import Frame
+from lse_bench.media.writer import AUDIO_BIT_RATE, AUDIO_CODEC, VIDEO_CODEC, VIDEO_PRESET, VIDEO_QUALITY, ClipWriter
+from lse_bench.runs.run import versions
+from lse_bench.weights.readers import file_digest
+
+SCHEMA = 1
+_AT_ONCE = 32  # jobs of one source that are worked on together: each has an encoder
+
+OnRow = Callable[[Row], None]
+OnStep = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What is done where the published scripts drop or fail. `nan_sound`: `skip`, or `noise` of one bit in digital
+    silence, whose logarithm some features take."""
+
+    short: Short = "skip"
+    paste: Paste = "overwrite"
+    nan_sound: str = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A generation as asked for. `weights_sha256`: of the generator's checkpoint; `command`: for the record."""
+
+    generator: Generator
+    manifest: Manifest
+    root: Path
+    out: Path
+    locating: Locating | None
+    policies: Policies
+    weights_sha256: str | None = None
+    seed: int = 0
+    command: Sequence[str] = ()
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """Everything that moves a pixel; a folder goes on only with the same."""
+        detector = None if self.locating is None else self.locating.detector
+        found: dict[str, Any] = {
+            "generator": self.generator.name,
+            "weights_sha256": self.weights_sha256,
+            "settings": self.generator.description(),
+            "manifest_sha256": self.manifest.sha256,
+            "seed": self.seed,
+            "encoder": f"{VIDEO_CODEC} crf {VIDEO_QUALITY} {VIDEO_PRESET}, {AUDIO_CODEC} {AUDIO_BIT_RATE}",
+            "fps": FPS,
+        }
+        if self.locating is not None and detector is not None:
+            found |= {
+                "detector": detector.id,
+                "detector_sha256": detector.weights_sha256,
+                "pads": list(self.locating.pads),
+                "smoothing": self.locating.smoothing,
+                "face": self.locating.choice,
+                "faceless": self.locating.faceless,
+                "short": self.policies.short,
+                "paste": self.policies.paste,
+                "nan_sound": self.policies.nan_sound,
+            }
+        return found
+
+
+def jobs_for(generator: Generator, manifest: Manifest) -> Manifest:
+    """The manifest as this generator has it: one row per distinct source video where the sound is not used."""
+    if not (isinstance(generator, VideoGenerator) and generator.once_per_video):
+        return manifest
+    pairs: dict[str, Pair] = {}
+    for job in manifest.jobs:
+        name = job.groups.get("video", Path(job.video).with_suffix("").as_posix())
+        groups = {key: value for key, value in job.groups.items() if key != "sound"}
+        pairs.setdefault(job.video, Pair(id=safe_id(name), video=job.video, sound=job.video, groups=groups))
+    return manifest.model_copy(update={"jobs": tuple(pairs.values()), "sha256": ""}).model_validate(
+        manifest.model_dump(by_alias=True) | {"jobs": tuple(pairs.values()), "sha256": ""}
+    )
+
+
+def generate_run(
+    call: Call, on_row: OnRow = lambda row: None, on_step: OnStep = lambda text: None, *, retry_failed: bool = False
+) -> dict[str, Any]:
+    """Make the videos of `call` and return the content of generation.json; goes on where an earlier call stopped.
+
+    `on_row` is called with every row, those found there included. Raises UsageError when the folder holds a generation
+    of something else, and names what differs.
+    """
+    _prepare(call)
+    if retry_failed:
+        kept = [row for row in read_rows(call.out) if row.status == "ok"]
+        write_atomically(call.out / ROWS_FILE, b"".join(_line(row) for row in kept))
+    decodes = 0
+    with open_lines(call.out / ROWS_FILE) as append:
+        done = {row.id: row for row in read_rows(call.out)}
+        gone = [row.id for row in done.values() if row.status == "ok" and not video_path(call.out, row.id).exists()]
+        if gone:
+            raise UsageError(f"{call.out}: {gone[0]}.mp4 was made and is gone; choose another --out")
+        for row in done.values():
+            on_row(row)
+
+        def finish(row: Row) -> None:
+            append(row.model_dump())
+            on_row(row)
+
+        rest = [pair for pair in call.manifest.jobs if pair.id not in done]
+        for pairs in _by_video(rest):
+            on_step(pairs[0].video)
+            with tempfile.TemporaryDirectory(prefix=".scratch-", dir=call.out) as scratch:
+                if isinstance(call.generator, FaceGenerator):
+                    decodes += _Faces(call, pairs, Path(scratch), finish).run()
+                else:
+                    for pair in pairs:
+                        finish(_video(call, pair, Path(scratch)))
+    return _write_description(call, read_rows(call.out), decodes)
+
+
+def _line(row: Row) -> bytes:
+    return (json.dumps(row.model_dump(), ensure_ascii=False) + "\n").encode()
+
+
+def _by_video(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
+    """Jobs that share a source, a bounded number of them at a time, in the order of the list."""
+    groups: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        groups.setdefault(pair.video, []).append(pair)
+    for group in groups.values():
+        for start in range(0, len(group), _AT_ONCE):
+            yield group[start : start + _AT_ONCE]
+
+
+class _Faces:
+    """The jobs of one source through a face generator, in step."""
+
+    def __init__(self, call: Call, pairs: Sequence[Pair], scratch: Path, finish: OnRow) -> None:
+        assert isinstance(call.generator, FaceGenerator) and call.locating is not None
+        self._call, self._generator, self._locating = call, call.generator, call.locating
+        self._pairs, self._finish = pairs, finish
+        self._rows: dict[int, Row] = {}
+
+    def run(self) -> int:
+        """Finish every job; returns how often the source was decoded."""
+        path = self._call.root / self._pairs[0].video
+        try:
+            source = Source(path, self._locating, self._call.policies.short, len(self._pairs))
+        except ClipError as error:
+            for pair in self._pairs:
+                self._finish(_failed(pair, error.status, error.reason))
+            return 0
+        in_step(
+            [self._work(source, number, pair) for number, pair in enumerate(self._pairs)],
+            lambda number: self._finish(self._rows[number]),
+        )
+        return source.decodes
+
+    def _work(self, source: Source, number: int, pair: Pair) -> Iterator[None]:
+        try:
+            yield from self._draw(source, number, pair)
+        except ClipError as error:
+            self._rows[number] = _failed(pair, error.status, error.reason)
+        except LseBenchError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a third party's generator can raise anything
+            _refuse_out_of_memory(error)
+            self._rows[number] = _failed(pair, "generator_failed", f"{type(error).__name__}: {error}")
+        finally:
+            source.drop(number)
+
+    def _draw(self, source: Source, number: int, pair: Pair) -> Iterator[None]:
+        policies, warnings = self._call.policies, list[str]()
+        sound = _readable_sound(self._call.root / pair.sound)
+        heard = sound
+        if policies.nan_sound == "noise":
+            heard, changed = _with_noise(sound, self._call.seed)
+            if changed:
+                warnings.append(f"{changed} silent samples got noise of one bit")
+        needed = self._generator.frames_for(len(heard))
+        if needed < 1:
+            raise ClipError(pair.sound, "too_short", f"a sound of {len(sound) / 16000:.2f} s gives no frame")
+        if policies.short == "skip" and source.expected < needed:
+            raise _short(source.path, source.expected, needed)
+        held: deque[Located] = deque()
+
+        def faces() -> Iterator[Any]:
+            for located in islice(source.read(number), needed):
+                held.append(located)
+                yield cut(located, self._generator.margin)
+
+        passed = 0
+        target = video_path(self._call.out, pair.id)
+        with ClipWriter(target, sound, FPS) as writer:
+            for answer in self._generator.generate(faces(), heard, self._call.seed):
+                located = held.popleft()
+                passed += not located.seen
+                writer.push(paste(located.frame, answer, policies.paste) if located.seen else located.frame)
+                yield
+            if not writer.frames:
+                raise ClipError(target, "empty_output", "the generator gave no frame")
+            if writer.frames < needed and source.expected < needed and policies.short == "skip":
+                raise _short(source.path, writer.frames, needed)
+        if passed:
+            warnings.append(f"{passed} of {writer.frames} frames have no face and were passed through")
+        if writer.frames < needed:
+            warnings.append(f"{writer.frames} frames were made, the sound asks for {needed}")
+        if policies.short != "skip" and needed > source.expected:
+            warnings.append(f"{policies.short}: the source has {source.expected} frames, the sound asks for {needed}")
+        self._rows[number] = _made(pair, target, writer.frames, warnings)
+
+
+def _video(call: Call, pair: Pair, scratch: Path) -> Row:
+    assert isinstance(call.generator, VideoGenerator)
+    target = video_path(call.out, pair.id)
+    folder = scratch / "job"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    root = call.root.absolute()
+    job = Job(pair.id, root / pair.video, root / pair.sound, folder, call.seed, pair.groups)
+    try:
+        result = call.generator.generate(job)
+        warnings = _place(result, job, target) if isinstance(result, Path) else _encode(result, job, target)
+        info = probe(target)
+        assert info.video is not None
+        return _made(pair, target, info.video.frames, warnings)
+    except ClipError as error:
+        target.unlink(missing_ok=True)
+        return _failed(pair, error.status, error.reason)
+    except LseBenchError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a third party's generator can raise anything
+        _refuse_out_of_memory(error)
+        target.unlink(missing_ok=True)
+        return _failed(pair, "generator_failed", f"{type(error).__name__}: {error}")
+
+
+def _place(made: Path, job: Job, target: Path) -> list[str]:
+    """A finished file under its name; sound is added where it has none."""
+    try:
+        info = probe(made)
+    except ClipError as error:
+        raise ClipError(made, "empty_output", f"the generator's {made.name}: {error.reason}") from None
+    if info.video is None:
+        raise ClipError(made, "empty_output", f"the generator's {made.name} has no picture")
+    warnings = []
+    partial = target.with_name(f".{target.name}.partial")
+    if info.sound is None:
+        warnings.append("the generator's video has no sound; the job's was put under it")
+        replace_sound(made, job.samples(), partial)
+    elif made.is_relative_to(job.scratch):
+        shutil.move(made, partial)
+    else:
+        shutil.copyfile(made, partial)
+    os.replace(partial, target)
+    return warnings
+
+
+def _encode(frames: Iterator[Frame], job: Job, target: Path) -> list[str]:
+    with ClipWriter(target, job.samples(), FPS) as writer:
+        for frame in frames:
+            writer.push(frame)
+        if not writer.frames:
+            raise ClipError(target, "empty_output", "the generator gave no frame")
+    return []
+
+
+def _readable_sound(path: Path) -> Sound:
+    try:
+        return sound_of(path)
+    except ClipError as error:
+        raise ClipError(path, error.status, f"the sound {path.name}: {error.reason}") from None
+
+
+def _with_noise(sound: Sound, seed: int) -> tuple[Sound, int]:
+    """One bit of noise where samples are zero."""
+    silent = np.flatnonzero(sound == 0)
+    noise = np.random.Generator(np.random.PCG64(seed)).choice(np.array([-1, 1], np.int16), len(silent))
+    changed = sound.copy()
+    changed[silent] = noise
+    return changed, len(silent)
+
+
+def _short(path: Path, frames: int, needed: int) -> ClipError:
+    return ClipError(
+        path,
+        "generator_failed",
+        f"short source: {path.name} has {frames} frames, the sound asks for {needed}. --short loop or ping-pong "
+        "makes them go on",
+    )
+
+
+def _failed(pair: Pair, status: Any, reason: str) -> Row:
+    return Row(id=pair.id, status=status, reason=reason)
+
+
+def _made(pair: Pair, target: Path, frames: int, warnings: Sequence[str]) -> Row:
+    return Row(id=pair.id, status="ok", warnings=tuple(warnings), frames=frames, sha256=file_digest(target))
+
+
+def _refuse_out_of_memory(error: Exception) -> None:
+    if type(error).__name__ == "OutOfMemoryError":
+        raise LseBenchError(
+            "out of GPU memory. Close other programs on the GPU or pass --device cpu; what is made so far is kept"
+        ) from error
+
+
+def _prepare(call: Call) -> None:
+    """Write generation.json and manifest.json, or check that those there are of the same generation."""
+    path = call.out / GENERATION_FILE
+    if path.exists():
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))["key"]
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(f"{path}: damaged; choose another --out") from None
+        ours = json.loads(json.dumps(call.key))
+        for name in sorted(set(there) | set(ours)):
+            if there.get(name) != ours.get(name):
+                raise UsageError(
+                    f"{call.out}: holds a generation with another {name} ({there.get(name)}, now {ours.get(name)}); "
+                    "choose another --out"
+                )
+        return
+    if call.out.exists() and (not call.out.is_dir() or any(call.out.iterdir())):
+        raise UsageError(f"{call.out}: already holds something; choose a new folder")
+    call.out.mkdir(parents=True, exist_ok=True)
+    write_manifest(call.manifest, call.out / MANIFEST_FILE)
+    _write_description(call, [], 0)
+
+
+def _write_description(call: Call, rows: Sequence[Row], decodes: int) -> dict[str, Any]:
+    failed = [row for row in rows if row.status != "ok"]
+    path = call.out / GENERATION_FILE
+    before = json.loads(path.read_text(encoding="utf-8"))["decodes"] if path.exists() else 0
+    content = {
+        "schema": SCHEMA,
+        "kind": "generation",
+        "generator": call.generator.name,
+        "key": call.key,
+        "manifest": {"name": call.manifest.name, "corpus": call.manifest.corpus, "sha256": call.manifest.sha256},
+        "root": str(call.root.absolute()),
+        "listed": len(call.manifest.jobs),
+        "made": len(rows) - len(failed),
+        "failed": dict(Counter(row.status for row in failed)),
+        "reasons": dict(Counter((row.reason or "").split(":")[0] for row in failed)),
+        "warnings": sum(bool(row.warnings) for row in rows),
+        "videos": len({job.video for job in call.manifest.jobs}),
+        "decodes": before + decodes,
+        "versions": versions(),
+        "command": list(call.command),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_atomically(path, json_bytes(content))
+    return content

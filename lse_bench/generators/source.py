@@ -1,0 +1,108 @@
+"""One source video for all the jobs that use it: decoded once, its faces found once, handed to each job in step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from itertools import tee
+from pathlib import Path
+from typing import Literal, get_args
+
+from lse_bench.errors import ClipError, LseBenchError
+from lse_bench.generators.boxes import Located, Locating
+from lse_bench.generators.interface import FPS
+from lse_bench.media.probe import MediaInfo, probe
+from lse_bench.media.video import Frame, read_frames
+
+Short = Literal["skip", "loop", "ping-pong"]
+SHORTS: tuple[Short, ...] = get_args(Short)
+_HELD = 2 << 30  # bytes of frames that `ping-pong` may hold
+
+
+class Source:
+    """Frames with faces for `readers` jobs. `decodes`: how often the file was decoded so far.
+
+    Readers are advanced in step by whoever runs them; what one has read ahead is held for the others.
+    """
+
+    def __init__(self, path: Path, locating: Locating, short: Short, readers: int) -> None:
+        self.path = path
+        self.decodes = 0
+        info = probe(path)
+        if info.video is None:
+            raise ClipError(path, "no_video", "no video stream with frames in it")
+        self._info: MediaInfo = info
+        self._locating, self._short = locating, short
+        self._failure: LseBenchError | None = None
+        self._readers = list(tee(self._stream(), readers))
+
+    @property
+    def expected(self) -> int:
+        """Frames at 25 per second, as the file's packets tell; decoding may find one more or less."""
+        video = self._info.video
+        assert video is not None
+        if not video.variable and video.rate == FPS and video.start < 1 / FPS:
+            return video.frames
+        return round((video.start + video.seconds) * FPS)
+
+    def read(self, reader: int) -> Iterator[Located]:
+        """The frames of one reader, with no end under `loop` and `ping-pong`. Raises ClipError as `Locating.locate`."""
+        stream, self._readers[reader] = self._readers[reader], iter(())  # a tee that nobody reads holds every frame
+        yield from stream
+        if self._failure is not None:
+            raise self._failure
+
+    def drop(self, reader: int) -> None:
+        """A reader that will never be read."""
+        self._readers[reader] = iter(())
+
+    def _stream(self) -> Iterator[Located]:
+        try:
+            yield from self._endless() if self._short != "skip" else self._once()
+        except LseBenchError as error:  # every reader is to hear of it
+            self._failure = error
+
+    def _frames(self) -> Iterator[Frame]:
+        self.decodes += 1
+        return read_frames(self._info, Fraction(FPS))
+
+    def _once(self) -> Iterator[Located]:
+        return self._locating.locate(self.path, self._frames())
+
+    def _endless(self) -> Iterator[Located]:
+        held: list[Located] = []
+        empty = None
+        size = 0
+        for one in self._once():
+            size += one.frame.nbytes
+            if self._short == "ping-pong" and size > _HELD:
+                raise ClipError(
+                    self.path,
+                    "generator_failed",
+                    f"ping-pong holds the whole source in memory, and its frames need more than {_HELD >> 30} GB; use "
+                    "--short loop",
+                )
+            if empty is None:
+                empty = one.frame[:0]
+            held.append(one if self._short == "ping-pong" else replace(one, frame=empty))
+            yield one
+        while held:
+            if self._short == "ping-pong":
+                yield from held[-2:0:-1]  # neither end twice
+                yield from held
+            else:
+                for one, frame in zip(held, self._frames(), strict=False):
+                    yield replace(one, frame=frame)
+
+
+def in_step(steps: list[Iterator[None]], on_end: Callable[[int], None]) -> None:
+    """Advance several workers by turns until each has ended."""
+    active = dict(enumerate(steps))
+    while active:
+        for number, worker in list(active.items()):
+            try:
+                next(worker)
+            except StopIteration:
+                del active[number]
+                on_end(number)
