@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lse_bench.baselines.lipgan.model import Branch, Discriminator, Generator, InstanceNorm, Size
 from numpy.typing import NDArray
 from torch import nn
 
-from lse_bench.baselines.lipgan.model import Branch, Discriminator, Generator, InstanceNorm, Size
 from lse_bench.errors import WeightsError
 from lse_bench.weights.keras import KerasLayer, read_keras
 

@@ -30,6 +30,18 @@ def mel_columns(samples: int) -> int:
     return 1 + samples // _HOP
 
 
+def window_starts(columns: int, width: int, fps: float = 25, last: bool = False) -> NDArray[np.int64]:
+    """First column of the window that each frame hears: int(80 i / fps), as long as the window fits.
+
+    `last`: one frame more, whose window ends with the sound, as in Wav2Lip's `inference.py`; its evaluation scripts
+    and LipGAN have none.
+    """
+    guess = np.arange(int(columns * fps / COLUMNS_PER_SECOND) + 2)
+    starts = (guess * (COLUMNS_PER_SECOND / fps)).astype(np.int64)
+    starts = starts[starts + width <= columns]
+    return np.append(starts, columns - width) if last and columns >= width else starts
+
+
 def mel_spectrogram(sound: Sound) -> NDArray[np.float32]:
     """float32 (80, 1 + samples // 200) of mono int16 sound at 16 kHz.
 

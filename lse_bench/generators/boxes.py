@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from lse_bench.errors import ClipError
 from lse_bench.faces.detectors import FaceDetector, Frame
 from lse_bench.faces.face import Face
+from lse_bench.generators.interface import Choice, Smoothing
 
-Smoothing = Literal["original", "exponential", "none"]
-Choice = Literal["surest", "largest"]
 Faceless = Literal["skip-clip", "keep-frame"]
 SMOOTHINGS: tuple[Smoothing, ...] = get_args(Smoothing)
 CHOICES: tuple[Choice, ...] = get_args(Choice)

@@ -54,7 +54,7 @@ class Command(VideoGenerator):
     name = "command"
     settings: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
-            "command": "the command line with {video}, {audio} (16 kHz WAV), {sound} (the job's own file), {output}, {seed}",
+            "command": "a command line with {video}, {audio} (16 kHz WAV), {sound} (the job's file), {output}, {seed}",
             "timeout": f"seconds for one job, {TIMEOUT:.0f} by default",
         }
     )
@@ -72,7 +72,6 @@ class Command(VideoGenerator):
             )
         try:
             self._timeout = float(options.setting("timeout", str(TIMEOUT)))
-            self._words = [word for word in self._words]
             self._filled("v", "a", "s", "o", 0)
         except (ValueError, KeyError, IndexError) as error:
             raise UsageError(

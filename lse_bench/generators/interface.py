@@ -9,18 +9,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lse_bench.errors import UsageError
+from lse_bench.errors import ClipError, UsageError
 from lse_bench.media.audio import SAMPLE_RATE, Sound, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
 
+Smoothing = Literal["original", "exponential", "none"]
+Choice = Literal["surest", "largest"]
 FPS = 25
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 
@@ -31,11 +34,12 @@ class FaceCrop:
 
     `pixels`: uint8 (h,w,3) BGR. `box`: left, top, right, bottom in the frame, whole pixels, right and bottom exclusive.
     `landmarks`: float64 (68,2) or (5,2), x and y in the crop as given (five: eyes from left to right, nose, corners of
-    the mouth), None where not known. Of an answer the pixels may have any size, they are resized to the box; `mask`,
-    float32 (h,w), 0-1, says how much of them is pasted.
+    the mouth), None where not known. Of an answer the pixels may have any size, they are resized to the box, and may be
+    float32, 0-255: then they are cut to whole numbers after that. `mask`, float32 (h,w), 0-1, says how much of them is
+    pasted.
     """
 
-    pixels: Frame
+    pixels: NDArray[np.uint8] | NDArray[np.float32]
     box: tuple[int, int, int, int]
     landmarks: NDArray[np.float64] | None = None
     mask: NDArray[np.float32] | None = None
@@ -54,8 +58,6 @@ class Job:
 
     def frames(self) -> Iterator[Frame]:
         """The source's frames, uint8 (h,w,3) BGR, at 25 per second."""
-        from fractions import Fraction
-
         return read_frames(probe(self.video), Fraction(FPS))
 
     def samples(self) -> Sound:
@@ -111,11 +113,14 @@ class Generator(ABC):
 class FaceGenerator(Generator):
     """Redraws face crops: Wav2Lip, LipGAN, Speech2Vid.
 
-    `pads`: pixels by which the box is widened at top, bottom, left and right. `margin`: how much more around the box
-    the crop shows, in parts of its sides.
+    How it wants its faces, unless the user says otherwise: `pads`, pixels by which the box is widened at top, bottom,
+    left and right; `smoothing` and `choice` of the boxes, as in `generators/boxes.py`. `margin`: how much more around
+    the box the crop shows, in parts of its sides.
     """
 
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    smoothing: Smoothing = "original"
+    choice: Choice = "surest"
     margin: float = 0.0
 
     def frames_for(self, samples: int) -> int:
@@ -145,8 +150,6 @@ class VideoGenerator(Generator):
 
 def sound_of(path: Path) -> Sound:
     """All of a file's sound: int16, 16 kHz, mono. Raises ClipError `unreadable` or `no_audio`."""
-    from lse_bench.errors import ClipError
-
     info = probe(path)
     if info.sound is None:
         raise ClipError(path, "no_audio", "no sound stream with samples in it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -37,9 +37,10 @@ def paste(frame: Frame, answer: FaceCrop, how: Paste = "overwrite") -> Frame:
     """
     left, top, right, bottom = answer.box
     size = (right - left, bottom - top)
-    drawn = answer.pixels
+    drawn: NDArray[Any] = answer.pixels
     if (drawn.shape[1], drawn.shape[0]) != size:
-        drawn = np.asarray(cv2.resize(drawn, size), dtype=np.uint8)
+        drawn = cv2.resize(drawn, size)
+    drawn = drawn.astype(np.uint8)
     mask = None if answer.mask is None else np.asarray(cv2.resize(answer.mask, size), dtype=np.float32)
     if how == "feather":
         soft = _feather(*size)
@@ -49,7 +50,9 @@ def paste(frame: Frame, answer: FaceCrop, how: Paste = "overwrite") -> Frame:
         out[top:bottom, left:right] = drawn
     else:
         under = frame[top:bottom, left:right].astype(np.float32)
-        out[top:bottom, left:right] = np.rint(under + mask[..., None] * (drawn - under)).astype(np.uint8)
+        out[top:bottom, left:right] = np.rint(under + mask[..., None] * (drawn.astype(np.float32) - under)).astype(
+            np.uint8
+        )
     return out
 
 

@@ -1,0 +1,138 @@
+"""LipGAN as a generator: both branches and sizes, from the published Keras files, through the common runner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import ClassVar, cast
+
+import cv2
+import numpy as np
+import torch
+from lse_bench.baselines.lipgan.model import BRANCHES, SIZE, SOUND_SHAPE, Block, Branch, Generator
+from lse_bench.baselines.lipgan.weights import load_generator
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lse_bench.errors import ClipError
+from lse_bench.features.htk_mfcc import htk_columns, htk_mfcc
+from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrogram, window_starts
+from lse_bench.generators.batches import batches, folded, ready
+from lse_bench.generators.interface import FPS, FaceCrop, FaceGenerator, Options
+from lse_bench.media.audio import Sound
+
+MFCC_PER_FRAME = 4  # columns
+MIDDLE = 4  # frames from the start of an MFCC window to the frame that it was trained with
+
+
+def fast(network: Generator, device: str = "cpu") -> Generator:
+    """The same function in less time: BatchNorm folded into the convolutions, channels last. Changes `network`."""
+    for module in network.modules():
+        if isinstance(module, Block):
+            module.convolution = _folded(module)
+            module.norm = torch.nn.Identity()  # type: ignore[assignment]
+    ready(network, device)
+    return network
+
+
+def _folded(block: Block) -> torch.nn.Conv2d | torch.nn.ConvTranspose2d:
+    return cast("torch.nn.Conv2d | torch.nn.ConvTranspose2d", folded(block.convolution, block.norm))
+
+
+def mfcc_starts(columns: int, legacy: bool = False, offset: int = 0) -> NDArray[np.int64]:
+    """First MFCC column of each frame's 35: the frame is in the window's middle, as in training; at both ends of the
+    sound the window stays inside. `legacy`: the window starts at the frame, as in the published inference, whose
+    pictures come four frames early; and only whole windows. `offset`: frames.
+    """
+    wide = SOUND_SHAPE["master"][1]
+    if columns < wide:
+        return np.zeros(0, np.int64)
+    if legacy:
+        frames = np.arange((columns - wide) // MFCC_PER_FRAME + 1)
+        starts = (frames + offset) * MFCC_PER_FRAME
+    else:
+        frames = np.arange((columns + 2) // MFCC_PER_FRAME)  # 2: the frames of a window are longer than its steps
+        starts = (frames - MIDDLE + offset) * MFCC_PER_FRAME
+    return np.asarray(np.clip(starts, 0, columns - wide), dtype=np.int64)
+
+
+class LipGan(FaceGenerator):
+    """LipGAN, trained with a discriminator of faces and sound.
+
+    Its file says which branch it is: `master` hears MFCC, `fully_pythonic` a mel spectrogram. The largest face, boxes
+    not smoothed, the picture resized before it is cut to whole numbers: as published.
+    """
+
+    name: ClassVar[str] = "lipgan"
+    weights: ClassVar[str | None] = "lipgan_residual_mel"
+    settings: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"branch": "refuse a file that is not of the branch master or fully_pythonic"}
+    )
+    smoothing = "none"
+    choice = "largest"
+
+    def __init__(self, options: Options) -> None:
+        path = options.needed_checkpoint(self.name)
+        asked = options.setting("branch", "any", (*BRANCHES, "any"))
+        network = load_generator(path, None if asked == "any" else cast(Branch, asked))
+        self.branch, self.size = network.branch, network.size
+        self._network = fast(network, options.device)
+        self._device = options.device
+        self._legacy, self._offset = options.legacy, options.sound_offset
+
+    def description(self) -> dict[str, object]:
+        return {
+            "branch": self.branch,
+            "size": self.size,
+            "window": "starts at the frame" if self._legacy or self.branch != "master" else "middle at the frame",
+            "sound_offset": self._offset,
+        }
+
+    def frames_for(self, samples: int) -> int:
+        if self.branch == "master":
+            return len(mfcc_starts(htk_columns(samples), self._legacy))
+        return len(window_starts(mel_columns(samples), SOUND_SHAPE[self.branch][1], FPS))
+
+    def generate(self, faces: Iterator[FaceCrop], sound: Sound, seed: int) -> Iterator[FaceCrop]:
+        features, starts = self._hear(sound)
+        wide = SOUND_SHAPE[self.branch][1]
+        for batch in batches(zip(faces, starts, strict=False)):
+            crops = [crop for crop, _ in batch]
+            windows = np.stack([features[:, start : start + wide] for _, start in batch])
+            drawn = self.draw(network_input(crops), torch.from_numpy(windows[:, None]))
+            for crop, pixels in zip(crops, drawn, strict=True):
+                yield FaceCrop(pixels, crop.box)
+
+    def draw(self, faces: Tensor, sound: Tensor) -> NDArray[np.float32]:
+        """float32 (n,96,96,3) BGR, 0-255, from the network's inputs."""
+        with torch.inference_mode():
+            faces = faces.to(self._device, memory_format=torch.channels_last)
+            drawn = self._network(faces, sound.to(self._device)) * 255
+            return np.ascontiguousarray(drawn.permute(0, 2, 3, 1).cpu().numpy())
+
+    def _hear(self, sound: Sound) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        if self.branch == "master":
+            mfcc = htk_mfcc(sound)[1:].astype(np.float32)
+            if not np.isfinite(mfcc).all():
+                silent = int((~np.isfinite(mfcc)).any(axis=0).sum())
+                raise ClipError(
+                    "the sound",
+                    "generator_failed",
+                    f"digital silence: {silent} of {mfcc.shape[1]} MFCC columns are not numbers, and LipGAN skips such "
+                    "sound. --nan-sound noise gives it noise of one bit",
+                )
+            return mfcc, mfcc_starts(mfcc.shape[1], self._legacy, self._offset)
+        mel = mel_spectrogram(sound)
+        wide = SOUND_SHAPE[self.branch][1]
+        shift = round(self._offset * COLUMNS_PER_SECOND / FPS)
+        starts = window_starts(mel.shape[1], wide, FPS)
+        return mel, np.clip(starts + shift, 0, mel.shape[1] - wide)
+
+
+def network_input(crops: list[FaceCrop]) -> Tensor:
+    """float32 (n,6,96,96), 0-1: each face whole, then with its lower half zero."""
+    faces = np.stack([cv2.resize(crop.pixels, (SIZE, SIZE)) for crop in crops])
+    masked = faces.copy()
+    masked[:, SIZE // 2 :] = 0
+    both = np.concatenate([faces, masked], axis=3).transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(both, dtype=np.float32) / 255)

@@ -1,0 +1,140 @@
+"""Speech2Vid as a generator, from the published MatConvNet files, through the common runner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import ClassVar
+
+import numpy as np
+import torch
+from lse_bench.baselines.speech2vid.alignment import aligned, put_back
+from lse_bench.baselines.speech2vid.graph import Graph
+from lse_bench.baselines.speech2vid.model import COLUMNS, IDENTITIES, PREDICTION
+from numpy.typing import NDArray
+
+from lse_bench.errors import ClipError, WeightsError
+from lse_bench.features.htk_mfcc import HOP, htk_mfcc
+from lse_bench.generators.batches import batches
+from lse_bench.generators.interface import SAMPLES_PER_FRAME, FaceCrop, FaceGenerator, Options
+from lse_bench.media.audio import Sound
+from lse_bench.weights.matconvnet import read_dagnn
+
+MIDDLE = 4  # frames from the start of a window to its middle
+_APART = 5  # frames from one picture of the identity to the next
+_INPUTS = {"input_audio", "input_face"}
+_PER_FRAME = SAMPLES_PER_FRAME // HOP  # MFCC columns
+
+
+def load_network(path: Path | str) -> Graph:
+    """The generator in a MatConvNet file. Raises WeightsError for another network or a layer it does not know."""
+    net = read_dagnn(path)
+    graph = Graph(net, PREDICTION, str(path))
+    if set(graph.inputs) != _INPUTS:
+        raise WeightsError(
+            f"{path}: a MatConvNet network of {', '.join(graph.inputs)}; Speech2Vid's generator (v201.mat) takes "
+            f"{' and '.join(sorted(_INPUTS))}"
+        )
+    return graph
+
+
+def load_deblurring(path: Path | str) -> Graph:
+    """The deblurring network (v114.mat): its last convolution, before any loss."""
+    net = read_dagnn(path)
+    last = [layer for layer in net.layers if layer.kind == "Conv"]
+    if not last:
+        raise WeightsError(f"{path}: a MatConvNet network without a convolution")
+    graph = Graph(net, last[-1].outputs[0], str(path))
+    if graph.inputs != ["input_lip"]:
+        raise WeightsError(
+            f"{path}: a MatConvNet network of {', '.join(graph.inputs)}; the deblurring one (v114.mat) takes input_lip"
+        )
+    return graph
+
+
+class Speech2Vid(FaceGenerator):
+    """Speech2Vid (You said that?): a still identity made to speak.
+
+    The identity is five faces of the clip's first 21 frames. Each frame hears the 35 MFCC columns whose middle it is;
+    `legacy`: those that begin at it, as the published demo shows them. The drawn face is turned back into the frame with
+    soft edges, which is this project's choice: the published code does not paste.
+    """
+
+    name: ClassVar[str] = "speech2vid"
+    weights: ClassVar[str | None] = "speech2vid_v201"
+    settings: ClassVar[Mapping[str, str]] = MappingProxyType({"deblur": "v114.mat, which sharpens the drawn face"})
+    smoothing = "none"
+    margin = 0.6
+
+    def __init__(self, options: Options) -> None:
+        self._network = load_network(options.needed_checkpoint(self.name)).to(options.device)
+        deblur = options.setting("deblur", "")
+        self._deblur = load_deblurring(deblur).to(options.device) if deblur else None
+        self._deblur_file = deblur
+        self._device = options.device
+        self._start = (0 if options.legacy else -MIDDLE) + options.sound_offset
+
+    def description(self) -> dict[str, object]:
+        found: dict[str, object] = {
+            "window_start": self._start,
+            "alignment": "68 landmarks, or 5 where no more are known",
+        }
+        if self._deblur_file:
+            from lse_bench.weights.readers import file_digest
+
+            found["deblur_sha256"] = file_digest(self._deblur_file)
+        return found
+
+    def generate(self, faces: Iterator[FaceCrop], sound: Sound, seed: int) -> Iterator[FaceCrop]:
+        first = list(islice(faces, _APART * (IDENTITIES - 1) + 1))
+        if not first:
+            return
+        identity = self._identity(first)
+        windows = sound_windows(sound, self._start)
+        for batch in batches(zip(chain(first, faces), windows, strict=False)):
+            crops = [crop for crop, _ in batch]
+            drawn = self.draw(identity, np.stack([window for _, window in batch]))
+            for crop, face in zip(crops, drawn, strict=True):
+                points = _landmarks(crop)
+                pixels, mask = put_back(np.ascontiguousarray(face[..., ::-1]), points, *crop.pixels.shape[:2])
+                yield FaceCrop(pixels, crop.box, mask=mask)
+
+    def draw(self, identity: NDArray[np.float32], windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 (n,109,109,3) RGB, 0-255. `identity` (15,112,112), 0-255; `windows` (n,12,35), NaN for silence."""
+        with torch.inference_mode():
+            face = torch.from_numpy(identity)[None].to(self._device).expand(len(windows), -1, -1, -1)
+            sound = torch.from_numpy(windows[:, None]).to(self._device)
+            drawn = self._network({"input_audio": sound, "input_face": face})
+            if self._deblur is not None:
+                drawn = (drawn + self._deblur({"input_lip": drawn})).clamp(0, 1)
+            return np.ascontiguousarray((drawn * 255).permute(0, 2, 3, 1).cpu().numpy())
+
+    def _identity(self, first: list[FaceCrop]) -> NDArray[np.float32]:
+        chosen = [first[min(number * _APART, len(first) - 1)] for number in range(IDENTITIES)]
+        faces = [aligned(np.ascontiguousarray(crop.pixels[..., ::-1]), _landmarks(crop)) for crop in chosen]  # type: ignore[arg-type]
+        return np.concatenate(faces, axis=2).transpose(2, 0, 1).astype(np.float32)
+
+
+def sound_windows(sound: Sound, start: int) -> NDArray[np.float32]:
+    """(frames,12,35) of MFCC rows 1-12: frame n hears from frame n + `start` on; beyond the sound there is silence."""
+    frames = len(sound) // SAMPLES_PER_FRAME
+    before = max(0, -start) * SAMPLES_PER_FRAME
+    skipped = max(0, start) * SAMPLES_PER_FRAME
+    needed = (frames - 1) * SAMPLES_PER_FRAME + (COLUMNS - 1) * HOP + 400
+    padded = np.concatenate([np.zeros(before, np.int16), sound[skipped:], np.zeros(max(0, needed), np.int16)])[:needed]
+    mfcc = htk_mfcc(padded)[1:].astype(np.float32)
+    views = np.lib.stride_tricks.sliding_window_view(mfcc, COLUMNS, axis=1)
+    return views[:, : frames * _PER_FRAME : _PER_FRAME].transpose(1, 0, 2)
+
+
+def _landmarks(crop: FaceCrop) -> NDArray[np.float64]:
+    if crop.landmarks is None or len(crop.landmarks) not in (5, 68):
+        raise ClipError(
+            "the face",
+            "generator_failed",
+            "Speech2Vid aligns faces by landmarks and these have none: use --detector centerface (five), or boxes with "
+            "landmarks in their .npz (68)",
+        )
+    return crop.landmarks

@@ -1,0 +1,111 @@
+"""Wav2Lip as a generator: any published checkpoint of it, `.pth` or TorchScript, through the common runner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import cv2
+import numpy as np
+import torch
+from lse_bench.baselines.wav2lip.model import COLUMNS, SIZE, Block, Generator
+from torch import Tensor
+
+from lse_bench.errors import ClipError, WeightsError
+from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrogram, window_starts
+from lse_bench.generators.batches import batches, folded, ready
+from lse_bench.generators.interface import FPS, FaceCrop, FaceGenerator, Options
+from lse_bench.media.audio import Sound
+from lse_bench.weights.readers import kind_of, read_torch
+
+_ADVICE = "Wav2Lip's generator is wav2lip.pth (435,807,851 bytes) or wav2lip_gan.pth (435,801,865 bytes)"
+
+
+def load_network(path: Path | str, *, trust: bool = False) -> Generator:
+    """The generator in a checkpoint, in evaluation mode. Raises WeightsError naming what the file is."""
+    state = read_torch(path, trust_script=trust)
+    network = Generator()
+    wanted = network.state_dict()
+    kind = kind_of(state)
+    if set(state) != set(wanted):
+        missing, more = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
+        differing = f"lacks {missing[0]}" if missing else f"has {more[0]} besides"
+        raise WeightsError(f"{path}: this is {kind}; it {differing}. {_ADVICE}")
+    wrong = next((name for name in wanted if wanted[name].shape != state[name].shape), None)
+    if wrong is not None:
+        shape, needed = tuple(state[wrong].shape), tuple(wanted[wrong].shape)
+        raise WeightsError(f"{path}: {wrong} has the shape {shape}, {needed} is needed; a fork of Wav2Lip? {_ADVICE}")
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def fast(network: Generator, device: str = "cpu") -> Generator:
+    """The same function in less time: BatchNorm folded into the convolutions, channels last. Changes `network`."""
+    for module in network.modules():
+        if isinstance(module, Block):
+            module.conv_block = torch.nn.Sequential(folded(module.conv_block[0], module.conv_block[1]))
+    ready(network, device)
+    return network
+
+
+class Wav2Lip(FaceGenerator):
+    """Wav2Lip, trained with the lip-sync expert only.
+
+    As `inference.py`: boxes ten pixels longer at the bottom, a last frame whose window ends with the sound. `legacy`: as
+    the evaluation scripts: boxes as found, no such frame.
+    """
+
+    name: ClassVar[str] = "wav2lip"
+    weights: ClassVar[str | None] = "wav2lip"
+
+    def __init__(self, options: Options) -> None:
+        path = options.needed_checkpoint(self.name)
+        self._network = fast(load_network(path, trust=options.trust), options.device)
+        self._device = options.device
+        self._last = not options.legacy
+        self._offset = options.sound_offset
+        self.pads = (0, 0, 0, 0) if options.legacy else (0, 10, 0, 0)
+
+    def description(self) -> dict[str, object]:
+        return {"last_window": self._last, "sound_offset": self._offset}
+
+    def frames_for(self, samples: int) -> int:
+        return len(window_starts(mel_columns(samples), COLUMNS, FPS, self._last))
+
+    def generate(self, faces: Iterator[FaceCrop], sound: Sound, seed: int) -> Iterator[FaceCrop]:
+        if len(sound) < COLUMNS * 200:
+            raise ClipError("the sound", "generator_failed", f"{len(sound)} samples; Wav2Lip needs {COLUMNS * 200}")
+        mel = mel_spectrogram(sound)
+        starts = window_starts(mel.shape[1], COLUMNS, FPS, self._last)
+        shift = round(self._offset * COLUMNS_PER_SECOND / FPS)
+        starts = np.clip(starts + shift, 0, mel.shape[1] - COLUMNS)
+        for batch in batches(zip(faces, starts, strict=False)):
+            crops = [crop for crop, _ in batch]
+            windows = np.stack([mel[:, start : start + COLUMNS] for _, start in batch])
+            drawn = self.draw(network_input(crops), torch.from_numpy(windows[:, None]))
+            for crop, pixels in zip(crops, drawn, strict=True):
+                yield FaceCrop(pixels, crop.box)
+
+    def draw(self, faces: Tensor, mel: Tensor) -> np.ndarray:
+        """uint8 (n,96,96,3) BGR from the network's inputs, cut (not rounded) to whole numbers as published."""
+        with torch.inference_mode():
+            faces = faces.to(self._device, memory_format=torch.channels_last)
+            drawn = self._network(mel.to(self._device), faces)
+            return np.asarray((drawn * 255).permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8))
+
+
+class Wav2LipGan(Wav2Lip):
+    """Wav2Lip, trained with the quality discriminator too."""
+
+    name = "wav2lip-gan"
+    weights = "wav2lip_gan"
+
+
+def network_input(crops: list[FaceCrop]) -> Tensor:
+    """float32 (n,6,96,96), 0-1: each face with its lower half zero, then whole."""
+    faces = np.stack([cv2.resize(crop.pixels, (SIZE, SIZE)) for crop in crops])
+    masked = faces.copy()
+    masked[:, SIZE // 2 :] = 0
+    both = np.concatenate([masked, faces], axis=3).transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(both, dtype=np.float32) / 255)
