@@ -58,8 +58,8 @@ class Speech2Vid(FaceGenerator):
     """Speech2Vid (You said that?): a still identity made to speak.
 
     The identity is five faces of the clip's first 21 frames. Each frame hears the 35 MFCC columns whose middle it is;
-    `legacy`: those that begin at it, as the published demo shows them. The drawn face is turned back into the frame with
-    soft edges, which is this project's choice: the published code does not paste.
+    `legacy`: those that begin at it, as the published demo shows them. The drawn face is turned back into the frame
+    with soft edges, which is this project's choice: the published code does not paste.
     """
 
     name: ClassVar[str] = "speech2vid"

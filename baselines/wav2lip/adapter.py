@@ -52,8 +52,8 @@ def fast(network: Generator, device: str = "cpu") -> Generator:
 class Wav2Lip(FaceGenerator):
     """Wav2Lip, trained with the lip-sync expert only.
 
-    As `inference.py`: boxes ten pixels longer at the bottom, a last frame whose window ends with the sound. `legacy`: as
-    the evaluation scripts: boxes as found, no such frame.
+    As `inference.py`: boxes ten pixels longer at the bottom, a last frame whose window ends with the sound. `legacy`:
+    as the evaluation scripts: boxes as found, no such frame.
     """
 
     name: ClassVar[str] = "wav2lip"

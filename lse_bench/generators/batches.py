@@ -29,4 +29,5 @@ def folded(convolution: nn.Module, norm: nn.Module) -> nn.Module:
 
 def ready(network: nn.Module, device: str) -> nn.Module:
     """For inference on `device`: channels last, no gradients."""
-    return network.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)
+    network.eval().requires_grad_(False).to(device)
+    return network.to(memory_format=torch.channels_last)

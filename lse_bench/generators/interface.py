@@ -78,7 +78,7 @@ class Options:
     trust: bool = False
     legacy: bool = False
     sound_offset: int = 0
-    settings: Mapping[str, str] = MappingProxyType({})
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def setting(self, name: str, default: str, allowed: tuple[str, ...] | None = None) -> str:
         """One of `settings`. Raises UsageError for a value that is not allowed."""

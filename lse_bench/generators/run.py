@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -39,6 +39,8 @@ from lse_bench.runs.run import versions
 from lse_bench.weights.readers import file_digest
 
 SCHEMA = 1
+NanSound = Literal["skip", "noise"]
+NAN_SOUNDS: tuple[NanSound, ...] = get_args(NanSound)
 _AT_ONCE = 32  # jobs of one source that are worked on together: each has an encoder
 
 OnRow = Callable[[Row], None]
@@ -52,7 +54,7 @@ class Policies:
 
     short: Short = "skip"
     paste: Paste = "overwrite"
-    nan_sound: str = "skip"
+    nan_sound: NanSound = "skip"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import tomllib
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.manifest import Job, Manifest, job_of
+
+_TIMEOUT = (10, 60)  # seconds to connect, and between two blocks
 
 
 class OfficialList(BaseModel):
@@ -118,3 +121,26 @@ def import_list(name: str, content: bytes, root: Path | None = None, *, any_dige
 def _speaker(name: str, video: str) -> str | None:
     """The recording, which LRS ids begin with."""
     return video.split("/")[0] if name in ("lrs2", "lrs3") else None
+
+
+def fetch_list(name: str, offline: bool, say: Callable[[str], None]) -> bytes:
+    """The content of an official list from its pinned address. Raises UsageError when it cannot be had."""
+    import requests
+
+    from lse_bench.weights.store import Options
+
+    entry = corpus(name).list
+    if entry is None:
+        raise UsageError(f"{name} has no official list; lse-bench manifest build makes one")
+    forbidden = Options(offline=offline).forbidden
+    if forbidden is not None:
+        raise UsageError(f"{entry.file} is at {entry.url}; {forbidden} forbids fetching it: give your copy with --list")
+    say(f"fetching {entry.url} (licence: {entry.licence})")
+    try:
+        answer = requests.get(entry.url, timeout=_TIMEOUT)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise UsageError(
+            f"{entry.url}: cannot be fetched ({type(error).__name__}); give your copy with --list"
+        ) from None
+    return answer.content
