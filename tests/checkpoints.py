@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 import scipy.io
 import torch
-
 from lse_bench.baselines.wav2lip.model import Generator
+
 from lse_bench.weights.formula import formula_entry, formula_weights
 from lse_bench.weights.matconvnet import DagNet
 
@@ -55,11 +55,11 @@ def write_lipgan(path: Path, network: str, form: Literal["save_weights", "save"]
     last = max(convolutions, key=lambda name: int(name.rsplit("_", 1)[1]))
     with h5py.File(path, "w") as file:
         root = file.create_group("model_weights") if form == "save" else file
-        root.attrs["layer_names"] = [layer["layer"].encode() for layer in layers]
+        root.attrs["layer_names"] = np.array([layer["layer"] for layer in layers], dtype="S")
         root.attrs["backend"], root.attrs["keras_version"] = b"tensorflow", b"2.2.4"
         for layer in layers:
             group = root.create_group(layer["layer"])
-            group.attrs["weight_names"] = [weight["name"].encode() for weight in layer["weights"]]
+            group.attrs["weight_names"] = np.array([weight["name"] for weight in layer["weights"]], dtype="S")
             for weight in layer["weights"]:
                 values = formula_entry(weight["formula_name"], tuple(weight["formula_shape"]))
                 if values.ndim == 4:
@@ -87,7 +87,9 @@ def write_dagnn(path: Path, net: DagNet) -> Path:
     params = np.zeros((1, len(net.params)), dtype=[(n, object) for n in ("name", "value", "learningRate")])
     for number, (name, value) in enumerate(net.params.items()):
         params[0, number] = (name, value.reshape(-1, 1) if value.ndim == 1 else value, 1.0)
-    scipy.io.savemat(path, {"net": {"layers": layers, "params": params, "vars": np.zeros((1, 0)), "meta": np.zeros((1, 0))}})
+    scipy.io.savemat(
+        path, {"net": {"layers": layers, "params": params, "vars": np.zeros((1, 0)), "meta": np.zeros((1, 0))}}
+    )
     return path
 
 

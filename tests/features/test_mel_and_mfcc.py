@@ -1,0 +1,64 @@
+"""Sound as the baselines hear it, against librosa 0.7 and the MATLAB scripts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from checkpoints import GOLDEN
+from conftest import shared_file
+from scipy.io import wavfile
+
+from lse_bench.features.htk_mfcc import htk_columns, htk_mfcc
+from lse_bench.features.mel import mel_columns, mel_spectrogram, slaney_filters
+
+
+def synthetic() -> np.ndarray:
+    return np.asarray(wavfile.read(GOLDEN / "speech2vid" / "synthetic_16k.wav")[1])
+
+
+def test_mel_of_a_synthetic_sound() -> None:
+    sound = synthetic()
+    with np.load(GOLDEN / "generators" / "wav2lip_melspectrogram_synthetic.npz") as held:
+        mel = mel_spectrogram(sound)
+        assert mel.dtype == np.float32 and mel.shape[1] == mel_columns(len(sound))
+        np.testing.assert_allclose(mel, held["mel"], atol=5e-6)
+
+
+def test_mel_of_speech() -> None:
+    folder = ("golden", "generators")
+    sound = wavfile.read(shared_file(*folder, "speech_2s_16k.wav"))[1]
+    with np.load(shared_file(*folder, "wav2lip_melspectrogram.npz")) as held:
+        np.testing.assert_allclose(mel_spectrogram(sound), held["mel"], atol=5e-6)
+        np.testing.assert_allclose(slaney_filters(), held["mel_basis"], atol=1e-8)
+
+
+def test_long_sound_is_worked_on_in_blocks() -> None:
+    sound = np.tile(synthetic(), 30)  # 45 s: two blocks
+    mel, piece = mel_spectrogram(sound), mel_spectrogram(sound[16000 * 20 : 16000 * 40])
+    np.testing.assert_allclose(mel[:, 80 * 20 + 5 : 80 * 40 - 5], piece[:, 5:-6], atol=1e-4)
+    with pytest.raises(ValueError, match="needs more than 400"):
+        mel_spectrogram(sound[:400])
+
+
+def test_mfcc_of_a_synthetic_sound_with_silence() -> None:
+    with np.load(GOLDEN / "speech2vid" / "audio_mfcc.npz") as held:
+        mfcc, wanted = htk_mfcc(synthetic()), held["synthetic_mfcc"]
+    assert mfcc.shape == wanted.shape == (13, htk_columns(len(synthetic())))
+    assert np.array_equal(np.isnan(mfcc), np.isnan(wanted)) and np.array_equal(np.isinf(mfcc), np.isinf(wanted))
+    np.testing.assert_allclose(mfcc[np.isfinite(wanted)], wanted[np.isfinite(wanted)], atol=1e-8)
+
+
+def test_mfcc_of_speech() -> None:
+    sound = wavfile.read(shared_file("golden", "speech2vid", "speech_2s_16k.wav"))[1]
+    with np.load(GOLDEN / "speech2vid" / "audio_mfcc.npz") as held:
+        np.testing.assert_allclose(htk_mfcc(sound), held["mfcc"], atol=1e-8)
+        padded = htk_mfcc(np.concatenate([np.zeros(16000), sound, np.zeros(16000)]))
+        assert np.array_equal(np.isnan(padded), np.isnan(held["padded_mfcc"]))
+        np.testing.assert_allclose(padded[1:, 100:135], held["chunk_25"], atol=1e-3)
+    other = wavfile.read(shared_file("golden", "generators", "speech_2s_16k.wav"))[1]
+    with np.load(GOLDEN / "generators" / "lipgan_mfcc.npz") as held:
+        np.testing.assert_allclose(htk_mfcc(other)[1:], held["mfcc"], atol=1e-4)
+
+
+def test_sound_too_short_for_a_column() -> None:
+    assert htk_mfcc(np.ones(399)).shape == (13, 0)
