@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 INSTALLED = {"lse_bench": ROOT / "lse_bench"} | {
-    f"lse_bench.{name}": ROOT / name for name in ("baselines", "leaderboard")
+    f"lse_bench.{name}": ROOT / name for name in ("baselines", "data_manifests", "leaderboard")
 }
 HEAVY = ("torch", "numpy", "scipy", "cv2", "av", "pandas", "matplotlib", "torchvision")
 
 # From the inside out; a module may import its own layer and those before it.
 LAYERS = [
-    {"errors", "__init__"},
+    {"errors", "lines", "data_manifests", "__init__"},
     {"media"},
     {"features", "manifests", "weights", "faces"},
     {"sync", "fidelity"},
@@ -39,7 +39,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert not set(HEAVY) & set(loaded)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["generate", "--help"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom lse_bench.cli import main\n"
@@ -100,7 +100,9 @@ def test_the_wheel_holds_the_tree(tmp_path: Path) -> None:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     tracked = subprocess.run(["git", "ls-files"], cwd=source, check=True, capture_output=True, text=True).stdout.split()
     expected = {name for name in tracked if name.startswith("lse_bench/")}
-    expected |= {f"lse_bench/{name}" for name in tracked if name.startswith(("baselines/", "leaderboard/"))}
+    expected |= {
+        f"lse_bench/{name}" for name in tracked if name.startswith(("baselines/", "data_manifests/", "leaderboard/"))
+    }
     assert held == expected
 
 

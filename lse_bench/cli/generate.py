@@ -152,7 +152,7 @@ def generate(
         root=folder,
         out=out,
         locating=locating,
-        policies=Policies(short=short, paste=paste, nan_sound=nan_sound),  # type: ignore[arg-type]
+        policies=Policies(short=short, spare=0 if legacy else 2, paste=paste, nan_sound=nan_sound),  # type: ignore[arg-type]
         weights_sha256=None if weights is None else file_digest(weights),
         seed=seed,
         command=["lse-bench", *sys.argv[1:]],

@@ -49,10 +49,14 @@ OnStep = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """What is done where the published scripts drop or fail. `nan_sound`: `skip`, or `noise` of one bit in digital
-    silence, whose logarithm some features take."""
+    """What is done where the published scripts drop or fail.
+
+    `spare`: frames by which a source may be shorter than the sound and not be called short; compressed sound is padded
+    by up to two. `nan_sound`: `skip`, or `noise` of one bit in digital silence, whose logarithm some features take.
+    """
 
     short: Short = "skip"
+    spare: int = 2
     paste: Paste = "overwrite"
     nan_sound: NanSound = "skip"
 
@@ -93,6 +97,7 @@ class Call:
                 "face": self.locating.choice,
                 "faceless": self.locating.faceless,
                 "short": self.policies.short,
+                "spare": self.policies.spare,
                 "paste": self.policies.paste,
                 "nan_sound": self.policies.nan_sound,
             }
@@ -212,7 +217,7 @@ class _Faces:
         needed = self._generator.frames_for(len(heard))
         if needed < 1:
             raise ClipError(pair.sound, "too_short", f"a sound of {len(sound) / 16000:.2f} s gives no frame")
-        if policies.short == "skip" and source.expected < needed:
+        if policies.short == "skip" and source.expected + policies.spare < needed:
             raise _short(source.path, source.expected, needed)
         held: deque[Located] = deque()
 
@@ -231,11 +236,11 @@ class _Faces:
                 yield
             if not writer.frames:
                 raise ClipError(target, "empty_output", "the generator gave no frame")
-            if writer.frames < needed and source.expected < needed and policies.short == "skip":
+            if writer.frames + policies.spare < needed and source.expected < needed and policies.short == "skip":
                 raise _short(source.path, writer.frames, needed)
         if passed:
             warnings.append(f"{passed} of {writer.frames} frames have no face and were passed through")
-        if writer.frames < needed:
+        if writer.frames + policies.spare < needed:
             warnings.append(f"{writer.frames} frames were made, the sound asks for {needed}")
         if policies.short != "skip" and needed > source.expected:
             warnings.append(f"{policies.short}: the source has {source.expected} frames, the sound asks for {needed}")
