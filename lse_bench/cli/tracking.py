@@ -52,8 +52,8 @@ def find_detector(
             path = find_weights(console, weights, offline, trust)
         except WeightsError as error:
             raise WeightsError(
-                f"{error}. With the network, `lse-bench weights fetch {SFD_FACE}` gets S3FD's weights; tracked@1 runs "
-                "without them, with --detector centerface"
+                f"{error}. With the network, `lse-bench weights fetch {weights}` gets S3FD's weights; --detector "
+                "centerface, of tracked@1 and of generate without --legacy, needs none"
             ) from None
     with console.status("Loading the face detector"):
         from lse_bench.faces.detectors import load_detector
