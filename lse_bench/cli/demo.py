@@ -108,7 +108,7 @@ def _score(console: Console, scorer: SyncScorer, name: str, folder: Path, run: P
     source = Source(inputs=[folder])
     listed = source.clips()
     console.print(f"{name}:", highlight=False)
-    with scoring_progress(console, listed) as (on_record, _):
+    with scoring_progress(console, listed) as (on_record, *_):
         return score_run(
             scorer,
             listed,

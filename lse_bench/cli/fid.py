@@ -99,9 +99,9 @@ def fid(
         )
     checkpoint = find_weights(console, weights, offline, trust)
     with console.status("Loading torch and the weights"):
+        from lse_bench.devices import choose_device
         from lse_bench.fidelity.fid import FidProtocol, compare, save_set
         from lse_bench.fidelity.inception import RESIZES, FidInception
-        from lse_bench.sync.scorer import choose_device
         from lse_bench.weights.readers import file_digest
 
         if resize not in RESIZES:

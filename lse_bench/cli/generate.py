@@ -113,13 +113,13 @@ def generate(
     folder = pairs.folder(root)
     with console.status("Loading the generator"):
         plugin = load(name)
+        from lse_bench.devices import choose_device
         from lse_bench.generators.boxes import FACELESS
         from lse_bench.generators.interface import FaceGenerator, Options
         from lse_bench.generators.paste import PASTES
         from lse_bench.generators.registry import make_generator
         from lse_bench.generators.run import NAN_SOUNDS, Call, Policies, generate_run, jobs_for
         from lse_bench.generators.source import SHORTS
-        from lse_bench.sync.scorer import choose_device
 
     for option, value, allowed in (
         ("faceless", faceless, FACELESS),

@@ -140,7 +140,7 @@ def score(
     clips = source.clips()
     out = out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
     mine = part.of(clips) if part else clips
-    from lse_bench.sync.protocol import get_protocol
+    from lse_bench.sync.protocol import FPS_POLICIES, get_protocol
 
     chosen = get_protocol(protocol)
     tracking = None
@@ -157,7 +157,12 @@ def score(
         )
     if tracks_only:
         assert tracking is not None
-        failed = find_scenes(console, mine, tracking, fps_policy or chosen.fps_policy, out)
+        policy = fps_policy or chosen.fps_policy
+        if policy not in FPS_POLICIES:
+            raise UsageError(f"--fps-policy {policy}: there are {', '.join(FPS_POLICIES)}")
+        if chosen.codec == "pipeline":
+            raise UsageError(f"--tracks-only looks at frames as tracked@1 has them, not as {chosen.id}; use tracked")
+        failed = find_scenes(console, mine, tracking, policy, out)
         console.print(f"shots and tracks of {len(mine) - len(failed)} of {len(mine)} clips: {out}", highlight=False)
         raise typer.Exit(1 if len(failed) > max_failed else 0)
     checkpoint = find_weights(console, weights, offline, trust)
@@ -179,7 +184,7 @@ def score(
     text = f"{len(mine)} clips, {scorer.key['protocol']}, {scorer.device} → {out}"
     console.print(text, highlight=False, markup=False)
     try:
-        with scoring_progress(console, mine) as (on_record, on_step):
+        with scoring_progress(console, mine) as (on_record, on_step, on_problem):
             summary = score_run(
                 scorer,
                 clips,
@@ -192,6 +197,7 @@ def score(
                 overlay=overlay,
                 on_record=on_record,
                 on_step=on_step,
+                on_problem=on_problem,
             )
     except KeyboardInterrupt:
         console.print(f"stopped; the same command with --out {out} goes on from here", highlight=False, markup=False)
@@ -216,9 +222,9 @@ def merge(
 @contextmanager
 def scoring_progress(
     console: Console, clips: list[ListedClip]
-) -> Iterator[tuple[Callable[[Record], None], Callable[[Path, str], None]]]:
+) -> Iterator[tuple[Callable[[Record], None], Callable[[Path, str], None], Callable[[str], None]]]:
     """A progress bar over clips; failures are printed as they come, the first few of them. Yields what to call with
-    each record, and with a clip and words on what is being done with it."""
+    each record, with a clip and words on what is being done with it, and with what else went wrong."""
     from rich.markup import escape
 
     failed = 0
@@ -238,7 +244,10 @@ def scoring_progress(
         def on_step(clip: Path, text: str) -> None:
             progress.update(progress.task_ids[0], description=escape(f"{clip.name}: {text}"))
 
-        yield on_record, on_step
+        def on_problem(text: str) -> None:
+            progress.console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+        yield on_record, on_step, on_problem
 
 
 def _finish(console: Console, summary: dict[str, Any], out: Path, as_json: bool, max_failed: int) -> None:

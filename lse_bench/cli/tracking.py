@@ -56,8 +56,8 @@ def find_detector(
                 "centerface, of tracked@1 and of generate without --legacy, needs none"
             ) from None
     with console.status("Loading the face detector"):
+        from lse_bench.devices import choose_device
         from lse_bench.faces.detectors import load_detector
-        from lse_bench.sync.scorer import choose_device
 
         return load_detector(name, weights=path, boxes=boxes, device=choose_device(device))
 
@@ -83,8 +83,11 @@ def find_scenes(
                 look_at(clip.path, fps_policy, tracking, facts)  # type: ignore[arg-type]
             except ClipError as error:
                 failed.append((clip.clip, f"{error.status}: {error.reason}"))
+            except Exception as error:  # noqa: BLE001 - whatever a file provokes is that file's row
+                failed.append((clip.clip, f"error: {type(error).__name__}: {error}"))
+            if failed and failed[-1][0] == clip.clip:
                 progress.console.print(f"{clip.clip}: {failed[-1][1]}", style="red", highlight=False, markup=False)
             if facts.scene is not None:
-                write_scene(clip.path, clip.clip, facts.scene, tracking, out / clip.id)
+                write_scene(clip.path, clip.clip, facts.scene, tracking, out / clip.id, fps_policy)  # type: ignore[arg-type]
             advance("finding faces")
     return failed

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import threading
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +103,10 @@ def load_detector(
             raise UsageError("the detector s3fd needs its weights: lse-bench weights fetch sfd_face")
         detector = S3fd.load(weights, device=device)
         return FaceDetector(
-            name, f"s3fd:{detector.scale:g}:{detector.threshold:g}", file_digest(weights), detector.detect
+            name,
+            f"{detector.variant.name}:{detector.scale:g}:{detector.threshold:g}",
+            file_digest(weights),
+            detector.detect,
         )
     if name == "boxes":
         if boxes is None or not boxes.is_dir():
@@ -129,7 +134,9 @@ def read_boxes(clip: Path, folder: Path) -> list[list[Face]]:
     `landmarks` (frames,68,2) or (frames,5,2), as beside MiniLRS clips. Raises ClipError `no_face` when there is none or
     it is neither.
     """
-    places = ["/".join(clip.with_suffix("").parts[-2:]), clip.stem]
+    # Where a clip lies, not how its path was typed, decides; and no name leads out of the folder.
+    whole = Path(os.path.abspath(clip))  # noqa: PTH100 - resolve() would follow links to other names
+    places = [f"{whole.parent.name}/{whole.stem}", whole.stem]
     for path in (folder / f"{place}{suffix}" for place in places for suffix in (".json", ".npz")):
         if not path.exists():
             continue
@@ -138,15 +145,20 @@ def read_boxes(clip: Path, folder: Path) -> list[list[Face]]:
                 with np.load(path, allow_pickle=False) as held:
                     boxes = np.asarray(held["boxes"], dtype=np.float64)
                     points = held["landmarks"] if "landmarks" in held else [None] * len(boxes)
-                return [[Face(box, 1.0, _points(found))] for box, found in zip(boxes, points, strict=True)]
+                if boxes.ndim != 2 or boxes.shape[1] != 4:
+                    raise ValueError(f"boxes have the shape {boxes.shape}, (frames, 4) is needed")
+                return [_faces_of(box, found) for box, found in zip(boxes, points, strict=True)]
             return [[_face(found) for found in frame] for frame in json.loads(path.read_text(encoding="utf-8"))]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise ClipError(clip, "no_face", f"{path} holds no boxes: {type(error).__name__}: {error}") from None
     raise ClipError(clip, "no_face", f"no boxes for it in {folder} ({', '.join(places)} with .json or .npz)")
 
 
-def _points(found: Any) -> NDArray[np.float64] | None:
-    return None if found is None else np.asarray(found, dtype=np.float64)
+def _faces_of(box: NDArray[np.float64], points: Any) -> list[Face]:
+    """The one face of a frame; a box of NaN, or without area, is none."""
+    if not (np.isfinite(box).all() and (box[2:] > box[:2]).all()):
+        return []
+    return [Face(box, 1.0, None if points is None else np.asarray(points, dtype=np.float64))]
 
 
 def _face(found: dict[str, Any]) -> Face:

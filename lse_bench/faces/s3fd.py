@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lse_bench.devices import compute_exactly
 from lse_bench.errors import LseBenchError, WeightsError
 from lse_bench.faces.face import Face, suppress
 from lse_bench.weights.readers import kind_of, read_torch
@@ -35,17 +36,20 @@ _ADVICE = "get the tracker's detector with: lse-bench weights fetch sfd_face"
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What differs between the two functions besides names. `pixel`: see `face.suppress`."""
+    """What differs between the two functions besides names, and how each is used: pictures scaled by `scale`, faces
+    surer than `threshold`."""
 
     name: str
     rgb: bool
     dilation: int
     padding: int
     ceil: bool
+    scale: float
+    threshold: float
 
 
-SFD_FACE = Variant("sfd_face", rgb=True, dilation=6, padding=6, ceil=True)
-FACE_ALIGNMENT = Variant("s3fd", rgb=False, dilation=1, padding=3, ceil=False)
+SFD_FACE = Variant("sfd_face", rgb=True, dilation=6, padding=6, ceil=True, scale=0.25, threshold=0.9)
+FACE_ALIGNMENT = Variant("s3fd", rgb=False, dilation=1, padding=3, ceil=False, scale=1.0, threshold=0.5)
 
 _BLOCKS = {"conv1": (0, 2), "conv2": (5, 7), "conv3": (10, 12, 14), "conv4": (17, 19, 21), "conv5": (24, 26, 28)}
 _NORMS = ("L2Norm3_3", "L2Norm4_3", "L2Norm5_3")
@@ -171,25 +175,29 @@ def faces_of(detections: NDArray[np.float32], width: int, height: int, threshold
 
 
 class S3fd:
-    """The detector as syncnet_python's tracker runs it: picture scaled by `scale`, faces surer than `threshold`."""
+    """The detector as syncnet_python's tracker or Wav2Lip's inference run it, whichever `variant` it is: pictures
+    scaled by `scale`, faces surer than `threshold`."""
 
     def __init__(
         self,
         network: S3fdNetwork,
         variant: Variant = SFD_FACE,
-        scale: float = 0.25,
-        threshold: float = 0.9,
+        scale: float | None = None,
+        threshold: float | None = None,
         device: str = "cpu",
     ) -> None:
-        self.variant, self.scale, self.threshold = variant, scale, threshold
+        compute_exactly()
+        self.variant = variant
+        self.scale = variant.scale if scale is None else scale
+        self.threshold = variant.threshold if threshold is None else threshold
         self.device = torch.device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     @classmethod
-    def load(cls, path: Path | str, scale: float = 0.25, threshold: float = 0.9, device: str = "cpu") -> S3fd:
+    def load(cls, path: Path | str, device: str = "cpu") -> S3fd:
         """The detector whose weights are in `path`, told by its entries. Raises WeightsError for any other file."""
         network, variant = network_from(read_torch(path), str(path))
-        return cls(network, variant, scale, threshold, device)
+        return cls(network, variant, device=device)
 
     def scaled(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A BGR frame as the network sees it: reduced bilinearly."""

@@ -22,7 +22,7 @@ class DetectedBoxes:
         """The frames of a clip, each with the box of its surest face, inside the frame; None where there is none."""
         shown, searched = tee(frames)  # a batch apart at most
         for found, frame in zip(self._detector.faces(clip, searched), shown, strict=True):
-            yield frame, _inside(found[0].box.tolist(), frame) if found else None
+            yield frame, _inside(max(found, key=lambda face: face.score).box.tolist(), frame) if found else None
 
 
 def _inside(box: list[float], frame: Frame) -> Box | None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from lse_bench.devices import compute_exactly
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.weights.readers import kind_of, read_torch
 
@@ -34,6 +35,7 @@ class FidInception:
 
     def __init__(self, state: Mapping[str, Tensor], device: str = "cpu") -> None:
         """Raises WeightsError when entries are missing."""
+        compute_exactly()
         self.device = torch.device(device)
         self.tile = self.TILE.get(self.device.type, 8)
         self._layers: dict[str, tuple[Tensor, Tensor]] = {}
@@ -70,15 +72,14 @@ class FidInception:
         if resize not in RESIZES:
             raise UsageError(f"no resize called {resize}; there are: {', '.join(RESIZES)}")
         parts = []
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            for start in range(0, len(frames), self.tile):
-                x = torch.from_numpy(frames[start : start + self.tile]).to(self.device)
-                x = x.permute(0, 3, 1, 2).float() / 255
-                x = F.interpolate(
-                    x, (INPUT_SIZE, INPUT_SIZE), mode="bilinear", align_corners=False, antialias=resize == "antialias"
-                )
-                x = (2 * x - 1).contiguous(memory_format=torch.channels_last)
-                parts.append(self._network(x).cpu().numpy())
+        for start in range(0, len(frames), self.tile):
+            x = torch.from_numpy(frames[start : start + self.tile]).to(self.device)
+            x = x.permute(0, 3, 1, 2).float() / 255
+            x = F.interpolate(
+                x, (INPUT_SIZE, INPUT_SIZE), mode="bilinear", align_corners=False, antialias=resize == "antialias"
+            )
+            x = (2 * x - 1).contiguous(memory_format=torch.channels_last)
+            parts.append(self._network(x).cpu().numpy())
         return np.concatenate(parts) if parts else np.zeros((0, FEATURES), np.float32)
 
     def _folded(self, state: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:

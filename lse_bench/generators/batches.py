@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from lse_bench.devices import compute_exactly
+
 T = TypeVar("T")
 BATCH = 8  # faces per pass: larger ones fall out of a CPU's cache, and hold more frames
 
@@ -29,5 +31,6 @@ def folded(convolution: nn.Module, norm: nn.Module) -> nn.Module:
 
 def ready(network: nn.Module, device: str) -> nn.Module:
     """For inference on `device`: channels last, no gradients."""
+    compute_exactly()
     network.eval().requires_grad_(False).to(device)
     return network.to(memory_format=torch.channels_last)

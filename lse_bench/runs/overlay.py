@@ -17,7 +17,7 @@ from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
 from lse_bench.media.writer import write_clip
 from lse_bench.sync.distance import LseScore
-from lse_bench.sync.protocol import FPS
+from lse_bench.sync.protocol import FpsPolicy, frame_rate_for
 from lse_bench.sync.syncnet import WINDOW_FRAMES
 
 if TYPE_CHECKING:
@@ -51,14 +51,24 @@ def running_confidence(score: LseScore) -> NDArray[np.float64]:
     return np.asarray(medfilt(confidence, _SMOOTHED_OVER), dtype=np.float64)
 
 
-def write_overlay(clip: Path, outcome: ClipOutcome, path: Path) -> None:
-    """Write `clip` at 25 fps with the tracks of its outcome drawn in; needs per-window distances."""
+def write_overlay(clip: Path, outcome: ClipOutcome, path: Path, policy: FpsPolicy) -> None:
+    """Write `clip`, at the rate it was scored at, with its tracks drawn in; needs per-window distances."""
     info = probe(clip)
+    rate = frame_rate_for(info, policy)
     tracks = list(_tracks_of(outcome))
     sound = None if info.sound is None else np.concatenate(list(read_sound(info)))
-    frames = (_draw(frame, number, tracks) for number, frame in enumerate(read_frames(info, FPS)))
+    frames = (_draw(frame, number, tracks) for number, frame in enumerate(read_frames(info, rate)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_clip(path, frames, sound, FPS, quality=_QUALITY, preset=_PRESET)
+    write_clip(path, _of_one_size(frames), sound, rate, quality=_QUALITY, preset=_PRESET)
+
+
+def _of_one_size(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """A stream may change its size half-way; a file has one."""
+    size: tuple[int, int] | None = None
+    for frame in frames:
+        here = (frame.shape[1], frame.shape[0])
+        size = size or here
+        yield frame if here == size else np.asarray(cv2.resize(frame, size), dtype=np.uint8)
 
 
 def _tracks_of(outcome: ClipOutcome) -> Iterator[_Drawn]:

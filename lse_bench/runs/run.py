@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lse_bench.errors import UsageError
+from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.lines import json_bytes, write_atomically
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import ListedClip, list_digest
@@ -30,6 +30,7 @@ from lse_bench.weights.table import name_of_digest
 
 if TYPE_CHECKING:
     from lse_bench.sync.distance import LseScore
+    from lse_bench.sync.protocol import FpsPolicy
     from lse_bench.sync.scorer import ClipOutcome, OnStep, SyncScorer
 
 SCHEMA = 1
@@ -118,12 +119,14 @@ def score_run(
     overlay: Path | None = None,
     on_record: OnRecord = lambda record: None,
     on_step: OnStep | None = None,
+    on_problem: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Score `clips` into the run directory `out` and return its summary; goes on where an earlier call stopped.
 
     `overlay`: a folder for copies of the scored clips with their face tracks drawn in. `on_record` is called with
-    every record, those found there included; `on_step` as by `SyncScorer.score_all`. Raises UsageError when `out` holds
-    a run of something else, and names what differs.
+    every record, those found there included; `on_step` as by `SyncScorer.score_all`; `on_problem` with a sentence about
+    an overlay that could not be made, which costs no score. Raises UsageError when `out` holds a run of something else,
+    and names what differs.
     """
     description = describe_run(scorer, clips, weights=weights, command=command, source=source, shard=shard)
     if overlay is not None and scorer.tracking is None:
@@ -140,16 +143,21 @@ def score_run(
                 raise UsageError(f"{out}: was begun without --keep-windows ({bare[0]} has none); choose another --out")
         for record in done:
             on_record(record)
+            if overlay is not None and record.status == "ok" and not (overlay / f"{record.id}.mp4").exists():
+                on_problem(f"{record.clip}: no overlay: it was scored before; another --out scores and draws it again")
         finished = {record.id for record in done}
         rest = [clip for clip in mine if clip.id not in finished]
         for record, outcome in score_clips(scorer, rest, keep_windows or overlay is not None, on_step):
-            if outcome is not None and outcome.score is not None:
-                if keep_windows:
-                    _write_windows(out, record.id, outcome)
-                if overlay is not None:
-                    _write_overlay(outcome, paths[record.id], overlay / f"{record.id}.mp4")
+            if outcome is not None and outcome.score is not None and keep_windows:
+                _write_windows(out, record.id, outcome)
             append(record)
             on_record(record)
+            if overlay is not None and outcome is not None and outcome.score is not None:
+                target = overlay / f"{record.id}.mp4"
+                try:
+                    _write_overlay(outcome, paths[record.id], target, scorer.fps_policy)
+                except (LseBenchError, OSError, ValueError) as error:
+                    on_problem(f"{record.clip}: no overlay: {type(error).__name__}: {error}")
         return _write_summary(out, read_records(out), len(mine), description["key"])
 
 
@@ -309,7 +317,7 @@ def _per_window(score: LseScore) -> Any:
     return score.per_window
 
 
-def _write_overlay(outcome: ClipOutcome, clip: Path, path: Path) -> None:
+def _write_overlay(outcome: ClipOutcome, clip: Path, path: Path, policy: FpsPolicy) -> None:
     from lse_bench.runs.overlay import write_overlay
 
-    write_overlay(clip, outcome, path)
+    write_overlay(clip, outcome, path, policy)

@@ -15,15 +15,16 @@ from lse_bench.faces.scene import Scene, Tracking
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
 from lse_bench.runs.tracks import track_facts
-from lse_bench.sync.protocol import FPS
+from lse_bench.sync.protocol import FpsPolicy, frame_rate_for
 
 _WIDTH, _ROW, _FACE, _LEFT = 1200, 74, 64, 90  # pixels of the picture
+_SHOWN_DROPPED = 40  # tracks
 _SHOT_COLOURS = ((225, 225, 225), (245, 245, 245))
 _KEPT, _DROPPED, _INK = (90, 160, 60), (170, 170, 170), (40, 40, 40)
 
 
 def scene_as_json(clip: str, scene: Scene, tracking: Tracking) -> dict[str, Any]:
-    """Frames at 25 fps; `last` is the last frame of a shot or track."""
+    """Frames as scored; `last` is the last frame of a shot or track."""
     tracks: list[dict[str, Any]] = [
         {"track": number, **track_facts(track), "kept": True} for number, track in enumerate(scene.tracks.kept)
     ]
@@ -42,9 +43,11 @@ def scene_as_json(clip: str, scene: Scene, tracking: Tracking) -> dict[str, Any]
     }
 
 
-def draw_scene(clip: Path, scene: Scene, title: str) -> Frame:
-    """A picture of the clip's time line: shots as bands, tracks as bars with the face of their middle frame."""
-    tracks = [(track, "") for track in scene.tracks.kept] + list(scene.tracks.dropped)
+def draw_scene(clip: Path, scene: Scene, title: str, policy: FpsPolicy) -> Frame:
+    """A picture of the clip's time line: shots as bands, tracks as bars with the face of their middle frame; of the
+    tracks that were dropped the longest."""
+    dropped = sorted(scene.tracks.dropped, key=lambda pair: -pair[0].detections)
+    tracks = [(track, "") for track in scene.tracks.kept] + dropped[:_SHOWN_DROPPED]
     height = 60 + _ROW * max(1, len(tracks)) + 30
     sheet = np.full((height, _WIDTH, 3), 255, np.uint8)
     per_frame = (_WIDTH - _LEFT - 20) / max(1, scene.frames)
@@ -55,7 +58,7 @@ def draw_scene(clip: Path, scene: Scene, title: str) -> Frame:
     for number, (first, stop) in enumerate(scene.shots):
         cv2.rectangle(sheet, (x(first), 40), (x(stop), height - 30), _SHOT_COLOURS[number % 2], -1)
         _text(sheet, f"shot {number}: {first}-{stop - 1}", (x(first) + 2, 54), 0.36)
-    faces = _middle_faces(clip, scene)
+    faces = _middle_faces(clip, scene, policy)
     for row, (track, reason) in enumerate(tracks):
         y = 62 + row * _ROW
         if row < len(faces):
@@ -65,27 +68,31 @@ def draw_scene(clip: Path, scene: Scene, title: str) -> Frame:
         told = f"dropped: {reason}" if reason else f"track {row}: frames {track.first}-{track.stop - 1}"
         _text(sheet, f"{told}; {track.detections} detections, {track.size:.0f} px", (x(track.first), y + 46), 0.4)
     _text(sheet, title, (10, 24), 0.55)
-    _text(sheet, f"{scene.frames} frames at 25 fps, {scene.faces} detections", (10, height - 10), 0.4)
+    more = f", {len(dropped) - _SHOWN_DROPPED} more tracks dropped" if len(dropped) > _SHOWN_DROPPED else ""
+    _text(sheet, f"{scene.frames} frames, {scene.faces} detections{more}", (10, height - 10), 0.4)
     return sheet
 
 
-def write_scene(clip: Path, name: str, scene: Scene, tracking: Tracking, stem: Path) -> None:
+def write_scene(
+    clip: Path, name: str, scene: Scene, tracking: Tracking, stem: Path, policy: FpsPolicy = "resample"
+) -> None:
     """`STEM.json` and `STEM.png`."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     path = stem.with_name(f"{stem.name}.json")
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(json.dumps(scene_as_json(name, scene, tracking), indent=2) + "\n", encoding="utf-8")
     os.replace(partial, path)
-    _, data = cv2.imencode(".png", draw_scene(clip, scene, f"{name}  ({':'.join(tracking.marks)})"))
+    _, data = cv2.imencode(".png", draw_scene(clip, scene, f"{name}  ({':'.join(tracking.marks)})", policy))
     stem.with_name(f"{stem.name}.png").write_bytes(data.tobytes())
 
 
-def _middle_faces(clip: Path, scene: Scene) -> list[Frame]:
+def _middle_faces(clip: Path, scene: Scene, policy: FpsPolicy) -> list[Frame]:
     """Small pictures of the kept tracks' middle frames."""
     found: dict[int, Frame] = {}
     wanted = {number: (track.first + track.stop) // 2 for number, track in enumerate(scene.tracks.kept)}
     last = max(wanted.values(), default=-1)
-    for number, frame in enumerate(read_frames(probe(clip), FPS)):
+    info = probe(clip)
+    for number, frame in enumerate(read_frames(info, frame_rate_for(info, policy))):
         if number > last:
             break
         for track in (track for track, middle in wanted.items() if middle == number):

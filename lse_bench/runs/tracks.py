@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from lse_bench.sync.windows import why_too_short, windows_of
 
+_DROPPED = 50  # dropped tracks that get a row of their own
+
 if TYPE_CHECKING:
     from lse_bench.faces.tracks import Track
     from lse_bench.sync.distance import LseScore
@@ -30,7 +32,8 @@ def score_fields(score: LseScore) -> dict[str, Any]:
 def track_rows(outcome: ClipOutcome) -> list[dict[str, Any]] | None:
     """One object per face track, those that were not scored with the reason; None under protocols without tracks.
 
-    `first` and `last`: frames at 25 fps; `box`: mean left, top, right, bottom in pixels; `detections`: frames with one.
+    Of the tracks that were dropped the 50 longest, the rest in one row. `first` and `last`: frames as scored; `box`:
+    mean left, top, right, bottom in pixels; `detections`: frames with one.
     """
     scene = outcome.facts.scene
     if scene is None:
@@ -40,15 +43,24 @@ def track_rows(outcome: ClipOutcome) -> list[dict[str, Any]] | None:
         row = {"track": number, **track_facts(track)}
         if number in outcome.tracks:
             rows.append(row | {"status": "ok"} | score_fields(outcome.tracks[number]))
-        elif number < len(outcome.facts.parts) and not windows_of(*outcome.facts.parts[number]):
-            rows.append(row | {"status": "too_short", "reason": why_too_short(*outcome.facts.parts[number])})
+        elif any(part := _part(outcome, number)) and not windows_of(*part):
+            rows.append(row | {"status": "too_short", "reason": why_too_short(*part)})
         else:
             rows.append(row | {"status": "error", "reason": "the clip failed before this track was scored"})
+    dropped = sorted(scene.tracks.dropped, key=lambda pair: -pair[0].detections)
     rows += [
         {"track": None, **track_facts(track), "status": "no_track", "reason": reason}
-        for track, reason in scene.tracks.dropped
+        for track, reason in dropped[:_DROPPED]
     ]
+    if rest := [track.detections for track, _ in dropped[_DROPPED:]]:
+        reason = f"{len(rest)} more tracks, each of {max(rest)} detections at most"
+        rows.append({"track": None, "detections": sum(rest), "status": "no_track", "reason": reason})
     return rows
+
+
+def _part(outcome: ClipOutcome, number: int) -> tuple[int, int]:
+    """Frames and samples of a track; none where the clip failed before it was read."""
+    return outcome.facts.parts[number] if number < len(outcome.facts.parts) else (0, 0)
 
 
 def track_facts(track: Track) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lse_bench.errors import ClipError, Status
-from lse_bench.sync.windows import Chunk, ClipFacts
+from lse_bench.sync.windows import Chunk, ClipFacts, StoppedError
 
 _AHEAD = 4  # chunks per thread that may wait for the network: the bound on memory
 _POLL = 0.1  # seconds between looks at whether the reader has given up
@@ -48,12 +48,14 @@ def feed(clips: Iterable[tuple[int, Path]], read: Reader, workers: int) -> Itera
     yield from _feed_by_threads(clips, read, workers)
 
 
-def _read_clip(number: int, path: Path, read: Reader) -> Iterator[Event]:
-    facts = ClipFacts()
+def _read_clip(number: int, path: Path, read: Reader, stopped: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    facts = ClipFacts(stopped=stopped)
     failure = None
     try:
         for chunk in read(path, facts):
             yield Event(number, chunk, facts)
+    except StoppedError:
+        return
     except ClipError as error:
         failure = Failure(error.status, error.reason)
     except MemoryError:
@@ -83,7 +85,7 @@ def _feed_by_threads(clips: Iterable[tuple[int, Path]], read: Reader, workers: i
                 clip = next(waiting, None)
             if clip is None:
                 break
-            for event in _read_clip(*clip, read):
+            for event in _read_clip(*clip, read, stop.is_set):
                 put(event)
                 if stop.is_set():
                     return

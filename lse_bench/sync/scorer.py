@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import torch
 
+from lse_bench.devices import choose_device
 from lse_bench.errors import ClipError, LseBenchError, UsageError
 from lse_bench.faces.detectors import load_detector
 from lse_bench.faces.scene import Tracking
@@ -174,7 +175,7 @@ class SyncScorer:
         if self.tracking is None:
             return read_windows(path, self.protocol, self.fps_policy, facts)
         if self.ffmpeg is not None:
-            return read_legacy(path, self.tracking, self.ffmpeg, facts)
+            return read_legacy(path, self.protocol, self.tracking, self.ffmpeg, facts)
         return read_tracked(path, self.protocol, self.fps_policy, self.tracking, facts)
 
 
@@ -199,24 +200,6 @@ def _tracking_for(
             f"stride 1, not {', '.join(tracking.marks)}; use tracked@1 for anything else"
         )
     return tracking, find_ffmpeg(ffmpeg)
-
-
-def choose_device(name: str) -> str:
-    """`auto`: the GPU if torch sees one, else the CPU. Raises UsageError for a device that is not there."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind = name.split(":")[0]
-    if kind not in ("cpu", "cuda"):
-        raise UsageError(f"no device called {name}; there are: auto, cpu, cuda, cuda:N")
-    if kind == "cuda":
-        if not torch.cuda.is_available():
-            raise UsageError(
-                f"--device {name}: torch {torch.__version__} sees no CUDA device here; see lse-bench doctor"
-            )
-        number = name.partition(":")[2]
-        if number and (not number.isdigit() or int(number) >= torch.cuda.device_count()):
-            raise UsageError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")
-    return name
 
 
 @dataclass(slots=True)

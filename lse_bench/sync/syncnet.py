@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lse_bench.devices import compute_exactly
 from lse_bench.errors import WeightsError
 from lse_bench.weights.readers import kind_of, read_torch
 
@@ -171,6 +172,7 @@ class FastSyncNet:
     TILE: ClassVar = {"cpu": 8, "cuda": 64}  # windows; the fastest size on a CPU, a well filled one on a GPU
 
     def __init__(self, network: SyncNet, device: str = "cpu", precision: str = "fp32") -> None:
+        compute_exactly()
         self.device = torch.device(device)
         self.tile = self.TILE.get(self.device.type, 8)
         self.dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
@@ -225,24 +227,22 @@ class FastSyncNet:
 
     def _lip_tile(self, x: Tensor) -> Tensor:
         first, second, third, fourth, fifth, last = self._lip
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            x = F.relu_(F.max_pool2d(F.conv2d(x, *first, stride=2), 3, 2))
-            x = F.relu_(F.max_pool2d(F.conv2d(x, *second, stride=2, padding=1), 3, 2, 1))
-            x = F.relu_(F.conv2d(x, *third, padding=1))
-            x = F.relu_(F.conv2d(x, *fourth, padding=1))
-            x = F.relu_(F.max_pool2d(F.conv2d(x, *fifth, padding=1), 3, 2))
-            x = F.relu_(F.conv2d(x, *last))
+        x = F.relu_(F.max_pool2d(F.conv2d(x, *first, stride=2), 3, 2))
+        x = F.relu_(F.max_pool2d(F.conv2d(x, *second, stride=2, padding=1), 3, 2, 1))
+        x = F.relu_(F.conv2d(x, *third, padding=1))
+        x = F.relu_(F.conv2d(x, *fourth, padding=1))
+        x = F.relu_(F.max_pool2d(F.conv2d(x, *fifth, padding=1), 3, 2))
+        x = F.relu_(F.conv2d(x, *last))
         embedding: Tensor = self._lip_head(x.flatten(1).double())
         return embedding
 
     def _sound_tile(self, x: Tensor) -> Tensor:
         first, second, third, fourth, fifth, last = self._sound
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            x = F.relu_(F.conv2d(x, *first, padding=1))
-            x = F.relu_(F.max_pool2d(F.conv2d(x, *second, padding=1), 3, (1, 2)))
-            x = F.relu_(F.conv2d(x, *third, padding=1))
-            x = F.relu_(F.conv2d(x, *fourth, padding=1))
-            x = F.relu_(F.max_pool2d(F.conv2d(x, *fifth, padding=1), 3, 2))
-            x = F.relu_(F.conv2d(x, *last))
+        x = F.relu_(F.conv2d(x, *first, padding=1))
+        x = F.relu_(F.max_pool2d(F.conv2d(x, *second, padding=1), 3, (1, 2)))
+        x = F.relu_(F.conv2d(x, *third, padding=1))
+        x = F.relu_(F.conv2d(x, *fourth, padding=1))
+        x = F.relu_(F.max_pool2d(F.conv2d(x, *fifth, padding=1), 3, 2))
+        x = F.relu_(F.conv2d(x, *last))
         embedding: Tensor = self._sound_head(x.flatten(1).double())
         return embedding

@@ -29,6 +29,7 @@ from lse_bench.sync.windows import (
     Chunk,
     ClipFacts,
     SoundReader,
+    StoppedError,
     WindowAssembler,
     open_clip,
     warnings_of,
@@ -98,13 +99,16 @@ def look_at(path: Path, fps_policy: FpsPolicy, tracking: Tracking, facts: ClipFa
     return scene, report
 
 
-def read_legacy(path: Path, tracking: Tracking, ffmpeg: Ffmpeg, facts: ClipFacts) -> Iterator[Chunk]:
+def read_legacy(
+    path: Path, protocol: Protocol, tracking: Tracking, ffmpeg: Ffmpeg, facts: ClipFacts
+) -> Iterator[Chunk]:
     """The windows of every face track through every file of the published pipeline.
 
     Frames are counted as its JPEG files, which begin with the first frame, often shown twice. Raises ClipError as
     `read_tracked` does.
     """
-    open_clip(path, "resample", facts)
+    info, _ = open_clip(path, "resample", facts)
+    report = DecodeReport()
     with tempfile.TemporaryDirectory(prefix="lse-bench-") as name:
         folder = Path(name)
         facts.on_step("converting as published")
@@ -113,7 +117,12 @@ def read_legacy(path: Path, tracking: Tracking, ffmpeg: Ffmpeg, facts: ClipFacts
         for frame in read_frames(probe(files.video)):
             shots.push(frame)
         facts.on_step("finding faces")
-        found = tracking.detector.faces(path, map(read_picture, files.pictures), tracking.stride)
+        try:
+            found = list(tracking.detector.faces(path, map(read_picture, files.pictures), tracking.stride))
+        except ClipError:
+            raise
+        except LseBenchError as error:  # frames that the detector cannot take
+            raise ClipError(path, "no_face", str(error)) from None
         scene = scene_of([faces or [] for faces in found], shots.shots(), tracking)
         _keep(path, facts, scene)
         for part, track in enumerate(scene.tracks.kept):
@@ -124,7 +133,9 @@ def read_legacy(path: Path, tracking: Tracking, ffmpeg: Ffmpeg, facts: ClipFacts
             samples = read_wav(sound)
             facts.parts.append((len(pictures), len(samples)))
             yield from windows_of_pictures(map(read_picture, pictures), samples, part)
-        facts.samples = len(read_wav(files.sound))
+        samples = read_wav(files.sound)
+        facts.samples, peak = len(samples), int(np.abs(samples.astype(np.int32)).max(initial=0))
+    facts.warnings += warnings_of(info, facts, report, peak, protocol, "resample")
     _refuse_too_short(path, facts)
 
 
@@ -166,5 +177,7 @@ def _refuse_too_short(path: Path, facts: ClipFacts) -> None:
 
 
 def _tell(facts: ClipFacts, what: str, number: int, of: int) -> None:
+    if facts.stopped():
+        raise StoppedError
     if number % _TOLD_EVERY == 0:
         facts.on_step(f"{what}, {number / 25:.0f} of {of / 25:.0f} s")

@@ -55,12 +55,16 @@ class Chunk:
         return len(self.frames) - WINDOW_FRAMES + 1
 
 
+class StoppedError(Exception):
+    """Reading was given up because nobody waits for the clip any more."""
+
+
 @dataclass(slots=True)
 class ClipFacts:
     """What reading found. `frames`: as scored; `fps`: of the file; `seconds`: length of the picture at that rate.
 
     `scene`: shots and face tracks under tracked protocols, `parts` frames and samples of each track. `on_step` is told
-    in a few words what is being done, now and then.
+    in a few words what is being done, now and then. `stopped`: whether nobody waits for the clip any more.
     """
 
     frames: int = 0
@@ -71,6 +75,7 @@ class ClipFacts:
     scene: Scene | None = None
     parts: list[tuple[int, int]] = field(default_factory=list)
     on_step: Callable[[str], None] = lambda text: None
+    stopped: Callable[[], bool] = lambda: False
 
     @property
     def windows(self) -> int:
@@ -266,16 +271,13 @@ def warnings_of(
         found.append(f"late picture: it starts {video.start:.2f} s after the sound; its first frame fills the gap")
     if sound.start > _LATE:
         found.append(f"late sound: it starts {sound.start:.2f} s after the picture; silence fills the gap")
+    moved = f"{report.repeated} frames repeated, {report.dropped} dropped"
+    if protocol.codec == "pipeline":
+        moved = "frames repeated or dropped by ffmpeg"
     if video.variable:
-        found.append(
-            f"variable frame rate: {video.average:.2f} fps on average; "
-            f"{report.repeated} frames repeated and {report.dropped} dropped to space them evenly"
-        )
+        found.append(f"variable frame rate: {video.average:.2f} fps on average; {moved} to space them evenly")
     elif policy == "resample" and abs(video.rate - FPS) > FPS / 1000:
-        found.append(
-            f"resampled from {float(video.rate):.2f} to 25 fps: "
-            f"{report.repeated} frames repeated, {report.dropped} dropped"
-        )
+        found.append(f"resampled from {float(video.rate):.2f} to 25 fps: {moved}")
     if policy == "as-is" and abs(video.rate - FPS) > FPS / 1000:
         found.append(f"{float(video.rate):.2f} fps counted as 25: picture and sound drift apart")
     if heard < seen - _SHORT_SOUND:

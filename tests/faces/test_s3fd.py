@@ -121,4 +121,4 @@ def test_wrong_files_are_named(state: dict[str, torch.Tensor], calibrated: Path,
     with pytest.raises(WeightsError, match=r"part\.pth.*loc\.0\.weight"):
         load_detector("s3fd", weights=tmp_path / "part.pth")
     torch.save(state, tmp_path / "sfd_face.pth")
-    assert load_detector("s3fd", weights=tmp_path / "sfd_face.pth").id == "s3fd:0.25:0.9"
+    assert load_detector("s3fd", weights=tmp_path / "sfd_face.pth").id == "sfd_face:0.25:0.9"
