@@ -84,4 +84,5 @@ def quality(session: nox.Session) -> None:
     """How good syncnet-mini, or the weights named after --, is on unseen clips; some fifteen minutes."""
     session.run(python(session), "benchmarks/face_detection.py", external=True)
     session.run(python(session), "benchmarks/talking_face.py", external=True)
+    session.run(python(session), "benchmarks/unsynced.py", external=True)
     session.run(python(session), "benchmarks/syncnet_quality.py", *session.posargs, external=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lse_bench.errors import WeightsError
+from lse_bench.weights.table import name_of_digest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,7 +125,7 @@ def _is_script(path: Path) -> bool:
 
 
 def _read_script(path: Path, trusted: bool) -> Any:
-    if not trusted:
+    if not trusted and name_of_digest(file_digest(path)) is None:
         raise WeightsError(
             f"{path}: this is a TorchScript archive, which carries code. Opening it for its weights calls none of it, "
             "but torch must build its classes; pass --trust if you know where the file comes from "

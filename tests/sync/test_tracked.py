@@ -18,21 +18,24 @@ from conftest import GOLDEN, golden_file, shared_file
 from lse_bench.errors import ClipError, UsageError, WeightsError
 from lse_bench.faces.detectors import FaceDetector, load_detector
 from lse_bench.faces.face import Face
-from lse_bench.faces.scene import Tracking
+from lse_bench.faces.scene import Scene, Tracking
+from lse_bench.faces.tracks import Track, Tracks
 from lse_bench.manifests.clips import find_clips
 from lse_bench.manifests.corpora import read_corpus
+from lse_bench.media.probe import probe
 from lse_bench.media.program import find_ffmpeg
 from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.plan import Spec
 from lse_bench.minilrs.stage import write_stage
 from lse_bench.runs.records import read_records
 from lse_bench.runs.run import score_run
+from lse_bench.runs.tracks import track_rows
 from lse_bench.sync.distance import combine
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.sync.quality import score_embeddings
 from lse_bench.sync.scorer import ClipOutcome, SyncScorer
 from lse_bench.sync.tracked import windows_of_pictures
-from lse_bench.sync.windows import window_views
+from lse_bench.sync.windows import ClipFacts, window_views
 
 # Of the golden track 0: LSE-D and LSE-C of the original through every codec step (ffmpeg 5.1.9), and of its functions
 # with clean frames and sound (the reference measured both).
@@ -212,7 +215,7 @@ def test_what_is_not_scored_has_a_status(narrow: Path, tmp_path: Path) -> None:
     assert outcome.failure is None and len(outcome.tracks) == 1
 
 
-def test_stored_boxes_come_from_the_right_file(tmp_path: Path, narrow: Path) -> None:
+def test_stored_boxes_come_from_the_right_file(tmp_path: Path, narrow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = clips.write(tmp_path / "clips" / "a.mp4", clips.even(60), clips.speech(2.4), (200, 200), still=True)
     boxes = tmp_path / "boxes"
     (boxes / "clips").mkdir(parents=True)
@@ -226,10 +229,61 @@ def test_stored_boxes_come_from_the_right_file(tmp_path: Path, narrow: Path) -> 
     (boxes / "clips" / "a.npz").unlink()
     with pytest.raises(ClipError, match="no boxes for it"):
         scorer.score(clip)
+    monkeypatch.chdir(clip.parent)
+    np.savez(boxes / "clips" / "a.npz", boxes=np.tile([20.0, 20, 170, 170], (60, 1)))
+    assert scorer.score("a.mp4").windows == 55  # where the clip lies decides, not how its path is written
+    np.savez(boxes / "clips" / "a.npz", boxes=np.ones((60, 3)))
+    with pytest.raises(ClipError, match=r"a\.npz holds no boxes.*\(60, 3\)"):
+        scorer.score(clip)
+    (boxes / "clips" / "a.npz").write_bytes(b"PK cut")
+    with pytest.raises(ClipError, match=r"a\.npz holds no boxes"):
+        scorer.score(clip)
+    (boxes / "clips" / "a.npz").unlink()
     for content in ("[[{}]]", "not json", '[[{"bbox": [3, 3, 1, 1]}]]'):
         (boxes / "a.json").write_text(content)
         with pytest.raises(ClipError, match=r"a\.json holds no boxes"):
             scorer.score(clip)
+
+
+def test_legacy_warns_too(tmp_path: Path, narrow: Path) -> None:
+    sound = np.zeros(int(16000 * 2.4), np.int16)
+    clip = clips.write(tmp_path / "mute.mp4", clips.even(72, 30), sound, (200, 200), fps=30, still=True)
+    (tmp_path / "mute.json").write_text(json.dumps([[{"bbox": [30, 30, 160, 160]}]] * 70))
+    tracking = Tracking(load_detector("boxes", boxes=tmp_path), min_track=20)
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    scorer = SyncScorer.load(narrow, protocol="tracked-legacy", tracking=tracking, ffmpeg=program)
+    (outcome,) = scorer.score_all([(0, clip)])
+    assert outcome.failure is None
+    told = [warning.split(":")[0] for warning in outcome.facts.warnings]
+    assert told == ["silent sound", "resampled from 30.00 to 25 fps"]
+
+
+def test_overlays_follow_the_scored_rate_and_cost_no_score(tmp_path: Path, narrow: Path) -> None:
+    clips.write(tmp_path / "clips" / "fifty.mp4", clips.even(80, 50), clips.speech(1.6), (200, 200), fps=50, still=True)
+    tracking = Tracking(face_everywhere(), min_track=20)
+    scorer = SyncScorer.load(narrow, protocol="tracked", tracking=tracking, fps_policy="as-is")
+    problems: list[str] = []
+    (tmp_path / "file").touch()
+    for out, overlay in (("run", "seen"), ("blocked", "file/below"), ("run", "new")):
+        listed = find_clips([tmp_path / "clips"])
+        score_run(scorer, listed, tmp_path / out, overlay=tmp_path / overlay, on_problem=problems.append)
+        assert [record.status for record in read_records(tmp_path / out)] == ["ok"]
+    video = probe(tmp_path / "seen" / "fifty.mp4").video
+    assert video is not None and (video.frames, video.rate) == (80, 50)
+    assert ["fifty.mp4: no overlay" in text for text in problems] == [True, True]
+    assert "it was scored before" in problems[1]
+
+
+def test_many_dropped_tracks_are_counted() -> None:
+    box = np.array([[1.0, 2, 30, 40]])
+    dropped = [
+        (Track(number, np.repeat(box, 1 + number % 7, axis=0), 1 + number % 7), "too few") for number in range(80)
+    ]
+    facts = ClipFacts(scene=Scene(100, [(0, 100)], 200, Tracks([], dropped)))
+    rows = track_rows(ClipOutcome(0, facts, None, None, {}))
+    assert rows is not None and len(rows) == 51
+    assert rows[0]["detections"] == 7 and rows[-1]["reason"] == "30 more tracks, each of 3 detections at most"
+    assert sum(row["detections"] for row in rows) == sum(track.detections for track, _ in dropped)
 
 
 def test_refusals_name_the_way_out(narrow: Path, tmp_path: Path, stored: Tracking) -> None:
