@@ -69,6 +69,7 @@ def bench(session: nox.Session) -> None:
     interpreter = python(session)
     session.run(interpreter, "benchmarks/bench_lse.py", *session.posargs, external=True)
     session.run(interpreter, "benchmarks/bench_tracked.py", external=True)
+    session.run(interpreter, "benchmarks/bench_generate.py", external=True)
     session.run(interpreter, "benchmarks/bench_fid.py", external=True)
     session.run(interpreter, "benchmarks/bench_minilrs.py", external=True)
 
