@@ -14,7 +14,8 @@ from torch import Tensor
 
 from lse_bench.errors import ClipError, WeightsError
 from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrogram, window_starts
-from lse_bench.generators.batches import batches, folded, ready
+from lse_bench.generators.batches import batches
+from lse_bench.generators.fused import FusedBlock, folded, ready, replace
 from lse_bench.generators.interface import FPS, FaceCrop, FaceGenerator, Options
 from lse_bench.media.audio import Sound
 from lse_bench.weights.readers import kind_of, read_torch
@@ -41,11 +42,11 @@ def load_network(path: Path | str, *, trust: bool = False) -> Generator:
 
 
 def fast(network: Generator, device: str = "cpu") -> Generator:
-    """The same function in less time: BatchNorm folded into the convolutions, channels last. Changes `network`."""
-    for module in network.modules():
-        if isinstance(module, Block):
-            module.conv_block = torch.nn.Sequential(folded(module.conv_block[0], module.conv_block[1]))
+    """The same function in less time (`generators/fused.py`). Changes `network`."""
     ready(network, device)
+    for block in [module for module in network.modules() if isinstance(module, Block)]:
+        convolution = folded(block.conv_block[0], block.conv_block[1])
+        replace(network, block, ready(FusedBlock(convolution, device, block.residual), device))
     return network
 
 

@@ -1,0 +1,81 @@
+"""Faster forms of convolutional generators for inference; what they compute stays the same.
+
+BatchNorm is folded into the convolution before it. On a CPU the ReLU (and the residual addition before it) is done
+by the convolution itself and its weights are laid out once and not at every call: oneDNN's fused operators, which
+torch carries for its compiler. Where a build of torch lacks them, plain operators do the same.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from lse_bench.devices import compute_exactly
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class FusedBlock(nn.Module):
+    """Convolution with bias and ReLU; `residual`: the input is added before the ReLU. Keeps the convolution's own
+    padding rule when that has more than one number to a side (`forward` of the convolution is then used)."""
+
+    def __init__(self, convolution: nn.Conv2d | nn.ConvTranspose2d, device: str, residual: bool = False) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.residual = residual
+        # A subclass pads by a rule of its own.
+        plain = type(convolution) is nn.Conv2d and device == "cpu" and _fused_operators()
+        self._packed = _pack(convolution) if plain and isinstance(convolution, nn.Conv2d) else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._packed is None:
+            y: Tensor = self.convolution(x)
+            return F.relu_(y.add_(x) if self.residual else y)
+        c = self.convolution
+        assert isinstance(c, nn.Conv2d)
+        shape = (list(c.padding), list(c.stride), list(c.dilation), c.groups)
+        ops = torch.ops.mkldnn
+        if self.residual:
+            done: Tensor = ops._convolution_pointwise.binary(
+                x, x, self._packed, c.bias, *shape, "add", 1.0, "relu", [], None
+            )
+        else:
+            done = ops._convolution_pointwise(x, self._packed, c.bias, *shape, "relu", [], "")
+        return done
+
+
+def _fused_operators() -> bool:
+    names = ("_convolution_pointwise", "_reorder_convolution_weight")
+    available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(available) and all(hasattr(torch.ops.mkldnn, name) for name in names)
+
+
+def _pack(c: nn.Conv2d) -> Tensor:
+    weight = c.weight.detach().contiguous(memory_format=torch.channels_last)
+    shape = (list(c.padding), list(c.stride), list(c.dilation), c.groups)
+    packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(weight, *shape)
+    return packed
+
+
+def folded(convolution: nn.Module, norm: nn.Module) -> nn.Conv2d | nn.ConvTranspose2d:
+    """A convolution that does what it and the BatchNorm after it did, in evaluation mode."""
+    assert isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d)
+    return fuse_conv_bn_eval(convolution, norm, transpose=isinstance(convolution, nn.ConvTranspose2d))
+
+
+def replace(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put `new` where `old` is in `network`."""
+    name = next(name for name, module in network.named_modules() if module is old)
+    parent, _, last = name.rpartition(".")
+    setattr(network.get_submodule(parent), last, new)
+
+
+def ready(network: Network, device: str) -> Network:
+    """For inference on `device`: channels last, no gradients, full precision. Changes `network`."""
+    compute_exactly()
+    network.eval().requires_grad_(False).to(device)
+    return network.to(memory_format=torch.channels_last)
