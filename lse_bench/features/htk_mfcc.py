@@ -22,7 +22,7 @@ HOP, WINDOW = 160, 400
 _FFT, _FILTERS = 512, 40
 _LOWEST, _HIGHEST = 300.0, 3700.0  # Hz
 _PRE_EMPHASIS, _LIFTER = 0.97, 22
-_BLOCK = 8192  # columns at a time
+_BLOCK = 2048  # columns at a time: bounded memory for long sound
 
 
 def htk_columns(samples: int) -> int:
@@ -32,16 +32,21 @@ def htk_columns(samples: int) -> int:
 
 def htk_mfcc(samples: ArrayLike) -> NDArray[np.float64]:
     """float64 (13, columns) of 16 kHz samples at int16 scale; -inf and NaN where a frame is digitally silent."""
-    sound = np.asarray(samples, dtype=np.float64)
-    if len(sound) < WINDOW:
+    sound = np.asarray(samples)
+    count = htk_columns(len(sound))
+    if not count:
         return np.zeros((COEFFICIENTS, 0))
-    emphasised = np.concatenate([sound[:1], sound[1:] - _PRE_EMPHASIS * sound[:-1]])
-    windows = np.lib.stride_tricks.sliding_window_view(emphasised, WINDOW)[::HOP]
     shape = np.hamming(WINDOW)
     lifter = 1 + _LIFTER / 2 * np.sin(np.pi * np.arange(COEFFICIENTS) / _LIFTER)
     columns = []
-    for start in range(0, len(windows), _BLOCK):
-        spectrum = np.abs(np.fft.rfft(windows[start : start + _BLOCK] * shape, _FFT))
+    for start in range(0, count, _BLOCK):
+        stop = min(count, start + _BLOCK)
+        piece = sound[max(0, start * HOP - 1) : (stop - 1) * HOP + WINDOW].astype(np.float64)
+        emphasised = piece[1:] - _PRE_EMPHASIS * piece[:-1]
+        if not start:
+            emphasised = np.concatenate([piece[:1], emphasised])
+        windows = np.lib.stride_tricks.sliding_window_view(emphasised, WINDOW)[::HOP]
+        spectrum = np.abs(np.fft.rfft(windows * shape, _FFT))
         with np.errstate(divide="ignore", invalid="ignore"):
             bands = np.log(spectrum @ htk_filters().T)
             # scipy's orthonormal DCT scales row 0 by another factor than the scripts, which use one for all.

@@ -11,7 +11,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 from scipy.signal.windows import hann
 
 from lse_bench.media.audio import SAMPLE_RATE, Sound
@@ -49,17 +48,24 @@ def mel_spectrogram(sound: Sound) -> NDArray[np.float32]:
     """
     if len(sound) <= _WINDOW // 2:
         raise ValueError(f"{len(sound)} samples; a mel spectrogram needs more than {_WINDOW // 2}")
-    emphasised = lfilter([1, -_PRE_EMPHASIS], [1], np.asarray(sound, dtype=np.float32) / 32768)
-    padded = np.pad(emphasised, _WINDOW // 2, mode="reflect")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP]
     shape = hann(_WINDOW, sym=False)
-    mel = np.empty((BANDS, len(windows)), np.float32)
-    for start in range(0, len(windows), _BLOCK):
-        spectrum = np.abs(np.fft.rfft(windows[start : start + _BLOCK] * shape)).T
-        mel[:, start : start + _BLOCK] = slaney_filters() @ spectrum
+    mel = np.empty((BANDS, mel_columns(len(sound))), np.float32)
+    for start in range(0, mel.shape[1], _BLOCK):
+        count = min(_BLOCK, mel.shape[1] - start)
+        samples = _emphasised(sound, start * _HOP - _WINDOW // 2, (count - 1) * _HOP + _WINDOW)
+        windows = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::_HOP]
+        mel[:, start : start + count] = slaney_filters() @ np.abs(np.fft.rfft(windows * shape)).T
     decibels = 20 * np.log10(np.maximum(_FLOOR, mel)) - _REFERENCE
     scaled = 2 * _LIMIT * (decibels + _RANGE) / _RANGE - _LIMIT
     return np.asarray(np.clip(scaled, -_LIMIT, _LIMIT), dtype=np.float32)
+
+
+def _emphasised(sound: Sound, start: int, count: int) -> NDArray[np.float64]:
+    """Pre-emphasised samples from number `start` on, mirrored beyond both ends of the sound."""
+    at = np.abs(np.arange(start, start + count))
+    at = np.where(at < len(sound), at, 2 * (len(sound) - 1) - at)
+    before = np.where(at > 0, sound[at - 1], 0)
+    return (sound[at].astype(np.float64) - _PRE_EMPHASIS * before) / 32768
 
 
 @cache
