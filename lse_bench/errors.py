@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -20,6 +22,14 @@ Status = Literal[
     "error",
 ]
 STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+def no_such(what: str, name: str, known: Iterable[str]) -> str:
+    """The sentence for an unknown name, with the nearest one: `no generator called wav2lop. Did you mean …`."""
+    there = list(known)
+    near = difflib.get_close_matches(name, there, n=1, cutoff=0.4)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"no {what} called {name}.{hint} There are: {', '.join(there)}"
 
 
 class LseBenchError(Exception):

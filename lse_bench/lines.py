@@ -13,6 +13,7 @@ from typing import Any
 from lse_bench.errors import UsageError
 
 Append = Callable[[Mapping[str, Any]], None]
+Keep = Callable[[bytes], bool]
 
 
 def read_lines(path: Path) -> list[bytes]:
@@ -24,10 +25,11 @@ def read_lines(path: Path) -> list[bytes]:
 
 
 @contextmanager
-def open_lines(path: Path) -> Iterator[Append]:
+def open_lines(path: Path, keep: Keep | None = None) -> Iterator[Append]:
     """Open a file for appending, alone, and yield what appends to it; a line is on the disk when that returns.
 
-    A half-written last line is cut off first. Raises UsageError when another process is writing to it.
+    A half-written last line is cut off first, and lines that are not to be kept are taken out. Raises UsageError when
+    another process is writing to it.
     """
     with path.open("ab+") as file:
         try:
@@ -38,9 +40,16 @@ def open_lines(path: Path) -> Iterator[Append]:
             ) from None
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
-        complete = file.read().rfind(b"\n") + 1
+        content = file.read()
+        complete = content.rfind(b"\n") + 1
         if complete != size:
             file.truncate(complete)
+        if keep is not None:
+            kept = b"".join(line + b"\n" for line in content[:complete].split(b"\n")[:-1] if keep(line))
+            if len(kept) != complete:
+                file.truncate(0)
+                file.write(kept)
+                file.flush()
 
         def append(content: Mapping[str, Any]) -> None:
             file.write((json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode())

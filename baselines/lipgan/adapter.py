@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import ClassVar, cast
 
-import cv2
 import numpy as np
 import torch
-from lse_bench.baselines.lipgan.model import BRANCHES, SIZE, SOUND_SHAPE, Block, Branch, Generator
+from lse_bench.baselines.halves import network_input, redrawn
+from lse_bench.baselines.lipgan.model import BRANCHES, SOUND_SHAPE, Block, Branch, Generator
 from lse_bench.baselines.lipgan.weights import load_generator
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,7 +17,6 @@ from torch import Tensor
 from lse_bench.errors import ClipError
 from lse_bench.features.htk_mfcc import htk_columns, htk_mfcc
 from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrogram, window_starts
-from lse_bench.generators.batches import batches
 from lse_bench.generators.fused import FusedBlock, folded, ready, replace
 from lse_bench.generators.interface import FPS, FaceCrop, FaceGenerator, Options
 from lse_bench.media.audio import Sound
@@ -90,17 +89,12 @@ class LipGan(FaceGenerator):
 
     def generate(self, faces: Iterator[FaceCrop], sound: Sound, seed: int) -> Iterator[FaceCrop]:
         features, starts = self._hear(sound)
-        wide = SOUND_SHAPE[self.branch][1]
-        for batch in batches(zip(faces, starts, strict=False)):
-            crops = [crop for crop, _ in batch]
-            windows = np.stack([features[:, start : start + wide] for _, start in batch])
-            drawn = self.draw(network_input(crops), torch.from_numpy(windows[:, None]))
-            for crop, pixels in zip(crops, drawn, strict=True):
-                yield FaceCrop(pixels, crop.box)
+        yield from redrawn(faces, features, starts, SOUND_SHAPE[self.branch][1], self.draw)
 
-    def draw(self, faces: Tensor, sound: Tensor) -> NDArray[np.float32]:
-        """float32 (n,96,96,3) BGR, 0-255, from the network's inputs."""
+    def draw(self, crops: list[FaceCrop], sound: Tensor) -> NDArray[np.float32]:
+        """float32 (n,96,96,3) BGR, 0-255, of faces and windows of sound (n,1,rows,columns)."""
         with torch.inference_mode():
+            faces = network_input(crops, masked_first=False)
             faces = faces.to(self._device, memory_format=torch.channels_last)
             drawn = self._network(faces, sound.to(self._device)) * 255
             return np.ascontiguousarray(drawn.permute(0, 2, 3, 1).cpu().numpy())
@@ -122,12 +116,3 @@ class LipGan(FaceGenerator):
         shift = round(self._offset * COLUMNS_PER_SECOND / FPS)
         starts = window_starts(mel.shape[1], wide, FPS)
         return mel, np.clip(starts + shift, 0, mel.shape[1] - wide)
-
-
-def network_input(crops: list[FaceCrop]) -> Tensor:
-    """float32 (n,6,96,96), 0-1: each face whole, then with its lower half zero."""
-    faces = np.stack([cv2.resize(crop.pixels, (SIZE, SIZE)) for crop in crops])
-    masked = faces.copy()
-    masked[:, SIZE // 2 :] = 0
-    both = np.concatenate([faces, masked], axis=3).transpose(0, 3, 1, 2)
-    return torch.from_numpy(np.ascontiguousarray(both, dtype=np.float32) / 255)

@@ -17,7 +17,6 @@ from torch.nn import functional as F
 Branch = Literal["master", "fully_pythonic"]
 Size = Literal["residual", "basic"]
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
-SIZE = 96
 SOUND_SHAPE: dict[Branch, tuple[int, int]] = {"master": (12, 35), "fully_pythonic": (80, 27)}
 _EPSILON, _MOMENTUM = 1e-3, 0.2  # Keras's momentum 0.8 is torch's 0.2
 _NORM_EPSILON = 1e-3  # added to the standard deviation, not the variance

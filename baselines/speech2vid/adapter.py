@@ -98,6 +98,9 @@ class Speech2Vid(FaceGenerator):
             drawn = self.draw(identity, np.stack([window for _, window in batch]))
             for crop, face in zip(crops, drawn, strict=True):
                 points = _landmarks(crop)
+                if points is None:  # a frame that is passed through
+                    yield crop
+                    continue
                 pixels, mask = put_back(np.ascontiguousarray(face[..., ::-1]), points, *crop.pixels.shape[:2])
                 yield FaceCrop(pixels, crop.box, mask=mask)
 
@@ -112,9 +115,21 @@ class Speech2Vid(FaceGenerator):
             return np.ascontiguousarray((drawn * 255).permute(0, 2, 3, 1).cpu().numpy())
 
     def _identity(self, first: list[FaceCrop]) -> NDArray[np.float32]:
-        chosen = [first[min(number * _APART, len(first) - 1)] for number in range(IDENTITIES)]
-        faces = [aligned(np.ascontiguousarray(crop.pixels[..., ::-1]), _landmarks(crop)) for crop in chosen]  # type: ignore[arg-type]
+        known = [(crop, points) for crop in first if (points := _landmarks(crop)) is not None]
+        if not known:
+            raise ClipError(
+                "the face",
+                "generator_failed",
+                f"Speech2Vid aligns faces by landmarks and the first {len(first)} have none: use --detector centerface "
+                "(five), or boxes with landmarks in their .npz (68)",
+            )
+        chosen = [known[min(number * _APART, len(known) - 1)] for number in range(IDENTITIES)]
+        faces = [aligned(_rgb(crop), points) for crop, points in chosen]
         return np.concatenate(faces, axis=2).transpose(2, 0, 1).astype(np.float32)
+
+
+def _rgb(crop: FaceCrop) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(crop.pixels[..., ::-1], dtype=np.uint8)
 
 
 def sound_windows(sound: Sound, start: int) -> NDArray[np.float32]:
@@ -129,12 +144,5 @@ def sound_windows(sound: Sound, start: int) -> NDArray[np.float32]:
     return views[:, : frames * _PER_FRAME : _PER_FRAME].transpose(1, 0, 2)
 
 
-def _landmarks(crop: FaceCrop) -> NDArray[np.float64]:
-    if crop.landmarks is None or len(crop.landmarks) not in (5, 68):
-        raise ClipError(
-            "the face",
-            "generator_failed",
-            "Speech2Vid aligns faces by landmarks and these have none: use --detector centerface (five), or boxes with "
-            "landmarks in their .npz (68)",
-        )
-    return crop.landmarks
+def _landmarks(crop: FaceCrop) -> NDArray[np.float64] | None:
+    return crop.landmarks if crop.landmarks is not None and len(crop.landmarks) in (5, 68) else None

@@ -77,10 +77,11 @@ def back_warp(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
     to_canvas = np.array([[scale, 0, 0], [0, scale, 0]], dtype=np.float64)
     # The drawn face is the aligned one without its first row and column and its last two; pixel centres on centres.
     to_canvas[:, 2] = (1 + 0.5) * scale - 0.5 + CORNER
-    return compose(cv2.invertAffineTransform(canvas_warp(landmarks)), to_canvas)
+    from_canvas = np.asarray(cv2.invertAffineTransform(canvas_warp(landmarks)), dtype=np.float64)
+    return compose(from_canvas, to_canvas)
 
 
-def compose(after: NDArray[np.floating], before: NDArray[np.floating]) -> NDArray[np.float64]:
+def compose(after: NDArray[np.float64], before: NDArray[np.float64]) -> NDArray[np.float64]:
     """(2,3) of doing `before`, then `after`."""
     whole = np.vstack([after, [0, 0, 1]]) @ np.vstack([before, [0, 0, 1]])
     return np.asarray(whole[:2], dtype=np.float64)

@@ -116,8 +116,8 @@ class Graph(nn.Module):
         try:
             self.chain = net.ancestors(output)
         except KeyError:
-            made = sorted({name for layer in net.layers for name in layer.outputs})
-            raise WeightsError(f"{where}: nothing in it makes {output}; it makes {', '.join(made[-6:])}") from None
+            there = sorted({name for layer in net.layers for name in layer.outputs})
+            raise WeightsError(f"{where}: nothing in it makes {output}; it makes {', '.join(there[-6:])}") from None
         self.output = output
         made = {name for layer in self.chain for name in layer.outputs}
         self.inputs = sorted({name for layer in self.chain for name in layer.inputs} - made)

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-import cv2
 import numpy as np
 import torch
-from lse_bench.baselines.wav2lip.model import COLUMNS, SIZE, Block, Generator
+from lse_bench.baselines.halves import network_input, redrawn
+from lse_bench.baselines.wav2lip.model import COLUMNS, Block, Generator
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lse_bench.errors import ClipError, WeightsError
 from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrogram, window_starts
-from lse_bench.generators.batches import batches
 from lse_bench.generators.fused import FusedBlock, folded, ready, replace
 from lse_bench.generators.interface import FPS, FaceCrop, FaceGenerator, Options
 from lse_bench.media.audio import Sound
@@ -81,16 +81,12 @@ class Wav2Lip(FaceGenerator):
         starts = window_starts(mel.shape[1], COLUMNS, FPS, self._last)
         shift = round(self._offset * COLUMNS_PER_SECOND / FPS)
         starts = np.clip(starts + shift, 0, mel.shape[1] - COLUMNS)
-        for batch in batches(zip(faces, starts, strict=False)):
-            crops = [crop for crop, _ in batch]
-            windows = np.stack([mel[:, start : start + COLUMNS] for _, start in batch])
-            drawn = self.draw(network_input(crops), torch.from_numpy(windows[:, None]))
-            for crop, pixels in zip(crops, drawn, strict=True):
-                yield FaceCrop(pixels, crop.box)
+        yield from redrawn(faces, mel, starts, COLUMNS, self.draw)
 
-    def draw(self, faces: Tensor, mel: Tensor) -> np.ndarray:
-        """uint8 (n,96,96,3) BGR from the network's inputs, cut (not rounded) to whole numbers as published."""
+    def draw(self, crops: list[FaceCrop], mel: Tensor) -> NDArray[np.uint8]:
+        """uint8 (n,96,96,3) BGR of faces and mel windows (n,1,80,16); cut, not rounded, as published."""
         with torch.inference_mode():
+            faces = network_input(crops, masked_first=True)
             faces = faces.to(self._device, memory_format=torch.channels_last)
             drawn = self._network(mel.to(self._device), faces)
             return np.asarray((drawn * 255).permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8))
@@ -101,12 +97,3 @@ class Wav2LipGan(Wav2Lip):
 
     name = "wav2lip-gan"
     weights = "wav2lip_gan"
-
-
-def network_input(crops: list[FaceCrop]) -> Tensor:
-    """float32 (n,6,96,96), 0-1: each face with its lower half zero, then whole."""
-    faces = np.stack([cv2.resize(crop.pixels, (SIZE, SIZE)) for crop in crops])
-    masked = faces.copy()
-    masked[:, SIZE // 2 :] = 0
-    both = np.concatenate([masked, faces], axis=3).transpose(0, 3, 1, 2)
-    return torch.from_numpy(np.ascontiguousarray(both, dtype=np.float32) / 255)

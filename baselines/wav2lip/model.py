@@ -8,10 +8,10 @@ the face to be redrawn with its lower half (rows 48-95) zero, then a whole refer
 from __future__ import annotations
 
 import torch
+from lse_bench.baselines.halves import SIZE
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SIZE = 96  # pixels of a face's side
 WINDOW_FRAMES = 5  # of the expert
 COLUMNS = 16  # mel columns of a window: 0.2 s
 
@@ -116,7 +116,7 @@ class Generator(nn.Module):
         for decode in self.face_decoder_blocks:
             x = torch.cat([decode(x), features.pop()], dim=1)
         drawn: Tensor = self.output_block(x)
-        return drawn.unflatten(0, (frames, -1)).permute(1, 2, 0, 3, 4) if frames else drawn
+        return drawn.reshape(frames, -1, *drawn.shape[1:]).permute(1, 2, 0, 3, 4) if frames else drawn
 
 
 class Expert(nn.Module):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lse_bench.manifests.generation import Row
 
 _SHOWN_FAILURES = 20
+_AS_PUBLISHED = ("skip", "skip-clip", "skip", "overwrite")  # short, faceless, nan-sound, paste
 
 _EXAMPLES = """
 **Examples**
@@ -129,21 +130,25 @@ def generate(
     ):
         if value not in allowed:
             raise UsageError(f"--{option} {value}: there are {', '.join(allowed)}")
-    if legacy and (short, faceless, nan_sound, paste) != ("skip", "skip-clip", "skip", "overwrite"):
+    if legacy and (short, faceless, nan_sound, paste) != _AS_PUBLISHED:
         raise UsageError("--legacy makes the published choices; leave --short, --faceless, --nan-sound and --paste out")
     weights = _find_checkpoint(console, plugin, checkpoint, offline, trust)
     chosen = choose_device(device)
+    options = Options(weights, chosen, trust, legacy, sound_offset, settings)
     with console.status("Loading the weights"):
-        generator = make_generator(name, Options(weights, chosen, trust, legacy, sound_offset, settings))
+        generator = make_generator(name, options)
     locating = None
     if isinstance(generator, FaceGenerator):
         kind = detector or ("boxes" if boxes is not None else "s3fd" if legacy else "centerface")
         found = find_detector(console, kind, boxes, detector_weights, device, offline, trust)
         locating = _locating(found, generator, pads, smoothing, face, faceless)
-    elif detector or boxes or pads or smoothing or face:
-        raise UsageError(
-            f"{name} makes whole videos; --detector, --boxes, --pads, --smoothing and --face are for others"
-        )
+    elif (detector, boxes, pads, smoothing, face, sound_offset) != (None, None, None, None, None, 0) or (
+        short,
+        faceless,
+        nan_sound,
+        paste,
+    ) != _AS_PUBLISHED:
+        raise UsageError(f"{name} makes whole videos; options about faces and their sound are not for it")
     from lse_bench.weights.readers import file_digest
 
     call = Call(
@@ -154,6 +159,8 @@ def generate(
         locating=locating,
         policies=Policies(short=short, spare=0 if legacy else 2, paste=paste, nan_sound=nan_sound),  # type: ignore[arg-type]
         weights_sha256=None if weights is None else file_digest(weights),
+        options=options,
+        package=f"{plugin.package} {plugin.version}",
         seed=seed,
         command=["lse-bench", *sys.argv[1:]],
     )

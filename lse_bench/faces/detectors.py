@@ -5,7 +5,6 @@ Whatever of a detector moves a box is in its `id`, which is part of a result's c
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import threading
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lse_bench.errors import ClipError, UsageError
+from lse_bench.errors import ClipError, UsageError, no_such
 from lse_bench.faces.face import Face
 from lse_bench.weights.readers import file_digest
 
@@ -112,9 +111,7 @@ def load_detector(
         if boxes is None or not boxes.is_dir():
             raise UsageError(f"the detector boxes needs --boxes FOLDER with a file for each clip, got {boxes}")
         return FaceDetector(name, "boxes", _digest_of_folder(boxes), folder=boxes)
-    near = difflib.get_close_matches(name, DETECTORS, n=1, cutoff=0.4)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    raise UsageError(f"no face detector called {name}.{hint} There are: {', '.join(DETECTORS)}")
+    raise UsageError(no_such("face detector", name, DETECTORS))
 
 
 def _digest_of_folder(folder: Path) -> str:

@@ -115,8 +115,9 @@ def _smoothed(located: Iterator[Located], smoothing: Smoothing) -> Iterator[Loca
         mean: NDArray[np.float64] | None = None
         for one in located:
             box = np.asarray(one.box, dtype=np.float64)
-            mean = box if mean is None else _NEW * box + (1 - _NEW) * mean
-            yield _with_box(one, np.round(mean))
+            if one.seen:  # what stands in for a face that is not there counts for nothing
+                mean = box if mean is None else _NEW * box + (1 - _NEW) * mean
+            yield _with_box(one, box if mean is None else np.round(mean))
         return
     waiting: deque[Located] = deque()
     before: NDArray[np.int64] | None = None  # the smoothed box of the frame before those that wait

@@ -32,7 +32,8 @@ SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 class FaceCrop:
     """A face cut out of a frame, or what a generator made of it.
 
-    `pixels`: uint8 (h,w,3) BGR. `box`: left, top, right, bottom in the frame, whole pixels, right and bottom exclusive.
+    `pixels`: uint8 (h,w,3) BGR, read-only where given: copy them to draw on them. `box`: left, top, right, bottom in
+    the frame, whole pixels, right and bottom exclusive.
     `landmarks`: float64 (68,2) or (5,2), x and y in the crop as given (five: eyes from left to right, nose, corners of
     the mouth), None where not known. Of an answer the pixels may have any size, they are resized to the box, and may be
     float32, 0-255: then they are cut to whole numbers after that. `mask`, float32 (h,w), 0-1, says how much of them is

@@ -19,12 +19,13 @@ _FEATHER = 0.12  # of a side: how far from the edge the new face fades in
 
 
 def cut(located: Located, margin: float = 0.0) -> FaceCrop:
-    """The crop of a located face, `margin` of its sides more all around where the frame has it."""
+    """The crop of a located face, `margin` of its sides more all around where the frame has it; read-only."""
     left, top, right, bottom = located.box
     height, width = located.frame.shape[:2]
     aside, above = round((right - left) * margin), round((bottom - top) * margin)
     box = (max(0, left - aside), max(0, top - above), min(width, right + aside), min(height, bottom + above))
     pixels = located.frame[box[1] : box[3], box[0] : box[2]]
+    pixels.flags.writeable = False  # other jobs of the source see the same frame
     landmarks = None if located.landmarks is None else located.landmarks - np.array(box[:2])
     return FaceCrop(pixels, box, landmarks)
 

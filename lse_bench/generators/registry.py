@@ -5,16 +5,16 @@ A plug-in that cannot be imported is reported and hides no other.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from lse_bench.errors import UsageError
+from lse_bench.errors import LseBenchError, UsageError, no_such
 from lse_bench.generators.interface import FaceGenerator, Generator, Options, VideoGenerator
 
 GROUP = "lse_bench.generators"
+_OWN = "lse-bench"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Plugin:
 
     name: str
     package: str
+    version: str
     what: str = ""
     make: type[Generator] | None = None
     broken: str | None = None
@@ -31,30 +32,38 @@ class Plugin:
 
 @cache
 def names() -> dict[str, EntryPoint]:
-    """Every name, without importing anything. Of two packages with one name the first found counts."""
+    """Every name, without importing anything.
+
+    A name that two packages bring is `NAME@PACKAGE` for each but this project's own, or the first.
+    """
     found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUP):
-        found.setdefault(point.name, point)
+    points = sorted(entry_points(group=GROUP), key=lambda point: (_package(point) != _OWN, _package(point)))
+    for point in points:
+        name = f"{point.name}@{_package(point)}" if point.name in found else point.name
+        found[name] = point
     return dict(sorted(found.items()))
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else "?"
 
 
 def load(name: str) -> Plugin:
     """Import one generator. A broken one comes back with its reason; raises UsageError for an unknown name."""
     known = names()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise UsageError(f"no generator called {name}.{hint} There are: {', '.join(known)}")
+        raise UsageError(no_such("generator", name, known))
     point = known[name]
-    package = point.dist.name if point.dist is not None else "?"
+    package = _package(point)
+    version = point.dist.version if point.dist is not None else "?"
     try:
         made: Any = point.load()
-    except Exception as error:  # noqa: BLE001 - a plug-in can raise anything
-        return Plugin(name, package, broken=f"{point.value}: {type(error).__name__}: {error}")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plug-in can raise anything
+        return Plugin(name, package, version, broken=f"{point.value}: {type(error).__name__}: {error}")
     if not (isinstance(made, type) and issubclass(made, FaceGenerator | VideoGenerator)):
-        return Plugin(name, package, broken=f"{point.value} is neither a FaceGenerator nor a VideoGenerator")
+        return Plugin(name, package, version, broken=f"{point.value} is neither a FaceGenerator nor a VideoGenerator")
     what = (made.__doc__ or "").strip().split("\n", 1)[0]
-    return Plugin(name, package, what, made)
+    return Plugin(name, package, version, what, made)
 
 
 def make_generator(name: str, options: Options) -> Generator:
@@ -65,4 +74,11 @@ def make_generator(name: str, options: Options) -> Generator:
     if unknown := set(options.settings) - set(plugin.make.settings):
         there = ", ".join(plugin.make.settings) or "none"
         raise UsageError(f"{name} has no setting {', '.join(sorted(unknown))}; its settings: {there}")
-    return plugin.make(options)  # type: ignore[call-arg]
+    try:
+        return plugin.make(options)  # type: ignore[call-arg]
+    except LseBenchError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"the generator {name} of {plugin.package} {plugin.version} cannot be made: {type(error).__name__}: {error}"
+        ) from error

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -22,14 +22,23 @@ import numpy as np
 
 from lse_bench.errors import ClipError, LseBenchError, UsageError
 from lse_bench.generators.boxes import Located, Locating
-from lse_bench.generators.interface import FPS, FaceGenerator, Generator, Job, VideoGenerator, sound_of
+from lse_bench.generators.interface import (
+    FPS,
+    FaceCrop,
+    FaceGenerator,
+    Generator,
+    Job,
+    Options,
+    VideoGenerator,
+    sound_of,
+)
 from lse_bench.generators.paste import Paste, cut, paste
 from lse_bench.generators.source import Short, Source, in_step
 from lse_bench.lines import json_bytes, open_lines, write_atomically
 from lse_bench.manifests.generation import GENERATION_FILE, MANIFEST_FILE, ROWS_FILE, Row, read_rows, video_path
 from lse_bench.manifests.listed import safe_id
 from lse_bench.manifests.manifest import Job as Pair
-from lse_bench.manifests.manifest import Manifest, write_manifest
+from lse_bench.manifests.manifest import Manifest, checked, write_manifest
 from lse_bench.media.audio import Sound
 from lse_bench.media.probe import probe
 from lse_bench.media.remux import replace_sound
@@ -63,7 +72,11 @@ class Policies:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A generation as asked for. `weights_sha256`: of the generator's checkpoint; `command`: for the record."""
+    """A generation as asked for.
+
+    `weights_sha256`: of the generator's checkpoint; `options`: what it was made with; `package`: which brings it, with
+    its version; `command`: for the record.
+    """
 
     generator: Generator
     manifest: Manifest
@@ -72,6 +85,8 @@ class Call:
     locating: Locating | None
     policies: Policies
     weights_sha256: str | None = None
+    options: Options = field(default_factory=Options)
+    package: str = "lse-bench"
     seed: int = 0
     command: Sequence[str] = ()
 
@@ -81,8 +96,13 @@ class Call:
         detector = None if self.locating is None else self.locating.detector
         found: dict[str, Any] = {
             "generator": self.generator.name,
+            "package": self.package,
             "weights_sha256": self.weights_sha256,
-            "settings": self.generator.description(),
+            "settings": dict(self.options.settings),
+            "legacy": self.options.legacy,
+            "sound_offset": self.options.sound_offset,
+            "description": self.generator.description(),
+            "root": str(self.root.absolute()),
             "manifest_sha256": self.manifest.sha256,
             "seed": self.seed,
             "encoder": f"{VIDEO_CODEC} crf {VIDEO_QUALITY} {VIDEO_PRESET}, {AUDIO_CODEC} {AUDIO_BIT_RATE}",
@@ -108,14 +128,18 @@ def jobs_for(generator: Generator, manifest: Manifest) -> Manifest:
     """The manifest as this generator has it: one row per distinct source video where the sound is not used."""
     if not (isinstance(generator, VideoGenerator) and generator.once_per_video):
         return manifest
-    pairs: dict[str, Pair] = {}
+    firsts = {job.video: job for job in reversed(manifest.jobs)}  # the first job of each source stands for it
+    names = Counter(job.groups.get("video") for job in firsts.values())
+    pairs = []
     for job in manifest.jobs:
-        name = job.groups.get("video", Path(job.video).with_suffix("").as_posix())
+        if firsts.get(job.video) is not job:
+            continue
+        name = job.groups.get("video")
+        if name is None or names[name] > 1:  # a recording of which several clips are used
+            name = Path(job.video).with_suffix("").as_posix()
         groups = {key: value for key, value in job.groups.items() if key != "sound"}
-        pairs.setdefault(job.video, Pair(id=safe_id(name), video=job.video, sound=job.video, groups=groups))
-    return manifest.model_copy(update={"jobs": tuple(pairs.values()), "sha256": ""}).model_validate(
-        manifest.model_dump(by_alias=True) | {"jobs": tuple(pairs.values()), "sha256": ""}
-    )
+        pairs.append(checked(Pair, id=safe_id(name), video=job.video, sound=job.video, groups=groups))
+    return checked(Manifest, **manifest.model_dump(by_alias=True) | {"jobs": tuple(pairs), "sha256": ""})
 
 
 def generate_run(
@@ -127,15 +151,15 @@ def generate_run(
     of something else, and names what differs.
     """
     _prepare(call)
-    if retry_failed:
-        kept = [row for row in read_rows(call.out) if row.status == "ok"]
-        write_atomically(call.out / ROWS_FILE, b"".join(_line(row) for row in kept))
     decodes = 0
-    with open_lines(call.out / ROWS_FILE) as append:
+
+    def still_counts(line: bytes) -> bool:
+        """Whether a row of an earlier call stands: its video is there, or it failed and is not to be tried again."""
+        row = Row.model_validate_json(line)
+        return video_path(call.out, row.id).exists() if row.status == "ok" else not retry_failed
+
+    with open_lines(call.out / ROWS_FILE, still_counts) as append:
         done = {row.id: row for row in read_rows(call.out)}
-        gone = [row.id for row in done.values() if row.status == "ok" and not video_path(call.out, row.id).exists()]
-        if gone:
-            raise UsageError(f"{call.out}: {gone[0]}.mp4 was made and is gone; choose another --out")
         for row in done.values():
             on_row(row)
 
@@ -146,17 +170,16 @@ def generate_run(
         rest = [pair for pair in call.manifest.jobs if pair.id not in done]
         for pairs in _by_video(rest):
             on_step(pairs[0].video)
-            with tempfile.TemporaryDirectory(prefix=".scratch-", dir=call.out) as scratch:
-                if isinstance(call.generator, FaceGenerator):
-                    decodes += _Faces(call, pairs, Path(scratch), finish).run()
-                else:
-                    for pair in pairs:
-                        finish(_video(call, pair, Path(scratch)))
+            if isinstance(call.generator, FaceGenerator):
+                decodes += _Faces(call, pairs, finish).run()
+                continue
+            for pair in pairs:
+                # What a program leaves behind may not be ours to delete.
+                with tempfile.TemporaryDirectory(
+                    prefix=".scratch-", dir=call.out, ignore_cleanup_errors=True
+                ) as scratch:
+                    finish(_video(call, pair, Path(scratch)))
     return _write_description(call, read_rows(call.out), decodes)
-
-
-def _line(row: Row) -> bytes:
-    return (json.dumps(row.model_dump(), ensure_ascii=False) + "\n").encode()
 
 
 def _by_video(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
@@ -172,7 +195,7 @@ def _by_video(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
 class _Faces:
     """The jobs of one source through a face generator, in step."""
 
-    def __init__(self, call: Call, pairs: Sequence[Pair], scratch: Path, finish: OnRow) -> None:
+    def __init__(self, call: Call, pairs: Sequence[Pair], finish: OnRow) -> None:
         assert isinstance(call.generator, FaceGenerator) and call.locating is not None
         self._call, self._generator, self._locating = call, call.generator, call.locating
         self._pairs, self._finish = pairs, finish
@@ -221,12 +244,17 @@ class _Faces:
             raise _short(source.path, source.expected, needed)
         held: deque[Located] = deque()
 
-        def faces() -> Iterator[Any]:
+        passed, ended = 0, False
+
+        def faces() -> Iterator[FaceCrop]:
+            nonlocal ended
+            read = 0
             for located in islice(source.read(number), needed):
                 held.append(located)
+                read += 1
                 yield cut(located, self._generator.margin)
+            ended = read + policies.spare < needed  # the source has no more, and more was asked for
 
-        passed = 0
         target = video_path(self._call.out, pair.id)
         with ClipWriter(target, sound, FPS) as writer:
             for answer in self._generator.generate(faces(), heard, self._call.seed):
@@ -236,7 +264,7 @@ class _Faces:
                 yield
             if not writer.frames:
                 raise ClipError(target, "empty_output", "the generator gave no frame")
-            if writer.frames + policies.spare < needed and source.expected < needed and policies.short == "skip":
+            if ended:
                 raise _short(source.path, writer.frames, needed)
         if passed:
             warnings.append(f"{passed} of {writer.frames} frames have no face and were passed through")
@@ -250,11 +278,8 @@ class _Faces:
 def _video(call: Call, pair: Pair, scratch: Path) -> Row:
     assert isinstance(call.generator, VideoGenerator)
     target = video_path(call.out, pair.id)
-    folder = scratch / "job"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
     root = call.root.absolute()
-    job = Job(pair.id, root / pair.video, root / pair.sound, folder, call.seed, pair.groups)
+    job = Job(pair.id, root / pair.video, root / pair.sound, scratch, call.seed, pair.groups)
     try:
         result = call.generator.generate(job)
         warnings = _place(result, job, target) if isinstance(result, Path) else _encode(result, job, target)
@@ -285,7 +310,7 @@ def _place(made: Path, job: Job, target: Path) -> list[str]:
     if info.sound is None:
         warnings.append("the generator's video has no sound; the job's was put under it")
         replace_sound(made, job.samples(), partial)
-    elif made.is_relative_to(job.scratch):
+    elif made.is_relative_to(job.scratch) and not made.is_symlink():
         shutil.move(made, partial)
     else:
         shutil.copyfile(made, partial)
@@ -345,12 +370,17 @@ def _refuse_out_of_memory(error: Exception) -> None:
 def _prepare(call: Call) -> None:
     """Write generation.json and manifest.json, or check that those there are of the same generation."""
     path = call.out / GENERATION_FILE
+    try:
+        ours = json.loads(json.dumps(call.key))
+    except TypeError as error:
+        raise UsageError(
+            f"the generator {call.generator.name} of {call.package} describes itself by what is no JSON: {error}"
+        ) from None
     if path.exists():
         try:
             there = json.loads(path.read_text(encoding="utf-8"))["key"]
         except (ValueError, KeyError, TypeError):
             raise UsageError(f"{path}: damaged; choose another --out") from None
-        ours = json.loads(json.dumps(call.key))
         for name in sorted(set(there) | set(ours)):
             if there.get(name) != ours.get(name):
                 raise UsageError(
@@ -358,7 +388,8 @@ def _prepare(call: Call) -> None:
                     "choose another --out"
                 )
         return
-    if call.out.exists() and (not call.out.is_dir() or any(call.out.iterdir())):
+    there = [] if not call.out.is_dir() else [item.name for item in call.out.iterdir()]
+    if call.out.exists() and (not call.out.is_dir() or set(there) - {MANIFEST_FILE}):  # left by a kill between the two
         raise UsageError(f"{call.out}: already holds something; choose a new folder")
     call.out.mkdir(parents=True, exist_ok=True)
     write_manifest(call.manifest, call.out / MANIFEST_FILE)
@@ -375,7 +406,6 @@ def _write_description(call: Call, rows: Sequence[Row], decodes: int) -> dict[st
         "generator": call.generator.name,
         "key": call.key,
         "manifest": {"name": call.manifest.name, "corpus": call.manifest.corpus, "sha256": call.manifest.sha256},
-        "root": str(call.root.absolute()),
         "listed": len(call.manifest.jobs),
         "made": len(rows) - len(failed),
         "failed": dict(Counter(row.status for row in failed)),

@@ -9,7 +9,9 @@ from itertools import tee
 from pathlib import Path
 from typing import Literal, get_args
 
-from lse_bench.errors import ClipError, LseBenchError
+import numpy as np
+
+from lse_bench.errors import ClipError
 from lse_bench.generators.boxes import Located, Locating
 from lse_bench.generators.interface import FPS
 from lse_bench.media.probe import MediaInfo, probe
@@ -34,7 +36,7 @@ class Source:
             raise ClipError(path, "no_video", "no video stream with frames in it")
         self._info: MediaInfo = info
         self._locating, self._short = locating, short
-        self._failure: LseBenchError | None = None
+        self._failure: Exception | None = None
         self._readers = list(tee(self._stream(), readers))
 
     @property
@@ -60,7 +62,7 @@ class Source:
     def _stream(self) -> Iterator[Located]:
         try:
             yield from self._endless() if self._short != "skip" else self._once()
-        except LseBenchError as error:  # every reader is to hear of it
+        except Exception as error:  # noqa: BLE001 - every reader is to hear of it, not only the one that asked
             self._failure = error
 
     def _frames(self) -> Iterator[Frame]:
@@ -71,24 +73,26 @@ class Source:
         return self._locating.locate(self.path, self._frames())
 
     def _endless(self) -> Iterator[Located]:
+        """Once, then on from what was found then; `loop` decodes the frames again, `ping-pong` holds them."""
         held: list[Located] = []
-        empty = None
-        size = 0
+        nothing = np.zeros((0, 0, 3), np.uint8)
+        size, holding = 0, self._short == "ping-pong"
         for one in self._once():
-            size += one.frame.nbytes
-            if self._short == "ping-pong" and size > _HELD:
-                raise ClipError(
-                    self.path,
-                    "generator_failed",
-                    f"ping-pong holds the whole source in memory, and its frames need more than {_HELD >> 30} GB; use "
-                    "--short loop",
-                )
-            if empty is None:
-                empty = one.frame[:0]
-            held.append(one if self._short == "ping-pong" else replace(one, frame=empty))
+            size += one.frame.nbytes if holding else 0
+            if size > _HELD:  # a failure only for those who need more than one pass
+                holding, size = False, 0
+                held = [replace(before, frame=nothing) for before in held]
+            held.append(one if holding else replace(one, frame=nothing))
             yield one
+        if self._short == "ping-pong" and not holding:
+            raise ClipError(
+                self.path,
+                "generator_failed",
+                f"ping-pong holds the whole source in memory, and its frames need more than {_HELD >> 30} GB; use "
+                "--short loop",
+            )
         while held:
-            if self._short == "ping-pong":
+            if holding:
                 yield from held[-2:0:-1]  # neither end twice
                 yield from held
             else:

@@ -59,7 +59,8 @@ def safe_id(name: str) -> str:
 
     Ids of LRS contain `/`, YouTube ids may begin with `-`.
     """
-    escaped = name.replace("%", "%25").replace("__", "%5F%5F").replace("\\", "/").replace("/", "__")
+    escaped = name.replace("%", "%25").replace("__", "%5F%5F").replace("\\", "/")
+    escaped = re.sub("_(?=/)|(?<=/)_", "%5F", escaped).replace("/", "__")
     escaped = re.sub(r"[^\w%.+=@ -]", lambda match: "".join(f"%{byte:02X}" for byte in os.fsencode(match[0])), escaped)
     escaped = re.sub(r"^[-. ]", lambda match: f"%{ord(match[0]):02X}", escaped)
     if len(escaped.encode()) > _MAX_ID:

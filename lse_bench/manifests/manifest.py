@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -43,7 +44,7 @@ class Job(BaseModel):
     @classmethod
     def _inside(cls, value: str) -> str:
         path = PurePosixPath(value)
-        if ".." in path.parts:
+        if ".." in path.parts or path.is_absolute():
             raise ValueError(f"{value!r} leads out of the corpus folder")
         return value
 
@@ -128,6 +129,19 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
 
 
 def job_of(video_id: str, sound_id: str, video: str, sound: str, speaker: str | None = None) -> Job:
-    """A job whose id is `VIDEO+SOUND`, safe as a file name."""
+    """A job whose id is `VIDEO+SOUND`, safe as a file name. Raises UsageError for names that a manifest cannot hold."""
     groups = {"video": video_id, "sound": sound_id} | ({} if speaker is None else {"speaker": speaker})
-    return Job(id=safe_id(f"{video_id}+{sound_id}"), video=video, sound=sound, groups=groups)
+    return checked(Job, id=safe_id(f"{video_id}+{sound_id}"), video=video, sound=sound, groups=groups)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def checked(model: type[Model], **fields: Any) -> Model:
+    """A job or manifest. Raises UsageError in place of pydantic's own error."""
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        told = str(first["input"]).encode("utf-8", "backslashreplace").decode()
+        raise UsageError(f"{first['msg'].removeprefix('Value error, ')} ({told[:200]}): not for a manifest") from None

@@ -5,7 +5,6 @@ The lists of LRS2, LRS3 and LRW name the sound first, those of ReSyncED the vide
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import tomllib
 from collections.abc import Callable
@@ -16,8 +15,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lse_bench.errors import UsageError
-from lse_bench.manifests.manifest import Job, Manifest, job_of
+from lse_bench.errors import UsageError, no_such
+from lse_bench.manifests.manifest import Job, Manifest, checked, job_of
 
 _TIMEOUT = (10, 60)  # seconds to connect, and between two blocks
 
@@ -70,9 +69,7 @@ def corpus(name: str) -> Corpus:
     """Raises UsageError with the nearest name."""
     known = corpora()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise UsageError(f"no corpus called {name}.{hint} There are: {', '.join(known)}")
+        raise UsageError(no_such("corpus", name, known))
     return known[name]
 
 
@@ -109,7 +106,8 @@ def import_list(name: str, content: bytes, root: Path | None = None, *, any_dige
         seen[job.id] = number
         jobs.append(job)
     official = f"{name}-test" if digest == entry.sha256 else f"{name}-unofficial"
-    return Manifest(
+    return checked(
+        Manifest,
         name=official,
         corpus=name,
         root=None if root is None else str(root.absolute()),

@@ -11,7 +11,7 @@ import numpy as np
 from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import find_clips
 from lse_bench.manifests.corpora import CorpusClip, read_corpus
-from lse_bench.manifests.manifest import Job, Manifest, job_of
+from lse_bench.manifests.manifest import Job, Manifest, checked, job_of
 
 T = TypeVar("T")
 Rule = Literal["other-speaker", "same-speaker", "self"]
@@ -43,7 +43,9 @@ def build_manifest(
         drawn = _draw(clips, wanted, seed, rule, folder)
     jobs = [_job(video, sound, folder) for video, sound in drawn]
     name = f"{corpus}-{split}-{rule}-{len(jobs)}-seed{seed}"
-    return Manifest(name=name, corpus=corpus, root=str(folder.absolute()), rule=rule, seed=seed, jobs=tuple(jobs))
+    return checked(
+        Manifest, name=name, corpus=corpus, root=str(folder.absolute()), rule=rule, seed=seed, jobs=tuple(jobs)
+    )
 
 
 def _clips_of(folder: Path, split: str) -> tuple[str, list[CorpusClip]]:

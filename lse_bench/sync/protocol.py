@@ -6,12 +6,11 @@ table: all of its fields must be equal.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, get_args
 
-from lse_bench.errors import ClipError, UsageError
+from lse_bench.errors import ClipError, UsageError, no_such
 from lse_bench.faces.scene import Tracking
 from lse_bench.media.probe import MediaInfo, VideoStream
 
@@ -84,9 +83,7 @@ def get_protocol(name: str) -> Protocol:
     versions = [p for p in PROTOCOLS.values() if p.name == name]
     if versions:
         return max(versions, key=lambda p: p.version)
-    near = difflib.get_close_matches(name, PROTOCOLS, n=1, cutoff=0.3)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    raise UsageError(f"no protocol called {name}.{hint} There are: {', '.join(PROTOCOLS)}")
+    raise UsageError(no_such("protocol", name, PROTOCOLS))
 
 
 def ffmpeg_version() -> str:

@@ -50,7 +50,7 @@ def read_keras(path: Path | str) -> dict[str, list[KerasLayer]]:
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)
             layers = [_layer(root, name) for name in _names(root, "layer_names")]
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, MemoryError) as error:
         raise WeightsError(
             f"{path}: an HDF5 file of {path.stat().st_size:,} bytes that cannot be read as Keras weights ({error}): "
             "the download is truncated, or it is something else"

@@ -89,6 +89,8 @@ def read_dagnn(path: Path | str) -> DagNet:
     net = content["net"][0, 0]
     if not {"layers", "params"} <= set(net.dtype.names):
         raise WeightsError(f"{path}: its `net` is no DagNN: fields {', '.join(net.dtype.names)}")
+    if any(net[name].dtype.names is None for name in ("layers", "params")):
+        raise WeightsError(f"{path}: its `net` is no DagNN: layers and params are no structs")
     params = {_text(item["name"]): np.asarray(item["value"], dtype=np.float32) for item in net["params"].ravel()}
     return DagNet([_layer(item) for item in net["layers"].ravel()], params)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from functools import cache
 from importlib.resources import files
@@ -10,7 +9,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lse_bench.errors import WeightsError
+from lse_bench.errors import WeightsError, no_such
 
 
 class Entry(BaseModel):
@@ -52,9 +51,7 @@ def entry(name: str) -> Entry:
     """The entry called `name`. Raises WeightsError with the nearest name."""
     known = table()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise WeightsError(f"no weights called {name}, and no such file.{hint} There are: {', '.join(known)}")
+        raise WeightsError(no_such("weights", name, known) + ", or give a file")
     return known[name]
 
 

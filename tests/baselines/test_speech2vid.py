@@ -181,8 +181,11 @@ def test_adapter_speaks_over_a_still_identity(v201: Path, v114: Path) -> None:
     assert answers[0].pixels.shape == picture.shape and answers[0].mask is not None and answers[0].mask.max() == 1
     sharper = list(Speech2Vid(Options(v201, settings={"deblur": str(v114)})).generate(iter(crops), sound, 0))
     assert np.abs(sharper[0].pixels - answers[0].pixels).max() > 1
+    unknown = FaceCrop(picture, (0, 0, 260, 220))
+    passed = list(plain.generate(iter([unknown, *crops[1:]]), sound, 0))
+    assert passed[0] is unknown and passed[1].mask is not None
     with pytest.raises(ClipError, match="68"):
-        list(plain.generate(iter([FaceCrop(picture, (0, 0, 260, 220))]), sound, 0))
+        list(plain.generate(iter([unknown]), sound, 0))
 
 
 def test_wrong_files_are_named(v201: Path, v114: Path, tmp_path: Path) -> None:

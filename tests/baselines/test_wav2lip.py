@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import GOLDEN, filled, wav2lip_state, write_lipgan, write_wav2lip
-from lse_bench.baselines.wav2lip.adapter import Wav2Lip, fast, load_network, network_input
+from lse_bench.baselines.halves import network_input
+from lse_bench.baselines.wav2lip.adapter import Wav2Lip, fast, load_network
 from lse_bench.baselines.wav2lip.model import Expert, Generator, QualityDiscriminator, masked
 
 from lse_bench.errors import ClipError, WeightsError
@@ -119,7 +120,7 @@ def test_batches_as_the_original_makes_them() -> None:
     crops = [
         FaceCrop(held["frames"][number % 2][top:bottom, left:right], (left, top, right, bottom)) for number in range(5)
     ]
-    np.testing.assert_allclose(network_input(crops).permute(0, 2, 3, 1).numpy(), wanted, atol=1e-6)
+    np.testing.assert_allclose(network_input(crops, masked_first=True).permute(0, 2, 3, 1).numpy(), wanted, atol=1e-6)
 
 
 def test_paste_as_wav2lip_and_as_lipgan() -> None:
@@ -164,7 +165,9 @@ def test_adapter_draws_what_the_network_draws(files: dict[str, Path]) -> None:
 
     mel = mel_spectrogram(sound)
     with torch.no_grad():
-        drawn = network(tensor(mel[None, None, :, int(9 * 3.2) : int(9 * 3.2) + 16]), network_input(crops[9:10]))
+        drawn = network(
+            tensor(mel[None, None, :, int(9 * 3.2) : int(9 * 3.2) + 16]), network_input(crops[9:10], masked_first=True)
+        )
     wanted = (drawn[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
     assert np.abs(answers[9].pixels.astype(int) - wanted).max() <= 1
     with pytest.raises(ClipError, match="Wav2Lip needs"):
@@ -204,5 +207,5 @@ def test_script_needs_trust(files: dict[str, Path]) -> None:
 
 def test_boxes_reach_the_network_as_opencv_resizes_them() -> None:
     face = np.random.default_rng(1).integers(0, 256, (131, 77, 3), dtype=np.uint8)
-    seen = network_input([FaceCrop(face, (0, 0, 77, 131))])[0, 3:].permute(1, 2, 0).numpy() * 255
+    seen = network_input([FaceCrop(face, (0, 0, 77, 131))], masked_first=True)[0, 3:].permute(1, 2, 0).numpy() * 255
     np.testing.assert_allclose(seen, cv2.resize(face, (96, 96)), atol=1e-3)

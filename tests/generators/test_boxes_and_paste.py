@@ -84,6 +84,12 @@ def test_frames_without_a_face() -> None:
     assert all(int(one.frame[0, 0, 0]) == n for n, one in enumerate(kept))
 
 
+def test_a_face_that_comes_late_is_not_smoothed_with_the_whole_frame() -> None:
+    answer = {n: [face(5, 5, 25, 25)] for n in range(2, 6)}
+    locating = Locating(detector(answer), smoothing="exponential", faceless="keep-frame")
+    assert [one.box for one in locating.locate(CLIP, frames(6))][2:] == [(5, 5, 25, 25)] * 4
+
+
 def test_few_frames_are_held() -> None:
     """A frame is asked for only when those before it are nearly all handed on."""
     read = 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import clips
@@ -14,12 +16,15 @@ import pytest
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.faces.detectors import FaceDetector
 from lse_bench.faces.face import Face
+from lse_bench.generators import source as sources
 from lse_bench.generators.boxes import Locating
 from lse_bench.generators.builtin import Command, Real, Unsynced
 from lse_bench.generators.interface import FaceCrop, FaceGenerator, Generator, Job, Options, VideoGenerator
 from lse_bench.generators.run import Call, Policies, generate_run, jobs_for
+from lse_bench.lines import open_lines
 from lse_bench.manifests.clips import find_clips
 from lse_bench.manifests.generation import Row, read_rows
+from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import Manifest, job_of
 from lse_bench.media.audio import Sound, read_sound
 from lse_bench.media.probe import probe
@@ -162,12 +167,95 @@ def test_a_generation_goes_on_and_refuses_another(root: Path, tmp_path: Path) ->
     with pytest.raises(UsageError, match="another manifest_sha256"):
         generate_run(call(Painter(), manifest(("long", "other")), root, tmp_path / "out"))
     (tmp_path / "out" / "long+other.mp4").unlink()
-    with pytest.raises(UsageError, match="was made and is gone"):
-        generate_run(call(Painter(), jobs, root, tmp_path / "out"))
+    once_more = generate_run(call(Painter(), jobs, root, tmp_path / "out"))  # makes what is gone
+    assert once_more["made"] == 2 and (tmp_path / "out" / "long+other.mp4").exists()
+    with pytest.raises(UsageError, match="another root"):
+        generate_run(call(Painter(), jobs, tmp_path, tmp_path / "out"))
+    with open_lines(tmp_path / "out" / "generation.jsonl"), pytest.raises(UsageError, match="another process"):
+        generate_run(call(Painter(), jobs, root, tmp_path / "out"), retry_failed=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(UsageError, match="already holds something"):
         generate_run(call(Painter(), jobs, root, tmp_path / "mine"))
+
+
+def test_a_failing_source_fails_every_job(root: Path, tmp_path: Path) -> None:
+    """Not only the job that asked for the frame; and what a damaged file lacks is not passed over."""
+    seen = 0
+
+    def detect(frames: Sequence[Frame]) -> list[list[Face]]:
+        nonlocal seen
+        seen += len(frames)
+        if seen > 8:
+            raise RuntimeError("out of patience")
+        return [[Face(np.array([20.0, 30, 80, 90]), 1.0)] for _ in frames]
+
+    jobs = manifest(("long", "other"), ("long", "short"), ("long", "long"))
+    done = generate_run(call(Painter(), jobs, root, tmp_path / "out", FaceDetector("moody", "moody", "0" * 64, detect)))
+    assert done["failed"] == {"generator_failed": 3}
+    assert {row.reason for row in read_rows(tmp_path / "out")} == {"RuntimeError: out of patience"}
+    promised = probe(root / "long.mp4").video
+    assert promised is not None and promised.frames == 50
+    few = call(Painter(), manifest(("long", "other")), root, tmp_path / "few")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "read_frames", lambda info, rate: islice(read_frames(info, rate), 20))
+        generate_run(few)
+    (row,) = read_rows(tmp_path / "few")
+    assert row.status == "generator_failed" and "has 20 frames, the sound asks for 30" in str(row.reason)
+
+
+def test_faces_cannot_be_drawn_on(root: Path, tmp_path: Path) -> None:
+    """Other jobs see the same frame."""
+
+    class Careless(Painter):
+        def generate(self, faces: Iterator[FaceCrop], sound: Sound, seed: int) -> Iterator[FaceCrop]:
+            for face in faces:
+                face.pixels[:] = 0
+                yield face
+
+    generate_run(call(Careless(), manifest(("long", "other")), root, tmp_path / "out"))
+    (row,) = read_rows(tmp_path / "out")
+    assert row.status == "generator_failed" and "read-only" in str(row.reason)
+
+
+def test_settings_are_part_of_the_key(root: Path, tmp_path: Path) -> None:
+    jobs = manifest(("long", "other"))
+    first = call(Painter(), jobs, root, tmp_path / "out")
+    generate_run(first)
+    for options, words in (
+        (Options(settings={"level": "3"}), "another settings"),
+        (Options(legacy=True), "another legacy"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            generate_run(replace(first, options=options))
+
+    class Strange(Painter):
+        def description(self) -> dict[str, object]:
+            return {"path": root}
+
+    with pytest.raises(UsageError, match="describes itself by what is no JSON"):
+        generate_run(call(Strange(), jobs, root, tmp_path / "strange"))
+    assert not (tmp_path / "strange").exists()
+
+
+def test_ping_pong_holds_only_what_it_needs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_HELD", 300_000)  # eight frames
+    generate_run(
+        call(Painter(), manifest(("long", "other"), ("short", "long")), root, tmp_path / "out", short="ping-pong")
+    )
+    rows = rows_of(tmp_path / "out")
+    assert rows["long+other"].status == "ok"
+    assert "holds the whole source in memory" in str(rows["short+long"].reason)
+
+
+def test_real_of_recordings_with_several_clips(root: Path, tmp_path: Path) -> None:
+    jobs = tuple(
+        Pair(id=f"{name}-{n}", video=f"{name}.mp4", sound="short.mp4", groups={"video": "recording"})
+        for n, name in enumerate(("long", "other", "long"))
+    )
+    whole = Manifest(name="test", corpus="folder", jobs=jobs)
+    assert [job.id for job in jobs_for(Real(Options()), whole).jobs] == ["long", "other"]
+    assert generate_run(call(Real(Options()), whole, root, tmp_path / "out"))["made"] == 2
 
 
 def test_a_stopped_generation_is_listed_whole(root: Path, tmp_path: Path) -> None:
@@ -277,7 +365,9 @@ if "other" in video:
     while "hang" in sys.argv:
         time.sleep(60)
     sys.exit(0)
-shutil.copyfile(video, output)
+target = Path(output).with_name("elsewhere.mp4")
+shutil.copyfile(video, target)
+Path(output).symlink_to(target)
 """
 
 
@@ -289,7 +379,7 @@ def test_command(root: Path, tmp_path: Path) -> None:
     command = Command(Options(settings={"command": line}))
     generate_run(call(command, jobs, root, tmp_path / "out"))
     rows = rows_of(tmp_path / "out")
-    assert rows["long+other"].frames == 50
+    assert rows["long+other"].frames == 50 and not (tmp_path / "out" / "long+other.mp4").is_symlink()
     assert rows["short+long"].status == "generator_failed"
     assert "exit status 1" in str(rows["short+long"].reason) and "cannot work on a short one" in str(
         rows["short+long"].reason
@@ -298,7 +388,7 @@ def test_command(root: Path, tmp_path: Path) -> None:
     slow = Command(Options(settings={"command": f"{line} hang", "timeout": "0.5"}))
     generate_run(call(slow, manifest(("other", "short")), root, tmp_path / "slow"))
     assert "ran over 0.5 s and was stopped" in str(rows_of(tmp_path / "slow")["other+short"].reason)
-    assert json.loads((tmp_path / "out" / "generation.json").read_text())["key"]["settings"] == {"command": line}
+    assert json.loads((tmp_path / "out" / "generation.json").read_text())["key"]["description"] == {"command": line}
 
 
 @pytest.mark.parametrize(

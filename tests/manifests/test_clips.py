@@ -28,7 +28,7 @@ def test_ids_are_safe_file_names(name: str, expected: str, tmp_path: Path) -> No
 
 
 def test_different_names_stay_different() -> None:
-    names = ["a/b", "a__b", "a%5F%5Fb", "-a", "%2Da", "a b", "x" * 300, "x" * 301, ".a", "a\\b/c"]
+    names = ["a/b", "a__b", "a%5F%5Fb", "-a", "%2Da", "a b", "x" * 300, "x" * 301, ".a", "a\\b/c", "a/_b", "a_/b"]
     assert len({safe_id(name) for name in names}) == len(names)
     assert all(len(safe_id(name).encode()) <= 160 for name in names)
 

@@ -89,7 +89,13 @@ def test_plain_folder_and_read_back(tmp_path: Path, clip: Path) -> None:
 
 
 def test_jobs_stay_inside_their_folder() -> None:
-    for bad in ({"id": "../x"}, {"id": "-x"}, {"video": "../../etc/passwd"}, {"groups": {"colour": "red"}}):
+    for bad in (
+        {"id": "../x"},
+        {"id": "-x"},
+        {"video": "../../etc/passwd"},
+        {"video": "/etc/passwd"},
+        {"groups": {"colour": "red"}},
+    ):
         with pytest.raises(ValueError, match="not safe|leads out|no group"):
             Job(**{"id": "a", "video": "v.mp4", "sound": "s.mp4"} | bad)  # type: ignore[arg-type]
 
@@ -131,6 +137,8 @@ def test_wrong_lists_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         import_list("lrs2", b"a/1 b/2\na/1 b/2 c/3\n", any_digest=True)
     with pytest.raises(UsageError, match="lines 1 and 3 are the same pair"):
         import_list("lrs2", b"a/1 b/2\na/1 b/3\na/1 b/2\n", any_digest=True)
+    with pytest.raises(UsageError, match="leads out of the corpus folder"):
+        import_list("resynced-tts", b"../a.mp4 b.wav\n", any_digest=True)
     with pytest.raises(UsageError, match="Did you mean lrs2"):
         import_list("lrs22", lrs2)
     with pytest.raises(UsageError, match="no official list"):

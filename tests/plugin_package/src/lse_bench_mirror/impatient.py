@@ -1,0 +1,5 @@
+"""A generator that leaves when something is missing."""
+
+import sys
+
+sys.exit("please install something")
