@@ -88,6 +88,7 @@ def bench(session: nox.Session) -> None:
 def precision(session: nox.Session) -> None:
     """Each step's error against the reference: the table of docs/precision.md."""
     session.run(python(session), "benchmarks/precision.py", external=True)
+    session.run(python(session), "benchmarks/precision_baselines.py", external=True)
 
 
 @nox.session
