@@ -48,8 +48,10 @@ def write_wav2lip(path: Path, form: Literal["plain", "zip", "older", "script"] =
     return path
 
 
-def write_lipgan(path: Path, network: str, form: Literal["save_weights", "save"] = "save_weights") -> Path:
-    """`network`: `master_residual`, … as in the golden layer lists; residual ones tempered."""
+def write_lipgan(
+    path: Path, network: str, form: Literal["save_weights", "save"] = "save_weights", tempered: bool = True
+) -> Path:
+    """`network`: `master_residual`, … as in the golden layer lists. `tempered`: residual ones' last layer scaled."""
     layers = json.loads((GOLDEN / "generators" / f"lipgan_{network}_layers.json").read_text())["layers_in_file_order"]
     convolutions = [layer["layer"] for layer in layers if layer["class"] == "Conv2D"]
     last = max(convolutions, key=lambda name: int(name.rsplit("_", 1)[1]))
@@ -64,7 +66,7 @@ def write_lipgan(path: Path, network: str, form: Literal["save_weights", "save"]
                 values = formula_entry(weight["formula_name"], tuple(weight["formula_shape"]))
                 if values.ndim == 4:
                     values = values.transpose(2, 3, 1, 0)
-                if network.endswith("residual") and layer["layer"] == last:
+                if tempered and network.endswith("residual") and layer["layer"] == last:
                     values = values * np.float32(2.0**-LIPGAN_TEMPER)
                 group.create_dataset(weight["name"], data=values)
     return path
@@ -98,3 +100,16 @@ def _cell(names: tuple[str, ...]) -> np.ndarray:
     for number, name in enumerate(names):
         cell[0, number] = name
     return cell
+
+
+def lipgan_inputs() -> dict[str, torch.Tensor]:
+    """LipGAN's golden inputs, drawn again: reference whole, then the masked target; both kinds of sound."""
+    random = np.random.Generator(np.random.PCG64([0, 20]))
+    target, reference = (random.random((4, 96, 96, 3)).astype(np.float32) for _ in range(2))
+    master = (5 * random.standard_normal((4, 12, 35, 1))).astype(np.float32)
+    mel = random.uniform(-4, 4, (4, 80, 27, 1)).astype(np.float32)
+    masked = target.copy()
+    masked[:, 48:] = 0
+    arrays = {"target": target, "face": np.concatenate([reference, masked], axis=3), "master": master}
+    arrays["fully_pythonic"] = mel
+    return {name: torch.from_numpy(np.ascontiguousarray(value.transpose(0, 3, 1, 2))) for name, value in arrays.items()}

@@ -55,13 +55,37 @@ class SameTranspose2d(nn.ConvTranspose2d):
         return whole[..., :height, :width]
 
 
+class KerasBatchNorm(nn.BatchNorm2d):
+    """BatchNorm whose moving statistics are Keras 2.2.4's on TensorFlow 1: freed of the bias towards their start, so
+    that after the first step of training they are that batch's, and with a variance of N/(N-1.001) more.
+
+    In evaluation, and in what a training batch gives, it is torch's.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        assert self.momentum is not None and self.num_batches_tracked is not None
+        assert self.running_mean is not None and self.running_var is not None
+        self.num_batches_tracked.add_(1)
+        share = self.momentum / (1 - (1 - self.momentum) ** int(self.num_batches_tracked))
+        mean, variance = self.running_mean.clone(), self.running_var.clone()
+        y = F.batch_norm(x, mean, variance, self.weight, self.bias, True, share, self.eps)
+        count = x.numel() // x.shape[1]
+        with torch.no_grad():
+            self.running_mean.copy_(mean)
+            kept = (1 - share) * self.running_var
+            self.running_var.copy_(kept + (variance - kept) * (count / (count - 1.001)))
+        return y
+
+
 class Block(nn.Module):
     """Convolution, BatchNorm, ReLU. `convolution`: any of the above."""
 
     def __init__(self, convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
         super().__init__()
         self.convolution = convolution
-        self.norm = nn.BatchNorm2d(convolution.out_channels, _EPSILON, _MOMENTUM)
+        self.norm = KerasBatchNorm(convolution.out_channels, _EPSILON, _MOMENTUM)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.norm(self.convolution(x)))

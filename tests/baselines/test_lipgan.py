@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from checkpoints import GOLDEN, write_dagnn, write_lipgan, write_wav2lip
+from checkpoints import GOLDEN, lipgan_inputs, write_dagnn, write_lipgan, write_wav2lip
 from lse_bench.baselines.lipgan.adapter import LipGan, fast, mfcc_starts
 from lse_bench.baselines.lipgan.model import BRANCHES, Branch, Discriminator, Size, contrastive_loss
 from lse_bench.baselines.lipgan.weights import fill, load_generator
@@ -22,26 +22,13 @@ from lse_bench.weights.keras import read_keras
 FOLDER = GOLDEN / "generators"
 
 
-def inputs() -> dict[str, torch.Tensor]:
-    """The golden inputs, drawn again: reference whole, then the masked target; both kinds of sound."""
-    random = np.random.Generator(np.random.PCG64([0, 20]))
-    target, reference = (random.random((4, 96, 96, 3)).astype(np.float32) for _ in range(2))
-    master = (5 * random.standard_normal((4, 12, 35, 1))).astype(np.float32)
-    mel = random.uniform(-4, 4, (4, 80, 27, 1)).astype(np.float32)
-    masked = target.copy()
-    masked[:, 48:] = 0
-    arrays = {"target": target, "face": np.concatenate([reference, masked], axis=3), "master": master}
-    arrays["fully_pythonic"] = mel
-    return {name: torch.from_numpy(np.ascontiguousarray(value.transpose(0, 3, 1, 2))) for name, value in arrays.items()}
-
-
 @pytest.mark.parametrize("branch", BRANCHES)
 @pytest.mark.parametrize(("size", "form"), [("residual", "save"), ("basic", "save_weights")])
 def test_generator(branch: Branch, size: Size, form: str, tmp_path: Path) -> None:
     path = write_lipgan(tmp_path / "lipgan.h5", f"{branch}_{size}", form)  # type: ignore[arg-type]
     network = load_generator(path)
     assert (network.branch, network.size) == (branch, size)
-    given = inputs()
+    given = lipgan_inputs()
     with np.load(FOLDER / f"lipgan_{branch}_forward.npz") as held, torch.no_grad():
         wanted = held["basic_out" if size == "basic" else "residual_out_tempered"]
         drawn = network(given["face"], given[branch]).permute(0, 2, 3, 1).numpy()
@@ -55,7 +42,7 @@ def test_discriminator(branch: Branch, tmp_path: Path) -> None:
     judge = Discriminator(branch)
     path = write_lipgan(tmp_path / "disc.h5", f"{branch}_disc")
     fill(judge, read_keras(path), path)
-    given = inputs()
+    given = lipgan_inputs()
     with np.load(FOLDER / f"lipgan_{branch}_forward.npz") as held, torch.no_grad():
         distance = judge(given["target"], given[branch])
         np.testing.assert_allclose(distance.numpy(), held["disc_distance"], atol=1e-6)

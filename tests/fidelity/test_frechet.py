@@ -37,7 +37,7 @@ def test_diagonal_covariances_in_closed_form() -> None:
 @pytest.mark.parametrize("count", [3000, 300])
 def test_against_pytorch_fid(count: int) -> None:
     fid_score = pytest.importorskip("pytorch_fid.fid_score")
-    x, y = features(count, seed=1), features(count, seed=2, shift=0.05)
+    x, y = features(count, 512, seed=1), features(count, 512, seed=2, shift=0.05)
     one, two = Statistics.of(x), Statistics.of(y)
     expected = fid_score.calculate_frechet_distance(
         x.astype(np.float64).mean(0), np.cov(x.astype(np.float64), rowvar=False),
@@ -147,7 +147,7 @@ def test_shapes_of_statistics_are_checked(tmp_path: Path) -> None:
 def test_very_few_frames_give_pytorch_fids_own_rounding() -> None:
     """With 30 frames nearly all eigenvalues are rounding, and a set is not at 0 from itself, there as here."""
     fid_score = pytest.importorskip("pytorch_fid.fid_score")
-    one = Statistics.of(features(30, seed=1))
+    one = Statistics.of(features(30, 512, seed=1))
     expected = fid_score.calculate_frechet_distance(one.mean, one.covariance, one.mean, one.covariance)
     traces = 2 * np.trace(one.covariance)
     assert abs(frechet_distance(one, one) - expected) <= 1e-7 * traces
