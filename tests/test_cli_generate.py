@@ -138,10 +138,8 @@ def test_unknown_names_and_missing_weights(pairs: Path, tmp_path: Path) -> None:
     for arguments, words in {
         ("wav2lop",): "Did you mean wav2lip?",
         ("wav2lip",): "Download wav2lip.pth in a browser",
-        ("real", "--set", "speed=3"): "real has no setting speed",
         ("real", "--pads", "1,2,3,4"): "makes whole videos",
         ("unsynced", "--short", "stretch"): "--short stretch: there are skip, loop, ping-pong",
-        ("command",): "a command line with {output}",
     }.items():
         result = lse_bench("generate", *arguments, "--manifest", pairs, "--out", tmp_path / "out")
         assert result.returncode == 2, arguments

@@ -20,6 +20,7 @@ from lse_bench.generators import source as sources
 from lse_bench.generators.boxes import Locating
 from lse_bench.generators.builtin import Command, Real, Unsynced
 from lse_bench.generators.interface import FaceCrop, FaceGenerator, Generator, Job, Options, VideoGenerator
+from lse_bench.generators.registry import make_generator
 from lse_bench.generators.run import Call, Policies, generate_run, jobs_for
 from lse_bench.lines import open_lines
 from lse_bench.manifests.clips import find_clips
@@ -403,6 +404,11 @@ def test_command(root: Path, tmp_path: Path) -> None:
 def test_wrong_command_lines(line: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         Command(Options(settings={"command": line}))
+
+
+def test_settings_that_a_generator_does_not_have() -> None:
+    with pytest.raises(UsageError, match="real has no setting speed"):
+        make_generator("real", Options(settings={"speed": "3"}))
 
 
 def test_a_command_that_is_not_there(root: Path, tmp_path: Path) -> None:
