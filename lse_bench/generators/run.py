@@ -7,8 +7,6 @@ The folder holds `generation.json` (with what, counts), `manifest.json`, `genera
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -34,18 +32,15 @@ from lse_bench.generators.interface import (
 )
 from lse_bench.generators.paste import Paste, cut, paste
 from lse_bench.generators.source import Short, Source, in_step
+from lse_bench.generators.videos import failed, made, make_video, refuse_out_of_memory
 from lse_bench.lines import json_bytes, open_lines, write_atomically
 from lse_bench.manifests.generation import GENERATION_FILE, MANIFEST_FILE, ROWS_FILE, Row, read_rows, video_path
 from lse_bench.manifests.listed import safe_id
 from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import Manifest, checked, write_manifest
 from lse_bench.media.audio import Sound
-from lse_bench.media.probe import probe
-from lse_bench.media.remux import replace_sound
-from lse_bench.media.video import Frame
 from lse_bench.media.writer import AUDIO_BIT_RATE, AUDIO_CODEC, VIDEO_CODEC, VIDEO_PRESET, VIDEO_QUALITY, ClipWriter
 from lse_bench.runs.run import versions
-from lse_bench.weights.readers import file_digest
 
 SCHEMA = 1
 NanSound = Literal["skip", "noise"]
@@ -178,7 +173,7 @@ def generate_run(
                 with tempfile.TemporaryDirectory(
                     prefix=".scratch-", dir=call.out, ignore_cleanup_errors=True
                 ) as scratch:
-                    finish(_video(call, pair, Path(scratch)))
+                    finish(_make_video(call, pair, Path(scratch)))
     return _write_description(call, read_rows(call.out), decodes)
 
 
@@ -208,7 +203,7 @@ class _Faces:
             source = Source(path, self._locating, self._call.policies.short, len(self._pairs))
         except ClipError as error:
             for pair in self._pairs:
-                self._finish(_failed(pair, error.status, error.reason))
+                self._finish(failed(pair.id, error.status, error.reason))
             return 0
         in_step(
             [self._work(source, number, pair) for number, pair in enumerate(self._pairs)],
@@ -220,12 +215,12 @@ class _Faces:
         try:
             yield from self._draw(source, number, pair)
         except ClipError as error:
-            self._rows[number] = _failed(pair, error.status, error.reason)
+            self._rows[number] = failed(pair.id, error.status, error.reason)
         except LseBenchError:
             raise
         except Exception as error:  # noqa: BLE001 - a third party's generator can raise anything
-            _refuse_out_of_memory(error)
-            self._rows[number] = _failed(pair, "generator_failed", f"{type(error).__name__}: {error}")
+            refuse_out_of_memory(error)
+            self._rows[number] = failed(pair.id, "generator_failed", f"{type(error).__name__}: {error}")
         finally:
             source.drop(number)
 
@@ -272,59 +267,14 @@ class _Faces:
             warnings.append(f"{writer.frames} frames were made, the sound asks for {needed}")
         if policies.short != "skip" and needed > source.expected:
             warnings.append(f"{policies.short}: the source has {source.expected} frames, the sound asks for {needed}")
-        self._rows[number] = _made(pair, target, writer.frames, warnings)
+        self._rows[number] = made(pair.id, target, writer.frames, warnings)
 
 
-def _video(call: Call, pair: Pair, scratch: Path) -> Row:
+def _make_video(call: Call, pair: Pair, scratch: Path) -> Row:
     assert isinstance(call.generator, VideoGenerator)
-    target = video_path(call.out, pair.id)
     root = call.root.absolute()
     job = Job(pair.id, root / pair.video, root / pair.sound, scratch, call.seed, pair.groups)
-    try:
-        result = call.generator.generate(job)
-        warnings = _place(result, job, target) if isinstance(result, Path) else _encode(result, job, target)
-        info = probe(target)
-        assert info.video is not None
-        return _made(pair, target, info.video.frames, warnings)
-    except ClipError as error:
-        target.unlink(missing_ok=True)
-        return _failed(pair, error.status, error.reason)
-    except LseBenchError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a third party's generator can raise anything
-        _refuse_out_of_memory(error)
-        target.unlink(missing_ok=True)
-        return _failed(pair, "generator_failed", f"{type(error).__name__}: {error}")
-
-
-def _place(made: Path, job: Job, target: Path) -> list[str]:
-    """A finished file under its name; sound is added where it has none."""
-    try:
-        info = probe(made)
-    except ClipError as error:
-        raise ClipError(made, "empty_output", f"the generator's {made.name}: {error.reason}") from None
-    if info.video is None:
-        raise ClipError(made, "empty_output", f"the generator's {made.name} has no picture")
-    warnings = []
-    partial = target.with_name(f".{target.name}.partial")
-    if info.sound is None:
-        warnings.append("the generator's video has no sound; the job's was put under it")
-        replace_sound(made, job.samples(), partial)
-    elif made.is_relative_to(job.scratch) and not made.is_symlink():
-        shutil.move(made, partial)
-    else:
-        shutil.copyfile(made, partial)
-    os.replace(partial, target)
-    return warnings
-
-
-def _encode(frames: Iterator[Frame], job: Job, target: Path) -> list[str]:
-    with ClipWriter(target, job.samples(), FPS) as writer:
-        for frame in frames:
-            writer.push(frame)
-        if not writer.frames:
-            raise ClipError(target, "empty_output", "the generator gave no frame")
-    return []
+    return make_video(call.generator, job, video_path(call.out, pair.id))
 
 
 def _readable_sound(path: Path) -> Sound:
@@ -350,21 +300,6 @@ def _short(path: Path, frames: int, needed: int) -> ClipError:
         f"short source: {path.name} has {frames} frames, the sound asks for {needed}. --short loop or ping-pong "
         "makes them go on",
     )
-
-
-def _failed(pair: Pair, status: Any, reason: str) -> Row:
-    return Row(id=pair.id, status=status, reason=reason)
-
-
-def _made(pair: Pair, target: Path, frames: int, warnings: Sequence[str]) -> Row:
-    return Row(id=pair.id, status="ok", warnings=tuple(warnings), frames=frames, sha256=file_digest(target))
-
-
-def _refuse_out_of_memory(error: Exception) -> None:
-    if type(error).__name__ == "OutOfMemoryError":
-        raise LseBenchError(
-            "out of GPU memory. Close other programs on the GPU or pass --device cpu; what is made so far is kept"
-        ) from error
 
 
 def _prepare(call: Call) -> None:
@@ -397,7 +332,7 @@ def _prepare(call: Call) -> None:
 
 
 def _write_description(call: Call, rows: Sequence[Row], decodes: int) -> dict[str, Any]:
-    failed = [row for row in rows if row.status != "ok"]
+    lost = [row for row in rows if row.status != "ok"]
     path = call.out / GENERATION_FILE
     before = json.loads(path.read_text(encoding="utf-8"))["decodes"] if path.exists() else 0
     content = {
@@ -407,9 +342,9 @@ def _write_description(call: Call, rows: Sequence[Row], decodes: int) -> dict[st
         "key": call.key,
         "manifest": {"name": call.manifest.name, "corpus": call.manifest.corpus, "sha256": call.manifest.sha256},
         "listed": len(call.manifest.jobs),
-        "made": len(rows) - len(failed),
-        "failed": dict(Counter(row.status for row in failed)),
-        "reasons": dict(Counter((row.reason or "").split(":")[0] for row in failed)),
+        "made": len(rows) - len(lost),
+        "failed": dict(Counter(row.status for row in lost)),
+        "reasons": dict(Counter((row.reason or "").split(":")[0] for row in lost)),
         "warnings": sum(bool(row.warnings) for row in rows),
         "videos": len({job.video for job in call.manifest.jobs}),
         "decodes": before + decodes,
