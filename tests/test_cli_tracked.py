@@ -80,6 +80,13 @@ def test_options_that_need_tracks_are_refused_elsewhere(faces: Path, narrow: Pat
         assert result.returncode == 2 and "need --protocol tracked" in result.stderr
     result = lse_bench("score", faces, "--weights", narrow, "--protocol", "tracked", "--boxes", faces)
     assert result.returncode == 2 and "--boxes is for --detector boxes" in result.stderr
+    for options, words in {
+        ("tracked", "--fps-policy", "bogus"): "--fps-policy bogus: there are require-25, resample, as-is",
+        ("tracked", "--track-rule", "bogus"): "--track-rule bogus: there are all, mean, best",
+        ("tracked-legacy",): "--tracks-only looks at frames as tracked@1 has them",
+    }.items():
+        result = lse_bench("score", faces, "--tracks-only", "--protocol", *options)
+        assert result.returncode == 2 and words in result.stderr, result.stderr
 
 
 def test_fid_of_faces(faces: Path, inception_file: Path) -> None:

@@ -140,9 +140,16 @@ def score(
     clips = source.clips()
     out = out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
     mine = part.of(clips) if part else clips
-    from lse_bench.sync.protocol import FPS_POLICIES, get_protocol
+    from lse_bench.sync.protocol import FPS_POLICIES, TRACK_RULES, get_protocol
 
     chosen = get_protocol(protocol)
+    # The scorer checks these itself; --tracks-only makes none.
+    if tracks_only and fps_policy is not None and fps_policy not in FPS_POLICIES:
+        raise UsageError(f"--fps-policy {fps_policy}: there are {', '.join(FPS_POLICIES)}")
+    if tracks_only and track_rule not in TRACK_RULES:
+        raise UsageError(f"--track-rule {track_rule}: there are {', '.join(TRACK_RULES)}")
+    if tracks_only and chosen.codec == "pipeline":
+        raise UsageError(f"--tracks-only looks at frames as tracked@1 has them, not as {chosen.id}; use tracked")
     tracking = None
     if chosen.tracked:
         from lse_bench.faces.scene import Tracking
@@ -157,12 +164,7 @@ def score(
         )
     if tracks_only:
         assert tracking is not None
-        policy = fps_policy or chosen.fps_policy
-        if policy not in FPS_POLICIES:
-            raise UsageError(f"--fps-policy {policy}: there are {', '.join(FPS_POLICIES)}")
-        if chosen.codec == "pipeline":
-            raise UsageError(f"--tracks-only looks at frames as tracked@1 has them, not as {chosen.id}; use tracked")
-        failed = find_scenes(console, mine, tracking, policy, out)
+        failed = find_scenes(console, mine, tracking, fps_policy or chosen.fps_policy, out)
         console.print(f"shots and tracks of {len(mine) - len(failed)} of {len(mine)} clips: {out}", highlight=False)
         raise typer.Exit(1 if len(failed) > max_failed else 0)
     checkpoint = find_weights(console, weights, offline, trust)
