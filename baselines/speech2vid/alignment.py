@@ -6,6 +6,7 @@ in place of 68 landmarks the similarity is found on the eyes' centres and the no
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -14,6 +15,8 @@ import torch
 from lse_bench.baselines.speech2vid.model import DRAWN_SIZE, FACE_SIZE
 from numpy.typing import NDArray
 from torch.nn import functional as F
+
+from lse_bench.faces.face import Face
 
 CANVAS, CORNER, CUT = 240, 21, 197
 GREY = 110
@@ -62,6 +65,22 @@ def aligned(picture: NDArray[np.uint8], landmarks: NDArray[np.float64]) -> NDArr
         borderValue=(GREY, GREY, GREY),
     )
     return shrunk(np.asarray(warped[CORNER : CORNER + CUT, CORNER : CORNER + CUT], dtype=np.uint8))
+
+
+@dataclass(frozen=True)
+class AlignedCropper:
+    """Aligned faces for training (`lse_bench.training.prepare.Cropper`)."""
+
+    size: int = FACE_SIZE
+    name: str = "aligned"
+
+    def crop(self, frame: NDArray[np.uint8], face: Face) -> NDArray[np.uint8] | None:
+        """BGR (112,112,3); None for a face without landmarks."""
+        return None if face.landmarks is None else aligned(frame, face.landmarks)
+
+    def settings(self) -> dict[str, object]:
+        """Nothing else moves a pixel."""
+        return {}
 
 
 def shrunk(face: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import torch
 from lse_bench.baselines.halves import network_input, redrawn
 from lse_bench.baselines.wav2lip.model import COLUMNS, Block, Generator
+from lse_bench.baselines.wav2lip.weights import load_network
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lse_bench.errors import ClipError, WeightsError
+from lse_bench.errors import ClipError
 from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrogram, window_starts
 from lse_bench.generators.fused import FusedBlock, folded, ready, replace
 from lse_bench.generators.interface import FPS, FaceCrop, FaceGenerator, Options
 from lse_bench.media.audio import Sound
-from lse_bench.weights.readers import kind_of, read_torch
-
-_ADVICE = "Wav2Lip's generator is wav2lip.pth (435,807,851 bytes) or wav2lip_gan.pth (435,801,865 bytes)"
-
-
-def load_network(path: Path | str, *, trust: bool = False) -> Generator:
-    """The generator in a checkpoint, in evaluation mode. Raises WeightsError naming what the file is."""
-    state = read_torch(path, trust_script=trust)
-    network = Generator()
-    wanted = network.state_dict()
-    kind = kind_of(state)
-    if set(state) != set(wanted):
-        missing, more = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
-        differing = f"lacks {missing[0]}" if missing else f"has {more[0]} besides"
-        raise WeightsError(f"{path}: this is {kind}; it {differing}. {_ADVICE}")
-    wrong = next((name for name in wanted if wanted[name].shape != state[name].shape), None)
-    if wrong is not None:
-        shape, needed = tuple(state[wrong].shape), tuple(wanted[wrong].shape)
-        raise WeightsError(f"{path}: {wrong} has the shape {shape}, {needed} is needed; a fork of Wav2Lip? {_ADVICE}")
-    network.load_state_dict(state)
-    return network.eval()
 
 
 def fast(network: Generator, device: str = "cpu") -> Generator:

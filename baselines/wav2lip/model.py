@@ -2,7 +2,8 @@
 
 Faces are BGR, 0-1, 96x96; mel spectrogram windows (80,16), -4...4 (`features/mel.py`). The generator takes six planes:
 the face to be redrawn with its lower half (rows 48-95) zero, then a whole reference face. Sequences are
-(B,C,T,96,96) with mel (B,T,1,80,16), and are worked on time-major.
+(B,C,T,96,96) with mel (B,T,1,80,16), and are worked on time-major. `width` below 1 narrows every hidden layer: the same
+networks for a laptop.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 WINDOW_FRAMES = 5  # of the expert
 COLUMNS = 16  # mel columns of a window: 0.2 s
+_NARROWEST = 16  # channels of the thinnest hidden layer, so that a width is a whole number of sixteenths
 
 
 class Block(nn.Module):
@@ -56,51 +58,72 @@ class PlainBlock(nn.Module):
         return F.leaky_relu(self.conv_block(x), 0.01)
 
 
+class Widths:
+    """Channels of a network at `width` times the published ones; inputs (up to 15 channels) stay.
+
+    Raises ValueError for a width that is no whole number of sixteenths.
+    """
+
+    def __init__(self, width: float) -> None:
+        if not (0 < width <= 1 and float(width * _NARROWEST).is_integer()):
+            raise ValueError(f"width {width}: a whole number of sixteenths up to 1 is needed")
+        self._width = width
+
+    def __call__(self, published: int) -> int:
+        return published if published < _NARROWEST else int(published * self._width)
+
+
 def _residuals(width: int, count: int) -> list[Block]:
     return [Block(width, width, 3, 1, 1, residual=True) for _ in range(count)]
 
 
-def _audio_encoder(residuals_at_256: int) -> nn.Sequential:
+def _audio_encoder(residuals_at_256: int, c: Widths) -> nn.Sequential:
     return nn.Sequential(
-        Block(1, 32, 3, 1, 1),
-        *_residuals(32, 2),
-        Block(32, 64, 3, (3, 1), 1),
-        *_residuals(64, 2),
-        Block(64, 128, 3, 3, 1),
-        *_residuals(128, 2),
-        Block(128, 256, 3, (3, 2), 1),
-        *_residuals(256, residuals_at_256),
-        Block(256, 512, 3),
-        Block(512, 512, 1),
+        Block(1, c(32), 3, 1, 1),
+        *_residuals(c(32), 2),
+        Block(c(32), c(64), 3, (3, 1), 1),
+        *_residuals(c(64), 2),
+        Block(c(64), c(128), 3, 3, 1),
+        *_residuals(c(128), 2),
+        Block(c(128), c(256), 3, (3, 2), 1),
+        *_residuals(c(256), residuals_at_256),
+        Block(c(256), c(512), 3),
+        Block(c(512), c(512), 1),
     )
 
 
 class Generator(nn.Module):
     """Wav2Lip's and Wav2Lip+GAN's generator: 352 entries, 36,298,035 parameters."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = 1.0) -> None:
         super().__init__()
+        c = Widths(width)
         stages = [(6, 16, 0), (16, 32, 2), (32, 64, 3), (64, 128, 2), (128, 256, 2), (256, 512, 1)]
         encoder = [
             nn.Sequential(
-                Block(wide, out, 7, 1, 3) if wide == 6 else Block(wide, out, 3, 2, 1), *_residuals(out, count)
+                Block(c(wide), c(out), 7, 1, 3) if wide == 6 else Block(c(wide), c(out), 3, 2, 1),
+                *_residuals(c(out), count),
             )
             for wide, out, count in stages
         ]
-        self.face_encoder_blocks = nn.ModuleList([*encoder, nn.Sequential(Block(512, 512, 3), Block(512, 512, 1))])
-        self.audio_encoder = _audio_encoder(1)
+        self.face_encoder_blocks = nn.ModuleList(
+            [*encoder, nn.Sequential(Block(c(512), c(512), 3), Block(c(512), c(512), 1))]
+        )
+        self.audio_encoder = _audio_encoder(1, c)
         ups = [(1024, 512), (768, 384), (512, 256), (320, 128), (160, 64)]
         self.face_decoder_blocks = nn.ModuleList(
             [
-                nn.Sequential(Block(512, 512, 1)),
-                nn.Sequential(Block(1024, 512, 3, transposed=True), *_residuals(512, 1)),
+                nn.Sequential(Block(c(512), c(512), 1)),
+                nn.Sequential(Block(c(1024), c(512), 3, transposed=True), *_residuals(c(512), 1)),
                 *(
-                    nn.Sequential(Block(wide, out, 3, 2, 1, transposed=True, output_padding=1), *_residuals(out, 2))
+                    nn.Sequential(
+                        Block(c(wide), c(out), 3, 2, 1, transposed=True, output_padding=1), *_residuals(c(out), 2)
+                    )
                     for wide, out in ups
                 ),
             ]
         )
-        self.output_block = nn.Sequential(Block(80, 32, 3, 1, 1), nn.Conv2d(32, 3, 1), nn.Sigmoid())
+        self.output_block = nn.Sequential(Block(c(80), c(32), 3, 1, 1), nn.Conv2d(c(32), 3, 1), nn.Sigmoid())
 
     def forward(self, mel: Tensor, faces: Tensor) -> Tensor:
         """Faces (N,3,96,96), 0-1, from mel (N,1,80,16) and faces (N,6,96,96); or the sequence forms of both."""
@@ -122,23 +145,24 @@ class Generator(nn.Module):
 class Expert(nn.Module):
     """Wav2Lip's lip-sync expert, in training only: 217 entries. Not SyncNet, the scorer."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = 1.0) -> None:
         super().__init__()
+        c = Widths(width)
         self.face_encoder = nn.Sequential(
-            Block(3 * WINDOW_FRAMES, 32, 7, 1, 3),
-            Block(32, 64, 5, (1, 2), 1),
-            *_residuals(64, 2),
-            Block(64, 128, 3, 2, 1),
-            *_residuals(128, 3),
-            Block(128, 256, 3, 2, 1),
-            *_residuals(256, 2),
-            Block(256, 512, 3, 2, 1),
-            *_residuals(512, 2),
-            Block(512, 512, 3, 2, 1),
-            Block(512, 512, 3),
-            Block(512, 512, 1),
+            Block(3 * WINDOW_FRAMES, c(32), 7, 1, 3),
+            Block(c(32), c(64), 5, (1, 2), 1),
+            *_residuals(c(64), 2),
+            Block(c(64), c(128), 3, 2, 1),
+            *_residuals(c(128), 3),
+            Block(c(128), c(256), 3, 2, 1),
+            *_residuals(c(256), 2),
+            Block(c(256), c(512), 3, 2, 1),
+            *_residuals(c(512), 2),
+            Block(c(512), c(512), 3, 2, 1),
+            Block(c(512), c(512), 3),
+            Block(c(512), c(512), 1),
         )
-        self.audio_encoder = _audio_encoder(2)
+        self.audio_encoder = _audio_encoder(2, c)
 
     def forward(self, mel: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings (N,512) of length 1, of sound (N,1,80,16) and of lower halves (N,15,48,96): t0 B, G, R, t1 …"""
@@ -150,20 +174,21 @@ class Expert(nn.Module):
 class QualityDiscriminator(nn.Module):
     """Wav2Lip+GAN's judge of lower half faces: 28 entries."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = 1.0) -> None:
         super().__init__()
+        c = Widths(width)
         self.face_encoder_blocks = nn.ModuleList(
             [
-                nn.Sequential(PlainBlock(3, 32, 7, 1, 3)),
-                nn.Sequential(PlainBlock(32, 64, 5, (1, 2), 2), PlainBlock(64, 64, 5, 1, 2)),
-                nn.Sequential(PlainBlock(64, 128, 5, 2, 2), PlainBlock(128, 128, 5, 1, 2)),
-                nn.Sequential(PlainBlock(128, 256, 5, 2, 2), PlainBlock(256, 256, 5, 1, 2)),
-                nn.Sequential(PlainBlock(256, 512, 3, 2, 1), PlainBlock(512, 512, 3, 1, 1)),
-                nn.Sequential(PlainBlock(512, 512, 3, 2, 1), PlainBlock(512, 512, 3, 1, 1)),
-                nn.Sequential(PlainBlock(512, 512, 3), PlainBlock(512, 512, 1)),
+                nn.Sequential(PlainBlock(3, c(32), 7, 1, 3)),
+                nn.Sequential(PlainBlock(c(32), c(64), 5, (1, 2), 2), PlainBlock(c(64), c(64), 5, 1, 2)),
+                nn.Sequential(PlainBlock(c(64), c(128), 5, 2, 2), PlainBlock(c(128), c(128), 5, 1, 2)),
+                nn.Sequential(PlainBlock(c(128), c(256), 5, 2, 2), PlainBlock(c(256), c(256), 5, 1, 2)),
+                nn.Sequential(PlainBlock(c(256), c(512), 3, 2, 1), PlainBlock(c(512), c(512), 3, 1, 1)),
+                nn.Sequential(PlainBlock(c(512), c(512), 3, 2, 1), PlainBlock(c(512), c(512), 3, 1, 1)),
+                nn.Sequential(PlainBlock(c(512), c(512), 3), PlainBlock(c(512), c(512), 1)),
             ]
         )
-        self.binary_pred = nn.Sequential(nn.Conv2d(512, 1, 1), nn.Sigmoid())
+        self.binary_pred = nn.Sequential(nn.Conv2d(c(512), 1, 1), nn.Sigmoid())
 
     def forward(self, faces: Tensor) -> Tensor:
         """How real, 0-1, (T·B,1) time-major, for faces (B,3,T,96,96)."""

@@ -7,11 +7,24 @@ import sys
 
 import typer
 
-from lse_bench.cli import demo, fd_sync, fid, generate, manifest, minilrs, score, train, weights
+from lse_bench.cli import demo, fd_sync, fid, generate, manifest, minilrs, prepare, score, train, weights
 from lse_bench.cli.common import Json, app, make_console
 from lse_bench.errors import LseBenchError, UsageError, WeightsError
 
-__all__ = ["app", "demo", "fd_sync", "fid", "generate", "main", "manifest", "minilrs", "score", "train", "weights"]
+__all__ = [
+    "app",
+    "demo",
+    "fd_sync",
+    "fid",
+    "generate",
+    "main",
+    "manifest",
+    "minilrs",
+    "prepare",
+    "score",
+    "train",
+    "weights",
+]
 
 
 @app.command()

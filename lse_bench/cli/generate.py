@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lse_bench.cli.common import Device, Json, Offline, Trust, app, find_weights, make_console, progress_bar
-from lse_bench.cli.tracking import Boxes, Detector, DetectorWeights, find_detector
+from lse_bench.cli.tracking import Boxes, Detector, DetectorWeights, find_detector, parse_pads
 from lse_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -223,13 +223,7 @@ def _locating(
 ) -> Locating:
     from lse_bench.generators.boxes import CHOICES, SMOOTHINGS, Locating
 
-    numbers = generator.pads
-    if pads is not None:
-        try:
-            top, bottom, left, right = (int(number) for number in pads.split(","))
-        except ValueError:
-            raise UsageError(f"--pads {pads}: four whole numbers, top,bottom,left,right, as in 0,10,0,0") from None
-        numbers = (top, bottom, left, right)
+    numbers = generator.pads if pads is None else parse_pads(pads)
     smoothing, face = smoothing or generator.smoothing, face or generator.choice
     if smoothing not in SMOOTHINGS:
         raise UsageError(f"--smoothing {smoothing}: there are {', '.join(SMOOTHINGS)}")

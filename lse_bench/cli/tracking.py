@@ -38,6 +38,15 @@ FfmpegProgram = Annotated[Path | None, typer.Option("--ffmpeg", help="The ffmpeg
 SFD_FACE = "sfd_face"
 
 
+def parse_pads(text: str) -> tuple[int, int, int, int]:
+    """Top, bottom, left, right out of `T,B,L,R`."""
+    try:
+        top, bottom, left, right = (int(number) for number in text.split(","))
+    except ValueError:
+        raise UsageError(f"--pads {text}: four whole numbers, top,bottom,left,right, as in 0,10,0,0") from None
+    return top, bottom, left, right
+
+
 def find_detector(
     console: Console, name: str, boxes: Path | None, weights: str, device: str, offline: bool, trust: bool
 ) -> FaceDetector:

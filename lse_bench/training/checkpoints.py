@@ -4,22 +4,45 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from lse_bench.errors import WeightsError
 
+_ENTRIES = {"networks", "optimizers", "step", "measures", "kept"}
+
 
 def write_checkpoint(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, step: int, measures: dict[str, float]
+    path: Path,
+    networks: Mapping[str, nn.Module],
+    optimizers: Mapping[str, Optimizer],
+    step: int,
+    measures: dict[str, float],
+    kept: dict[str, float],
 ) -> None:
-    """Everything a run needs to go on after `step` steps. Batches and rates follow from the step, so they need none."""
+    """Everything a run needs to go on after `step` steps. Batches and rates follow from the step, so they need none.
+
+    `kept`: numbers that a method or the loop changes as it goes (a weight that was switched on, the best so far).
+    """
+    state = {
+        "networks": {name: network.state_dict() for name, network in networks.items()},
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers.items()},
+        "step": step,
+        "measures": measures,
+        "kept": kept,
+    }
+    save_atomically(path, state)
+
+
+def save_atomically(path: Path, state: dict[str, Any]) -> None:
+    """torch.save under a name that holds either the whole file or what it held before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "measures": measures}
     torch.save(state, partial)
     os.replace(partial, path)
 
@@ -30,6 +53,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
         raise WeightsError(f"{path}: cannot be read as a checkpoint: {' '.join(str(error).split())[:200]}") from None
-    if not isinstance(state, dict) or not {"network", "optimizer", "step", "measures"} <= state.keys():
+    if not isinstance(state, dict) or not state.keys() >= _ENTRIES:
         raise WeightsError(f"{path}: not a checkpoint of a training run; give weights by --weights instead")
     return state

@@ -1,24 +1,72 @@
-"""What a SyncNet training run follows from: a TOML file, checked field by field."""
+"""What a training run follows from: a TOML file, checked field by field."""
 
 from __future__ import annotations
 
 import tomllib
+from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypeVar
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
+from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
 from lse_bench.minilrs.plan import Spec
 from lse_bench.training.loop import Precision, Schedule
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A table of a config."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class CorpusConfig(_Section):
+class OptimizerConfig(Section):
+    """An optimiser. `momentum` is SGD's, `betas` are Adam's."""
+
+    kind: Literal["adam", "adamw", "sgd"] = "adam"
+    rate: float = Field(gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+
+    def of(self, network: nn.Module) -> Optimizer:
+        """The optimiser of a network's parameters."""
+        parameters = list(network.parameters())
+        if self.kind == "sgd":
+            return torch.optim.SGD(parameters, self.rate, self.momentum, weight_decay=self.weight_decay)
+        kind = torch.optim.Adam if self.kind == "adam" else torch.optim.AdamW
+        return kind(parameters, self.rate, self.betas, weight_decay=self.weight_decay)
+
+
+class RunConfig(Section):
+    """What every training run states; see `loop.Schedule`. `export`: the checkpoint that weights are made of."""
+
+    seed: int
+    precision: Precision
+    steps: int = Field(gt=0)
+    accumulate: int = Field(default=1, gt=0)
+    warm_up: int = Field(default=0, ge=0)
+    floor: float = Field(default=1.0, ge=0, le=1)
+    clip_gradient: float = Field(default=0.0, ge=0)
+    validate_every: int = Field(gt=0)
+    save_every: int = Field(gt=0)
+    patience: int = Field(default=0, ge=0)
+    export: Literal["last", "best"] = "last"
+
+    def changed(self, values: dict[str, object]) -> Self:
+        """A copy with some fields replaced. Raises UsageError for values that make no sense."""
+        return checked(type(self), "option", self.model_dump() | values)
+
+    def schedule(self) -> Schedule:
+        """The part that the loop needs."""
+        return Schedule(**{field.name: getattr(self, field.name) for field in fields(Schedule)})
+
+
+class CorpusConfig(Section):
     """The MiniLRS corpus that is made when no other is given; see `minilrs.plan.Spec`."""
 
     flavour: Literal["lrs2", "lrs3", "lrw"]
@@ -33,14 +81,14 @@ class CorpusConfig(_Section):
         return Spec(**self.model_dump())
 
 
-class BatchConfig(_Section):
+class BatchConfig(Section):
     """`clips` times `windows` of each make a batch; windows of one clip are the hard negatives."""
 
     clips: int = Field(gt=0)
     windows: int = Field(gt=0)
 
 
-class ChangeConfig(_Section):
+class ChangeConfig(Section):
     """Augmentation, drawn for each clip of a batch (ranges) or as a chance."""
 
     crop: float = Field(gt=0, le=1)
@@ -55,7 +103,7 @@ class ChangeConfig(_Section):
     timbre: float
 
 
-class GuideConfig(_Section):
+class GuideConfig(Section):
     """The weight of the guide at the start; it falls to 0 over `steps`, which may be 0."""
 
     weight: float = Field(ge=0)
@@ -66,67 +114,49 @@ class GuideConfig(_Section):
         return self.weight * max(0.0, 1 - step / self.steps) if self.steps else 0.0
 
 
-class TrainConfig(_Section):
-    """Everything that a training run follows from."""
+class TrainConfig(RunConfig):
+    """Everything that a training run of SyncNet follows from."""
 
     width: float = Field(gt=0, le=1)
     loss: Literal["infonce", "contrastive"]
     margin: float
-    seed: int
-    precision: Precision
-    steps: int = Field(gt=0)
     rate: float = Field(gt=0)
-    warm_up: int
-    floor: float
     weight_decay: float
-    clip_gradient: float
-    validate_every: int = Field(gt=0)
     validation_clips: int = Field(gt=0)
-    save_every: int = Field(gt=0)
     batch: BatchConfig
     guide: GuideConfig
     change: ChangeConfig
     corpus: CorpusConfig
 
-    def changed(self, values: dict[str, object]) -> TrainConfig:
-        """A copy with some fields replaced. Raises UsageError for values that make no sense."""
-        return _checked("option", self.model_dump() | values)
 
-    def schedule(self) -> Schedule:
-        """The part that the loop needs."""
-        return Schedule(
-            steps=self.steps,
-            rate=self.rate,
-            warm_up=self.warm_up,
-            floor=self.floor,
-            weight_decay=self.weight_decay,
-            clip_gradient=self.clip_gradient,
-            validate_every=self.validate_every,
-            save_every=self.save_every,
-        )
+Config = TypeVar("Config", bound=RunConfig)
 
 
-def load_config(name_or_path: str) -> TrainConfig:
-    """A config of this package by name, or a TOML file. Raises UsageError naming the field that is wrong."""
+def load_config(name_or_path: str, kind: type[Config], package: str) -> Config:
+    """A config of a package's folder `configs` by name, or a TOML file.
+
+    Raises UsageError naming the field that is wrong.
+    """
     path = Path(name_or_path)
-    packaged = files("lse_bench.training").joinpath("configs", f"{name_or_path}.toml")
+    folder = files(package).joinpath("configs")
+    packaged = folder.joinpath(f"{name_or_path}.toml")
     if path.suffix != ".toml" and packaged.is_file():
         text = packaged.read_text(encoding="utf-8")
     elif path.is_file():
         text = path.read_text(encoding="utf-8")
     else:
-        folder = files("lse_bench.training").joinpath("configs")
         names = ", ".join(sorted(item.name.removesuffix(".toml") for item in folder.iterdir()))
         raise UsageError(f"no config called {name_or_path}, and no such file. There are: {names}")
     try:
-        return _checked(name_or_path, tomllib.loads(text))
+        return checked(kind, name_or_path, tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{name_or_path}: not TOML: {error}") from None
 
 
-def _checked(source: str, fields: dict[str, Any]) -> TrainConfig:
+def checked(kind: type[Config], source: str, values: dict[str, Any]) -> Config:
+    """A config of checked values. Raises UsageError naming the first field that is wrong."""
     try:
-        return TrainConfig(**fields)
+        return kind(**values)
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"{source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

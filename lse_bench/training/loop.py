@@ -1,74 +1,117 @@
 """The loop that every trainer shares: Lightning Fabric underneath, exact resume, logs, checkpoints, validation.
 
-A method gives batches that are a pure function of step and rank and a learning rate that is one of the step. So a run
+A method gives batches that are a pure function of step and rank, and a rate's course that is one of the step. So a run
 that was killed and resumed takes the same steps as one that was not.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import ctypes
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
 from lse_bench.errors import UsageError
-from lse_bench.training.checkpoints import read_checkpoint, write_checkpoint
+from lse_bench.training.checkpoints import read_checkpoint, save_atomically, write_checkpoint
+from lse_bench.training.logs import Log
+from lse_bench.training.steps import BadLossError, Batch, Pass, set_up, take_step
 
-Precision = Literal["fp32", "bf16"]
-_FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
-Batch = dict[str, Tensor]
+Precision = Literal["fp32", "bf16", "fp16"]
+_FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
 OnStep = Callable[[int, dict[str, float]], None]
+LAST, BEST = "last.ckpt", "best.ckpt"
 
 
-class Method(Protocol):
-    """What a trainer adds to the loop."""
+class Method(ABC):
+    """What a trainer adds to the loop.
 
-    def network(self) -> nn.Module:
-        """The network to train, freshly initialised from the seed."""
+    `best`: the measure of validation that decides about `best.ckpt` and early stop, and whether less of it is better;
+    None keeps no best.
+    """
 
-    def batch(self, step: int, rank: int) -> Batch:
-        """The batch of a step on one process, CPU tensors; the same whenever it is asked for."""
+    best: tuple[str, Literal["min", "max"]] | None = None
 
-    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """The loss, and what else to log."""
+    @abstractmethod
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks to train, by name, freshly initialised from torch's random state."""
 
-    def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
-        """Measures on held-out clips; the network is in evaluation mode."""
+    @abstractmethod
+    def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
+        """One for each network."""
+
+    @abstractmethod
+    def passes(self, step: int) -> Sequence[Pass]:
+        """What a step, counted from 0, does, in order."""
+
+    @abstractmethod
+    def batch(self, number: int, rank: int) -> Batch:
+        """A batch on one process, CPU tensors; the same whenever it is asked for."""
+
+    @abstractmethod
+    def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
+        """Measures on held-out clips; the networks are in evaluation mode. Run by one process for all."""
+
+    def place(self, device: torch.device) -> None:  # noqa: B027 - most methods have nothing else to move
+        """Move what is not trained to the device."""
+
+    def pictures(self, networks: dict[str, nn.Module], device: torch.device) -> NDArray[np.uint8] | None:
+        """A BGR picture that shows what the networks do, at each validation."""
+        return None
+
+    def after_validation(self, measures: dict[str, float]) -> None:  # noqa: B027
+        """Change course by what validation found; called on every process."""
+
+    def state(self) -> dict[str, float]:
+        """What `after_validation` has changed, for the checkpoint."""
+        return {}
+
+    def restore(self, state: dict[str, float]) -> None:  # noqa: B027
+        """Take `state` back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Optimisation: AdamW with linear warm-up and cosine decay to `floor` times `rate`."""
+    """Length, linear warm-up and cosine decay to `floor` times the rates of a run; `accumulate` batches to a step.
+
+    `clip_gradient`: largest norm of a pass's gradients, 0 for none. `patience`: validations without a better value
+    after which the run ends, 0 for never.
+    """
 
     steps: int
-    rate: float
     warm_up: int
     floor: float
-    weight_decay: float
     clip_gradient: float
     validate_every: int
     save_every: int
+    accumulate: int = 1
+    patience: int = 0
 
-    def rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
+    def factor_at(self, step: int) -> float:
+        """What the learning rates of a step, counted from 0, are multiplied by."""
         if step < self.warm_up:
-            return self.rate * (step + 1) / self.warm_up
+            return (step + 1) / self.warm_up
         progress = (step - self.warm_up) / max(1, self.steps - self.warm_up)
-        return self.rate * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress)))
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +123,7 @@ class Hardware:
     nodes: int = 1
     precision: Precision = "fp32"
     loaders: int = 1
+    compiled: bool = False
 
 
 def launch(hardware: Hardware) -> Fabric:
@@ -102,66 +146,140 @@ def launch(hardware: Hardware) -> Fabric:
 
 def refuse_to_overwrite(out: Path, resume: bool) -> None:
     """Raises UsageError when `out` holds a run and `resume` is False."""
-    if (out / "last.ckpt").exists() and not resume:
+    if (out / LAST).exists() and not resume:
         raise UsageError(f"{out}: holds a training run; pass --resume to go on with it, or choose another --out")
 
 
 def train(
-    fabric: Fabric, method: Method, schedule: Schedule, out: Path, seed: int, loaders: int, on_step: OnStep
+    fabric: Fabric,
+    method: Method,
+    schedule: Schedule,
+    out: Path,
+    seed: int,
+    loaders: int,
+    on_step: OnStep,
+    compiled: bool = False,
 ) -> dict[str, float]:
     """Train to the schedule's end, from `last.ckpt` in `out` if there is one; returns the last validation.
 
-    `out` gets `last.ckpt`, `log.csv`, `validation.csv`, `tensorboard/`. Raises UsageError when the loss is no number.
+    `out` gets `last.ckpt`, `best.ckpt`, `log.csv`, `validation.csv`, `samples/`, `tensorboard/`. Raises UsageError when
+    a loss is no number; the batch that gave it is saved.
     """
-    last = out / "last.ckpt"
+    last = out / LAST
     if fabric.device.type == "cpu":
         _keep_memory()
     torch.manual_seed(seed)
-    module = method.network()
-    optimizer = torch.optim.AdamW(module.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay)
-    start, measures = 0, {}
+    networks = method.networks()
+    optimizers = method.optimizers(networks)
+    rates = {name: [group["lr"] for group in optimizer.param_groups] for name, optimizer in optimizers.items()}
+    start, measures, judge = 0, dict[str, float](), _Judge(method, schedule.patience)
     if last.exists():
         state = read_checkpoint(last)
-        module.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
+        for name, network in networks.items():
+            network.load_state_dict(state["networks"][name])
+            optimizers[name].load_state_dict(state["optimizers"][name])
         start, measures = int(state["step"]), dict(state["measures"])
-    network, optimizer = fabric.setup(module, optimizer)
-    batches = _batches(method, schedule.steps, start, fabric.global_rank, loaders)
-    log = _Log(out, start) if fabric.is_global_zero else None
-    network.train()
-    for step, batch in zip(range(start, schedule.steps), batches, strict=True):
+        judge.restore(state["kept"])
+        method.restore(state["kept"])
+    trained = set_up(fabric, networks, optimizers, compiled)
+    method.place(fabric.device)
+    batches = _batches(method, schedule.steps * schedule.accumulate, start * schedule.accumulate, fabric, loaders)
+    log = Log(out, start) if fabric.is_global_zero else None
+    _set_mode(networks, training=True)
+    step = start
+    while step < schedule.steps and not judge.over:
         began = time.monotonic()
-        rate = schedule.rate_at(step)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        loss, parts = method.loss(network, {name: fabric.to_device(value) for name, value in batch.items()})
-        fabric.backward(loss)
-        fabric.clip_gradients(network, optimizer, max_norm=schedule.clip_gradient)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        row = {"loss": float(loss.detach()), **parts, "rate": rate, "seconds": time.monotonic() - began}
-        if not math.isfinite(row["loss"]):
-            raise UsageError(f"{out}: the loss became {row['loss']} at step {step + 1}; lower the rate or use fp32")
-        done = step + 1
+        factor = schedule.factor_at(step)
+        for name, optimizer in optimizers.items():
+            for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
+                group["lr"] = rate * factor
+        torch.manual_seed(hash((seed, step, fabric.global_rank)))  # networks that draw random numbers resume too
+        some = [next(batches) for _ in range(schedule.accumulate)]
+        some = [{name: fabric.to_device(value) for name, value in batch.items()} for batch in some]
+        passes = method.passes(step)
+        step += 1
+        try:
+            row = take_step(fabric, trained, passes, some, schedule.clip_gradient)
+        except BadLossError as error:
+            kept = out / f"bad-batch-step-{step}-rank-{fabric.global_rank}.pt"
+            save_atomically(kept, {name: value.cpu() for name, value in error.batch.items()})
+            raise UsageError(
+                f"{out}: {error} at step {step}; the batch is in {kept.name}. Lower the rate, use fp32, or look for "
+                "broken clips in it"
+            ) from None
+        row |= {"factor": factor, "seconds": time.monotonic() - began}
         if log is not None:
-            log.write("log.csv", done, row)
-        if done % schedule.validate_every == 0 or done == schedule.steps:
-            if fabric.is_global_zero:
-                network.eval()
-                with torch.no_grad():
-                    measures = method.validate(module, fabric.device)
-                network.train()
-                assert log is not None
-                log.write("validation.csv", done, measures)
-            fabric.barrier()
-        if (done % schedule.save_every == 0 or done == schedule.steps) and fabric.is_global_zero:
-            write_checkpoint(last, module, optimizer, done, measures)
+            log.write("log.csv", step, row)
+        if step % schedule.validate_every == 0 or step == schedule.steps:
+            measures = _validate(fabric, method, networks, step, log)
+            method.after_validation(measures)
+            if judge.better(measures) and fabric.is_global_zero:
+                write_checkpoint(out / BEST, networks, optimizers, step, measures, judge.state() | method.state())
+        ended = step == schedule.steps or judge.over
+        if (step % schedule.save_every == 0 or ended) and fabric.is_global_zero:
+            write_checkpoint(last, networks, optimizers, step, measures, judge.state() | method.state())
         if fabric.is_global_zero:
-            on_step(done, row | measures)
+            on_step(step, row | measures)
     if log is not None:
         log.close()
     fabric.barrier()  # nobody leaves before the last checkpoint is written
     return measures
+
+
+def _validate(
+    fabric: Fabric, method: Method, networks: dict[str, nn.Module], step: int, log: Log | None
+) -> dict[str, float]:
+    """The measures, the same on every process."""
+    measures: dict[str, float] = {}
+    if log is not None:
+        _set_mode(networks, training=False)
+        with torch.no_grad():
+            measures = method.validate(networks, fabric.device)
+            picture = method.pictures(networks, fabric.device)
+        _set_mode(networks, training=True)
+        log.write("validation.csv", step, measures)
+        if picture is not None:
+            log.picture(step, picture)
+    found: dict[str, float] = fabric.broadcast(measures)
+    return found
+
+
+def _set_mode(networks: dict[str, nn.Module], *, training: bool) -> None:
+    for network in networks.values():
+        network.train(training)
+
+
+class _Judge:
+    """Keeps the best value of a method's measure, and ends a run that gets no better."""
+
+    def __init__(self, method: Method, patience: int) -> None:
+        self._best = method.best
+        self._patience = patience
+        self._value, self._stale = math.nan, 0
+
+    @property
+    def over(self) -> bool:
+        """Whether patience is at its end."""
+        return 0 < self._patience <= self._stale
+
+    def better(self, measures: dict[str, float]) -> bool:
+        """Whether these measures are the best so far."""
+        if self._best is None:
+            return False
+        name, way = self._best
+        value = measures[name]
+        ahead = value < self._value if way == "min" else value > self._value
+        if math.isfinite(value) and (ahead or math.isnan(self._value)):
+            self._value, self._stale = value, 0
+            return True
+        self._stale += 1
+        return False
+
+    def state(self) -> dict[str, float]:
+        return {"best": self._value, "stale": float(self._stale)}
+
+    def restore(self, state: dict[str, float]) -> None:
+        self._value, self._stale = state["best"], int(state["stale"])
 
 
 def _keep_memory() -> None:
@@ -187,50 +305,10 @@ class _Batches(Dataset[Batch]):
         return self._method.batch(self._start + index, self._rank)
 
 
-def _batches(method: Method, stop: int, start: int, rank: int, loaders: int) -> Iterator[Batch]:
+def _batches(method: Method, stop: int, start: int, fabric: Fabric, loaders: int) -> Iterator[Batch]:
     """Batches from `start` on, prepared ahead by other processes."""
     # Forked loaders would inherit locks of torch's threads; spawned ones start clean.
-    context = "spawn" if loaders else None
-    dataset = _Batches(method, start, stop, rank)
-    return iter(DataLoader(dataset, batch_size=None, num_workers=loaders, multiprocessing_context=context))
-
-
-class _Log:
-    """CSV files and TensorBoard, cut back to the step that a resumed run starts from."""
-
-    def __init__(self, out: Path, start: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        out.mkdir(parents=True, exist_ok=True)
-        self._out = out
-        for name in ("log.csv", "validation.csv"):
-            _cut(out / name, start)
-        self._board = SummaryWriter(str(out / "tensorboard"), purge_step=start + 1)
-
-    def write(self, name: str, step: int, row: dict[str, float]) -> None:
-        path = self._out / name
-        new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(["step", *row])
-            writer.writerow([step, *(f"{value:.7g}" for value in row.values())])
-        for key, value in row.items():
-            self._board.add_scalar(f"{path.stem}/{key}", value, step)
-
-    def close(self) -> None:
-        self._board.close()
-
-
-def _cut(path: Path, step: int) -> None:
-    """Drop the rows after `step`: a killed run may have logged steps that it had not saved."""
-    if not path.exists():
-        return
-    header, *rows = path.read_text(encoding="utf-8").splitlines() or [""]
-    if not header:  # killed before the first row reached the disk
-        path.unlink()
-        return
-    kept = [row for row in rows if row.split(",")[0].isdigit() and int(row.split(",")[0]) <= step]
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    options: dict[str, Any] = {"multiprocessing_context": "spawn"} if loaders else {}
+    pinned = fabric.device.type == "cuda"
+    dataset = _Batches(method, start, stop, fabric.global_rank)
+    return iter(DataLoader(dataset, batch_size=None, num_workers=loaders, pin_memory=pinned, **options))

@@ -1,145 +1,123 @@
-"""A whole SyncNet training run: corpus, arrays, loop, weights for the scorer."""
+"""A whole training run of any method: its description, the loop, weights at the end."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
+from lightning_fabric import Fabric
+from torch import nn
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.corpora import CorpusClip, read_corpus
-from lse_bench.minilrs.corpus import make_corpus, read_summary, truth_path
 from lse_bench.runs.run import versions
 from lse_bench.training.checkpoints import read_checkpoint
-from lse_bench.training.config import TrainConfig
-from lse_bench.training.data import store_clips
-from lse_bench.training.loop import Hardware, launch, refuse_to_overwrite, train
-from lse_bench.training.syncnet import HALF, Pairs, SyncNetMethod
+from lse_bench.training.config import Config
+from lse_bench.training.loop import BEST, LAST, Hardware, Method, launch, refuse_to_overwrite, train
+from lse_bench.training.prepared import PreparedClips
+from lse_bench.weights.readers import file_digest
 
 Bar = Callable[[str, int], AbstractContextManager[tuple[Any, Callable[[str], None]]]]
-_HELD_OUT = 10  # where a corpus has no val split, every tenth video of its train split is kept for validation
+Export = Callable[[dict[str, nn.Module], Config, Path], list[Path]]
 
 
-def train_syncnet(
-    config: TrainConfig, hardware: Hardware, out: Path, corpus: Path | None, resume: bool, bar: Bar
-) -> dict[str, float]:
-    """Train into the run directory `out`; returns the last validation. `bar` shows progress.
+def train_prepared(
+    name: str,
+    make: Callable[[], Method],
+    export: Export[Config],
+    config: Config,
+    hardware: Hardware,
+    out: Path,
+    data: Path,
+    weights: Mapping[str, Path | None],
+    resume: bool,
+    bar: Bar,
+) -> tuple[dict[str, float], list[Path]]:
+    """Train the method that `make` gives on prepared clips, into the run directory `out`.
 
-    Raises UsageError when the hardware is not there, the corpus cannot be trained on, or `out` holds another run.
+    `weights`: files that the method uses, by what for. Returns the last validation and the files that `export` wrote.
+    Raises UsageError when the hardware is not there, the data cannot be trained on, or `out` holds another run.
     """
     refuse_to_overwrite(out, resume)
+    method = make()
     fabric = launch(hardware)
-    show = bar if fabric.is_global_zero else _no_bar
-    root = corpus or out / "corpus"
     if fabric.is_global_zero:
-        _prepare(config, hardware, out, root, corpus is None, resume, show)
+        about = {
+            "data": {"digest": PreparedClips(data).about["digest"], "settings": PreparedClips(data).about["settings"]},
+            "weights": {use: None if path is None else file_digest(path) for use, path in weights.items()},
+        }
+        describe(out, name, config, hardware, about, resume)
     fabric.barrier()
-    method = SyncNetMethod(config, out / "data" / "training", out / "data" / "validation")
-    method.open()
+    measures = run_method(fabric, method, config, hardware, out, bar)
+    files: list[Path] = []
+    if fabric.is_global_zero:
+        files = export(trained_networks(method, config, out), config, out)
+    fabric.barrier()
+    return measures, files
+
+
+def run_method(
+    fabric: Fabric, method: Method, config: Config, hardware: Hardware, out: Path, bar: Bar
+) -> dict[str, float]:
+    """The loop under a progress bar; returns the last validation."""
+    show = bar if fabric.is_global_zero else no_bar
     with show("training", config.steps) as (_, advance):
         for _step in range(_steps_done(out)):
             advance("training")
 
         def on_step(step: int, row: dict[str, float]) -> None:
+            best = None if method.best is None else method.best[0]
             shown = f"loss {row['loss']:.3f}"
-            if "within_1" in row:
-                shown += f", offsets within 1: {row['within_1']:.3f}"
+            if best in row:
+                shown += f", {best} {row[best]:.3f}"
             advance(shown)
 
-        measures = train(fabric, method, config.schedule(), out, config.seed, hardware.loaders, on_step)
-    if fabric.is_global_zero:
-        export(out / "last.ckpt", config, out / "weights.safetensors")
-    fabric.barrier()
-    return measures
+        schedule = config.schedule()
+        return train(fabric, method, schedule, out, config.seed, hardware.loaders, on_step, hardware.compiled)
 
 
-def _prepare(
-    config: TrainConfig, hardware: Hardware, out: Path, root: Path, make: bool, resume: bool, bar: Bar
-) -> None:
-    """Corpus, run.json and decoded clips; by one process for all."""
-    if make:
-        with bar("making the corpus", config.corpus.speakers * config.corpus.clips) as (_, advance):
-            make_corpus(config.corpus.spec(), root, on_clip=lambda made: advance("making the corpus"))
-    flavour, clips = read_corpus(root)
-    parts = split_clips(clips)
-    for name, part in parts.items():
-        if not part:
-            raise UsageError(f"{root}: this {flavour} corpus has no clips for {name}")
-    if config.guide.steps and not truth_path(parts["training"][0].path, root).exists():
-        raise UsageError(f"{root}: the guide needs lip parameters, which only MiniLRS has; set guide.steps = 0")
-    _describe(config, hardware, out, root, clips, resume)
-    for name, part in parts.items():
-        label = f"decoding for {name}"
-        with bar(label, len(part)) as (_, advance):
-            store_clips(part, out / "data" / name, HALF, root, lambda _, label=label: advance(label))  # type: ignore[misc]
-
-
-def split_clips(clips: Sequence[CorpusClip]) -> dict[str, list[CorpusClip]]:
-    """Clips for training and validation. The test split is never used; LRS3, which has no val, lends a tenth of the
-    videos of its trainval.
-    """
-    training = [clip for clip in clips if clip.split in ("train", "trainval")]
-    validation = [clip for clip in clips if clip.split == "val"]
-    if not validation:
-        videos = sorted({clip.video or clip.id for clip in training})
-        held = set(videos[::_HELD_OUT]) if len(videos) > 1 else set()
-        validation = [clip for clip in training if (clip.video or clip.id) in held]
-        training = [clip for clip in training if (clip.video or clip.id) not in held]
-    return {"training": training, "validation": validation}
+def trained_networks(method: Method, config: Config, out: Path) -> dict[str, nn.Module]:
+    """The networks of the checkpoint that the config exports."""
+    best = out / BEST
+    networks = method.networks()
+    state = read_checkpoint(best if config.export == "best" and best.exists() else out / LAST)
+    for name, network in networks.items():
+        network.load_state_dict(state["networks"][name])
+    return networks
 
 
 @contextmanager
-def _no_bar(label: str, total: int) -> Iterator[tuple[Any, Callable[[str], None]]]:
+def no_bar(label: str, total: int) -> Iterator[tuple[Any, Callable[[str], None]]]:
+    """A bar that shows nothing, for all processes but the first."""
     yield None, lambda text: None
 
 
-def export(checkpoint: Path, config: TrainConfig, path: Path) -> None:
-    """SyncNet's weights out of a training checkpoint, under the published names, as safetensors."""
-    pairs = Pairs(config.width)
-    pairs.load_state_dict(read_checkpoint(checkpoint)["network"])
-    state = {name: value.contiguous() for name, value in pairs.syncnet.state_dict().items()}
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(save(state, metadata={"format": "pt"}))
-    os.replace(partial, path)
-
-
 def _steps_done(out: Path) -> int:
-    last = out / "last.ckpt"
+    last = out / LAST
     return int(read_checkpoint(last)["step"]) if last.exists() else 0
 
 
-def _describe(
-    config: TrainConfig, hardware: Hardware, out: Path, root: Path, clips: Sequence[CorpusClip], resume: bool
-) -> None:
-    """Write run.json; a resumed run must have the same config and corpus."""
+def describe(out: Path, method: str, config: Config, hardware: Hardware, about: dict[str, Any], resume: bool) -> None:
+    """Write run.json; a resumed run must have the same config and what else `about` holds."""
     path = out / "run.json"
-    summary = read_summary(root)
-    listed = "".join(f"{clip.id} {clip.path.stat().st_size}\n" for clip in clips)
     extra = {package: importlib.metadata.version(package) for package in ("lightning-fabric", "safetensors")}
+    described = {"config": config.model_dump(mode="json"), **about}
     description = {
         "schema": 1,
         "kind": "train",
-        "method": "syncnet",
-        "config": config.model_dump(mode="json"),
-        "corpus": {
-            "clips": len(clips),
-            "sha256": hashlib.sha256(listed.encode()).hexdigest(),  # of ids and file sizes
-            "minilrs": None if summary is None else {"digest": summary["digest"], "spec": summary["spec"]},
-        },
+        "method": method,
+        **described,
         "hardware": {"accelerator": hardware.accelerator, "devices": hardware.devices, "nodes": hardware.nodes},
         "versions": versions() | extra,
     }
     if path.exists() and resume:
         there = json.loads(path.read_text(encoding="utf-8"))
-        for name in ("config", "corpus"):
-            if there.get(name) != description[name]:
+        for name, value in {"method": method, **described}.items():
+            if there.get(name) != value:
                 raise UsageError(f"{out}: was begun with another {name}; --resume needs the same")
         return
     path.parent.mkdir(parents=True, exist_ok=True)

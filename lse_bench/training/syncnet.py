@@ -24,16 +24,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
 from lse_bench.minilrs.visemes import PARAMETERS
 from lse_bench.sync.quality import auc, score_embeddings, shifted_offset, window_wins
 from lse_bench.sync.syncnet import FRAME_SIZE, WINDOW_FRAMES, SyncNet
-from lse_bench.training.config import ChangeConfig, TrainConfig
+from lse_bench.training.config import ChangeConfig, OptimizerConfig, TrainConfig
 from lse_bench.training.data import ClipStore, StoredClip
-from lse_bench.training.loop import Batch
+from lse_bench.training.loop import Method
+from lse_bench.training.steps import Batch, Memory, Networks, Pass
 
 HALF = FRAME_SIZE // 2
+NETWORK = "syncnet"
 _VALIDATION_SHIFT, _VALIDATION_WINDOWS = 10, 50
 _EMBEDDED_AT_ONCE = 64
 
@@ -102,23 +105,23 @@ def _halved(weight: Tensor) -> Tensor:
     return paired.sum(dim=(3, 5))
 
 
-def infonce(lip: Tensor, sound: Tensor, scale: Tensor) -> tuple[Tensor, float]:
+def infonce(lip: Tensor, sound: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     """The loss over a batch of matching embeddings (N,D), and the share of lips whose nearest sound is their own."""
     logits = -torch.cdist(lip, sound, compute_mode="donot_use_mm_for_euclid_dist") * scale
     own = torch.arange(len(lip), device=lip.device)
     loss = 0.5 * (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own))
-    return loss, float((logits.argmax(dim=1) == own).float().mean())
+    return loss, (logits.argmax(dim=1) == own).float().mean()
 
 
-def contrastive(lip: Tensor, sound: Tensor, margin: float) -> tuple[Tensor, float]:
+def contrastive(lip: Tensor, sound: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     """Chung & Zisserman's loss with one foreign sound, the batch's next but some, for each own one."""
     near = F.pairwise_distance(lip, sound)
     far = F.pairwise_distance(lip, sound.roll(len(sound) // 2 + 1, dims=0))
     loss = 0.25 * (near.square().mean() + F.relu(margin - far).square().mean())
-    return loss, float((near < far).float().mean())
+    return loss, (near < far).float().mean()
 
 
-class SyncNetMethod:
+class SyncNetMethod(Method):
     """The method for the loop: data, augmentation, losses, validation."""
 
     def __init__(self, config: TrainConfig, training: Path, validation: Path) -> None:
@@ -128,9 +131,18 @@ class SyncNetMethod:
         self._store: ClipStore | None = None
         self._usable: list[StoredClip] = []
 
-    def network(self) -> Pairs:
+    def networks(self) -> dict[str, nn.Module]:
         """A fresh network."""
-        return Pairs(self.config.width)
+        return {NETWORK: Pairs(self.config.width)}
+
+    def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
+        """AdamW."""
+        config = OptimizerConfig(kind="adamw", rate=self.config.rate, weight_decay=self.config.weight_decay)
+        return {NETWORK: config.of(networks[NETWORK])}
+
+    def passes(self, step: int) -> list[Pass]:
+        """One."""
+        return [Pass(NETWORK, self.loss)]
 
     def open(self) -> ClipStore:
         """The training clips. Raises UsageError when they cannot fill a batch or the guide lacks its lips."""
@@ -151,20 +163,20 @@ class SyncNetMethod:
         """For loader processes, which open the clips for themselves."""
         return self.__dict__ | {"_store": None, "_usable": []}
 
-    def batch(self, step: int, rank: int) -> Batch:
+    def batch(self, number: int, rank: int) -> Batch:
         """`frames` uint8 (N,15,112,112) and `mfcc` float32 (N,1,13,20)."""
         store = self.open()
         cv2.setNumThreads(1)
         size = self.config.batch
-        rng = np.random.default_rng((self.config.seed, step, rank))
+        rng = np.random.default_rng((self.config.seed, number, rank))
         frames = np.empty((size.clips * size.windows, HALF, HALF, 3 * WINDOW_FRAMES), np.uint8)
         mfcc = np.empty((len(frames), 1, 13, 20), np.float32)
-        guide = self.config.guide.at(step)
+        guide = self.config.guide.at(number // self.config.accumulate)
         lips = np.empty((len(frames), WINDOW_FRAMES, len(PARAMETERS)), np.float32)
         row = 0
         per_clip = 1 if guide else size.windows
-        for number in rng.choice(len(self._usable), len(frames) // per_clip, replace=guide > 0):
-            clip = self._usable[number]
+        for chosen in rng.choice(len(self._usable), len(frames) // per_clip, replace=guide > 0):
+            clip = self._usable[chosen]
             change = _Change(rng, _UNCHANGED if guide else self.config.change)
             for window in rng.choice(clip.windows, per_clip, replace=False):
                 pictures = store.frames(clip, int(window))
@@ -178,25 +190,26 @@ class SyncNetMethod:
             batch |= {"lips": torch.from_numpy(lips).flatten(1), "guide": torch.tensor(guide)}
         return batch
 
-    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
         """The configured loss; logs the share of windows that find their own sound."""
-        lip, sound, scale, seen, heard = network(batch["frames"], batch["mfcc"])
+        lip, sound, scale, seen, heard = networks[NETWORK](batch["frames"], batch["mfcc"])
         if self.config.loss == "infonce":
             loss, hits = infonce(lip, sound, scale)
         else:
             loss, hits = contrastive(lip, sound, self.config.margin)
             loss = loss + 0.0 * scale  # every weight needs a gradient where several processes share them
-        parts = {"matching": float(loss.detach()), "hits": hits, "scale": float(scale.detach()), "guide": 0.0}
+        parts = {"matching": loss, "hits": hits, "scale": scale, "guide": torch.zeros(())}
         if "guide" in batch:
             guide = F.mse_loss(seen, batch["lips"]) + F.mse_loss(heard, batch["lips"])
-            parts["guide"] = float(guide.detach())
+            parts["guide"] = guide
             loss = loss + batch["guide"] * guide
         else:
             loss = loss + 0.0 * (seen.sum() + heard.sum())
-        return loss, parts
+        return loss, {"loss": loss} | parts
 
-    def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
+    def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
         """On held-out clips: share of offsets within one frame, AUC of LSE-C against foreign sound, window accuracy."""
+        network = networks[NETWORK]
         assert isinstance(network, Pairs)
         store = ClipStore(self._folders[1])
         clips = store.clips[:: max(1, len(store.clips) // self.config.validation_clips)][: self.config.validation_clips]

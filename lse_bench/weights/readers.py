@@ -117,6 +117,20 @@ def _refuse_bad_archive(path: Path, size: int) -> None:
         )
 
 
+def read_metadata(path: Path | str) -> dict[str, str]:
+    """What a safetensors file says of itself (`training/export.py`); nothing for any other file."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file() or not _is_safetensors(path):
+        return {}
+    try:
+        with safe_open(path, framework="np") as file:  # type: ignore[no-untyped-call]
+            return dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: a damaged safetensors file: {error}") from None
+
+
 def _is_script(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False

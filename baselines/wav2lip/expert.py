@@ -1,0 +1,234 @@
+"""Training of Wav2Lip's lip-sync expert: does a window of sound belong to five lower half faces?
+
+`bce`, the released loss: cross entropy of the cosine, half of the pairs with sound from elsewhere in the same clip.
+`infonce`: each window finds its own sound among those of the batch, where `windows` of each clip are the hard cases;
+it leaves its plateau within minutes. A guide helps on MiniLRS: both embeddings also tell the corpus's lip parameters.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from lse_bench.baselines.halves import SIZE
+from lse_bench.baselines.wav2lip.losses import expert_loss
+from lse_bench.baselines.wav2lip.model import WINDOW_FRAMES, Expert
+from lse_bench.baselines.wav2lip.weights import load_expert, write_official
+from lse_bench.baselines.wav2lip.windows import mel_window, places
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from lse_bench.errors import UsageError
+from lse_bench.training.config import GuideConfig, OptimizerConfig, RunConfig, Section
+from lse_bench.training.evaluate import spread
+from lse_bench.training.export import write_weights
+from lse_bench.training.loop import Method
+from lse_bench.training.prepared import PreparedClip, PreparedClips
+from lse_bench.training.split import split_clips
+from lse_bench.training.steps import Batch, Memory, Networks, Pass
+
+NAME = "expert"
+HALF = SIZE // 2
+_LIPS = 7 * WINDOW_FRAMES
+_FAR = (5, 15)  # frames: how far off the wrong sound of validation's windows is
+_PER_CLIP = 8  # windows of each clip in validation
+_FLOOR = 3.7e-44  # e**-100: torch holds logarithms of chances above -100
+
+
+class ChangeConfig(Section):
+    """Augmentation, one draw for a window: flipping (chance), grey levels (factor, plus or minus), blur (chance)."""
+
+    flip: float = Field(default=0.0, ge=0, le=1)
+    brightness: float = Field(default=0.0, ge=0, lt=1)
+    blur: float = Field(default=0.0, ge=0, le=1)
+
+
+class ExpertConfig(RunConfig):
+    """Everything that a training run of the expert follows from. `clips` times `windows` of each make a batch."""
+
+    width: float = Field(gt=0, le=1)
+    loss: Literal["bce", "infonce"]
+    clips: int = Field(gt=0)
+    windows: int = Field(gt=0)
+    validation_clips: int = Field(gt=0)
+    optimizer: OptimizerConfig
+    guide: GuideConfig = GuideConfig(weight=0, steps=0)
+    change: ChangeConfig = ChangeConfig()
+
+
+class ListeningExpert(nn.Module):
+    """The expert and, where InfoNCE trains it, what only training needs."""
+
+    def __init__(self, width: float, infonce: bool, guided: bool) -> None:
+        super().__init__()
+        self.expert = Expert(width)
+        embedding = int(512 * width)
+        self.log_scale = nn.Parameter(torch.tensor(2.0)) if infonce else None
+        self.lips_seen = nn.Linear(embedding, _LIPS) if guided else None
+        self.lips_heard = nn.Linear(embedding, _LIPS) if guided else None
+
+    def forward(self, mel: Tensor, faces: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
+        """Embeddings of sound and faces, the logits' scale, and the lip parameters read from each; see `Expert`."""
+        sound, face = self.expert(mel, faces)
+        scale = None if self.log_scale is None else self.log_scale.exp()
+        if self.lips_seen is None or self.lips_heard is None:
+            return sound, face, scale, None, None
+        return sound, face, scale, self.lips_seen(face), self.lips_heard(sound)
+
+
+class ExpertTraining(Method):
+    """The method for the loop."""
+
+    best = ("window", "max")
+
+    def __init__(self, config: ExpertConfig, data: Path, init: Path | None = None) -> None:
+        """`data`: prepared clips. `init`: weights to begin with. Raises UsageError for data it cannot train on."""
+        self.config, self._init = config, init
+        self._store = PreparedClips(data)
+        self._store.need("box", NAME)
+        parts = split_clips(self._store.clips)
+        fewest = config.windows if config.loss == "infonce" else 2
+        self.training = [clip for clip in parts["training"] if len(places(clip)) >= fewest]
+        self.validation = [clip for clip in parts["validation"] if len(places(clip)) > _FAR[1]]
+        needed = config.clips if config.loss == "infonce" else 1
+        if len(self.training) < needed or not self.validation:
+            raise UsageError(
+                f"{data}: {len(self.training)} clips for training with {fewest} windows, {len(self.validation)} for "
+                f"validation; {needed} and 1 are needed"
+            )
+        if config.guide.steps and not self._store.has(self.training[0], "lips"):
+            raise UsageError(f"{data}: the guide needs lip parameters, which only MiniLRS has; set guide.steps = 0")
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The expert."""
+        network = ListeningExpert(self.config.width, self.config.loss == "infonce", self.config.guide.steps > 0)
+        if self._init is not None:
+            network.expert.load_state_dict(load_expert(self._init).state_dict())
+        return {NAME: network.to(memory_format=torch.channels_last)}
+
+    def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
+        """The config's."""
+        return {NAME: self.config.optimizer.of(networks[NAME])}
+
+    def passes(self, step: int) -> list[Pass]:
+        """One."""
+        return [Pass(NAME, self.loss)]
+
+    def batch(self, number: int, rank: int) -> Batch:
+        """`faces` uint8 (N,15,48,96), `mel` (N,1,80,16), `in_sync` (N,1); under the guide `lips` and its weight."""
+        rng = np.random.default_rng((self.config.seed, number, rank))
+        guide = self.config.guide.at(number // self.config.accumulate)
+        items = list(self._paired(rng) if self.config.loss == "bce" else self._matching(rng))
+        faces = np.stack([self._faces(clip, seen, rng) for clip, seen, _ in items])
+        mel = np.stack([mel_window(self._store, clip, heard) for clip, _, heard in items])
+        in_sync = np.array([[float(seen == heard)] for _, seen, heard in items], np.float32)
+        batch = {
+            name: torch.from_numpy(value) for name, value in (("faces", faces), ("mel", mel), ("in_sync", in_sync))
+        }
+        if self.config.guide.steps:
+            lips = np.stack([self._store.read(clip, "lips", seen, WINDOW_FRAMES).ravel() for clip, seen, _ in items])
+            batch |= {"lips": torch.from_numpy(lips), "guide": torch.tensor(guide, dtype=torch.float32)}
+        return batch
+
+    def _paired(self, rng: np.random.Generator) -> list[tuple[PreparedClip, int, int]]:
+        """As released: a clip, a window, and half the time the sound of another window of it."""
+        items = []
+        for _ in range(self.config.clips * self.config.windows):
+            clip = self.training[rng.integers(len(self.training))]
+            seen, heard = (int(place) for place in rng.choice(np.array(places(clip)), 2, replace=False))
+            items.append((clip, seen, seen if rng.random() < 0.5 else heard))
+        return items
+
+    def _matching(self, rng: np.random.Generator) -> list[tuple[PreparedClip, int, int]]:
+        items = []
+        for chosen in rng.choice(len(self.training), self.config.clips, replace=False):
+            clip = self.training[chosen]
+            starts = rng.choice(np.array(places(clip)), self.config.windows, replace=False)
+            items += [(clip, int(start), int(start)) for start in starts]
+        return items
+
+    def _faces(self, clip: PreparedClip, start: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """(15,48,96)."""
+        change = self.config.change
+        pictures = self._store.read(clip, "faces", start, WINDOW_FRAMES)[:, HALF:]
+        if change.flip and rng.random() < change.flip:
+            pictures = pictures[:, :, ::-1]
+        if change.blur and rng.random() < change.blur:
+            sigma = rng.uniform(0.5, 1.5)
+            pictures = np.stack([cv2.GaussianBlur(np.ascontiguousarray(one), (0, 0), sigma) for one in pictures])
+        if change.brightness:
+            factor = rng.uniform(1 - change.brightness, 1 + change.brightness)
+            pictures = cv2.convertScaleAbs(np.ascontiguousarray(pictures), alpha=factor).reshape(pictures.shape)
+        return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2).reshape(-1, HALF, SIZE), dtype=np.uint8)
+
+    def loss(self, networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
+        """The configured loss."""
+        faces = batch["faces"] if batch["faces"].is_floating_point() else batch["faces"].float() / 255
+        faces = faces.contiguous(memory_format=torch.channels_last)
+        sound, face, scale, seen, heard = networks[NAME](batch["mel"], faces)
+        if scale is None:
+            loss = expert_loss(sound, face, batch["in_sync"])
+            return loss, {"loss": loss}
+        with torch.autocast(faces.device.type, enabled=False):
+            logits = face.float() @ sound.float().T * scale
+            own = torch.arange(len(face), device=face.device)
+            matching = 0.5 * (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own))
+            parts = {"matching": matching, "hits": (logits.argmax(1) == own).float().mean(), "scale": scale}
+            guide = torch.zeros((), device=face.device)
+            loss = matching
+            if seen is not None and heard is not None:
+                guide = F.mse_loss(seen.float(), batch["lips"]) + F.mse_loss(heard.float(), batch["lips"])
+                loss = matching + batch["guide"] * guide
+        return loss, {"loss": loss, "guide": guide} | parts
+
+    def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
+        """On held-out clips: how often a window's own sound is nearer than one 5 to 15 frames off (`window`), and the
+        released code's loss with half of the pairs wrong (`sync`)."""
+        network = networks[NAME]
+        assert isinstance(network, ListeningExpert)
+        return window_accuracy(network.expert, self._store, self.validation, self.config.validation_clips, device)
+
+
+def window_accuracy(
+    expert: Expert, store: PreparedClips, clips: list[PreparedClip], count: int, device: torch.device
+) -> dict[str, float]:
+    """`window`: share of (window, shift) where the own sound is the nearer; `sync`: mean cross entropy, half wrong."""
+    wins, pairs, right, wrong = 0, 0, [], []
+    rng = np.random.default_rng(0)
+    for clip in spread(clips, count):
+        starts = places(clip)
+        chosen = rng.choice(np.array(starts), min(_PER_CLIP, len(starts)), replace=False)
+        faces = np.stack([store.read(clip, "faces", int(at), WINDOW_FRAMES)[:, HALF:] for at in chosen])
+        faces = faces.transpose(0, 1, 4, 2, 3).reshape(len(chosen), -1, HALF, SIZE)
+        mel = np.stack([mel_window(store, clip, at) for at in starts])
+        sound = expert.audio_encoder(torch.from_numpy(mel).to(device)).flatten(1)
+        face = expert.face_encoder(torch.from_numpy(faces).to(device).float() / 255).flatten(1)
+        cosine = (F.normalize(face.float()) @ F.normalize(sound.float()).T).clamp(0, 1).cpu().numpy()
+        away = np.abs(np.array(starts)[None] - chosen[:, None])
+        own = cosine[np.arange(len(chosen)), chosen - starts.start]
+        other = (away >= _FAR[0]) & (away <= _FAR[1])
+        wins += int((own[:, None] > cosine)[other].sum())
+        pairs += int(other.sum())
+        right.append(-np.log(np.maximum(own, _FLOOR)))
+        wrong.append(-np.log(np.maximum(1 - cosine[other], _FLOOR)))
+    sync = (np.concatenate(right).mean() + np.concatenate(wrong).mean()) / 2
+    return {"window": wins / max(1, pairs), "sync": float(sync)}
+
+
+def export(networks: dict[str, nn.Module], config: ExpertConfig, out: Path) -> list[Path]:
+    """`weights.safetensors`, and at full width `lipsync_expert.pth` for the original code."""
+    network = networks[NAME]
+    assert isinstance(network, ListeningExpert)
+    state = network.expert.state_dict()
+    files = [out / "weights.safetensors"]
+    write_weights(files[0], state, {"lse_bench": NAME, "width": repr(config.width)})
+    if config.width == 1:
+        files.append(out / "lipsync_expert.pth")
+        write_official(files[1], state, config.steps)
+    return files

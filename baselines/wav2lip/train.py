@@ -1,0 +1,297 @@
+"""Training of Wav2Lip's generator, alone (`wav2lip`) or against the quality discriminator (`wav2lip-gan`).
+
+A sample is five frames with their lower halves blanked, five others of the same clip as a reference, and the sound. Its
+loss is (1-w-q) L1 + w sync + q quality. The sync weight w is 0 until validation's sync loss falls under a threshold, as
+released, or from a step on; whether it is on is part of a checkpoint.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from lse_bench.baselines.halves import SIZE
+from lse_bench.baselines.wav2lip.losses import judged_as, sync_loss
+from lse_bench.baselines.wav2lip.model import COLUMNS, WINDOW_FRAMES, Generator, QualityDiscriminator, masked
+from lse_bench.baselines.wav2lip.weights import load_expert, load_network, write_official
+from lse_bench.baselines.wav2lip.windows import first_column, mel_window, mel_windows, places, planes
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from lse_bench.errors import UsageError
+from lse_bench.sync.syncnet import load_syncnet
+from lse_bench.training.config import OptimizerConfig, RunConfig, Section
+from lse_bench.training.evaluate import Pictures, foreign_lse, sheet, spread
+from lse_bench.training.export import write_weights
+from lse_bench.training.loop import Method
+from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
+from lse_bench.training.split import split_clips
+from lse_bench.training.steps import Batch, Memory, Networks, Pass
+
+GENERATOR, JUDGE = "generator", "judge"
+HALF = SIZE // 2
+_SHOWN = 8  # faces of a sample picture
+_DRAWN_AT_ONCE = 16
+_PER_CLIP = 2  # windows of each clip in validation
+
+
+class SyncConfig(Section):
+    """The expert's part. `weight` counts once validation's sync loss is under `threshold`, or from step `start` on;
+    without either it never does. `expert_mode`: train leaves its BatchNorms in training mode, as released.
+    """
+
+    weight: float = Field(ge=0, lt=1)
+    threshold: float | None = None
+    start: int | None = None
+    expert_mode: Literal["eval", "train"] = "eval"
+
+
+class JudgeConfig(Section):
+    """The quality discriminator's part: weight of its opinion, and its optimiser."""
+
+    weight: float = Field(ge=0, lt=1)
+    optimizer: OptimizerConfig
+
+
+class GeneratorConfig(RunConfig):
+    """Everything that a training run of Wav2Lip follows from.
+
+    `window_offset`: frames from a frame to the start of its sound; -1 as released in training, 0 as released in
+    inference. `reference_gap`: frames that the reference window keeps from the target's; 1 as released.
+    """
+
+    width: float = Field(gt=0, le=1)
+    batch: int = Field(gt=0)
+    window_offset: int = Field(ge=-4, le=4)
+    reference_gap: int = Field(default=1, ge=1)
+    validation_clips: int = Field(gt=0)
+    lse_clips: int = Field(ge=0)
+    lse_weights: str = "syncnet-mini"
+    optimizer: OptimizerConfig
+    sync: SyncConfig
+    judge: JudgeConfig | None = None
+
+
+class GeneratorTraining(Method):
+    """The method for the loop."""
+
+    best = ("total", "min")
+
+    def __init__(
+        self,
+        config: GeneratorConfig,
+        data: Path,
+        expert: Path | None = None,
+        scorer: Path | None = None,
+        init: Path | None = None,
+    ) -> None:
+        """`data`: prepared clips; `expert`: its weights; `scorer`: SyncNet's, for LSE; `init`: weights to begin with.
+
+        Raises UsageError for data it cannot train on, or a sync weight without an expert.
+        """
+        if config.sync.weight and expert is None:
+            raise UsageError("the sync loss needs --expert WEIGHTS (lse-bench train expert); or set sync.weight = 0")
+        self.config, self._init, self._scorer_path = config, init, scorer
+        self._store = PreparedClips(data)
+        self._store.need("box", "Wav2Lip")
+        parts = split_clips(self._store.clips)
+        longest = config.reference_gap + 1
+        self.training = [clip for clip in parts["training"] if len(places(clip, config.window_offset)) >= 2 * longest]
+        self.validation = [clip for clip in parts["validation"] if len(places(clip, config.window_offset)) >= longest]
+        if not self.training or not self.validation:
+            raise UsageError(
+                f"{data}: {len(self.training)} clips for training, {len(self.validation)} for validation are long "
+                "enough; 1 of each is needed"
+            )
+        self._expert_path = expert
+        self._expert: nn.Module | None = None
+        self._sync_on = False
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The generator and, where the config has one, its judge."""
+        generator = Generator(self.config.width)
+        if self._init is not None:
+            generator.load_state_dict(load_network(self._init).state_dict())
+        networks: dict[str, nn.Module] = {GENERATOR: generator}
+        if self.config.judge is not None:
+            networks[JUDGE] = QualityDiscriminator(self.config.width)
+        return {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}
+
+    def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
+        """The config's."""
+        found = {GENERATOR: self.config.optimizer.of(networks[GENERATOR])}
+        if self.config.judge is not None:
+            found[JUDGE] = self.config.judge.optimizer.of(networks[JUDGE])
+        return found
+
+    def place(self, device: torch.device) -> None:
+        """The expert."""
+        if self._expert_path is not None:
+            expert = load_expert(self._expert_path).requires_grad_(False).to(device)
+            self._expert = expert.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._expert.train(self.config.sync.expert_mode == "train")
+
+    def passes(self, step: int) -> list[Pass]:
+        """The generator, then the judge on what was drawn before the generator's step."""
+        start = self.config.sync.start
+        weight = self.config.sync.weight if self._sync_on or (start is not None and step >= start) else 0.0
+
+        def drawing(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
+            return self.generator_loss(networks, batch, memory, weight)
+
+        passes = [Pass(GENERATOR, drawing)]
+        return [*passes, Pass(JUDGE, judge_loss)] if self.config.judge is not None else passes
+
+    def generator_loss(
+        self, networks: Networks, batch: Batch, memory: Memory, sync_weight: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """(1-w-q) L1 + w sync + q quality; leaves what was drawn for the judge. Without a weight the expert is not
+        asked.
+        """
+        target, reference = planes(batch["target"]), planes(batch["reference"])
+        drawn = networks[GENERATOR](batch["mels"], torch.cat([masked(target), reference], dim=1)).float()
+        recon = F.l1_loss(drawn, target)
+        sync = perceptual = torch.zeros((), device=drawn.device)
+        if sync_weight and self._expert is not None:
+            sync = sync_loss(self._expert, batch["mel"], drawn)
+        quality = 0.0 if self.config.judge is None else self.config.judge.weight
+        if quality:
+            perceptual = judged_as(networks[JUDGE](drawn), real=True)
+        loss = sync_weight * sync + quality * perceptual + (1 - sync_weight - quality) * recon
+        parts = {"loss": loss, "recon": recon, "sync": sync}
+        if self.config.judge is not None:
+            parts["perceptual"] = perceptual
+            memory["drawn"], memory["target"] = drawn.detach(), target
+        return loss, parts
+
+    def batch(self, number: int, rank: int) -> Batch:
+        """`target`, `reference` uint8 (B,5,96,96,3) BGR; `mels` (B,5,1,80,16); `mel` (B,1,80,16)."""
+        rng = np.random.default_rng((self.config.seed, number, rank))
+        items = []
+        for _ in range(self.config.batch):
+            clip = self.training[rng.integers(len(self.training))]
+            items.append((clip, *self._two(clip, rng)))
+        return self._samples(items)
+
+    def _two(self, clip: PreparedClip, rng: np.random.Generator) -> tuple[int, int]:
+        """A target window and one to be its reference."""
+        starts = np.array(places(clip, self.config.window_offset))
+        target = int(rng.choice(starts))
+        others = starts[np.abs(starts - target) >= self.config.reference_gap]
+        return target, int(rng.choice(others))
+
+    def _samples(self, items: list[tuple[PreparedClip, int, int]]) -> Batch:
+        store, offset = self._store, self.config.window_offset
+        arrays = {
+            "target": [store.read(clip, "faces", at, WINDOW_FRAMES) for clip, at, _ in items],
+            "reference": [store.read(clip, "faces", other, WINDOW_FRAMES) for clip, _, other in items],
+            "mels": [mel_windows(store, clip, at, offset) for clip, at, _ in items],
+            "mel": [mel_window(store, clip, at) for clip, at, _ in items],
+        }
+        return {name: torch.from_numpy(np.stack(rows)) for name, rows in arrays.items()}
+
+    def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
+        """On held-out clips: L1 of whole faces (`recon`) and mouths, that of the pasted reference's mouth (`copy`), the
+        expert's sync loss, the sum that training minimises, LSE of faces drawn to foreign sound, sharpness.
+        """
+        rng = np.random.default_rng(0)
+        rows: list[dict[str, float]] = []
+        for clip in spread(self.validation, self.config.validation_clips):
+            items = [(clip, *self._two(clip, rng)) for _ in range(_PER_CLIP)]
+            batch = {name: value.to(device) for name, value in self._samples(items).items()}
+            rows.append(self._measure(networks[GENERATOR], batch))
+        found = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        weight = self.config.sync.weight if self._expert is not None else 0.0
+        found["total"] = (1 - weight) * found["recon"] + (weight * found["sync"] if weight else 0.0)
+        if self.config.lse_clips and self._scorer_path is not None:
+            scorer = load_syncnet(self._scorer_path).to(device)
+            clips = spread(self.validation, self.config.lse_clips)
+            found |= foreign_lse(scorer, self._store, clips, self.drawer(networks[GENERATOR], device), device)
+        return found
+
+    def _measure(self, generator: nn.Module, batch: Batch) -> dict[str, float]:
+        target, reference = planes(batch["target"]), planes(batch["reference"])
+        drawn = generator(batch["mels"], torch.cat([masked(target), reference], dim=1)).float()
+        lower = (slice(None), slice(None), slice(None), slice(HALF, None))
+        measures = {
+            "recon": F.l1_loss(drawn, target),
+            "mouth": F.l1_loss(drawn[lower], target[lower]),
+            "copy": F.l1_loss(reference[lower], target[lower]),
+        }
+        sync = float("nan") if self._expert is None else float(sync_loss(self._expert, batch["mel"], drawn))
+        return {name: float(value) for name, value in measures.items()} | {"sync": sync}
+
+    def after_validation(self, measures: dict[str, float]) -> None:
+        """Switch the sync weight on, once and for all."""
+        threshold = self.config.sync.threshold
+        self._sync_on |= threshold is not None and measures["sync"] < threshold
+
+    def state(self) -> dict[str, float]:
+        """Whether the sync weight is on."""
+        return {"sync_on": float(self._sync_on)}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """See `state`."""
+        self._sync_on = bool(state["sync_on"])
+
+    def drawer(self, generator: nn.Module, device: torch.device):  # type: ignore[no-untyped-def]
+        """Draws whole clips as inference does: the reference is the very frame to be changed."""
+
+        def draw(clip: PreparedClip, heard: PreparedClip) -> Pictures:
+            faces, mel = self._store.read(clip, "faces"), self._store.read(heard, "mel")
+            return draw_clip(generator, faces, mel, self.config.window_offset, device)
+
+        return draw
+
+    def pictures(self, networks: dict[str, nn.Module], device: torch.device) -> NDArray[np.uint8]:
+        """Rows: faces as filmed, drawn to their own sound, and to foreign sound."""
+        clips = spread(self.validation, 2)
+        clip, other = clips[0], clips[-1]
+        draw = self.drawer(networks[GENERATOR], device)
+        rows = [self._store.read(clip, "faces"), draw(clip, clip), draw(clip, other)]
+        at = np.linspace(0, min(len(row) for row in rows) - 1, _SHOWN).astype(int)
+        return sheet([row[at] for row in rows])
+
+
+def judge_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
+    """The quality discriminator on real and drawn faces."""
+    judge = networks[JUDGE]
+    real = judged_as(judge(memory["target"]), real=True)
+    fake = judged_as(judge(memory["drawn"]), real=False)
+    return real + fake, {"disc_real": real, "disc_fake": fake}
+
+
+def draw_clip(
+    generator: nn.Module, faces: Pictures, mel: NDArray[np.float32], offset: int, device: torch.device
+) -> Pictures:
+    """Faces (T,96,96,3) redrawn to a mel spectrogram (columns,80), as long as both last."""
+    count = min(len(faces), int((len(mel) - COLUMNS) / first_column(5) * 5) + 1)
+    heard = windows(mel, np.array([first_column(i + offset) for i in range(count)]), COLUMNS)[:, None]
+    drawn = []
+    for start in range(0, count, _DRAWN_AT_ONCE):
+        at = slice(start, min(count, start + _DRAWN_AT_ONCE))
+        whole = torch.from_numpy(faces[at]).to(device).permute(0, 3, 1, 2).float() / 255
+        pictures = generator(torch.from_numpy(heard[at]).to(device), torch.cat([masked(whole), whole], dim=1))
+        drawn.append((pictures.float() * 255).permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8))
+    return np.concatenate(drawn)
+
+
+def export(networks: dict[str, nn.Module], config: GeneratorConfig, out: Path) -> list[Path]:
+    """`weights.safetensors` for our adapter, and at full width files in the released layout."""
+    name = "wav2lip" if config.judge is None else "wav2lip-gan"
+    state = networks[GENERATOR].state_dict()
+    files = [out / "weights.safetensors"]
+    about = {"lse_bench": name, "width": repr(config.width), "window_offset": str(config.window_offset)}
+    write_weights(files[0], state, about)
+    if config.width == 1:
+        files.append(out / f"{name.replace('-', '_')}.pth")
+        write_official(files[1], state, config.steps)
+        if config.judge is not None:
+            files.append(out / "visual_quality_disc.pth")
+            write_official(files[2], networks[JUDGE].state_dict(), config.steps)
+    return files

@@ -1,0 +1,23 @@
+"""Trained weights as safetensors, with what a reader must know of them in the file's metadata."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+
+def write_weights(path: Path, state: Mapping[str, Tensor], about: Mapping[str, str], half: bool = False) -> None:
+    """Write a state dict atomically. `half`: floating-point entries as float16, half the size."""
+    kept = {}
+    for name, value in state.items():
+        shrink = half and value.is_floating_point()
+        kept[name] = (value.to(torch.float16) if shrink else value).detach().cpu().contiguous()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(save(kept, metadata={"format": "pt", **about}))
+    os.replace(partial, path)

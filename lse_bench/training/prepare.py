@@ -1,0 +1,343 @@
+"""`prepare`: a corpus into prepared clips (`prepared.py`); parallel, resumable, every clip left out listed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lse_bench.errors import ClipError, LseBenchError, UsageError
+from lse_bench.faces.detectors import FaceDetector, load_detector
+from lse_bench.faces.face import Face
+from lse_bench.features.htk_mfcc import htk_mfcc
+from lse_bench.features.mel import mel_spectrogram
+from lse_bench.generators.boxes import padded_box
+from lse_bench.manifests.corpora import CorpusClip
+from lse_bench.media.audio import SAMPLE_RATE, read_sound
+from lse_bench.media.probe import probe
+from lse_bench.media.video import read_frames
+from lse_bench.minilrs.corpus import truth_path
+from lse_bench.sync.protocol import FPS
+from lse_bench.training.prepared import INDEX, SCHEMA, PreparedClip, clip_file
+from lse_bench.weights.readers import file_digest
+
+OnClip = Callable[[str], None]
+FEWEST = 16  # frames: the original's loader skips clips of 15 and fewer
+_SAMPLES_PER_FRAME = SAMPLE_RATE // int(FPS)
+
+
+class Cropper(Protocol):
+    """Cuts the face out of a frame. `name`: how, as `--crop` calls it. `size`: of its pictures."""
+
+    name: str
+    size: int
+
+    def crop(self, frame: NDArray[np.uint8], face: Face) -> NDArray[np.uint8] | None:
+        """BGR (size, size, 3), None where the face cannot be cut out."""
+
+    def settings(self) -> dict[str, object]:
+        """What else moves a pixel."""
+
+
+@dataclass(frozen=True)
+class BoxCropper:
+    """The detector's box, as Wav2Lip and LipGAN take it. `pads`: top, bottom, left, right, pixels of the frame."""
+
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    size: int = 96
+    name: str = "box"
+
+    def crop(self, frame: NDArray[np.uint8], face: Face) -> NDArray[np.uint8] | None:
+        """See Cropper."""
+        box = padded_box(face.box, self.pads, frame.shape[1], frame.shape[0])
+        if box is None:
+            return None
+        left, top, right, bottom = box
+        return np.asarray(cv2.resize(frame[top:bottom, left:right], (self.size, self.size)), dtype=np.uint8)
+
+    def settings(self) -> dict[str, object]:
+        """See Cropper."""
+        return {"pads": list(self.pads)}
+
+
+@dataclass(frozen=True)
+class SyncFilter:
+    """Clips whose own sync is doubted, by SyncNet: dropped under `confidence`, or beyond `largest` frames of offset;
+    smaller offsets are corrected by moving the sound if `correct`, dropped otherwise unless 0."""
+
+    weights: Path
+    confidence: float = 3.0
+    largest: int = 13
+    correct: bool = True
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a clip is prepared with; picklable, as worker processes need it."""
+
+    cropper: Cropper
+    detector: str = "centerface"
+    detector_weights: Path | None = None
+    boxes: Path | None = None
+    sync: SyncFilter | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """All that moves a number, for the index and for telling whether a clip is done."""
+        detector = self.load_detector()
+        sync: dict[str, Any] | None = None
+        if self.sync is not None:
+            sync = asdict(self.sync) | {"weights": file_digest(self.sync.weights)}
+        return {
+            "crop": self.cropper.name,
+            "size": self.cropper.size,
+            **self.cropper.settings(),
+            "detector": detector.id,
+            "detector_sha256": detector.weights_sha256,
+            "sync": sync,
+        }
+
+    def load_detector(self) -> FaceDetector:
+        """The face detector."""
+        return load_detector(self.detector, weights=self.detector_weights, boxes=self.boxes)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One clip: how it came out. `problem` says why it was left out."""
+
+    id: str
+    frames: int = 0
+    columns: int = 0
+    sha256: str = ""
+    problem: str = ""
+    offset: int | None = None
+
+
+def prepare(
+    clips: Sequence[CorpusClip],
+    root: Path,
+    out: Path,
+    preparation: Preparation,
+    workers: int = 1,
+    on_clip: OnClip = lambda id: None,
+) -> dict[str, Any]:
+    """Prepare `clips` of the corpus in `root` into `out`; returns the index.
+
+    A run that was stopped goes on; clips that were prepared alike are kept. Raises UsageError when no clip is left, or
+    `out` was prepared otherwise.
+    """
+    settings = preparation.settings()
+    _refuse_other(out, settings)
+    found = {}
+    for done in _all(clips, root, out, preparation, settings, workers):
+        found[done.id] = done
+        on_clip(done.id)
+    kept = [clip for clip in clips if not found[clip.id].problem]
+    problems = {clip.id: found[clip.id].problem for clip in clips if found[clip.id].problem}
+    if not kept:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(problems.items())[:3])
+        raise UsageError(f"{root}: none of {len(clips)} clips can be trained on: {reasons or 'the corpus is empty'}")
+    digest = hashlib.sha256("".join(f"{clip.id} {found[clip.id].sha256}\n" for clip in kept).encode())
+    entries = [
+        PreparedClip(clip.id, clip.split, clip.video, found[clip.id].frames, found[clip.id].columns) for clip in kept
+    ]
+    index = {
+        "schema": SCHEMA,
+        "settings": settings,
+        "digest": digest.hexdigest(),
+        "clips": [{name: getattr(entry, name) for name in PreparedClip.__slots__} for entry in entries],
+        "corrected": {id: done.offset for id, done in found.items() if done.offset and not done.problem},
+        "problems": problems,
+        "problem_counts": dict(Counter(problem.split(":")[0] for problem in problems.values())),
+    }
+    _write(out / INDEX, json.dumps(index, indent=1).encode())
+    return index
+
+
+def _refuse_other(out: Path, settings: dict[str, Any]) -> None:
+    path = out / INDEX
+    if not path.exists():
+        return
+    there = json.loads(path.read_text(encoding="utf-8"))["settings"]
+    for name, value in settings.items():
+        if there.get(name) != value:
+            raise UsageError(
+                f"{out}: was prepared with {name} {there.get(name)}, now it is {value}; choose another --out"
+            )
+
+
+def _all(
+    clips: Sequence[CorpusClip],
+    root: Path,
+    out: Path,
+    preparation: Preparation,
+    settings: dict[str, Any],
+    workers: int,
+) -> Iterator[Done]:
+    """Every clip's outcome, in any order."""
+    key = json.dumps(settings, sort_keys=True)
+    if workers <= 1:
+        worker = _Worker(preparation, root, out, key)
+        for clip in clips:
+            yield worker.clip(clip)
+        return
+    # Forked processes would inherit locks of torch's and OpenCV's threads; spawned ones start clean.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _start_worker, (preparation, root, out, key)) as pool:
+        waiting: list[Future[Done]] = [pool.submit(_in_worker, clip) for clip in clips]
+        for future in waiting:
+            yield future.result()
+
+
+class _Worker:
+    """Prepares clips with networks that are loaded once."""
+
+    def __init__(self, preparation: Preparation, root: Path, out: Path, key: str) -> None:
+        self._preparation, self._root, self._out, self._key = preparation, root, out, key
+        self._detector = preparation.load_detector()
+        self._scorer = None
+        if preparation.sync is not None:
+            from lse_bench.sync.scorer import SyncScorer
+
+            self._scorer = SyncScorer.load(str(preparation.sync.weights), protocol="lrs-lossless", fps="resample")
+
+    def clip(self, clip: CorpusClip) -> Done:
+        """The outcome of one clip, whose file is written unless it is there."""
+        try:
+            path = clip_file(self._out, clip.id)
+            of = hashlib.sha256(f"{self._key} {file_digest(clip.path)}".encode()).hexdigest()
+            there = _read_done(path, clip.id, of)
+            return there if there is not None else self._make(clip, path, of)
+        except ClipError as error:
+            return Done(clip.id, problem=f"{error.status}: {error.reason}")
+        except LseBenchError as error:
+            return Done(clip.id, problem=f"error: {error}")
+        except OSError as error:
+            return Done(clip.id, problem=f"unreadable: {error}")
+
+    def _make(self, clip: CorpusClip, path: Path, of: str) -> Done:
+        from safetensors.numpy import save
+
+        faces, sound = self._decode(clip.path)
+        lips = _lips(truth_path(clip.path, self._root), len(faces))
+        offset = self._offset(clip)
+        if offset > 0:  # the sound comes early: its first sample belongs to a later frame
+            faces, lips = faces[offset:], None if lips is None else lips[offset:]
+        sound = sound[max(0, -offset) * _SAMPLES_PER_FRAME :]
+        frames = min(len(faces), len(sound) // _SAMPLES_PER_FRAME)
+        if frames < FEWEST:
+            heard = len(sound) // _SAMPLES_PER_FRAME
+            raise ClipError(
+                clip.path, "too_short", f"{len(faces)} frames, {heard} frames of sound; {FEWEST} are needed"
+            )
+        faces, sound = np.ascontiguousarray(faces[:frames]), sound[: frames * _SAMPLES_PER_FRAME]
+        if not sound.any():
+            raise ClipError(clip.path, "no_audio", "digital silence from end to end")
+        arrays: dict[str, NDArray[Any]] = {
+            "faces": faces,
+            "sound": sound,
+            "mel": np.ascontiguousarray(mel_spectrogram(sound).T),
+            "mfcc": np.ascontiguousarray(htk_mfcc(sound)[1:].astype(np.float32).T),
+        }
+        if lips is not None:
+            arrays["lips"] = np.ascontiguousarray(lips[:frames], dtype=np.float32)
+        content = hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
+        about = {"of": of, "sha256": content, "offset": str(offset)}
+        _write(path, save(arrays, about))
+        return Done(clip.id, frames, len(arrays["mel"]), content, offset=offset)
+
+    def _decode(self, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
+        info = probe(path)
+        if info.video is None or info.sound is None:
+            missing = "video" if info.video is None else "audio"
+            raise ClipError(path, "no_video" if info.video is None else "no_audio", f"no {missing} stream")
+        held: list[NDArray[np.uint8]] = []
+
+        def watched() -> Iterator[NDArray[np.uint8]]:
+            for frame in read_frames(info, FPS):
+                held.append(frame)
+                yield frame
+
+        crops: list[NDArray[np.uint8]] = []
+        for number, faces in enumerate(self._detector.faces(path, watched())):
+            crop = self._preparation.cropper.crop(held.pop(0), faces[0]) if faces else None
+            if crop is None:
+                raise ClipError(path, "no_face", f"no usable face in frame {number} ({number / int(FPS):.2f} s)")
+            crops.append(crop)
+        if not crops:
+            raise ClipError(path, "too_short", "no frames")
+        return np.stack(crops), np.concatenate(list(read_sound(info)))
+
+    def _offset(self, clip: CorpusClip) -> int:
+        """By how many frames the sound comes early; 0 without a filter. Raises ClipError for a clip to drop."""
+        rule = self._preparation.sync
+        if rule is None or self._scorer is None:
+            return 0
+        score = self._scorer.score(clip.path)
+        if score.confidence < rule.confidence:
+            raise ClipError(
+                clip.path, "error", f"out of sync: confidence {score.confidence:.2f} under {rule.confidence:g}"
+            )
+        if abs(score.offset) > (rule.largest if rule.correct else 0):
+            raise ClipError(clip.path, "error", f"out of sync: offset {score.offset:+d} frames")
+        return score.offset
+
+
+_worker: _Worker | None = None  # of a worker process
+
+
+def _start_worker(preparation: Preparation, root: Path, out: Path, key: str) -> None:
+    import torch
+
+    global _worker
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    _worker = _Worker(preparation, root, out, key)
+
+
+def _in_worker(clip: CorpusClip) -> Done:
+    assert _worker is not None
+    return _worker.clip(clip)
+
+
+def _read_done(path: Path, name: str, of: str) -> Done | None:
+    """The outcome of a clip that is prepared already, None when it is not, or of something else."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        return None
+    try:
+        file = safe_open(path, framework="np")  # type: ignore[no-untyped-call]
+        about = file.metadata() or {}
+        if about.get("of") != of:
+            return None
+        shapes = [file.get_slice(array).get_shape()[0] for array in ("faces", "mel")]
+    except SafetensorError:
+        return None
+    return Done(name, shapes[0], shapes[1], about["sha256"], offset=int(about["offset"]))
+
+
+def _lips(truth: Path, frames: int) -> NDArray[np.float32] | None:
+    if not truth.exists():
+        return None
+    with np.load(truth) as held:
+        lips = np.asarray(held["lips"], dtype=np.float32)
+    return lips[:frames] if len(lips) >= frames else None
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
