@@ -18,8 +18,9 @@ from lse_bench.errors import ClipError
 from lse_bench.features.htk_mfcc import htk_columns, htk_mfcc
 from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrogram, window_starts
 from lse_bench.generators.fused import FusedBlock, folded, ready, replace
-from lse_bench.generators.interface import FPS, FaceCrop, FaceGenerator, Options
+from lse_bench.generators.interface import FPS, SAMPLES_PER_FRAME, FaceCrop, FaceGenerator, Options
 from lse_bench.media.audio import Sound
+from lse_bench.weights.readers import read_metadata
 
 MFCC_PER_FRAME = 4  # columns
 MIDDLE = 4  # frames from the start of an MFCC window to the frame that it was trained with
@@ -73,22 +74,36 @@ class LipGan(FaceGenerator):
         self._network = fast(network, options.device)
         self._device = options.device
         self._legacy, self._offset = options.legacy, options.sound_offset
+        # Where the window of sound of a network of our training starts, in frames from its frame.
+        trained = read_metadata(path).get("window_offset")
+        self._trained = None if trained is None else int(trained)
 
     def description(self) -> dict[str, object]:
         return {
             "branch": self.branch,
             "size": self.size,
-            "window": "starts at the frame" if self._legacy or self.branch != "master" else "middle at the frame",
+            "window": self._window(),
             "sound_offset": self._offset,
         }
 
+    def _window(self) -> str:
+        if self._trained is not None:
+            return f"starts {self._trained:+d} frames from the frame, as trained"
+        return "starts at the frame" if self._legacy or self.branch != "master" else "middle at the frame"
+
     def frames_for(self, samples: int) -> int:
+        if self._trained is not None:
+            return samples // SAMPLES_PER_FRAME
         if self.branch == "master":
             return len(mfcc_starts(htk_columns(samples), self._legacy))
         return len(window_starts(mel_columns(samples), SOUND_SHAPE[self.branch][1], FPS))
 
     def generate(self, faces: Iterator[FaceCrop], sound: Sound, seed: int) -> Iterator[FaceCrop]:
         features, starts = self._hear(sound)
+        if self._trained is not None:
+            per_frame = MFCC_PER_FRAME if self.branch == "master" else COLUMNS_PER_SECOND / FPS
+            frames = np.arange(self.frames_for(len(sound))) + self._trained + self._offset
+            starts = np.clip((frames * per_frame).astype(np.int64), 0, starts[-1])
         yield from redrawn(faces, features, starts, SOUND_SHAPE[self.branch][1], self.draw)
 
     def draw(self, crops: list[FaceCrop], sound: Tensor) -> NDArray[np.float32]:

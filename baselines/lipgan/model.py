@@ -3,7 +3,8 @@
 Two branches of the published code, `master` (sound as MFCC, 12x35) and `fully_pythonic` (mel spectrogram, 80x27), and
 two sizes, `residual` (default) and `basic`. Faces are BGR, 0-1, 96x96. The generator takes six planes: a whole
 reference face, then the face to be redrawn with its lower half zero: the reverse of Wav2Lip. Layers are made in
-the order in which the published code makes them, which is how its files are read (`weights.py`).
+the order in which the published code makes them, which is how its files are read (`weights.py`). `width` below 1
+narrows every hidden layer: the same networks for a laptop.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import torch
+from lse_bench.baselines.widths import Widths
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 Branch = Literal["master", "fully_pythonic"]
 Size = Literal["residual", "basic"]
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
+SIZES: tuple[Size, ...] = get_args(Size)
 SOUND_SHAPE: dict[Branch, tuple[int, int]] = {"master": (12, 35), "fully_pythonic": (80, 27)}
 _EPSILON, _MOMENTUM = 1e-3, 0.2  # Keras's momentum 0.8 is torch's 0.2
 _NORM_EPSILON = 1e-3  # added to the standard deviation, not the variance
@@ -114,59 +117,72 @@ def _residuals(width: int, count: int) -> list[Residual]:
     return [Residual(width) for _ in range(count)]
 
 
-def _face_encoder(size: Size) -> nn.ModuleList:
+def _face_encoder(size: Size, c: Widths) -> nn.ModuleList:
     first = 7 if size == "residual" else 11
     kernels = (5, 3, 3, 3) if size == "residual" else (7, 5, 3, 3)
     counts = (2, 3, 2, 2) if size == "residual" else (0, 0, 0, 0)
-    stages = [nn.Sequential(_same(6, 32, first))]
+    stages = [nn.Sequential(_same(6, c(32), first))]
     wide = 32
     for out, kernel, count in zip((64, 128, 256, 512), kernels, counts, strict=True):
-        stages.append(nn.Sequential(_same(wide, out, kernel, 2), *_residuals(out, count)))
+        stages.append(nn.Sequential(_same(c(wide), c(out), kernel, 2), *_residuals(c(out), count)))
         wide = out
-    stages.append(nn.Sequential(_same(512, 512, 3, 2)))
-    stages.append(nn.Sequential(_valid(512, 512, 3), _same(512, 512 if size == "residual" else 256, 1)))
+    stages.append(nn.Sequential(_same(c(512), c(512), 3, 2)))
+    stages.append(nn.Sequential(_valid(c(512), c(512), 3), _same(c(512), c(512) if size == "residual" else c(256), 1)))
     return nn.ModuleList(stages)
 
 
-def _sound_encoder(branch: Branch, size: Size) -> nn.Sequential:
+def _sound_encoder(branch: Branch, size: Size, c: Widths) -> nn.Sequential:
     top = nn.ZeroPad2d((0, 0, 1, 0))
     if branch == "master" and size == "residual":
         return nn.Sequential(
-            *(_same(1, 128, 3), *_residuals(128, 3), top, _same(128, 256, 3, (1, 2)), *_residuals(256, 2)),
-            *(_same(256, 512, 3, 2), *_residuals(512, 2), _same(512, 512, 3, 2), *_residuals(512, 1)),
-            *(_valid(512, 512, (4, 5)), _same(512, 512, 1)),
+            *(
+                _same(1, c(128), 3),
+                *_residuals(c(128), 3),
+                top,
+                _same(c(128), c(256), 3, (1, 2)),
+                *_residuals(c(256), 2),
+            ),
+            *(_same(c(256), c(512), 3, 2), *_residuals(c(512), 2), _same(c(512), c(512), 3, 2), *_residuals(c(512), 1)),
+            *(_valid(c(512), c(512), (4, 5)), _same(c(512), c(512), 1)),
         )
     if branch == "master":
         return nn.Sequential(
-            *(_same(1, 128, 3), top, _same(128, 256, 3, (1, 2)), _same(256, 256, 3), _same(256, 256, 3, 2)),
-            *(_same(256, 512, 3, 2), _valid(512, 512, (4, 5)), _same(512, 256, 1)),
+            *(
+                _same(1, c(128), 3),
+                top,
+                _same(c(128), c(256), 3, (1, 2)),
+                _same(c(256), c(256), 3),
+                _same(c(256), c(256), 3, 2),
+            ),
+            *(_same(c(256), c(512), 3, 2), _valid(c(512), c(512), (4, 5)), _same(c(512), c(256), 1)),
         )
     layers: list[nn.Module] = []
     wide = 1
     for out, stride in ((32, 1), (64, 3), (128, (3, 1)), (256, 3)):
-        layers.append(_same(wide, out, 3, stride))
-        layers += _residuals(out, 2) if size == "residual" else [_same(out, out, 3) for _ in range(2)]
+        layers.append(_same(c(wide), c(out), 3, stride))
+        layers += _residuals(c(out), 2) if size == "residual" else [_same(c(out), c(out), 3) for _ in range(2)]
         wide = out
-    return nn.Sequential(*layers, _valid(256, 512, 3), _same(512, 512, 1))
+    return nn.Sequential(*layers, _valid(c(256), c(512), 3), _same(c(512), c(512), 1))
 
 
 class Generator(nn.Module):
     """Faces (N,3,96,96), 0-1, from faces (N,6,96,96) and sound (N,1,12,35) or (N,1,80,27)."""
 
-    def __init__(self, branch: Branch = "master", size: Size = "residual") -> None:
+    def __init__(self, branch: Branch = "master", size: Size = "residual", width: float = 1.0) -> None:
         super().__init__()
+        c = Widths(width)
         self.branch, self.size = branch, size
-        self.face_encoder = _face_encoder(size)
-        self.sound_encoder = _sound_encoder(branch, size)
+        self.face_encoder = _face_encoder(size, c)
+        self.sound_encoder = _sound_encoder(branch, size, c)
         face_wide = 512 if size == "residual" else 256
         sound_wide = 256 if (branch, size) == ("master", "basic") else 512
         count = 2 if size == "residual" else 0
-        stages = [nn.Sequential(Block(SameTranspose2d(face_wide + sound_wide, 512, 3)))]
+        stages = [nn.Sequential(Block(SameTranspose2d(c(face_wide + sound_wide), c(512), 3)))]
         for wide, out in ((1024, 512), (1024, 256), (512, 128), (256, 64)):
-            stages.append(nn.Sequential(Block(SameTranspose2d(wide, out, 2)), *_residuals(out, count)))
-        stages.append(nn.Sequential(Block(SameTranspose2d(128, 32, 2))))
+            stages.append(nn.Sequential(Block(SameTranspose2d(c(wide), c(out), 2)), *_residuals(c(out), count)))
+        stages.append(nn.Sequential(Block(SameTranspose2d(c(128), c(32), 2))))
         self.decoder = nn.ModuleList(stages)
-        self.head = nn.Sequential(_same(64, 16, 3), _same(16, 16, 3), SameConv2d(16, 3, 1))
+        self.head = nn.Sequential(_same(c(64), c(16), 3), _same(c(16), c(16), 3), SameConv2d(c(16), 3, 1))
 
     def logits(self, faces: Tensor, sound: Tensor) -> Tensor:
         """The picture before the sigmoid."""
@@ -213,25 +229,46 @@ class JudgeBlock(nn.Module):
 class Discriminator(nn.Module):
     """How far a face is from its sound: distances 0-2, (N,1), of whole faces (N,3,96,96) and sound as above."""
 
-    def __init__(self, branch: Branch = "master") -> None:
+    def __init__(self, branch: Branch = "master", width: float = 1.0) -> None:
         super().__init__()
+        c = Widths(width)
 
         def judge(wide: int, out: int, kernel: Kernel, stride: Kernel = 1) -> JudgeBlock:
             return JudgeBlock(SameConv2d(wide, out, kernel, stride))
 
         self.face = nn.Sequential(
-            *(judge(3, 64, 7, 2), judge(64, 128, 5, 2), judge(128, 256, 3, 2), judge(256, 512, 3, 2)),
-            *(judge(512, 512, 3, 2), nn.Conv2d(512, 512, 3)),
+            *(
+                judge(3, c(64), 7, 2),
+                judge(c(64), c(128), 5, 2),
+                judge(c(128), c(256), 3, 2),
+                judge(c(256), c(512), 3, 2),
+            ),
+            *(judge(c(512), c(512), 3, 2), nn.Conv2d(c(512), c(512), 3)),
         )
         if branch == "master":
             self.sound = nn.Sequential(
-                *(judge(1, 64, 3), judge(64, 128, 3), nn.ZeroPad2d((0, 0, 1, 0)), judge(128, 256, 3, (1, 2))),
-                *(judge(256, 256, 3), judge(256, 256, 3, 2), judge(256, 512, 3, 2), nn.Conv2d(512, 512, (4, 5))),
+                *(
+                    judge(1, c(64), 3),
+                    judge(c(64), c(128), 3),
+                    nn.ZeroPad2d((0, 0, 1, 0)),
+                    judge(c(128), c(256), 3, (1, 2)),
+                ),
+                *(
+                    judge(c(256), c(256), 3),
+                    judge(c(256), c(256), 3, 2),
+                    judge(c(256), c(512), 3, 2),
+                    nn.Conv2d(c(512), c(512), (4, 5)),
+                ),
             )
         else:
             self.sound = nn.Sequential(
-                *(judge(1, 32, 3), judge(32, 64, 3, 3), judge(64, 128, 3, (3, 1)), judge(128, 256, 3, 3)),
-                *(JudgeBlock(nn.Conv2d(256, 512, 3)), judge(512, 512, 1)),
+                *(
+                    judge(1, c(32), 3),
+                    judge(c(32), c(64), 3, 3),
+                    judge(c(64), c(128), 3, (3, 1)),
+                    judge(c(128), c(256), 3, 3),
+                ),
+                *(JudgeBlock(nn.Conv2d(c(256), c(512), 3)), judge(c(512), c(512), 1)),
             )
 
     def forward(self, faces: Tensor, sound: Tensor) -> Tensor:

@@ -6,16 +6,19 @@ Which of the four generators a file is follows from the one convolution with a s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
-from lse_bench.baselines.lipgan.model import Branch, Discriminator, Generator, InstanceNorm, Size
+from lse_bench.baselines.lipgan.model import BRANCHES, SIZES, Branch, Discriminator, Generator, InstanceNorm, Size
 from numpy.typing import NDArray
 from torch import nn
 
 from lse_bench.errors import WeightsError
 from lse_bench.weights.keras import KerasLayer, read_keras
+from lse_bench.weights.readers import read_metadata, read_torch
 
 _ENTRIES = {
     "kernel": "weight",
@@ -32,17 +35,33 @@ def load_generator(path: Path | str, branch: Branch | None = None) -> Generator:
 
     Raises WeightsError naming what the file is.
     """
-    layers = read_keras(path)
-    found, size = _identify(path, layers)
+    about = read_metadata(path)
+    layers = {} if about else read_keras(path)
+    found, size = _trained(path, about) if about else _identify(path, layers)
     if branch is not None and found != branch:
         sound = {"master": "MFCC, 12x35", "fully_pythonic": "mel spectrogram, 80x27"}
         raise WeightsError(
             f"{path}: LipGAN of the branch {found} ({sound[found]}), {branch} was asked for ({sound[branch]}); leave "
             "the branch out to take the file's own"
         )
-    generator = Generator(found, size)
-    fill(generator, layers, path)
+    generator = Generator(found, size, float(about.get("width", 1)))
+    if not about:
+        fill(generator, layers, path)
+        return generator.eval()
+    try:
+        generator.load_state_dict(read_torch(path))
+    except RuntimeError as error:
+        raise WeightsError(f"{path}: not what it says it is, {found} {size}: {str(error).splitlines()[1]}") from None
     return generator.eval()
+
+
+def _trained(path: Path | str, about: Mapping[str, str]) -> tuple[Branch, Size]:
+    """What a file of `lse-bench train lipgan` says it is."""
+    branch, size = about.get("branch"), about.get("size")
+    if about.get("lse_bench") != "lipgan" or branch not in BRANCHES or size not in SIZES:
+        what = about.get("lse_bench", "no generator of lse-bench train")
+        raise WeightsError(f"{path}: safetensors, but {what}; LipGAN's are weights.safetensors of `train lipgan`")
+    return cast(Branch, branch), cast(Size, size)
 
 
 def _identify(path: Path | str, layers: dict[str, list[KerasLayer]]) -> tuple[Branch, Size]:

@@ -4,54 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
-from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 import torch
 from lse_bench.baselines.speech2vid.alignment import aligned, put_back
-from lse_bench.baselines.speech2vid.graph import Graph
-from lse_bench.baselines.speech2vid.model import COLUMNS, IDENTITIES, PREDICTION
+from lse_bench.baselines.speech2vid.model import COLUMNS, IDENTITIES
+from lse_bench.baselines.speech2vid.weights import load_deblurring, load_network
 from numpy.typing import NDArray
 
-from lse_bench.errors import ClipError, WeightsError
+from lse_bench.errors import ClipError
 from lse_bench.features.htk_mfcc import HOP, htk_mfcc
 from lse_bench.generators.batches import batches
 from lse_bench.generators.interface import SAMPLES_PER_FRAME, FaceCrop, FaceGenerator, Options
 from lse_bench.media.audio import Sound
-from lse_bench.weights.matconvnet import read_dagnn
 
 MIDDLE = 4  # frames from the start of a window to its middle
 _APART = 5  # frames from one picture of the identity to the next
-_INPUTS = {"input_audio", "input_face"}
 _PER_FRAME = SAMPLES_PER_FRAME // HOP  # MFCC columns
-
-
-def load_network(path: Path | str) -> Graph:
-    """The generator in a MatConvNet file. Raises WeightsError for another network or a layer it does not know."""
-    net = read_dagnn(path)
-    graph = Graph(net, PREDICTION, str(path))
-    if set(graph.inputs) != _INPUTS:
-        raise WeightsError(
-            f"{path}: a MatConvNet network of {', '.join(graph.inputs)}; Speech2Vid's generator (v201.mat) takes "
-            f"{' and '.join(sorted(_INPUTS))}"
-        )
-    return graph
-
-
-def load_deblurring(path: Path | str) -> Graph:
-    """The deblurring network (v114.mat): its last convolution, before any loss."""
-    net = read_dagnn(path)
-    last = [layer for layer in net.layers if layer.kind == "Conv"]
-    if not last:
-        raise WeightsError(f"{path}: a MatConvNet network without a convolution")
-    graph = Graph(net, last[-1].outputs[0], str(path))
-    if graph.inputs != ["input_lip"]:
-        raise WeightsError(
-            f"{path}: a MatConvNet network of {', '.join(graph.inputs)}; the deblurring one (v114.mat) takes input_lip"
-        )
-    return graph
 
 
 class Speech2Vid(FaceGenerator):

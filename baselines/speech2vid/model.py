@@ -1,7 +1,7 @@
 """Speech2Vid's networks as tables: the generator (v201), its content-loss encoder and the deblurring network (v114).
 
 After a layer dump of the published v201.mat. Loading a published file takes the graph from the file, not from here;
-these tables are for training and to say what a file should be.
+these tables are for training and to say what a file should be. `width` below 1 narrows every hidden layer.
 
 Inputs: `input_audio` (N,1,12,35), MFCC rows 1-12 (`features/htk_mfcc.py`); `input_face` (N,15,112,112), five RGB faces
 of the identity, 0-255. Output: `prediction` (N,3,109,109), RGB, 0-1. The deblurring network gives what is to be added.
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from lse_bench.baselines.widths import Widths
 from numpy.typing import NDArray
 
 from lse_bench.weights.matconvnet import DagLayer, DagNet
@@ -31,10 +32,12 @@ _MORE_BEFORE: Four = (2, 1, 2, 1)
 
 @dataclass
 class _Table:
-    """Layers one after another; `at`: the variable that the next one takes."""
+    """Layers one after another; `at`: the variable that the next one takes. Channels are the published ones, which
+    `channels` narrows."""
 
     at: str = ""
     layers: list[DagLayer] = field(default_factory=list)
+    channels: Widths = field(default_factory=lambda: Widths(1.0))
 
     def add(
         self, name: str, kind: str, params: tuple[str, ...] = (), inputs: tuple[str, ...] = (), **block: object
@@ -48,7 +51,7 @@ class _Table:
         self, name: str, kernel: tuple[int, int], wide: int, out: int, pad: Four = _NONE, stride: int = 1
     ) -> None:
         params = (f"{name}_f", f"{name}_b")
-        size = [*kernel, wide, out]
+        size = [*kernel, self.channels(wide), self.channels(out)]
         self.add(name, "Conv", params, size=size, hasBias=[1], pad=pad, stride=[stride, stride], dilate=[1, 1])
 
     def normed(self, name: str, number: str, kernel: tuple[int, int], wide: int, out: int, **more: object) -> None:
@@ -56,7 +59,13 @@ class _Table:
         self.convolve(f"{name}{number}", kernel, wide, out, **more)  # type: ignore[arg-type]
         short = f"{name.removeprefix('conv').removeprefix('fc')}{number}"
         norm = f"bn{short}"
-        self.add(norm, "BatchNorm", (f"{norm}_m", f"{norm}_b", f"{norm}_x"), numChannels=[out], epsilon=[BN_EPSILON])
+        self.add(
+            norm,
+            "BatchNorm",
+            (f"{norm}_m", f"{norm}_b", f"{norm}_x"),
+            numChannels=[self.channels(out)],
+            epsilon=[BN_EPSILON],
+        )
         self.add(f"relu{short}", "ReLU", leak=[0])
 
     def pool(self, name: str, side: int, stride: tuple[int, int], pad: Four = _NONE) -> None:
@@ -86,9 +95,9 @@ def _see(table: _Table, suffix: str, wide: int) -> None:
         table.normed("conv", f"{number}_{suffix}", (3, 3), before, 512, pad=_AROUND)
 
 
-def generator_layers() -> list[DagLayer]:
+def generator_layers(width: float = 1.0) -> list[DagLayer]:
     """v201 up to `prediction`: 28,046,275 learnable parameters."""
-    table = _Table()
+    table = _Table(channels=Widths(width))
     _encode_sound(table)
     sound = table.at
     table.at = "input_face"
@@ -129,9 +138,9 @@ def content_layers() -> list[DagLayer]:
     return table.layers
 
 
-def deblur_layers() -> list[DagLayer]:
+def deblur_layers(width: float = 1.0) -> list[DagLayer]:
     """v114: `input_lip` (N,3,109,109) to what is to be added to it."""
-    table = _Table(at="input_lip")
+    table = _Table(at="input_lip", channels=Widths(width))
     for number in range(10):
         wide, out = (3 if number == 0 else 64), (3 if number == 9 else 64)
         table.convolve(f"supr{number}", (3, 3), wide, out, _AROUND)
@@ -152,6 +161,20 @@ def entry_shapes(layers: list[DagLayer]) -> dict[str, tuple[int, ...]]:
             names = ("weight", "bias", "running_mean", "running_var")
             shapes |= {f"{layer.name}.{name}": (channels,) for name in names}
     return shapes
+
+
+def initial_entries(layers: list[DagLayer], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
+    """What MatConvNet begins with: He's normal weights, biases 0, BatchNorms that do nothing."""
+    entries = {}
+    for name, shape in entry_shapes(layers).items():
+        kind = name.rpartition(".")[2]
+        if len(shape) == 4:
+            value = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+        else:
+            norm = name.startswith("bn")
+            value = np.full(shape, float(kind == "running_var" or (norm and kind == "weight")))
+        entries[name] = value.astype(np.float32)
+    return entries
 
 
 def net_of(layers: list[DagLayer], entries: Mapping[str, NDArray[np.generic]]) -> DagNet:

@@ -18,6 +18,7 @@ from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrog
 from lse_bench.generators.fused import FusedBlock, folded, ready, replace
 from lse_bench.generators.interface import FPS, FaceCrop, FaceGenerator, Options
 from lse_bench.media.audio import Sound
+from lse_bench.weights.readers import read_metadata
 
 
 def fast(network: Generator, device: str = "cpu") -> Generator:
@@ -44,7 +45,8 @@ class Wav2Lip(FaceGenerator):
         self._network = fast(load_network(path, trust=options.trust), options.device)
         self._device = options.device
         self._last = not options.legacy
-        self._offset = options.sound_offset
+        # Where the window of sound of a network of our training starts, in frames from its frame; 0 as published.
+        self._offset = options.sound_offset + int(read_metadata(path).get("window_offset", 0))
         self.pads = (0, 0, 0, 0) if options.legacy else (0, 10, 0, 0)
 
     def description(self) -> dict[str, object]:

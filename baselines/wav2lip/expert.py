@@ -75,11 +75,12 @@ class ListeningExpert(nn.Module):
 
     def forward(self, mel: Tensor, faces: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
         """Embeddings of sound and faces, the logits' scale, and the lip parameters read from each; see `Expert`."""
-        sound, face = self.expert(mel, faces)
+        heard, seen = self.expert.embed(mel, faces)
+        sound, face = F.normalize(heard.float()), F.normalize(seen.float())
         scale = None if self.log_scale is None else self.log_scale.exp()
         if self.lips_seen is None or self.lips_heard is None:
             return sound, face, scale, None, None
-        return sound, face, scale, self.lips_seen(face), self.lips_heard(sound)
+        return sound, face, scale, self.lips_seen(seen), self.lips_heard(heard)
 
 
 class ExpertTraining(Method):
@@ -118,13 +119,13 @@ class ExpertTraining(Method):
 
     def passes(self, step: int) -> list[Pass]:
         """One."""
-        return [Pass(NAME, self.loss)]
+        return [Pass(NAME, matching_loss)]
 
     def batch(self, number: int, rank: int) -> Batch:
         """`faces` uint8 (N,15,48,96), `mel` (N,1,80,16), `in_sync` (N,1); under the guide `lips` and its weight."""
         rng = np.random.default_rng((self.config.seed, number, rank))
         guide = self.config.guide.at(number // self.config.accumulate)
-        items = list(self._paired(rng) if self.config.loss == "bce" else self._matching(rng))
+        items = self._paired(rng) if self.config.loss == "bce" else self._matching(rng, guide > 0)
         faces = np.stack([self._faces(clip, seen, rng) for clip, seen, _ in items])
         mel = np.stack([mel_window(self._store, clip, heard) for clip, _, heard in items])
         in_sync = np.array([[float(seen == heard)] for _, seen, heard in items], np.float32)
@@ -145,11 +146,14 @@ class ExpertTraining(Method):
             items.append((clip, seen, seen if rng.random() < 0.5 else heard))
         return items
 
-    def _matching(self, rng: np.random.Generator) -> list[tuple[PreparedClip, int, int]]:
+    def _matching(self, rng: np.random.Generator, guided: bool) -> list[tuple[PreparedClip, int, int]]:
+        """Windows of a few clips; while the guide lasts, one each of many."""
         items = []
-        for chosen in rng.choice(len(self.training), self.config.clips, replace=False):
+        per_clip = 1 if guided else self.config.windows
+        count = self.config.clips * self.config.windows // per_clip
+        for chosen in rng.choice(len(self.training), count, replace=count > len(self.training)):
             clip = self.training[chosen]
-            starts = rng.choice(np.array(places(clip)), self.config.windows, replace=False)
+            starts = rng.choice(np.array(places(clip)), per_clip, replace=False)
             items += [(clip, int(start), int(start)) for start in starts]
         return items
 
@@ -167,32 +171,32 @@ class ExpertTraining(Method):
             pictures = cv2.convertScaleAbs(np.ascontiguousarray(pictures), alpha=factor).reshape(pictures.shape)
         return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2).reshape(-1, HALF, SIZE), dtype=np.uint8)
 
-    def loss(self, networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
-        """The configured loss."""
-        faces = batch["faces"] if batch["faces"].is_floating_point() else batch["faces"].float() / 255
-        faces = faces.contiguous(memory_format=torch.channels_last)
-        sound, face, scale, seen, heard = networks[NAME](batch["mel"], faces)
-        if scale is None:
-            loss = expert_loss(sound, face, batch["in_sync"])
-            return loss, {"loss": loss}
-        with torch.autocast(faces.device.type, enabled=False):
-            logits = face.float() @ sound.float().T * scale
-            own = torch.arange(len(face), device=face.device)
-            matching = 0.5 * (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own))
-            parts = {"matching": matching, "hits": (logits.argmax(1) == own).float().mean(), "scale": scale}
-            guide = torch.zeros((), device=face.device)
-            loss = matching
-            if seen is not None and heard is not None:
-                guide = F.mse_loss(seen.float(), batch["lips"]) + F.mse_loss(heard.float(), batch["lips"])
-                loss = matching + batch["guide"] * guide
-        return loss, {"loss": loss, "guide": guide} | parts
-
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
         """On held-out clips: how often a window's own sound is nearer than one 5 to 15 frames off (`window`), and the
         released code's loss with half of the pairs wrong (`sync`)."""
         network = networks[NAME]
         assert isinstance(network, ListeningExpert)
         return window_accuracy(network.expert, self._store, self.validation, self.config.validation_clips, device)
+
+
+def matching_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
+    """The released loss of an expert without a scale, InfoNCE of one with it."""
+    faces = batch["faces"] if batch["faces"].is_floating_point() else batch["faces"].float() / 255
+    sound, face, scale, seen, heard = networks[NAME](batch["mel"], faces)
+    if scale is None:
+        loss = expert_loss(sound, face, batch["in_sync"])
+        return loss, {"loss": loss}
+    with torch.autocast(faces.device.type, enabled=False):
+        logits = face.float() @ sound.float().T * scale
+        own = torch.arange(len(face), device=face.device)
+        matching = 0.5 * (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own))
+        parts = {"matching": matching, "hits": (logits.argmax(1) == own).float().mean(), "scale": scale}
+        guide = torch.zeros((), device=face.device)
+        loss = matching
+        if seen is not None and heard is not None:
+            guide = F.mse_loss(seen.float(), batch["lips"]) + F.mse_loss(heard.float(), batch["lips"])
+            loss = matching + batch["guide"] * guide
+    return loss, {"loss": loss, "guide": guide} | parts
 
 
 def window_accuracy(

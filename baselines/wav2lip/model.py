@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import torch
 from lse_bench.baselines.halves import SIZE
+from lse_bench.baselines.widths import Widths
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 WINDOW_FRAMES = 5  # of the expert
 COLUMNS = 16  # mel columns of a window: 0.2 s
-_NARROWEST = 16  # channels of the thinnest hidden layer, so that a width is a whole number of sixteenths
 
 
 class Block(nn.Module):
@@ -56,21 +56,6 @@ class PlainBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(self.conv_block(x), 0.01)
-
-
-class Widths:
-    """Channels of a network at `width` times the published ones; inputs (up to 15 channels) stay.
-
-    Raises ValueError for a width that is no whole number of sixteenths.
-    """
-
-    def __init__(self, width: float) -> None:
-        if not (0 < width <= 1 and float(width * _NARROWEST).is_integer()):
-            raise ValueError(f"width {width}: a whole number of sixteenths up to 1 is needed")
-        self._width = width
-
-    def __call__(self, published: int) -> int:
-        return published if published < _NARROWEST else int(published * self._width)
 
 
 def _residuals(width: int, count: int) -> list[Block]:
@@ -164,10 +149,13 @@ class Expert(nn.Module):
         )
         self.audio_encoder = _audio_encoder(2, c)
 
+    def embed(self, mel: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, before it is made of length 1; not negative."""
+        return self.audio_encoder(mel).flatten(1), self.face_encoder(faces).flatten(1)
+
     def forward(self, mel: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings (N,512) of length 1, of sound (N,1,80,16) and of lower halves (N,15,48,96): t0 B, G, R, t1 …"""
-        sound = self.audio_encoder(mel).flatten(1)
-        face = self.face_encoder(faces).flatten(1)
+        sound, face = self.embed(mel, faces)
         return F.normalize(sound), F.normalize(face)
 
 

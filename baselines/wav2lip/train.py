@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from lse_bench.baselines.halves import SIZE
+from lse_bench.baselines.training import foreign, in_batches, mouth_measures, sample_sheet
 from lse_bench.baselines.wav2lip.losses import judged_as, sync_loss
 from lse_bench.baselines.wav2lip.model import COLUMNS, WINDOW_FRAMES, Generator, QualityDiscriminator, masked
 from lse_bench.baselines.wav2lip.weights import load_expert, load_network, write_official
@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 from lse_bench.errors import UsageError
 from lse_bench.sync.syncnet import load_syncnet
 from lse_bench.training.config import OptimizerConfig, RunConfig, Section
-from lse_bench.training.evaluate import Pictures, foreign_lse, sheet, spread
+from lse_bench.training.evaluate import Draw, Pictures, spread
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
 from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
@@ -34,9 +34,6 @@ from lse_bench.training.split import split_clips
 from lse_bench.training.steps import Batch, Memory, Networks, Pass
 
 GENERATOR, JUDGE = "generator", "judge"
-HALF = SIZE // 2
-_SHOWN = 8  # faces of a sample picture
-_DRAWN_AT_ONCE = 16
 _PER_CLIP = 2  # windows of each clip in validation
 
 
@@ -137,37 +134,10 @@ class GeneratorTraining(Method):
             self._expert.train(self.config.sync.expert_mode == "train")
 
     def passes(self, step: int) -> list[Pass]:
-        """The generator, then the judge on what was drawn before the generator's step."""
+        """See `passes_of`."""
         start = self.config.sync.start
         weight = self.config.sync.weight if self._sync_on or (start is not None and step >= start) else 0.0
-
-        def drawing(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
-            return self.generator_loss(networks, batch, memory, weight)
-
-        passes = [Pass(GENERATOR, drawing)]
-        return [*passes, Pass(JUDGE, judge_loss)] if self.config.judge is not None else passes
-
-    def generator_loss(
-        self, networks: Networks, batch: Batch, memory: Memory, sync_weight: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """(1-w-q) L1 + w sync + q quality; leaves what was drawn for the judge. Without a weight the expert is not
-        asked.
-        """
-        target, reference = planes(batch["target"]), planes(batch["reference"])
-        drawn = networks[GENERATOR](batch["mels"], torch.cat([masked(target), reference], dim=1)).float()
-        recon = F.l1_loss(drawn, target)
-        sync = perceptual = torch.zeros((), device=drawn.device)
-        if sync_weight and self._expert is not None:
-            sync = sync_loss(self._expert, batch["mel"], drawn)
-        quality = 0.0 if self.config.judge is None else self.config.judge.weight
-        if quality:
-            perceptual = judged_as(networks[JUDGE](drawn), real=True)
-        loss = sync_weight * sync + quality * perceptual + (1 - sync_weight - quality) * recon
-        parts = {"loss": loss, "recon": recon, "sync": sync}
-        if self.config.judge is not None:
-            parts["perceptual"] = perceptual
-            memory["drawn"], memory["target"] = drawn.detach(), target
-        return loss, parts
+        return passes_of(self._expert, weight, None if self.config.judge is None else self.config.judge.weight)
 
     def batch(self, number: int, rank: int) -> Batch:
         """`target`, `reference` uint8 (B,5,96,96,3) BGR; `mels` (B,5,1,80,16); `mel` (B,1,80,16)."""
@@ -209,22 +179,15 @@ class GeneratorTraining(Method):
         weight = self.config.sync.weight if self._expert is not None else 0.0
         found["total"] = (1 - weight) * found["recon"] + (weight * found["sync"] if weight else 0.0)
         if self.config.lse_clips and self._scorer_path is not None:
-            scorer = load_syncnet(self._scorer_path).to(device)
-            clips = spread(self.validation, self.config.lse_clips)
-            found |= foreign_lse(scorer, self._store, clips, self.drawer(networks[GENERATOR], device), device)
+            scorer, draw = load_syncnet(self._scorer_path), self.drawer(networks[GENERATOR], device)
+            found |= foreign(scorer, self._store, self.validation, self.config.lse_clips, draw, device)
         return found
 
     def _measure(self, generator: nn.Module, batch: Batch) -> dict[str, float]:
         target, reference = planes(batch["target"]), planes(batch["reference"])
         drawn = generator(batch["mels"], torch.cat([masked(target), reference], dim=1)).float()
-        lower = (slice(None), slice(None), slice(None), slice(HALF, None))
-        measures = {
-            "recon": F.l1_loss(drawn, target),
-            "mouth": F.l1_loss(drawn[lower], target[lower]),
-            "copy": F.l1_loss(reference[lower], target[lower]),
-        }
         sync = float("nan") if self._expert is None else float(sync_loss(self._expert, batch["mel"], drawn))
-        return {name: float(value) for name, value in measures.items()} | {"sync": sync}
+        return mouth_measures(drawn, target, reference) | {"sync": sync}
 
     def after_validation(self, measures: dict[str, float]) -> None:
         """Switch the sync weight on, once and for all."""
@@ -239,7 +202,7 @@ class GeneratorTraining(Method):
         """See `state`."""
         self._sync_on = bool(state["sync_on"])
 
-    def drawer(self, generator: nn.Module, device: torch.device):  # type: ignore[no-untyped-def]
+    def drawer(self, generator: nn.Module, device: torch.device) -> Draw:
         """Draws whole clips as inference does: the reference is the very frame to be changed."""
 
         def draw(clip: PreparedClip, heard: PreparedClip) -> Pictures:
@@ -249,13 +212,34 @@ class GeneratorTraining(Method):
         return draw
 
     def pictures(self, networks: dict[str, nn.Module], device: torch.device) -> NDArray[np.uint8]:
-        """Rows: faces as filmed, drawn to their own sound, and to foreign sound."""
-        clips = spread(self.validation, 2)
-        clip, other = clips[0], clips[-1]
-        draw = self.drawer(networks[GENERATOR], device)
-        rows = [self._store.read(clip, "faces"), draw(clip, clip), draw(clip, other)]
-        at = np.linspace(0, min(len(row) for row in rows) - 1, _SHOWN).astype(int)
-        return sheet([row[at] for row in rows])
+        """See `training.sample_sheet`."""
+        return sample_sheet(self._store, self.validation, self.drawer(networks[GENERATOR], device))
+
+
+def passes_of(expert: nn.Module | None, sync_weight: float, quality_weight: float | None) -> list[Pass]:
+    """The generator: (1-w-q) L1 + w sync + q quality. Then, with a quality weight, the judge on what was drawn before
+    the generator's step. Without a sync weight the expert is not asked.
+    """
+    quality = quality_weight or 0.0
+
+    def drawing(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
+        target, reference = planes(batch["target"]), planes(batch["reference"])
+        drawn = networks[GENERATOR](batch["mels"], torch.cat([masked(target), reference], dim=1)).float()
+        recon = F.l1_loss(drawn, target)
+        sync = perceptual = torch.zeros((), device=drawn.device)
+        if sync_weight and expert is not None:
+            sync = sync_loss(expert, batch["mel"], drawn)
+        if quality:
+            perceptual = judged_as(networks[JUDGE](drawn), real=True)
+        loss = sync_weight * sync + quality * perceptual + (1 - sync_weight - quality) * recon
+        parts = {"loss": loss, "recon": recon, "sync": sync}
+        if quality_weight is not None:
+            parts["perceptual"] = perceptual
+            memory["drawn"], memory["target"] = drawn.detach(), target
+        return loss, parts
+
+    passes = [Pass(GENERATOR, drawing)]
+    return [*passes, Pass(JUDGE, judge_loss)] if quality_weight is not None else passes
 
 
 def judge_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
@@ -273,8 +257,7 @@ def draw_clip(
     count = min(len(faces), int((len(mel) - COLUMNS) / first_column(5) * 5) + 1)
     heard = windows(mel, np.array([first_column(i + offset) for i in range(count)]), COLUMNS)[:, None]
     drawn = []
-    for start in range(0, count, _DRAWN_AT_ONCE):
-        at = slice(start, min(count, start + _DRAWN_AT_ONCE))
+    for at in in_batches(count):
         whole = torch.from_numpy(faces[at]).to(device).permute(0, 3, 1, 2).float() / 255
         pictures = generator(torch.from_numpy(heard[at]).to(device), torch.cat([masked(whole), whole], dim=1))
         drawn.append((pictures.float() * 255).permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
+from lse_bench.baselines.training import unit
 from lse_bench.baselines.wav2lip.model import COLUMNS, WINDOW_FRAMES
 from numpy.typing import NDArray
 from torch import Tensor
@@ -43,6 +43,4 @@ def mel_windows(store: PreparedClips, clip: PreparedClip, start: int, offset: in
 
 def planes(pictures: Tensor) -> Tensor:
     """(B,3,T,H,W), 0-1, of pictures (B,T,H,W,3), 0-255; what is floating-point already stays as it is."""
-    if pictures.is_floating_point():
-        return pictures
-    return pictures.permute(0, 4, 1, 2, 3).to(torch.get_default_dtype()) / 255
+    return pictures if pictures.is_floating_point() else unit(pictures).transpose(1, 2)

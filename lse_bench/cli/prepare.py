@@ -21,7 +21,7 @@ _EXAMPLES = """
 
     lse-bench prepare lrs2 --root /data/lrs2 --out prepared/lrs2
 
-    lse-bench prepare minilrs --root minilrs --detector boxes --boxes minilrs/minilrs/truth/mvlrs_v1/main --out prepared/mini
+    lse-bench prepare minilrs --root minilrs --pads 0,10,0,0 --out prepared/mini
 
     lse-bench prepare lrs3 --root /data/lrs3 --crop aligned --sync-weights syncnet_v2 --out prepared/lrs3-aligned
 

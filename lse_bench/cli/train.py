@@ -185,6 +185,139 @@ def wav2lip_gan(
     _wav2lip("wav2lip-gan", data, out, config, expert, init, scorer, (seed, steps, precision), settings, resume)
 
 
+@train.command(
+    epilog=_examples(
+        "lse-bench train lipgan --config mini --data prepared/mini --out runs/lipgan",
+        "lse-bench train lipgan --config released --data prepared/lrs2 --device cuda --scorer syncnet_v2 "
+        "--out runs/lipgan",
+    )
+)
+def lipgan(
+    data: Data,
+    out: Out,
+    config: Annotated[str, typer.Option(help="A TOML file, or mini, released or unet-released.")] = "mini",
+    init: Init = None,
+    scorer: Scorer = "syncnet-mini",
+    seed: Seed = None,
+    steps: Steps = None,
+    precision: Precision = None,
+    device: Device = "auto",
+    devices: Devices = 1,
+    nodes: Nodes = 1,
+    loaders: Loaders = 1,
+    compile_: Compile = False,
+    resume: Resume = False,
+) -> None:
+    """Train LipGAN's generator, alone or against its discriminator, as the config says."""
+    _need_extra()
+    from lse_bench.baselines.lipgan import train as method
+
+    chosen = _config(_of("lipgan", config), method.LipGanConfig, "lse_bench.baselines.lipgan", seed, steps, precision)
+    hardware = _hardware(chosen, device, devices, nodes, loaders, compile_)
+    listener = _scorer(scorer) if chosen.lse_clips else None
+    _prepared(
+        "lipgan",
+        lambda: method.LipGanTraining(chosen, data, listener, init),
+        method.export,
+        chosen,
+        hardware,
+        out,
+        data,
+        {"init": init, "scorer": listener},
+        resume,
+    )
+
+
+_SPEECH2VID = "lse_bench.baselines.speech2vid"
+
+
+@train.command(
+    epilog=_examples(
+        "lse-bench train speech2vid --config mini --data prepared/mini-aligned --out runs/speech2vid",
+        "lse-bench train speech2vid --config full --data prepared/lrs2-aligned --device cuda --out runs/speech2vid",
+    )
+)
+def speech2vid(
+    data: Data,
+    out: Out,
+    config: Annotated[str, typer.Option(help="A TOML file, or mini, full or finetune.")] = "mini",
+    init: Init = None,
+    content: Annotated[
+        Path | None, typer.Option(help="v201.mat, or another MatConvNet file: the content loss's encoder.")
+    ] = None,
+    scorer: Scorer = "syncnet-mini",
+    seed: Seed = None,
+    steps: Steps = None,
+    precision: Precision = None,
+    device: Device = "auto",
+    devices: Devices = 1,
+    nodes: Nodes = 1,
+    loaders: Loaders = 1,
+    compile_: Compile = False,
+    resume: Resume = False,
+) -> None:
+    """Train Speech2Vid's generator, on clips prepared with --crop aligned."""
+    _need_extra()
+    from lse_bench.baselines.speech2vid import train as method
+
+    chosen = _config(_of("speech2vid", config), method.Speech2VidConfig, _SPEECH2VID, seed, steps, precision)
+    hardware = _hardware(chosen, device, devices, nodes, loaders, compile_)
+    listener = _scorer(scorer) if chosen.lse_clips else None
+    _prepared(
+        "speech2vid",
+        lambda: method.Speech2VidTraining(chosen, data, listener, content, init),
+        method.export,
+        chosen,
+        hardware,
+        out,
+        data,
+        {"init": init, "scorer": listener, "content": content},
+        resume,
+    )
+
+
+@train.command(
+    "speech2vid-deblur",
+    epilog=_examples(
+        "lse-bench train speech2vid-deblur --config mini --data prepared/mini-aligned "
+        "--generator runs/speech2vid/weights.safetensors --out runs/deblur",
+    ),
+)
+def speech2vid_deblur(
+    data: Data,
+    out: Out,
+    config: Annotated[str, typer.Option(help="A TOML file, or mini or full.")] = "mini",
+    generator: Annotated[Path | None, typer.Option(help="The generator whose faces are sharpened.")] = None,
+    init: Init = None,
+    seed: Seed = None,
+    steps: Steps = None,
+    precision: Precision = None,
+    device: Device = "auto",
+    devices: Devices = 1,
+    nodes: Nodes = 1,
+    loaders: Loaders = 1,
+    compile_: Compile = False,
+    resume: Resume = False,
+) -> None:
+    """Train the network that sharpens Speech2Vid's faces."""
+    _need_extra()
+    from lse_bench.baselines.speech2vid import train as method
+
+    chosen = _config(_of("speech2vid-deblur", config), method.DeblurConfig, _SPEECH2VID, seed, steps, precision)
+    hardware = _hardware(chosen, device, devices, nodes, loaders, compile_)
+    _prepared(
+        "speech2vid-deblur",
+        lambda: method.DeblurTraining(chosen, data, generator, init),
+        method.export,
+        chosen,
+        hardware,
+        out,
+        data,
+        {"generator": generator, "init": init},
+        resume,
+    )
+
+
 _WAV2LIP = "lse_bench.baselines.wav2lip"
 
 

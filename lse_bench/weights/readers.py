@@ -126,7 +126,7 @@ def read_metadata(path: Path | str) -> dict[str, str]:
         return {}
     try:
         with safe_open(path, framework="np") as file:  # type: ignore[no-untyped-call]
-            return dict(file.metadata() or {})
+            return dict(file.metadata() or {"format": "unknown"})
     except SafetensorError as error:
         raise WeightsError(f"{path}: a damaged safetensors file: {error}") from None
 

@@ -14,12 +14,16 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import GOLDEN, filled, lipgan_inputs, write_lipgan
-from lse_bench.baselines.lipgan import losses as lipgan
+from lse_bench.baselines.lipgan import train as lipgan
+from lse_bench.baselines.lipgan.keras_adam import KerasAdam
 from lse_bench.baselines.lipgan.model import BRANCHES, Branch, Discriminator
 from lse_bench.baselines.lipgan.weights import fill, load_generator
-from lse_bench.baselines.wav2lip import losses as wav2lip
-from lse_bench.baselines.wav2lip.model import Expert, Generator, QualityDiscriminator, masked
+from lse_bench.baselines.wav2lip import expert as experts
+from lse_bench.baselines.wav2lip import train as wav2lip
+from lse_bench.baselines.wav2lip.model import Expert, Generator, QualityDiscriminator
 
+from lse_bench.training.loop import Hardware, launch
+from lse_bench.training.steps import Batch, Pass, set_up, take_step
 from lse_bench.weights.keras import read_keras
 
 FOLDER = GOLDEN / "generators"
@@ -28,6 +32,7 @@ LIPGAN: dict[str, Any] = json.loads((FOLDER / "lipgan_training.json").read_text(
 THREE_STEPS = "wav2lip_wt0.03_expert_eval"  # well-conditioned; the others take half a minute each
 FIRST = 1e-5
 LATER = {"recon": 1e-4, "sync": 2e-3, "perceptual": 5e-3, "disc_real": 5e-3, "disc_fake": 5e-3}
+RELEASED_QUALITY_WEIGHT, RELEASED_PENALTY = 0.07, 0.01
 LIPGAN_LATER = {"mae": 2e-4, "total": 2e-4, "sync_loss": 3e-4, "adv": 4e-3}
 
 
@@ -40,22 +45,37 @@ def adam(network: torch.nn.Module, first: float = 0.9) -> torch.optim.Optimizer:
     return torch.optim.Adam(network.parameters(), 1e-4, (first, 0.999))
 
 
-def generator_batch() -> wav2lip.GeneratorBatch:
+def steps(
+    networks: dict[str, torch.nn.Module],
+    optimizers: dict[str, torch.optim.Optimizer],
+    passes: list[Pass],
+    batches: list[Batch],
+) -> list[dict[str, float]]:
+    """What the loop's steps log, one batch each."""
+    fabric = launch(Hardware("cpu"))
+    trained = set_up(fabric, networks, optimizers)
+    return [take_step(fabric, trained, passes, [batch]) for batch in batches]
+
+
+def generator_batch() -> Batch:
     random = np.random.Generator(np.random.PCG64([0, 10]))
     target, reference = (torch.from_numpy(random.random((4, 3, 5, 96, 96)).astype(np.float32)) for _ in range(2))
     mels = torch.from_numpy(random.uniform(-4, 4, (4, 5, 1, 80, 16)).astype(np.float32))
     mel = torch.from_numpy(random.uniform(-4, 4, (4, 1, 80, 16)).astype(np.float32))
-    return wav2lip.GeneratorBatch(torch.cat([masked(target), reference], dim=1), target, mels, mel)
+    return {"target": target, "reference": reference, "mels": mels, "mel": mel}
 
 
 def test_expert() -> None:
     random = np.random.Generator(np.random.PCG64([0, 11]))
     faces = torch.from_numpy(random.random((4, 15, 48, 96)).astype(np.float32))
     mel = torch.from_numpy(random.uniform(-4, 4, (4, 1, 80, 16)).astype(np.float32))
-    labels = torch.tensor([[1.0], [0.0], [1.0], [0.0]])
-    expert = ready(Expert())
-    optimizer = adam(expert)
-    found = [wav2lip.expert_step(expert, optimizer, mel, faces, labels)["sync"] for _ in range(3)]
+    batch = {"faces": faces, "mel": mel, "in_sync": torch.tensor([[1.0], [0.0], [1.0], [0.0]])}
+    network = experts.ListeningExpert(1.0, infonce=False, guided=False)
+    ready(network.expert)
+    rows = steps(
+        {experts.NAME: network}, {experts.NAME: adam(network)}, [Pass(experts.NAME, experts.matching_loss)], [batch] * 3
+    )
+    found = [row["loss"] for row in rows]
     wanted = BATCH4["syncnet"]["sync"]
     assert found[0] == pytest.approx(wanted[0], abs=FIRST)
     assert found == pytest.approx(wanted, abs=1e-4)
@@ -66,27 +86,25 @@ def test_wav2lip(run: str) -> None:
     wanted = BATCH4[run]
     weight = float(run.split("wt")[1].split("_")[0])
     gan = run.startswith("hq")
-    batch = generator_batch()
-    generator, expert = ready(Generator()), ready(Expert()).requires_grad_(False)
-    if not wanted["expert_in_train_mode"]:
-        expert.eval()
-    optimizer = adam(generator, 0.5 if gan else 0.9)
-    judge = ready(QualityDiscriminator())
-    judge_optimizer = adam(judge, 0.5)
-    for step in range(3 if run == THREE_STEPS else 1):
-        if gan:
-            found = wav2lip.gan_step(generator, expert, judge, optimizer, judge_optimizer, batch, weight)
-        else:
-            found = wav2lip.generator_step(generator, expert, optimizer, batch, weight)
+    networks: dict[str, torch.nn.Module] = {wav2lip.GENERATOR: ready(Generator())}
+    expert = ready(Expert()).requires_grad_(False).train(wanted["expert_in_train_mode"])
+    optimizers = {wav2lip.GENERATOR: adam(networks[wav2lip.GENERATOR], 0.5 if gan else 0.9)}
+    if gan:
+        networks[wav2lip.JUDGE] = ready(QualityDiscriminator())
+        optimizers[wav2lip.JUDGE] = adam(networks[wav2lip.JUDGE], 0.5)
+    passes = wav2lip.passes_of(expert, weight, RELEASED_QUALITY_WEIGHT if gan else None)
+    rows = steps(networks, optimizers, passes, [generator_batch()] * (3 if run == THREE_STEPS else 1))
+    for step, found in enumerate(rows):
         for name in LATER:
             if name in wanted:
                 limit = FIRST if step == 0 else LATER[name]
                 assert found[name] == pytest.approx(wanted[name][step], abs=limit), (step, name)
 
 
-def lipgan_batch(branch: Branch) -> lipgan.LipGanBatch:
+def lipgan_batch(branch: Branch, drawn: bool = True) -> Batch:
     given = lipgan_inputs()
-    return lipgan.LipGanBatch(given["face"], given["target"], given[branch])
+    coin = torch.tensor(float(drawn))
+    return {"faces": given["face"], "target": given["target"], "sound": given[branch], "coin": coin}
 
 
 @pytest.fixture(scope="module", params=BRANCHES)
@@ -100,30 +118,34 @@ def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def test_lipgan_by_error_alone(files: tuple[Branch, Path, Path]) -> None:
     branch, path, _ = files
-    generator = load_generator(path)
-    optimizer = lipgan.KerasAdam(generator.parameters(), 1e-3)
-    found = lipgan.error_step(generator, optimizer, lipgan_batch(branch))["mae"]
-    assert found == pytest.approx(LIPGAN["generator_only"][branch]["mae"][0], abs=FIRST)
+    generator = load_generator(path).train()
+    optimizers: dict[str, torch.optim.Optimizer] = {lipgan.GENERATOR: KerasAdam(generator.parameters(), 1e-3)}
+    (row,) = steps({lipgan.GENERATOR: generator}, optimizers, lipgan.passes_of(None), [lipgan_batch(branch)])
+    assert row["mae"] == pytest.approx(LIPGAN["generator_only"][branch]["mae"][0], abs=FIRST)
 
 
 def test_lipgan_against_its_discriminator(files: tuple[Branch, Path, Path]) -> None:
     branch, path, judge_path = files
-    generator, judge = load_generator(path), Discriminator(branch)
-    fill(judge, read_keras(judge_path), judge_path)
-    optimizer, judge_optimizer = (lipgan.KerasAdam(network.parameters(), 1e-4) for network in (generator, judge))
-    for step, wanted in enumerate(LIPGAN["gan"][branch]["steps"]):
-        train_on: lipgan.Branch = "drawn" if wanted["branch"].startswith("train on generated") else "unsynced"
-        found = lipgan.gan_step(generator, judge, optimizer, judge_optimizer, lipgan_batch(branch), train_on)
+    networks = {lipgan.GENERATOR: load_generator(path).train(), lipgan.JUDGE: Discriminator(branch)}
+    fill(networks[lipgan.JUDGE], read_keras(judge_path), judge_path)
+    optimizers: dict[str, torch.optim.Optimizer] = {
+        name: KerasAdam(network.parameters(), 1e-4) for name, network in networks.items()
+    }
+    golden = LIPGAN["gan"][branch]["steps"]
+    batches = [lipgan_batch(branch, wanted["branch"].startswith("train on generated")) for wanted in golden]
+    rows = steps(networks, optimizers, lipgan.passes_of(RELEASED_PENALTY), batches)
+    for step, (found, wanted) in enumerate(zip(rows, golden, strict=True)):
         for name, limit in LIPGAN_LATER.items():
             # What follows the discriminator's own step of step 1 (adv) has the later steps' tolerance.
             first = step == 0 and name != "adv"
-            assert found[name] == pytest.approx(wanted[name], abs=FIRST if first else limit), (step, name)
+            value = found["loss" if name == "total" else name]
+            assert value == pytest.approx(wanted[name], abs=FIRST if first else limit), (step, name)
 
 
 def test_keras_adam_by_hand() -> None:
     """Two steps of one number, epsilon added before the bias correction."""
     value = torch.nn.Parameter(torch.tensor([1.0]))
-    optimizer = lipgan.KerasAdam([value], lr=0.1, eps=1e-2)
+    optimizer = KerasAdam([value], lr=0.1, eps=1e-2)
     m = v = 0.0
     wanted = 1.0
     for count, gradient in enumerate((0.5, -0.2), 1):

@@ -1,0 +1,283 @@
+"""Training of LipGAN: the generator by its error alone, or against a discriminator of faces and sound.
+
+As `train_unet.py` and `train.py` of the released code. A sample is one face with its lower half blanked, a whole one
+some frames away in the same clip, and the window of sound. Against the discriminator a step is: the discriminator on
+drawn faces or on sound that was rolled along the batch (a coin decides; the other is only measured), then on real
+pairs, then the generator against it. Label 0 means real and in sync. The discriminator sees faces that the generator
+draws in evaluation mode, with its moving statistics.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from lse_bench.baselines.lipgan.keras_adam import KerasAdam
+from lse_bench.baselines.lipgan.model import SOUND_SHAPE, Branch, Discriminator, Generator, Size, contrastive_loss
+from lse_bench.baselines.lipgan.weights import load_generator
+from lse_bench.baselines.training import foreign, in_batches, mouth_measures, sample_sheet, unit
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from lse_bench.errors import UsageError
+from lse_bench.features import htk_mfcc, mel
+from lse_bench.generators.interface import FPS
+from lse_bench.sync.syncnet import load_syncnet
+from lse_bench.training.config import RunConfig, Section
+from lse_bench.training.evaluate import Draw, Pictures, spread
+from lse_bench.training.export import write_weights
+from lse_bench.training.loop import Method
+from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
+from lse_bench.training.split import split_clips
+from lse_bench.training.steps import Batch, Memory, Networks, Pass
+
+GENERATOR, JUDGE = "generator", "judge"
+ROLL = 10  # items by which the sound moves along the batch to be out of sync; no negative where the batch divides it
+_FEATURES: dict[Branch, tuple[str, float]] = {
+    "master": ("mfcc", htk_mfcc.COLUMNS_PER_SECOND / FPS),
+    "fully_pythonic": ("mel", mel.COLUMNS_PER_SECOND / FPS),
+}
+_PER_CLIP = 4  # faces of each clip in validation
+
+
+class KerasAdamConfig(Section):
+    """Keras 2.2.4's Adam."""
+
+    rate: float = Field(gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-7
+
+    def of(self, network: nn.Module) -> Optimizer:
+        """The optimiser of a network's parameters."""
+        return KerasAdam(network.parameters(), self.rate, self.betas, self.eps)
+
+
+class JudgeConfig(Section):
+    """The discriminator's part. `roll`: items by which sound moves along the batch to be out of sync."""
+
+    penalty: float = Field(gt=0)
+    roll: int = ROLL
+    optimizer: KerasAdamConfig
+
+
+class LipGanConfig(RunConfig):
+    """Everything that a training run of LipGAN follows from.
+
+    `window_offset`: frames from a frame to the start of its sound. As released it is -4 for `master`, whose windows
+    have the frame in their middle, and -8 for `fully_pythonic`, which kept the pictures' numbers of `master`.
+    """
+
+    branch: Branch
+    size: Size
+    width: float = Field(gt=0, le=1)
+    batch: int = Field(gt=1)
+    window_offset: int = Field(ge=-12, le=4)
+    reference_gap: int = Field(ge=1)
+    validation_clips: int = Field(gt=0)
+    lse_clips: int = Field(ge=0)
+    optimizer: KerasAdamConfig
+    judge: JudgeConfig | None = None
+
+
+class LipGanTraining(Method):
+    """The method for the loop."""
+
+    best = ("recon", "min")
+
+    def __init__(self, config: LipGanConfig, data: Path, scorer: Path | None = None, init: Path | None = None) -> None:
+        """`data`: prepared clips; `scorer`: SyncNet's weights, for LSE; `init`: a generator to begin with.
+
+        Raises UsageError for data it cannot train on, or a roll that leaves sound where it is.
+        """
+        if config.judge is not None and config.judge.roll % config.batch == 0:
+            raise UsageError(
+                f"judge.roll {config.judge.roll} with batch {config.batch} rolls every sound back to its own face, so "
+                "nothing would be out of sync; choose a roll that the batch does not divide"
+            )
+        self.config, self._init, self._scorer_path = config, init, scorer
+        self._store = PreparedClips(data)
+        self._store.need("box", "LipGAN")
+        self._feature, self._per_frame = _FEATURES[config.branch]
+        self._wide = SOUND_SHAPE[config.branch][1]
+        parts = split_clips(self._store.clips)
+        self.training = [clip for clip in parts["training"] if self._usable(clip)]
+        self.validation = [clip for clip in parts["validation"] if self._usable(clip)]
+        if not self.training or not self.validation:
+            raise UsageError(
+                f"{data}: {len(self.training)} clips for training, {len(self.validation)} for validation are long "
+                f"enough for a reference {config.reference_gap} frames away and not silent; 1 of each is needed"
+            )
+
+    def first_column(self, frame: int) -> int:
+        """The first column of a frame's window of sound."""
+        return int((frame + self.config.window_offset) * self._per_frame)
+
+    def _frames(self, clip: PreparedClip) -> range:
+        """Frames whose sound lies in the clip."""
+        columns = clip.columns if self._feature == "mel" else htk_mfcc.htk_columns(clip.frames * 640)
+        last = clip.frames - 1
+        while last >= 0 and self.first_column(last) + self._wide > columns:
+            last -= 1
+        return range(max(0, -self.config.window_offset), last + 1)
+
+    def _usable(self, clip: PreparedClip) -> bool:
+        """Long enough, and without digital silence, whose MFCC are no numbers: the original skips such samples."""
+        if len(self._frames(clip)) <= 2 * self.config.reference_gap:
+            return False
+        return self._feature == "mel" or bool(np.isfinite(self._store.read(clip, "mfcc")).all())
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The generator and, where the config has one, the discriminator."""
+        config = self.config
+        generator = Generator(config.branch, config.size, config.width)
+        if self._init is not None:
+            generator.load_state_dict(load_generator(self._init, config.branch).state_dict())
+        networks: dict[str, nn.Module] = {GENERATOR: generator}
+        if config.judge is not None:
+            networks[JUDGE] = Discriminator(config.branch, config.width)
+        return {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}
+
+    def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
+        """Keras's Adam for each."""
+        found = {GENERATOR: self.config.optimizer.of(networks[GENERATOR])}
+        if self.config.judge is not None:
+            found[JUDGE] = self.config.judge.optimizer.of(networks[JUDGE])
+        return found
+
+    def passes(self, step: int) -> list[Pass]:
+        """See `passes_of`."""
+        judge = self.config.judge
+        return passes_of(None if judge is None else judge.penalty, ROLL if judge is None else judge.roll)
+
+    def batch(self, number: int, rank: int) -> Batch:
+        """`target`, `reference` uint8 (B,96,96,3) BGR; `sound` (B,1,12,35) or (B,1,80,27); `coin` 0 or 1."""
+        rng = np.random.default_rng((self.config.seed, number, rank))
+        items = []
+        for _ in range(self.config.batch):
+            clip = self.training[rng.integers(len(self.training))]
+            items.append((clip, *self._two(clip, rng)))
+        return self._samples(items) | {"coin": torch.tensor(float(rng.integers(2)))}
+
+    def _two(self, clip: PreparedClip, rng: np.random.Generator) -> tuple[int, int]:
+        """A target frame and one to be its reference."""
+        target = int(rng.choice(np.array(self._frames(clip))))
+        frames = np.arange(clip.frames)
+        return target, int(rng.choice(frames[np.abs(frames - target) >= self.config.reference_gap]))
+
+    def _samples(self, items: list[tuple[PreparedClip, int, int]]) -> Batch:
+        store = self._store
+        heard = [store.read(clip, self._feature, self.first_column(at), self._wide).T[None] for clip, at, _ in items]
+        faces = [[store.read(clip, "faces", place, 1)[0] for place in places] for clip, *places in items]
+        target, reference = (np.stack([pair[side] for pair in faces]) for side in range(2))
+        arrays = {"target": target, "reference": reference, "sound": np.stack(heard)}
+        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
+
+    def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
+        """On held-out clips: L1 of whole faces (`recon`) and mouths, that of the pasted reference's mouth (`copy`), LSE
+        of faces drawn to foreign sound.
+        """
+        rng = np.random.default_rng(0)
+        rows = []
+        for clip in spread(self.validation, self.config.validation_clips):
+            items = [(clip, *self._two(clip, rng)) for _ in range(_PER_CLIP)]
+            batch = {name: value.to(device) for name, value in self._samples(items).items()}
+            drawn = networks[GENERATOR](faces_of(batch), batch["sound"]).float()
+            rows.append(mouth_measures(drawn, unit(batch["target"]), unit(batch["reference"])))
+        found = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        if self.config.lse_clips and self._scorer_path is not None:
+            scorer, draw = load_syncnet(self._scorer_path), self.drawer(networks[GENERATOR], device)
+            found |= foreign(scorer, self._store, self.validation, self.config.lse_clips, draw, device)
+        return found
+
+    def drawer(self, generator: nn.Module, device: torch.device) -> Draw:
+        """Draws whole clips as inference does: the reference is the very frame to be changed."""
+
+        def draw(clip: PreparedClip, heard: PreparedClip) -> Pictures:
+            faces, sound = self._store.read(clip, "faces"), self._store.read(heard, self._feature)
+            count = min(clip.frames, heard.frames)
+            starts = np.array([self.first_column(frame) for frame in range(count)])
+            inside = windows(np.nan_to_num(sound), starts, self._wide)[:, None]
+            drawn = []
+            for at in in_batches(count):
+                batch = {name: torch.from_numpy(faces[at]).to(device) for name in ("target", "reference")}
+                pictures = generator(faces_of(batch), torch.from_numpy(inside[at]).to(device))
+                drawn.append((pictures.float() * 255).permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8))
+            return np.concatenate(drawn)
+
+        return draw
+
+    def pictures(self, networks: dict[str, nn.Module], device: torch.device) -> NDArray[np.uint8]:
+        """See `training.sample_sheet`."""
+        return sample_sheet(self._store, self.validation, self.drawer(networks[GENERATOR], device))
+
+
+def faces_of(batch: Batch) -> Tensor:
+    """What the generator sees (B,6,96,96): the reference whole, then the target with its lower half zero; a golden
+    batch has it ready as `faces`.
+    """
+    if "faces" in batch:
+        return batch["faces"]
+    target, reference = unit(batch["target"]), unit(batch["reference"])
+    blanked = target.clone()
+    blanked[..., target.shape[-2] // 2 :, :] = 0
+    return torch.cat([reference, blanked], dim=1)
+
+
+def passes_of(penalty: float | None, roll: int = ROLL) -> list[Pass]:
+    """See the module's text; without a penalty the generator by its error alone."""
+
+    def wrong_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
+        """The discriminator on what is not real or not in sync; `batch["coin"]` chooses which of them counts."""
+        target, sound = unit(batch["target"]), batch["sound"]
+        generator, judge = networks[GENERATOR], networks[JUDGE]
+        training = generator.training
+        generator.eval()
+        with torch.no_grad():
+            drawn = generator(faces_of(batch), sound).float()
+        generator.train(training)
+        counts = bool(batch["coin"] > 0)
+        losses = []
+        for trained, faces, heard in ((counts, drawn, sound), (not counts, target, sound.roll(roll, dims=0))):
+            with torch.set_grad_enabled(trained):
+                distance = judge(faces, heard).float()
+                losses.append(contrastive_loss(distance, torch.ones_like(distance)))
+        return losses[not counts], {"disc_loss": losses[0], "unsync_loss": losses[1]}
+
+    def drawing(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean absolute error, and how far the discriminator finds faces from their sound."""
+        drawn = networks[GENERATOR](faces_of(batch), batch["sound"]).float()
+        mae = F.l1_loss(drawn, unit(batch["target"]))
+        if penalty is None:
+            return mae, {"loss": mae, "mae": mae}
+        distance = networks[JUDGE](drawn, batch["sound"]).float()
+        adversarial = contrastive_loss(distance, torch.zeros_like(distance))
+        total = mae + penalty * adversarial
+        return total, {"loss": total, "mae": mae, "adv": adversarial}
+
+    passes = [Pass(GENERATOR, drawing)]
+    return passes if penalty is None else [Pass(JUDGE, wrong_loss), Pass(JUDGE, real_loss), *passes]
+
+
+def real_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
+    """The discriminator on real faces with their own sound."""
+    distance = networks[JUDGE](unit(batch["target"]), batch["sound"]).float()
+    loss = contrastive_loss(distance, torch.zeros_like(distance))
+    return loss, {"sync_loss": loss}
+
+
+def export(networks: dict[str, nn.Module], config: LipGanConfig, out: Path) -> list[Path]:
+    """`weights.safetensors` for our adapter."""
+    path = out / "weights.safetensors"
+    about = {
+        "lse_bench": "lipgan",
+        "branch": config.branch,
+        "size": config.size,
+        "width": repr(config.width),
+        "window_offset": str(config.window_offset),
+    }
+    write_weights(path, networks[GENERATOR].state_dict(), about)
+    return [path]

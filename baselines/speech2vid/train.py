@@ -1,0 +1,337 @@
+"""Training of Speech2Vid: the generator, then the network that sharpens what it draws.
+
+The published training was never released; what is known of it, and which choices are this project's, stands in the
+README beside this file. A sample is a face at frame n, five faces of the same clip more than five frames away as the
+identity, and the 35 MFCC columns whose middle is n; digital silence stays NaN, which the network's rule makes 0.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from lse_bench.baselines.speech2vid.graph import Graph
+from lse_bench.baselines.speech2vid.model import (
+    COLUMNS,
+    DEBLURRED,
+    DRAWN_SIZE,
+    IDENTITIES,
+    PREDICTION,
+    deblur_layers,
+    generator_layers,
+    initial_entries,
+    net_of,
+)
+from lse_bench.baselines.speech2vid.weights import DEBLUR, GENERATOR, load_content, load_deblurring, load_network
+from lse_bench.baselines.training import foreign, in_batches, mouth_measures, sample_sheet, unit
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from lse_bench.errors import UsageError
+from lse_bench.features.htk_mfcc import COLUMNS_PER_SECOND, htk_columns
+from lse_bench.generators.interface import FPS, SAMPLES_PER_FRAME
+from lse_bench.sync.syncnet import load_syncnet
+from lse_bench.training.config import OptimizerConfig, RunConfig
+from lse_bench.training.evaluate import Draw, Pictures, spread
+from lse_bench.training.export import write_weights
+from lse_bench.training.loop import Method
+from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
+from lse_bench.training.split import split_clips
+from lse_bench.training.steps import Batch, Memory, Networks, Pass
+
+_PER_FRAME = int(COLUMNS_PER_SECOND / FPS)
+_MIDDLE = 4  # frames from the start of a window to its frame
+_INSIDE = slice(1, 1 + DRAWN_SIZE)  # the part of an aligned face that is drawn
+_PER_CLIP = 4  # faces of each clip in validation
+_BLUR, _SIGMA = 5, 2.0  # of the blurred faces that a re-implementation trains its deblurring on
+
+
+class Speech2VidConfig(RunConfig):
+    """Everything that a training run of the generator follows from.
+
+    `content`: weight of the content loss, which needs `--content`. `mask_zero_targets`: its features that are exactly 0
+    in the target count for nothing, as in the authors' own loss. `identity_gap`: frames that the identity's faces keep
+    from the target, at least.
+    """
+
+    width: float = Field(gt=0, le=1)
+    batch: int = Field(gt=1)
+    identity_gap: int = Field(default=6, ge=1)
+    content: float = Field(default=0.0, ge=0)
+    mask_zero_targets: bool = False
+    validation_clips: int = Field(gt=0)
+    lse_clips: int = Field(ge=0)
+    optimizer: OptimizerConfig
+
+
+class DeblurConfig(RunConfig):
+    """Of the deblurring network. `source`: what it sharpens, faces that the generator drew or blurred real ones."""
+
+    width: float = Field(gt=0, le=1)
+    batch: int = Field(gt=0)
+    identity_gap: int = Field(default=6, ge=1)
+    source: Literal["generator", "blur"]
+    loss: Literal["mse", "mae"]
+    validation_clips: int = Field(gt=0)
+    optimizer: OptimizerConfig
+
+
+class _Samples:
+    """Samples of prepared clips, for both networks."""
+
+    def __init__(self, data: Path, seed: int, batch: int, gap: int) -> None:
+        self.store = PreparedClips(data)
+        self.store.need("aligned", "Speech2Vid")
+        self._seed, self._batch, self._gap = seed, batch, gap
+        parts = split_clips(self.store.clips)
+        self.training = [clip for clip in parts["training"] if self._usable(clip)]
+        self.validation = [clip for clip in parts["validation"] if self._usable(clip)]
+        if not self.training or not self.validation:
+            raise UsageError(
+                f"{data}: {len(self.training)} clips for training, {len(self.validation)} for validation are long "
+                f"enough for {IDENTITIES} faces {gap} frames away; 1 of each is needed"
+            )
+
+    def _usable(self, clip: PreparedClip) -> bool:
+        return len(frames_of(clip)) > 0 and clip.frames >= 2 * self._gap + IDENTITIES
+
+    def batch(self, number: int, rank: int) -> Batch:
+        """`target` uint8 (B,112,112,3), `identity` uint8 (B,5,112,112,3), BGR; `sound` (B,1,12,35)."""
+        rng = np.random.default_rng((self._seed, number, rank))
+        clips = [self.training[rng.integers(len(self.training))] for _ in range(self._batch)]
+        return self.of(clips, rng)
+
+    def of(self, clips: list[PreparedClip], rng: np.random.Generator) -> Batch:
+        """One sample of each clip."""
+        target, identity, sound = [], [], []
+        for clip in clips:
+            at = int(rng.choice(np.array(frames_of(clip))))
+            frames = np.arange(clip.frames)
+            far = rng.choice(frames[np.abs(frames - at) >= self._gap], IDENTITIES, replace=False)
+            target.append(self.store.read(clip, "faces", at, 1)[0])
+            identity.append(np.stack([self.store.read(clip, "faces", int(place), 1)[0] for place in far]))
+            sound.append(self.store.read(clip, "mfcc", (at - _MIDDLE) * _PER_FRAME, COLUMNS).T[None])
+        arrays = {"target": target, "identity": identity, "sound": sound}
+        return {name: torch.from_numpy(np.stack(rows)) for name, rows in arrays.items()}
+
+    def held_out(self, count: int, device: torch.device) -> list[Batch]:
+        """A batch of each of `count` validation clips, always the same."""
+        rng = np.random.default_rng(0)
+        batches = [self.of([clip] * _PER_CLIP, rng) for clip in spread(self.validation, count)]
+        return [{name: value.to(device) for name, value in batch.items()} for batch in batches]
+
+
+def frames_of(clip: PreparedClip) -> range:
+    """Frames whose window of sound lies in the clip."""
+    last = (htk_columns(clip.frames * SAMPLES_PER_FRAME) - COLUMNS) // _PER_FRAME
+    return range(_MIDDLE, min(clip.frames, last + _MIDDLE + 1))
+
+
+def inputs_of(batch: Batch) -> dict[str, Tensor]:
+    """What the generator takes: the identity as RGB, 0-255, and the sound."""
+    identity = batch["identity"].flip(-1).movedim(-1, 2).flatten(1, 2).float()
+    return {"input_audio": batch["sound"], "input_face": identity}
+
+
+def wanted_of(batch: Batch) -> Tensor:
+    """What it should draw: RGB (B,3,109,109), 0-1."""
+    return unit(batch["target"][:, _INSIDE, _INSIDE].flip(-1))
+
+
+class Speech2VidTraining(Method):
+    """The generator's method for the loop."""
+
+    best = ("recon", "min")
+
+    def __init__(
+        self,
+        config: Speech2VidConfig,
+        data: Path,
+        scorer: Path | None = None,
+        content: Path | None = None,
+        init: Path | None = None,
+    ) -> None:
+        """`data`: prepared clips, aligned; `scorer`: SyncNet's weights, for LSE; `content`: a MatConvNet file with the
+        content loss's encoder; `init`: a generator to begin with. Raises UsageError for what does not fit.
+        """
+        if bool(config.content) != (content is not None):
+            raise UsageError("a content loss needs both: content above 0 in the config, and --content FILE")
+        self.config, self._init, self._scorer_path = config, init, scorer
+        self._samples = _Samples(data, config.seed, config.batch, config.identity_gap)
+        self._content = None if content is None else load_content(content)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The generator."""
+        if self._init is not None:
+            return {GENERATOR: load_network(self._init)}
+        return {GENERATOR: _fresh(generator_layers(self.config.width), PREDICTION)}
+
+    def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
+        """The config's."""
+        return {GENERATOR: self.config.optimizer.of(networks[GENERATOR])}
+
+    def place(self, device: torch.device) -> None:
+        """The content loss's encoder."""
+        if self._content is not None:
+            self._content[0].requires_grad_(False).to(device)
+
+    def passes(self, step: int) -> list[Pass]:
+        """One."""
+        return [Pass(GENERATOR, self.loss)]
+
+    def batch(self, number: int, rank: int) -> Batch:
+        """See `_Samples`."""
+        return self._samples.batch(number, rank)
+
+    def loss(self, networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean absolute error, and that of the content encoder's features."""
+        drawn, wanted = networks[GENERATOR](inputs_of(batch)).float(), wanted_of(batch)
+        mae = F.l1_loss(drawn, wanted)
+        content = torch.zeros((), device=drawn.device)
+        if self._content is not None:
+            content = content_loss(*self._content, drawn, wanted, self.config.mask_zero_targets)
+        loss = mae + self.config.content * content
+        return loss, {"loss": loss, "mae": mae, "content": content}
+
+    def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
+        """On held-out clips: L1 of whole faces (`recon`) and lower halves, that of a pasted other face of the clip
+        (`copy`), LSE of faces drawn to foreign sound.
+        """
+        rows = []
+        for batch in self._samples.held_out(self.config.validation_clips, device):
+            other = unit(batch["identity"][:, 0, _INSIDE, _INSIDE].flip(-1))
+            rows.append(mouth_measures(networks[GENERATOR](inputs_of(batch)).float(), wanted_of(batch), other))
+        found = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        if self.config.lse_clips and self._scorer_path is not None:
+            store, clips = self._samples.store, self._samples.validation
+            draw = self.drawer(networks[GENERATOR], device)
+            found |= foreign(load_syncnet(self._scorer_path), store, clips, self.config.lse_clips, draw, device)
+        return found
+
+    def drawer(self, generator: nn.Module, device: torch.device) -> Draw:
+        """Draws whole clips: the identity is five faces of the clip, five frames apart, as the adapter takes them."""
+        store = self._samples.store
+
+        def draw(clip: PreparedClip, heard: PreparedClip) -> Pictures:
+            faces, mfcc = store.read(clip, "faces"), store.read(heard, "mfcc")
+            count = min(clip.frames, heard.frames)
+            sound = windows(mfcc, (np.arange(count) - _MIDDLE) * _PER_FRAME, COLUMNS)[:, None]
+            whole = faces[:count].copy()
+            identity = torch.from_numpy(faces[np.minimum(np.arange(IDENTITIES) * 5, clip.frames - 1)])[None]
+            for at in in_batches(count):
+                batch = {"sound": torch.from_numpy(sound[at]).to(device), "identity": identity.to(device)}
+                batch["identity"] = batch["identity"].expand(len(batch["sound"]), -1, -1, -1, -1)
+                drawn = generator(inputs_of(batch)).float()
+                whole[at, _INSIDE, _INSIDE] = (drawn * 255).permute(0, 2, 3, 1).cpu().numpy()[..., ::-1]
+            return whole
+
+        return draw
+
+    def pictures(self, networks: dict[str, nn.Module], device: torch.device) -> NDArray[np.uint8]:
+        """See `training.sample_sheet`."""
+        return sample_sheet(self._samples.store, self._samples.validation, self.drawer(networks[GENERATOR], device))
+
+
+def content_loss(encoder: Graph, features: tuple[str, ...], drawn: Tensor, wanted: Tensor, mask_zeros: bool) -> Tensor:
+    """Sum over the encoder's ReLUs of the mean absolute difference between drawn and wanted faces.
+
+    `mask_zeros`: where a wanted feature is exactly 0 nothing counts, the quirk of the authors' own loss.
+    """
+    seen, right = (encoder.variables({"input_lip": faces}, features) for faces in (drawn, wanted))
+    losses = []
+    for name in features:
+        difference = (seen[name] - right[name].detach()).abs()
+        losses.append((difference * (right[name] != 0) if mask_zeros else difference).mean())
+    return torch.stack(losses).sum()
+
+
+class DeblurTraining(Method):
+    """The deblurring network's method for the loop; the generator is frozen."""
+
+    best = ("sharp", "min")
+
+    def __init__(self, config: DeblurConfig, data: Path, generator: Path | None, init: Path | None = None) -> None:
+        """`generator`: its weights, needed where the config draws with it."""
+        if (config.source == "generator") != (generator is not None):
+            raise UsageError("source = generator in the config and --generator WEIGHTS belong together")
+        self.config, self._init = config, init
+        self._samples = _Samples(data, config.seed, config.batch, config.identity_gap)
+        self._generator = None if generator is None else load_network(generator)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The deblurring network. Its last layer begins at 0, so that it first leaves faces as they are."""
+        if self._init is not None:
+            return {DEBLUR: load_deblurring(self._init)}
+        network = _fresh(deblur_layers(self.config.width), DEBLURRED)
+        nn.init.zeros_(network.get_submodule(network.chain[-1].name).weight)  # type: ignore[arg-type]
+        return {DEBLUR: network}
+
+    def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
+        """The config's."""
+        return {DEBLUR: self.config.optimizer.of(networks[DEBLUR])}
+
+    def place(self, device: torch.device) -> None:
+        """The generator."""
+        if self._generator is not None:
+            self._generator.requires_grad_(False).to(device)
+
+    def passes(self, step: int) -> list[Pass]:
+        """One."""
+        return [Pass(DEBLUR, self.loss)]
+
+    def batch(self, number: int, rank: int) -> Batch:
+        """As the generator's, and `blurred` uint8 (B,109,109,3) where the config blurs."""
+        batch = self._samples.batch(number, rank)
+        if self.config.source == "blur":
+            inside = batch["target"][:, _INSIDE, _INSIDE].numpy()
+            blurred = np.stack([cv2.GaussianBlur(face, (_BLUR, _BLUR), _SIGMA) for face in inside])
+            batch["blurred"] = torch.from_numpy(blurred)
+        return batch
+
+    def _soft(self, batch: Batch) -> Tensor:
+        if self._generator is None:
+            return unit(batch["blurred"].flip(-1))
+        drawn: Tensor = self._generator(inputs_of(batch)).float()
+        return drawn
+
+    def loss(self, networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of the sharpened face against the real one."""
+        soft, wanted = self._soft(batch), wanted_of(batch)
+        sharpened = soft + networks[DEBLUR]({"input_lip": soft}).float()
+        loss = (F.mse_loss if self.config.loss == "mse" else F.l1_loss)(sharpened, wanted)
+        return loss, {"loss": loss}
+
+    def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
+        """On held-out clips: mean absolute error before (`soft`) and after (`sharp`)."""
+        soft_errors, sharp_errors = [], []
+        for batch in self._samples.held_out(self.config.validation_clips, device):
+            if self.config.source == "blur":
+                inside = batch["target"][:, _INSIDE, _INSIDE].cpu().numpy()
+                blurred = np.stack([cv2.GaussianBlur(face, (_BLUR, _BLUR), _SIGMA) for face in inside])
+                batch["blurred"] = torch.from_numpy(blurred).to(device)
+            soft, wanted = self._soft(batch), wanted_of(batch)
+            sharpened = (soft + networks[DEBLUR]({"input_lip": soft}).float()).clamp(0, 1)
+            soft_errors.append(float(F.l1_loss(soft, wanted)))
+            sharp_errors.append(float(F.l1_loss(sharpened, wanted)))
+        return {"soft": float(np.mean(soft_errors)), "sharp": float(np.mean(sharp_errors))}
+
+
+def _fresh(layers: list, output: str) -> Graph:  # type: ignore[type-arg]
+    """A network that begins as MatConvNet's do, drawn from torch's random state."""
+    rng = np.random.default_rng(int(torch.randint(0, 2**31, ())))
+    return Graph(net_of(layers, initial_entries(layers, rng)), output)
+
+
+def export(networks: dict[str, nn.Module], config: Speech2VidConfig | DeblurConfig, out: Path) -> list[Path]:
+    """`weights.safetensors` for our adapter."""
+    name = GENERATOR if GENERATOR in networks else DEBLUR
+    state = {key: value for key, value in networks[name].state_dict().items() if "num_batches" not in key}
+    path = out / "weights.safetensors"
+    write_weights(path, state, {"lse_bench": name, "width": repr(config.width)})
+    return [path]

@@ -1,0 +1,56 @@
+"""What the trainers share: measures of mouths, sample pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lse_bench.training.evaluate import Draw, Pictures, foreign_lse, sheet, spread
+from lse_bench.training.prepared import PreparedClip, PreparedClips
+
+_SHOWN = 8  # faces in a row of a sample picture
+AT_ONCE = 16  # faces drawn in one pass
+
+
+def unit(pictures: Tensor) -> Tensor:
+    """(…,3,H,W) of pictures (…,H,W,3), 0-1 of 0-255; what is floating-point already stays as it is."""
+    if pictures.is_floating_point():
+        return pictures
+    return pictures.movedim(-1, -3).float() / 255
+
+
+def mouth_measures(drawn: Tensor, target: Tensor, reference: Tensor) -> dict[str, float]:
+    """Mean absolute errors, 0-1, of faces (…,H,W): whole (`recon`), lower half (`mouth`), and what pasting the
+    reference's lower half would give (`copy`)."""
+    half = drawn.shape[-2] // 2
+    mouths = [faces[..., half:, :] for faces in (drawn, target, reference)]
+    return {
+        "recon": float(F.l1_loss(drawn, target)),
+        "mouth": float(F.l1_loss(mouths[0], mouths[1])),
+        "copy": float(F.l1_loss(mouths[2], mouths[1])),
+    }
+
+
+def foreign(
+    scorer: nn.Module, store: PreparedClips, clips: Sequence[PreparedClip], count: int, draw: Draw, device: torch.device
+) -> dict[str, float]:
+    """LSE of `count` of the clips drawn to foreign sound."""
+    return foreign_lse(scorer.to(device), store, spread(clips, count), draw, device)  # type: ignore[arg-type]
+
+
+def sample_sheet(store: PreparedClips, clips: Sequence[PreparedClip], draw: Draw) -> NDArray[np.uint8]:
+    """Rows: faces as filmed, drawn to their own sound, drawn to foreign sound."""
+    clip, other = clips[0], clips[-1]
+    rows: list[Pictures] = [store.read(clip, "faces"), draw(clip, clip), draw(clip, other)]
+    at = np.linspace(0, min(len(row) for row in rows) - 1, _SHOWN).astype(int)
+    return sheet([row[at] for row in rows])
+
+
+def in_batches(count: int) -> list[slice]:
+    """Slices of `AT_ONCE` that cover `count` items."""
+    return [slice(start, min(count, start + AT_ONCE)) for start in range(0, count, AT_ONCE)]
