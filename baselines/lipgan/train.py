@@ -9,12 +9,14 @@ draws in evaluation mode, with its moving statistics.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from lse_bench.baselines.lipgan.keras_adam import KerasAdam
-from lse_bench.baselines.lipgan.model import SOUND_SHAPE, Branch, Discriminator, Generator, Size, contrastive_loss
+from lse_bench.baselines.lipgan.model import Branch, Discriminator, Generator, Size, contrastive_loss
+from lse_bench.baselines.lipgan.samples import FaceSamples, faces_of
 from lse_bench.baselines.lipgan.weights import load_generator
 from lse_bench.baselines.training import foreign, in_batches, mouth_measures, sample_sheet, unit
 from numpy.typing import NDArray
@@ -24,23 +26,17 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
-from lse_bench.features import htk_mfcc, mel
-from lse_bench.generators.interface import FPS
 from lse_bench.sync.syncnet import load_syncnet
 from lse_bench.training.config import RunConfig, Section
 from lse_bench.training.evaluate import Draw, Pictures, spread
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
-from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
+from lse_bench.training.prepared import PreparedClip, PreparedClips
 from lse_bench.training.split import split_clips
 from lse_bench.training.steps import Batch, Memory, Networks, Pass
 
 GENERATOR, JUDGE = "generator", "judge"
 ROLL = 10  # items by which the sound moves along the batch to be out of sync; no negative where the batch divides it
-_FEATURES: dict[Branch, tuple[str, float]] = {
-    "master": ("mfcc", htk_mfcc.COLUMNS_PER_SECOND / FPS),
-    "fully_pythonic": ("mel", mel.COLUMNS_PER_SECOND / FPS),
-}
 _PER_CLIP = 4  # faces of each clip in validation
 
 
@@ -101,34 +97,15 @@ class LipGanTraining(Method):
         self.config, self._init, self._scorer_path = config, init, scorer
         self._store = PreparedClips(data)
         self._store.need("box", "LipGAN")
-        self._feature, self._per_frame = _FEATURES[config.branch]
-        self._wide = SOUND_SHAPE[config.branch][1]
+        self._samples = FaceSamples(self._store, config.branch, config.window_offset, config.reference_gap)
         parts = split_clips(self._store.clips)
-        self.training = [clip for clip in parts["training"] if self._usable(clip)]
-        self.validation = [clip for clip in parts["validation"] if self._usable(clip)]
+        self.training = [clip for clip in parts["training"] if self._samples.usable(clip)]
+        self.validation = [clip for clip in parts["validation"] if self._samples.usable(clip)]
         if not self.training or not self.validation:
             raise UsageError(
                 f"{data}: {len(self.training)} clips for training, {len(self.validation)} for validation are long "
                 f"enough for a reference {config.reference_gap} frames away and not silent; 1 of each is needed"
             )
-
-    def first_column(self, frame: int) -> int:
-        """The first column of a frame's window of sound."""
-        return int((frame + self.config.window_offset) * self._per_frame)
-
-    def _frames(self, clip: PreparedClip) -> range:
-        """Frames whose sound lies in the clip."""
-        columns = clip.columns if self._feature == "mel" else htk_mfcc.htk_columns(clip.frames * 640)
-        last = clip.frames - 1
-        while last >= 0 and self.first_column(last) + self._wide > columns:
-            last -= 1
-        return range(max(0, -self.config.window_offset), last + 1)
-
-    def _usable(self, clip: PreparedClip) -> bool:
-        """Long enough, and without digital silence, whose MFCC are no numbers: the original skips such samples."""
-        if len(self._frames(clip)) <= 2 * self.config.reference_gap:
-            return False
-        return self._feature == "mel" or bool(np.isfinite(self._store.read(clip, "mfcc")).all())
 
     def networks(self) -> dict[str, nn.Module]:
         """The generator and, where the config has one, the discriminator."""
@@ -154,40 +131,18 @@ class LipGanTraining(Method):
         return passes_of(None if judge is None else judge.penalty, ROLL if judge is None else judge.roll)
 
     def batch(self, number: int, rank: int) -> Batch:
-        """`target`, `reference` uint8 (B,96,96,3) BGR; `sound` (B,1,12,35) or (B,1,80,27); `coin` 0 or 1."""
+        """See `FaceSamples.of`; and `coin`, 0 or 1."""
         rng = np.random.default_rng((self.config.seed, number, rank))
-        items = []
-        for _ in range(self.config.batch):
-            clip = self.training[rng.integers(len(self.training))]
-            items.append((clip, *self._two(clip, rng)))
-        return self._samples(items) | {"coin": torch.tensor(float(rng.integers(2)))}
-
-    def _two(self, clip: PreparedClip, rng: np.random.Generator) -> tuple[int, int]:
-        """A target frame and one to be its reference."""
-        target = int(rng.choice(np.array(self._frames(clip))))
-        frames = np.arange(clip.frames)
-        return target, int(rng.choice(frames[np.abs(frames - target) >= self.config.reference_gap]))
-
-    def _samples(self, items: list[tuple[PreparedClip, int, int]]) -> Batch:
-        store = self._store
-        heard = [store.read(clip, self._feature, self.first_column(at), self._wide).T[None] for clip, at, _ in items]
-        faces = [[store.read(clip, "faces", place, 1)[0] for place in places] for clip, *places in items]
-        target, reference = (np.stack([pair[side] for pair in faces]) for side in range(2))
-        arrays = {"target": target, "reference": reference, "sound": np.stack(heard)}
-        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
+        chosen = rng.integers(len(self.training), size=self.config.batch)
+        batch = self._samples.of([self.training[number] for number in chosen], rng)
+        return batch | {"coin": torch.tensor(float(rng.integers(2)))}
 
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
         """On held-out clips: L1 of whole faces (`recon`) and mouths, that of the pasted reference's mouth (`copy`), LSE
         of faces drawn to foreign sound.
         """
-        rng = np.random.default_rng(0)
-        rows = []
-        for clip in spread(self.validation, self.config.validation_clips):
-            items = [(clip, *self._two(clip, rng)) for _ in range(_PER_CLIP)]
-            batch = {name: value.to(device) for name, value in self._samples(items).items()}
-            drawn = networks[GENERATOR](faces_of(batch), batch["sound"]).float()
-            rows.append(mouth_measures(drawn, unit(batch["target"]), unit(batch["reference"])))
-        found = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        clips = spread(self.validation, self.config.validation_clips)
+        found = measure_clips(networks[GENERATOR], self._samples, clips, device)
         if self.config.lse_clips and self._scorer_path is not None:
             scorer, draw = load_syncnet(self._scorer_path), self.drawer(networks[GENERATOR], device)
             found |= foreign(scorer, self._store, self.validation, self.config.lse_clips, draw, device)
@@ -197,14 +152,12 @@ class LipGanTraining(Method):
         """Draws whole clips as inference does: the reference is the very frame to be changed."""
 
         def draw(clip: PreparedClip, heard: PreparedClip) -> Pictures:
-            faces, sound = self._store.read(clip, "faces"), self._store.read(heard, self._feature)
-            count = min(clip.frames, heard.frames)
-            starts = np.array([self.first_column(frame) for frame in range(count)])
-            inside = windows(np.nan_to_num(sound), starts, self._wide)[:, None]
+            faces, sound = self._store.read(clip, "faces"), self._samples.sound_of(heard)
+            count = min(len(faces), len(sound))
             drawn = []
             for at in in_batches(count):
                 batch = {name: torch.from_numpy(faces[at]).to(device) for name in ("target", "reference")}
-                pictures = generator(faces_of(batch), torch.from_numpy(inside[at]).to(device))
+                pictures = generator(faces_of(batch), torch.from_numpy(sound[at]).to(device))
                 drawn.append((pictures.float() * 255).permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8))
             return np.concatenate(drawn)
 
@@ -215,16 +168,17 @@ class LipGanTraining(Method):
         return sample_sheet(self._store, self.validation, self.drawer(networks[GENERATOR], device))
 
 
-def faces_of(batch: Batch) -> Tensor:
-    """What the generator sees (B,6,96,96): the reference whole, then the target with its lower half zero; a golden
-    batch has it ready as `faces`.
-    """
-    if "faces" in batch:
-        return batch["faces"]
-    target, reference = unit(batch["target"]), unit(batch["reference"])
-    blanked = target.clone()
-    blanked[..., target.shape[-2] // 2 :, :] = 0
-    return torch.cat([reference, blanked], dim=1)
+def measure_clips(
+    generator: nn.Module, samples: FaceSamples, clips: Sequence[PreparedClip], device: torch.device
+) -> dict[str, float]:
+    """Mean `mouth_measures` over four faces of each clip."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for clip in clips:
+        batch = {name: value.to(device) for name, value in samples.of([clip] * _PER_CLIP, rng).items()}
+        drawn = generator(faces_of(batch), batch["sound"]).float()
+        rows.append(mouth_measures(drawn, unit(batch["target"]), unit(batch["reference"])))
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 def passes_of(penalty: float | None, roll: int = ROLL) -> list[Pass]:

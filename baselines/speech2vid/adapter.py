@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from lse_bench.baselines.speech2vid.alignment import aligned, put_back
-from lse_bench.baselines.speech2vid.model import COLUMNS, IDENTITIES
+from lse_bench.baselines.speech2vid.model import COLUMNS, IDENTITIES, MIDDLE
 from lse_bench.baselines.speech2vid.weights import load_deblurring, load_network
 from numpy.typing import NDArray
 
@@ -20,7 +20,6 @@ from lse_bench.generators.batches import batches
 from lse_bench.generators.interface import SAMPLES_PER_FRAME, FaceCrop, FaceGenerator, Options
 from lse_bench.media.audio import Sound
 
-MIDDLE = 4  # frames from the start of a window to its middle
 _APART = 5  # frames from one picture of the identity to the next
 _PER_FRAME = SAMPLES_PER_FRAME // HOP  # MFCC columns
 

@@ -21,6 +21,7 @@ from lse_bench.weights.matconvnet import DagLayer, DagNet
 FACE_SIZE, DRAWN_SIZE = 112, 109  # pixels
 IDENTITIES = 5
 COLUMNS, ROWS = 35, 12  # MFCC
+MIDDLE = 4  # frames from the start of a window of sound to the frame in its middle
 BN_EPSILON = 1e-4
 PREDICTION, DEBLURRED = "prediction", "deblurred"
 

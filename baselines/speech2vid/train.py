@@ -7,6 +7,7 @@ identity, and the 35 MFCC columns whose middle is n; digital silence stays NaN, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,14 +18,15 @@ from lse_bench.baselines.speech2vid.graph import Graph
 from lse_bench.baselines.speech2vid.model import (
     COLUMNS,
     DEBLURRED,
-    DRAWN_SIZE,
     IDENTITIES,
+    MIDDLE,
     PREDICTION,
     deblur_layers,
     generator_layers,
     initial_entries,
     net_of,
 )
+from lse_bench.baselines.speech2vid.samples import INSIDE, PER_FRAME, IdentitySamples, inputs_of, wanted_of
 from lse_bench.baselines.speech2vid.weights import DEBLUR, GENERATOR, load_content, load_deblurring, load_network
 from lse_bench.baselines.training import foreign, in_batches, mouth_measures, sample_sheet, unit
 from numpy.typing import NDArray
@@ -34,21 +36,14 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
-from lse_bench.features.htk_mfcc import COLUMNS_PER_SECOND, htk_columns
-from lse_bench.generators.interface import FPS, SAMPLES_PER_FRAME
 from lse_bench.sync.syncnet import load_syncnet
 from lse_bench.training.config import OptimizerConfig, RunConfig
 from lse_bench.training.evaluate import Draw, Pictures, spread
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
 from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
-from lse_bench.training.split import split_clips
 from lse_bench.training.steps import Batch, Memory, Networks, Pass
 
-_PER_FRAME = int(COLUMNS_PER_SECOND / FPS)
-_MIDDLE = 4  # frames from the start of a window to its frame
-_INSIDE = slice(1, 1 + DRAWN_SIZE)  # the part of an aligned face that is drawn
-_PER_CLIP = 4  # faces of each clip in validation
 _BLUR, _SIGMA = 5, 2.0  # of the blurred faces that a re-implementation trains its deblurring on
 
 
@@ -82,68 +77,6 @@ class DeblurConfig(RunConfig):
     optimizer: OptimizerConfig
 
 
-class _Samples:
-    """Samples of prepared clips, for both networks."""
-
-    def __init__(self, data: Path, seed: int, batch: int, gap: int) -> None:
-        self.store = PreparedClips(data)
-        self.store.need("aligned", "Speech2Vid")
-        self._seed, self._batch, self._gap = seed, batch, gap
-        parts = split_clips(self.store.clips)
-        self.training = [clip for clip in parts["training"] if self._usable(clip)]
-        self.validation = [clip for clip in parts["validation"] if self._usable(clip)]
-        if not self.training or not self.validation:
-            raise UsageError(
-                f"{data}: {len(self.training)} clips for training, {len(self.validation)} for validation are long "
-                f"enough for {IDENTITIES} faces {gap} frames away; 1 of each is needed"
-            )
-
-    def _usable(self, clip: PreparedClip) -> bool:
-        return len(frames_of(clip)) > 0 and clip.frames >= 2 * self._gap + IDENTITIES
-
-    def batch(self, number: int, rank: int) -> Batch:
-        """`target` uint8 (B,112,112,3), `identity` uint8 (B,5,112,112,3), BGR; `sound` (B,1,12,35)."""
-        rng = np.random.default_rng((self._seed, number, rank))
-        clips = [self.training[rng.integers(len(self.training))] for _ in range(self._batch)]
-        return self.of(clips, rng)
-
-    def of(self, clips: list[PreparedClip], rng: np.random.Generator) -> Batch:
-        """One sample of each clip."""
-        target, identity, sound = [], [], []
-        for clip in clips:
-            at = int(rng.choice(np.array(frames_of(clip))))
-            frames = np.arange(clip.frames)
-            far = rng.choice(frames[np.abs(frames - at) >= self._gap], IDENTITIES, replace=False)
-            target.append(self.store.read(clip, "faces", at, 1)[0])
-            identity.append(np.stack([self.store.read(clip, "faces", int(place), 1)[0] for place in far]))
-            sound.append(self.store.read(clip, "mfcc", (at - _MIDDLE) * _PER_FRAME, COLUMNS).T[None])
-        arrays = {"target": target, "identity": identity, "sound": sound}
-        return {name: torch.from_numpy(np.stack(rows)) for name, rows in arrays.items()}
-
-    def held_out(self, count: int, device: torch.device) -> list[Batch]:
-        """A batch of each of `count` validation clips, always the same."""
-        rng = np.random.default_rng(0)
-        batches = [self.of([clip] * _PER_CLIP, rng) for clip in spread(self.validation, count)]
-        return [{name: value.to(device) for name, value in batch.items()} for batch in batches]
-
-
-def frames_of(clip: PreparedClip) -> range:
-    """Frames whose window of sound lies in the clip."""
-    last = (htk_columns(clip.frames * SAMPLES_PER_FRAME) - COLUMNS) // _PER_FRAME
-    return range(_MIDDLE, min(clip.frames, last + _MIDDLE + 1))
-
-
-def inputs_of(batch: Batch) -> dict[str, Tensor]:
-    """What the generator takes: the identity as RGB, 0-255, and the sound."""
-    identity = batch["identity"].flip(-1).movedim(-1, 2).flatten(1, 2).float()
-    return {"input_audio": batch["sound"], "input_face": identity}
-
-
-def wanted_of(batch: Batch) -> Tensor:
-    """What it should draw: RGB (B,3,109,109), 0-1."""
-    return unit(batch["target"][:, _INSIDE, _INSIDE].flip(-1))
-
-
 class Speech2VidTraining(Method):
     """The generator's method for the loop."""
 
@@ -163,7 +96,8 @@ class Speech2VidTraining(Method):
         if bool(config.content) != (content is not None):
             raise UsageError("a content loss needs both: content above 0 in the config, and --content FILE")
         self.config, self._init, self._scorer_path = config, init, scorer
-        self._samples = _Samples(data, config.seed, config.batch, config.identity_gap)
+        self._samples = IdentitySamples(PreparedClips(data), config.identity_gap)
+        self.training, self.validation = self._samples.parts()
         self._content = None if content is None else load_content(content)
 
     def networks(self) -> dict[str, nn.Module]:
@@ -186,8 +120,8 @@ class Speech2VidTraining(Method):
         return [Pass(GENERATOR, self.loss)]
 
     def batch(self, number: int, rank: int) -> Batch:
-        """See `_Samples`."""
-        return self._samples.batch(number, rank)
+        """See `IdentitySamples.of`."""
+        return self._samples.batch(self.training, self.config.batch, (self.config.seed, number, rank))
 
     def loss(self, networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean absolute error, and that of the content encoder's features."""
@@ -203,13 +137,10 @@ class Speech2VidTraining(Method):
         """On held-out clips: L1 of whole faces (`recon`) and lower halves, that of a pasted other face of the clip
         (`copy`), LSE of faces drawn to foreign sound.
         """
-        rows = []
-        for batch in self._samples.held_out(self.config.validation_clips, device):
-            other = unit(batch["identity"][:, 0, _INSIDE, _INSIDE].flip(-1))
-            rows.append(mouth_measures(networks[GENERATOR](inputs_of(batch)).float(), wanted_of(batch), other))
-        found = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        clips = spread(self.validation, self.config.validation_clips)
+        found = measure_clips(networks[GENERATOR], self._samples, clips, device)
         if self.config.lse_clips and self._scorer_path is not None:
-            store, clips = self._samples.store, self._samples.validation
+            store, clips = self._samples.store, self.validation
             draw = self.drawer(networks[GENERATOR], device)
             found |= foreign(load_syncnet(self._scorer_path), store, clips, self.config.lse_clips, draw, device)
         return found
@@ -221,21 +152,32 @@ class Speech2VidTraining(Method):
         def draw(clip: PreparedClip, heard: PreparedClip) -> Pictures:
             faces, mfcc = store.read(clip, "faces"), store.read(heard, "mfcc")
             count = min(clip.frames, heard.frames)
-            sound = windows(mfcc, (np.arange(count) - _MIDDLE) * _PER_FRAME, COLUMNS)[:, None]
+            sound = windows(mfcc, (np.arange(count) - MIDDLE) * PER_FRAME, COLUMNS)[:, None]
             whole = faces[:count].copy()
             identity = torch.from_numpy(faces[np.minimum(np.arange(IDENTITIES) * 5, clip.frames - 1)])[None]
             for at in in_batches(count):
                 batch = {"sound": torch.from_numpy(sound[at]).to(device), "identity": identity.to(device)}
                 batch["identity"] = batch["identity"].expand(len(batch["sound"]), -1, -1, -1, -1)
                 drawn = generator(inputs_of(batch)).float()
-                whole[at, _INSIDE, _INSIDE] = (drawn * 255).permute(0, 2, 3, 1).cpu().numpy()[..., ::-1]
+                whole[at, INSIDE, INSIDE] = (drawn * 255).permute(0, 2, 3, 1).cpu().numpy()[..., ::-1]
             return whole
 
         return draw
 
     def pictures(self, networks: dict[str, nn.Module], device: torch.device) -> NDArray[np.uint8]:
         """See `training.sample_sheet`."""
-        return sample_sheet(self._samples.store, self._samples.validation, self.drawer(networks[GENERATOR], device))
+        return sample_sheet(self._samples.store, self.validation, self.drawer(networks[GENERATOR], device))
+
+
+def measure_clips(
+    generator: nn.Module, samples: IdentitySamples, clips: Sequence[PreparedClip], device: torch.device
+) -> dict[str, float]:
+    """Mean `mouth_measures` over four faces of each clip; the reference is a face of the identity."""
+    rows = []
+    for batch in samples.held_out(clips, device):
+        other = unit(batch["identity"][:, 0, INSIDE, INSIDE].flip(-1))
+        rows.append(mouth_measures(generator(inputs_of(batch)).float(), wanted_of(batch), other))
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 def content_loss(encoder: Graph, features: tuple[str, ...], drawn: Tensor, wanted: Tensor, mask_zeros: bool) -> Tensor:
@@ -261,7 +203,8 @@ class DeblurTraining(Method):
         if (config.source == "generator") != (generator is not None):
             raise UsageError("source = generator in the config and --generator WEIGHTS belong together")
         self.config, self._init = config, init
-        self._samples = _Samples(data, config.seed, config.batch, config.identity_gap)
+        self._samples = IdentitySamples(PreparedClips(data), config.identity_gap)
+        self.training, self.validation = self._samples.parts()
         self._generator = None if generator is None else load_network(generator)
 
     def networks(self) -> dict[str, nn.Module]:
@@ -287,9 +230,9 @@ class DeblurTraining(Method):
 
     def batch(self, number: int, rank: int) -> Batch:
         """As the generator's, and `blurred` uint8 (B,109,109,3) where the config blurs."""
-        batch = self._samples.batch(number, rank)
+        batch = self._samples.batch(self.training, self.config.batch, (self.config.seed, number, rank))
         if self.config.source == "blur":
-            inside = batch["target"][:, _INSIDE, _INSIDE].numpy()
+            inside = batch["target"][:, INSIDE, INSIDE].numpy()
             blurred = np.stack([cv2.GaussianBlur(face, (_BLUR, _BLUR), _SIGMA) for face in inside])
             batch["blurred"] = torch.from_numpy(blurred)
         return batch
@@ -310,9 +253,9 @@ class DeblurTraining(Method):
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
         """On held-out clips: mean absolute error before (`soft`) and after (`sharp`)."""
         soft_errors, sharp_errors = [], []
-        for batch in self._samples.held_out(self.config.validation_clips, device):
+        for batch in self._samples.held_out(spread(self.validation, self.config.validation_clips), device):
             if self.config.source == "blur":
-                inside = batch["target"][:, _INSIDE, _INSIDE].cpu().numpy()
+                inside = batch["target"][:, INSIDE, INSIDE].cpu().numpy()
                 blurred = np.stack([cv2.GaussianBlur(face, (_BLUR, _BLUR), _SIGMA) for face in inside])
                 batch["blurred"] = torch.from_numpy(blurred).to(device)
             soft, wanted = self._soft(batch), wanted_of(batch)

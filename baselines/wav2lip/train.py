@@ -7,6 +7,7 @@ released, or from a step on; whether it is on is part of a checkpoint.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,9 +15,9 @@ import numpy as np
 import torch
 from lse_bench.baselines.training import foreign, in_batches, mouth_measures, sample_sheet
 from lse_bench.baselines.wav2lip.losses import judged_as, sync_loss
-from lse_bench.baselines.wav2lip.model import COLUMNS, WINDOW_FRAMES, Generator, QualityDiscriminator, masked
+from lse_bench.baselines.wav2lip.model import COLUMNS, Generator, QualityDiscriminator, masked
 from lse_bench.baselines.wav2lip.weights import load_expert, load_network, write_official
-from lse_bench.baselines.wav2lip.windows import first_column, mel_window, mel_windows, places, planes
+from lse_bench.baselines.wav2lip.windows import WindowSamples, first_column, planes
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
@@ -97,9 +98,9 @@ class GeneratorTraining(Method):
         self._store = PreparedClips(data)
         self._store.need("box", "Wav2Lip")
         parts = split_clips(self._store.clips)
-        longest = config.reference_gap + 1
-        self.training = [clip for clip in parts["training"] if len(places(clip, config.window_offset)) >= 2 * longest]
-        self.validation = [clip for clip in parts["validation"] if len(places(clip, config.window_offset)) >= longest]
+        self._samples = WindowSamples(self._store, config.window_offset, config.reference_gap)
+        self.training = [clip for clip in parts["training"] if self._samples.usable(clip)]
+        self.validation = [clip for clip in parts["validation"] if self._samples.usable(clip)]
         if not self.training or not self.validation:
             raise UsageError(
                 f"{data}: {len(self.training)} clips for training, {len(self.validation)} for validation are long "
@@ -140,54 +141,23 @@ class GeneratorTraining(Method):
         return passes_of(self._expert, weight, None if self.config.judge is None else self.config.judge.weight)
 
     def batch(self, number: int, rank: int) -> Batch:
-        """`target`, `reference` uint8 (B,5,96,96,3) BGR; `mels` (B,5,1,80,16); `mel` (B,1,80,16)."""
+        """See `WindowSamples.of`."""
         rng = np.random.default_rng((self.config.seed, number, rank))
-        items = []
-        for _ in range(self.config.batch):
-            clip = self.training[rng.integers(len(self.training))]
-            items.append((clip, *self._two(clip, rng)))
-        return self._samples(items)
-
-    def _two(self, clip: PreparedClip, rng: np.random.Generator) -> tuple[int, int]:
-        """A target window and one to be its reference."""
-        starts = np.array(places(clip, self.config.window_offset))
-        target = int(rng.choice(starts))
-        others = starts[np.abs(starts - target) >= self.config.reference_gap]
-        return target, int(rng.choice(others))
-
-    def _samples(self, items: list[tuple[PreparedClip, int, int]]) -> Batch:
-        store, offset = self._store, self.config.window_offset
-        arrays = {
-            "target": [store.read(clip, "faces", at, WINDOW_FRAMES) for clip, at, _ in items],
-            "reference": [store.read(clip, "faces", other, WINDOW_FRAMES) for clip, _, other in items],
-            "mels": [mel_windows(store, clip, at, offset) for clip, at, _ in items],
-            "mel": [mel_window(store, clip, at) for clip, at, _ in items],
-        }
-        return {name: torch.from_numpy(np.stack(rows)) for name, rows in arrays.items()}
+        chosen = rng.integers(len(self.training), size=self.config.batch)
+        return self._samples.of([self.training[number] for number in chosen], rng)
 
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
         """On held-out clips: L1 of whole faces (`recon`) and mouths, that of the pasted reference's mouth (`copy`), the
         expert's sync loss, the sum that training minimises, LSE of faces drawn to foreign sound, sharpness.
         """
-        rng = np.random.default_rng(0)
-        rows: list[dict[str, float]] = []
-        for clip in spread(self.validation, self.config.validation_clips):
-            items = [(clip, *self._two(clip, rng)) for _ in range(_PER_CLIP)]
-            batch = {name: value.to(device) for name, value in self._samples(items).items()}
-            rows.append(self._measure(networks[GENERATOR], batch))
-        found = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        clips = spread(self.validation, self.config.validation_clips)
+        found = measure_clips(networks[GENERATOR], self._expert, self._samples, clips, device)
         weight = self.config.sync.weight if self._expert is not None else 0.0
         found["total"] = (1 - weight) * found["recon"] + (weight * found["sync"] if weight else 0.0)
         if self.config.lse_clips and self._scorer_path is not None:
             scorer, draw = load_syncnet(self._scorer_path), self.drawer(networks[GENERATOR], device)
             found |= foreign(scorer, self._store, self.validation, self.config.lse_clips, draw, device)
         return found
-
-    def _measure(self, generator: nn.Module, batch: Batch) -> dict[str, float]:
-        target, reference = planes(batch["target"]), planes(batch["reference"])
-        drawn = generator(batch["mels"], torch.cat([masked(target), reference], dim=1)).float()
-        sync = float("nan") if self._expert is None else float(sync_loss(self._expert, batch["mel"], drawn))
-        return mouth_measures(drawn, target, reference) | {"sync": sync}
 
     def after_validation(self, measures: dict[str, float]) -> None:
         """Switch the sync weight on, once and for all."""
@@ -248,6 +218,25 @@ def judge_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor
     real = judged_as(judge(memory["target"]), real=True)
     fake = judged_as(judge(memory["drawn"]), real=False)
     return real + fake, {"disc_real": real, "disc_fake": fake}
+
+
+def measure_clips(
+    generator: nn.Module,
+    expert: nn.Module | None,
+    samples: WindowSamples,
+    clips: Sequence[PreparedClip],
+    device: torch.device,
+) -> dict[str, float]:
+    """Mean over two windows of each clip: `mouth_measures`, and `sync`, the expert's loss (NaN without one)."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for clip in clips:
+        batch = {name: value.to(device) for name, value in samples.of([clip] * _PER_CLIP, rng).items()}
+        target, reference = planes(batch["target"]), planes(batch["reference"])
+        drawn = generator(batch["mels"], torch.cat([masked(target), reference], dim=1)).float()
+        sync = float("nan") if expert is None else float(sync_loss(expert, batch["mel"], drawn))
+        rows.append(mouth_measures(drawn, target, reference) | {"sync": sync})
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 def draw_clip(

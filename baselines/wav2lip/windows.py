@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import torch
 from lse_bench.baselines.training import unit
 from lse_bench.baselines.wav2lip.model import COLUMNS, WINDOW_FRAMES
 from numpy.typing import NDArray
@@ -11,8 +14,7 @@ from torch import Tensor
 from lse_bench.features.mel import COLUMNS_PER_SECOND
 from lse_bench.generators.interface import FPS
 from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
-
-RELEASED_OFFSET = -1  # frames: in the released training each frame hears a window that starts one frame before it
+from lse_bench.training.steps import Batch
 
 
 def first_column(frame: int) -> int:
@@ -44,3 +46,32 @@ def mel_windows(store: PreparedClips, clip: PreparedClip, start: int, offset: in
 def planes(pictures: Tensor) -> Tensor:
     """(B,3,T,H,W), 0-1, of pictures (B,T,H,W,3), 0-255; what is floating-point already stays as it is."""
     return pictures if pictures.is_floating_point() else unit(pictures).transpose(1, 2)
+
+
+class WindowSamples:
+    """Samples of the generator's training: a target window, a reference window of the same clip, their sound.
+
+    `offset`: frames from a frame to the start of its sound. `gap`: frames between target and reference, at least.
+    """
+
+    def __init__(self, store: PreparedClips, offset: int, gap: int) -> None:
+        self.store, self.offset, self.gap = store, offset, gap
+
+    def usable(self, clip: PreparedClip) -> bool:
+        """Whether every window of a clip has a reference."""
+        return len(places(clip, self.offset)) > 2 * self.gap
+
+    def of(self, clips: list[PreparedClip], rng: np.random.Generator) -> Batch:
+        """One sample of each clip: `target`, `reference` uint8 (B,5,96,96,3) BGR; `mels` (B,5,1,80,16); `mel`
+        (B,1,80,16).
+        """
+        rows: dict[str, list[NDArray[Any]]] = {"target": [], "reference": [], "mels": [], "mel": []}
+        for clip in clips:
+            starts = np.array(places(clip, self.offset))
+            target = int(rng.choice(starts))
+            other = int(rng.choice(starts[np.abs(starts - target) >= self.gap]))
+            rows["target"].append(self.store.read(clip, "faces", target, WINDOW_FRAMES))
+            rows["reference"].append(self.store.read(clip, "faces", other, WINDOW_FRAMES))
+            rows["mels"].append(mel_windows(self.store, clip, target, self.offset))
+            rows["mel"].append(mel_window(self.store, clip, target))
+        return {name: torch.from_numpy(np.stack(values)) for name, values in rows.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import math
 import time
 from abc import ABC, abstractmethod
@@ -129,6 +130,8 @@ class Hardware:
 def launch(hardware: Hardware) -> Fabric:
     """Start the processes, one for each device. Raises UsageError when the hardware is not there."""
     several = hardware.devices * hardware.nodes > 1
+    for noisy in ("lightning_fabric.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)  # which precision was asked for is known
     try:
         fabric = Fabric(
             accelerator=hardware.accelerator,
@@ -140,6 +143,8 @@ def launch(hardware: Hardware) -> Fabric:
         )
     except (RuntimeError, ValueError, MisconfigurationException) as error:
         raise UsageError(f"--device {hardware.accelerator} --devices {hardware.devices}: {error}") from None
+    if hardware.precision == "fp16" and fabric.device.type == "cpu":  # Fabric would take bf16 instead
+        raise UsageError("--precision fp16 is for GPUs; bf16 is what processors know, and fp32 what all do")
     fabric.launch()
     return fabric
 

@@ -210,7 +210,9 @@ class _Worker:
         if preparation.sync is not None:
             from lse_bench.sync.scorer import SyncScorer
 
-            self._scorer = SyncScorer.load(str(preparation.sync.weights), protocol="lrs-lossless", fps="resample")
+            self._scorer = SyncScorer.load(
+                str(preparation.sync.weights), protocol="lrs-lossless", fps_policy="resample"
+            )
 
     def clip(self, clip: CorpusClip) -> Done:
         """The outcome of one clip, whose file is written unless it is there."""

@@ -1,0 +1,81 @@
+"""Which faces and sound a training sample of LipGAN is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from lse_bench.baselines.lipgan.model import SOUND_SHAPE, Branch
+from lse_bench.baselines.training import unit
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lse_bench.features import htk_mfcc, mel
+from lse_bench.generators.interface import FPS, SAMPLES_PER_FRAME
+from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
+from lse_bench.training.steps import Batch
+
+_FEATURES: dict[Branch, tuple[str, float]] = {
+    "master": ("mfcc", htk_mfcc.COLUMNS_PER_SECOND / FPS),
+    "fully_pythonic": ("mel", mel.COLUMNS_PER_SECOND / FPS),
+}
+
+
+class FaceSamples:
+    """One face, another of the same clip as its reference, and the sound.
+
+    `offset`: frames from a frame to the start of its sound. `gap`: frames between target and reference, at least.
+    """
+
+    def __init__(self, store: PreparedClips, branch: Branch, offset: int, gap: int) -> None:
+        self.store, self.offset, self.gap = store, offset, gap
+        self._feature, self._per_frame = _FEATURES[branch]
+        self._wide = SOUND_SHAPE[branch][1]
+
+    def first_column(self, frame: int) -> int:
+        """The first column of a frame's window of sound."""
+        return int((frame + self.offset) * self._per_frame)
+
+    def frames(self, clip: PreparedClip) -> range:
+        """Frames whose sound lies in the clip."""
+        columns = clip.columns if self._feature == "mel" else htk_mfcc.htk_columns(clip.frames * SAMPLES_PER_FRAME)
+        last = clip.frames - 1
+        while last >= 0 and self.first_column(last) + self._wide > columns:
+            last -= 1
+        return range(max(0, -self.offset), last + 1)
+
+    def usable(self, clip: PreparedClip) -> bool:
+        """Long enough, and without digital silence, whose MFCC are no numbers: the original skips such samples."""
+        if len(self.frames(clip)) <= 2 * self.gap:
+            return False
+        return self._feature == "mel" or bool(np.isfinite(self.store.read(clip, "mfcc")).all())
+
+    def of(self, clips: list[PreparedClip], rng: np.random.Generator) -> Batch:
+        """One sample of each clip: `target`, `reference` uint8 (B,96,96,3) BGR; `sound` (B,1,12,35) or (B,1,80,27)."""
+        rows: dict[str, list[NDArray[Any]]] = {"target": [], "reference": [], "sound": []}
+        for clip in clips:
+            target, all_frames = int(rng.choice(np.array(self.frames(clip)))), np.arange(clip.frames)
+            other = int(rng.choice(all_frames[np.abs(all_frames - target) >= self.gap]))
+            rows["target"].append(self.store.read(clip, "faces", target, 1)[0])
+            rows["reference"].append(self.store.read(clip, "faces", other, 1)[0])
+            rows["sound"].append(self.store.read(clip, self._feature, self.first_column(target), self._wide).T[None])
+        return {name: torch.from_numpy(np.stack(values)) for name, values in rows.items()}
+
+    def sound_of(self, clip: PreparedClip) -> NDArray[np.float32]:
+        """The window of every frame, as inference takes them: inside the sound at both ends."""
+        starts = np.array([self.first_column(frame) for frame in range(clip.frames)])
+        columns = np.nan_to_num(self.store.read(clip, self._feature))
+        return windows(columns, np.clip(starts, 0, max(0, len(columns) - self._wide)), self._wide)[:, None]
+
+
+def faces_of(batch: Batch) -> Tensor:
+    """What the generator sees (B,6,96,96): the reference whole, then the target with its lower half zero; a golden
+    batch has it ready as `faces`.
+    """
+    if "faces" in batch:
+        return batch["faces"]
+    target, reference = unit(batch["target"]), unit(batch["reference"])
+    blanked = target.clone()
+    blanked[..., target.shape[-2] // 2 :, :] = 0
+    return torch.cat([reference, blanked], dim=1)
