@@ -1,4 +1,4 @@
-"""Sessions: demo, tests, lint, types, bench, precision, quality.
+"""Sessions: demo, tests, lint, types, bench, precision, quality, miniature.
 
 All share one environment, .venv: torch is installed once.
 
@@ -82,6 +82,15 @@ def bench(session: nox.Session) -> None:
     session.run(interpreter, "benchmarks/bench_generate.py", external=True)
     session.run(interpreter, "benchmarks/bench_fid.py", external=True)
     session.run(interpreter, "benchmarks/bench_minilrs.py", external=True)
+    session.run(interpreter, "benchmarks/bench_training.py", external=True)
+
+
+@nox.session
+def miniature(session: nox.Session) -> None:
+    """Train every method on MiniLRS and evaluate it: two hours. `-- --work FOLDER --weights lse_bench/weights`: the
+    shipped ones, evaluated only, in fifteen minutes.
+    """
+    session.run(python(session), "benchmarks/miniature.py", *session.posargs, external=True)
 
 
 @nox.session

@@ -20,8 +20,9 @@ import cv2
 import numpy as np
 import torch
 from bench_tracked import repeated
-from lse_bench.baselines.wav2lip.adapter import Wav2Lip, load_network
+from lse_bench.baselines.wav2lip.adapter import Wav2Lip
 from lse_bench.baselines.wav2lip.model import Generator
+from lse_bench.baselines.wav2lip.weights import load_network
 from original import ffmpeg_program
 
 from lse_bench.faces.detectors import load_detector

@@ -22,7 +22,6 @@ from checkpoints import GOLDEN, filled, write_dagnn, write_lipgan, write_wav2lip
 from lse_bench.baselines.lipgan.adapter import fast as fast_lipgan  # noqa: E402
 from lse_bench.baselines.lipgan.model import BRANCHES  # noqa: E402
 from lse_bench.baselines.lipgan.weights import load_generator  # noqa: E402
-from lse_bench.baselines.speech2vid.adapter import load_deblurring, load_network  # noqa: E402
 from lse_bench.baselines.speech2vid.alignment import aligned, canvas_warp  # noqa: E402
 from lse_bench.baselines.speech2vid.model import (  # noqa: E402
     deblur_layers,
@@ -30,6 +29,7 @@ from lse_bench.baselines.speech2vid.model import (  # noqa: E402
     generator_layers,
     net_of,
 )
+from lse_bench.baselines.speech2vid.weights import load_deblurring, load_network  # noqa: E402
 from lse_bench.baselines.wav2lip import adapter as wav2lip  # noqa: E402
 from lse_bench.baselines.wav2lip.model import Expert, QualityDiscriminator  # noqa: E402
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -61,7 +60,7 @@ def _trained(path: Path | str, about: Mapping[str, str]) -> tuple[Branch, Size]:
     if about.get("lse_bench") != "lipgan" or branch not in BRANCHES or size not in SIZES:
         what = about.get("lse_bench", "no generator of lse-bench train")
         raise WeightsError(f"{path}: safetensors, but {what}; LipGAN's are weights.safetensors of `train lipgan`")
-    return cast(Branch, branch), cast(Size, size)
+    return branch, size
 
 
 def _identify(path: Path | str, layers: dict[str, list[KerasLayer]]) -> tuple[Branch, Size]:

@@ -46,7 +46,7 @@ class IdentitySamples:
     def batch(self, clips: Sequence[PreparedClip], size: int, key: tuple[int, ...]) -> Batch:
         """`size` samples of clips drawn by a random stream's key."""
         rng = np.random.default_rng(key)
-        return self.of([clips[rng.integers(len(clips))] for _ in range(size)], rng)
+        return self.of([clips[int(rng.integers(len(clips)))] for _ in range(size)], rng)
 
     def of(self, clips: list[PreparedClip], rng: np.random.Generator) -> Batch:
         """One sample of each clip: `target` uint8 (B,112,112,3), `identity` uint8 (B,5,112,112,3), BGR; `sound`

@@ -131,7 +131,7 @@ class GeneratorTraining(Method):
         """The expert."""
         if self._expert_path is not None:
             expert = load_expert(self._expert_path).requires_grad_(False).to(device)
-            self._expert = expert.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._expert = expert.to(memory_format=torch.channels_last)
             self._expert.train(self.config.sync.expert_mode == "train")
 
     def passes(self, step: int) -> list[Pass]:

@@ -40,8 +40,11 @@ _SAMPLES_PER_FRAME = SAMPLE_RATE // int(FPS)
 class Cropper(Protocol):
     """Cuts the face out of a frame. `name`: how, as `--crop` calls it. `size`: of its pictures."""
 
-    name: str
-    size: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
 
     def crop(self, frame: NDArray[np.uint8], face: Face) -> NDArray[np.uint8] | None:
         """BGR (size, size, 3), None where the face cannot be cut out."""
@@ -320,7 +323,7 @@ def _read_done(path: Path, name: str, of: str) -> Done | None:
     if not path.exists():
         return None
     try:
-        file = safe_open(path, framework="np")  # type: ignore[no-untyped-call]
+        file: Any = safe_open(path, framework="np")
         about = file.metadata() or {}
         if about.get("of") != of:
             return None

@@ -86,7 +86,7 @@ class PreparedClips:
         if clip.id in self._files:
             self._files.move_to_end(clip.id)
             return self._files[clip.id]
-        file = safe_open(clip_file(self.folder, clip.id), framework="np")  # type: ignore[no-untyped-call]
+        file = safe_open(clip_file(self.folder, clip.id), framework="np")
         self._files[clip.id] = file
         if len(self._files) > _OPEN:
             self._files.popitem(last=False)

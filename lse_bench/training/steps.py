@@ -10,7 +10,7 @@ import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -59,7 +59,7 @@ def set_up(
     """Put networks and optimisers on the hardware."""
     running, wrapped = {}, {}
     for name, network in networks.items():
-        whole = torch.compile(network) if compiled else network
+        whole = cast(nn.Module, torch.compile(network)) if compiled else network
         running[name], wrapped[name] = fabric.setup(whole, optimizers[name])
     return Trained(networks, running, wrapped)
 

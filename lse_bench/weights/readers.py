@@ -125,7 +125,7 @@ def read_metadata(path: Path | str) -> dict[str, str]:
     if not path.is_file() or not _is_safetensors(path):
         return {}
     try:
-        with safe_open(path, framework="np") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="np") as file:
             return dict(file.metadata() or {"format": "unknown"})
     except SafetensorError as error:
         raise WeightsError(f"{path}: a damaged safetensors file: {error}") from None

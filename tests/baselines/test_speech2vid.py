@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import GOLDEN, write_dagnn, write_lipgan
-from lse_bench.baselines.speech2vid.adapter import Speech2Vid, load_deblurring, load_network, sound_windows
+from lse_bench.baselines.speech2vid.adapter import Speech2Vid, sound_windows
 from lse_bench.baselines.speech2vid.alignment import (
     CORNER,
     CUT,
@@ -29,6 +29,7 @@ from lse_bench.baselines.speech2vid.model import (
     generator_layers,
     net_of,
 )
+from lse_bench.baselines.speech2vid.weights import load_deblurring, load_network
 
 from lse_bench.errors import ClipError, WeightsError
 from lse_bench.generators.interface import FaceCrop, Options
