@@ -60,13 +60,16 @@ class GeneratorConfig(RunConfig):
     """Everything that a training run of Wav2Lip follows from.
 
     `window_offset`: frames from a frame to the start of its sound; -1 as released in training, 0 as released in
-    inference. `reference_gap`: frames that the reference window keeps from the target's; 1 as released.
+    inference. `reference_gap`: frames that the reference window keeps from the target's; 1 as released. `norm_start`:
+    step from which the generator's BatchNorms use their running statistics, as in inference; None, as released, never.
+    A small batch shows few clips, whose own statistics hide how light or dark they are.
     """
 
     width: float = Field(gt=0, le=1)
     batch: int = Field(gt=0)
     window_offset: int = Field(ge=-4, le=4)
     reference_gap: int = Field(default=1, ge=1)
+    norm_start: int | None = None
     validation_clips: int = Field(gt=0)
     lse_clips: int = Field(ge=0)
     lse_weights: str = "syncnet-mini"
@@ -138,7 +141,9 @@ class GeneratorTraining(Method):
         """See `passes_of`."""
         start = self.config.sync.start
         weight = self.config.sync.weight if self._sync_on or (start is not None and step >= start) else 0.0
-        return passes_of(self._expert, weight, None if self.config.judge is None else self.config.judge.weight)
+        quality = None if self.config.judge is None else self.config.judge.weight
+        settled = self.config.norm_start is not None and step >= self.config.norm_start
+        return passes_of(self._expert, weight, quality, settled)
 
     def batch(self, number: int, rank: int) -> Batch:
         """See `WindowSamples.of`."""
@@ -186,14 +191,20 @@ class GeneratorTraining(Method):
         return sample_sheet(self._store, self.validation, self.drawer(networks[GENERATOR], device))
 
 
-def passes_of(expert: nn.Module | None, sync_weight: float, quality_weight: float | None) -> list[Pass]:
+def passes_of(
+    expert: nn.Module | None, sync_weight: float, quality_weight: float | None, settled_norms: bool = False
+) -> list[Pass]:
     """The generator: (1-w-q) L1 + w sync + q quality. Then, with a quality weight, the judge on what was drawn before
-    the generator's step. Without a sync weight the expert is not asked.
+    the generator's step. Without a sync weight the expert is not asked. `settled_norms`: see `norm_start`.
     """
     quality = quality_weight or 0.0
 
     def drawing(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
         target, reference = planes(batch["target"]), planes(batch["reference"])
+        if settled_norms:
+            for module in networks[GENERATOR].modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         drawn = networks[GENERATOR](batch["mels"], torch.cat([masked(target), reference], dim=1)).float()
         recon = F.l1_loss(drawn, target)
         sync = perceptual = torch.zeros((), device=drawn.device)

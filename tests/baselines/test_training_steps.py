@@ -120,8 +120,12 @@ def test_lipgan_by_error_alone(files: tuple[Branch, Path, Path]) -> None:
     branch, path, _ = files
     generator = load_generator(path).train()
     optimizers: dict[str, torch.optim.Optimizer] = {lipgan.GENERATOR: KerasAdam(generator.parameters(), 1e-3)}
-    (row,) = steps({lipgan.GENERATOR: generator}, optimizers, lipgan.passes_of(None), [lipgan_batch(branch)])
-    assert row["mae"] == pytest.approx(LIPGAN["generator_only"][branch]["mae"][0], abs=FIRST)
+    batches = [lipgan_batch(branch)] * (3 if branch == "master" else 1)
+    rows = steps({lipgan.GENERATOR: generator}, optimizers, lipgan.passes_of(None), batches)
+    wanted = LIPGAN["generator_only"][branch]["mae"]
+    # The other branch is 2.5e-4 and 4.5e-4 off at steps 2 and 3, in float64 too: at the edge of the port's own 4e-4.
+    for row, value, limit in zip(rows, wanted, (FIRST, 2e-4, 4e-4), strict=False):
+        assert row["mae"] == pytest.approx(value, abs=limit)
 
 
 def test_lipgan_against_its_discriminator(files: tuple[Branch, Path, Path]) -> None:

@@ -23,8 +23,10 @@ from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.config import TrainConfig, load_config
 from lse_bench.training.data import store_clips
 from lse_bench.training.loop import Hardware, launch, refuse_to_overwrite, train
-from lse_bench.training.run import export, split_clips
-from lse_bench.training.syncnet import HALF, Pairs, SyncNetMethod, contrastive, infonce
+from lse_bench.training.run import trained_networks
+from lse_bench.training.split import split_clips
+from lse_bench.training.syncnet import HALF, NETWORK, Pairs, SyncNetMethod, contrastive, infonce
+from lse_bench.training.syncnet_run import export
 from lse_bench.weights.readers import file_digest
 
 CPU = Hardware("cpu", loaders=0)
@@ -39,10 +41,14 @@ def stored(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def shipped() -> TrainConfig:
+    return load_config("syncnet-mini", TrainConfig, "lse_bench.training")
+
+
 def tiny(**changes: object) -> TrainConfig:
     """The shipped recipe, cut down to seconds."""
     short = {"width": 0.02, "steps": 6, "warm_up": 2, "validate_every": 3, "save_every": 2, "validation_clips": 4}
-    return load_config("syncnet-mini").changed(short | {"batch": {"clips": 2, "windows": 3}} | changes)
+    return shipped().changed(short | {"batch": {"clips": 2, "windows": 3}} | changes)
 
 
 def method(config: TrainConfig, stored: Path) -> SyncNetMethod:
@@ -120,7 +126,9 @@ def test_a_stopped_run_resumes_to_the_same_weights_and_logs(stored: Path, tmp_pa
         refuse_to_overwrite(tmp_path / "parts", resume=False)
     run(tmp_path / "parts", None)
     whole, parts = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("whole", "parts"))
-    assert all(torch.equal(value, parts["network"][name]) for name, value in whole["network"].items())
+    assert all(
+        torch.equal(value, parts["networks"][NETWORK][name]) for name, value in whole["networks"][NETWORK].items()
+    )
     assert whole["measures"] == parts["measures"]
     rows = [list(csv.DictReader((tmp_path / name / "log.csv").open())) for name in ("whole", "parts")]
     assert [row["step"] for row in rows[1]] == ["1", "2", "3", "4", "5", "6"]
@@ -139,10 +147,11 @@ def test_the_other_loss_and_precision_train(changes: dict[str, object], stored: 
 
 def test_the_exported_weights_are_the_scorers(stored: Path, tmp_path: Path) -> None:
     config = tiny(steps=2)
-    train(launch(CPU), method(config, stored), config.schedule(), tmp_path, 1, 0, lambda step, row: None)
-    export(tmp_path / "last.ckpt", config, tmp_path / "weights.safetensors")
+    trainer = method(config, stored)
+    train(launch(CPU), trainer, config.schedule(), tmp_path, 1, 0, lambda step, row: None)
+    export(trained_networks(trainer, config, tmp_path), config, tmp_path)
     network = load_syncnet(tmp_path / "weights.safetensors")
-    trained = read_checkpoint(tmp_path / "last.ckpt")["network"]
+    trained = read_checkpoint(tmp_path / "last.ckpt")["networks"][NETWORK]
     assert torch.equal(network.netfclip[3].weight, trained["syncnet.netfclip.3.weight"])
     assert network.embedding == 20
 
@@ -161,23 +170,24 @@ def test_the_guide_needs_a_corpus_that_knows_lips(stored: Path, tmp_path: Path) 
 
 def test_wrong_configs_name_the_field(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There are: syncnet-mini"):
-        load_config("syncnet-maxi")
+        load_config("syncnet-maxi", TrainConfig, "lse_bench.training")
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("width = 3\n")
     with pytest.raises(UsageError, match=r"wrong\.toml: width: .*less than or equal to 1"):
-        load_config(str(wrong))
+        load_config(str(wrong), TrainConfig, "lse_bench.training")
     wrong.write_text("width = \n")
     with pytest.raises(UsageError, match="not TOML"):
-        load_config(str(wrong))
+        load_config(str(wrong), TrainConfig, "lse_bench.training")
 
 
 def test_the_schedule_warms_up_and_decays() -> None:
-    schedule = load_config("syncnet-mini").schedule()
-    rates = [schedule.rate_at(step) for step in range(schedule.steps)]
-    assert rates[0] == pytest.approx(schedule.rate / schedule.warm_up)
-    assert max(rates) == pytest.approx(schedule.rate)
-    assert rates[-1] == pytest.approx(schedule.rate * schedule.floor, rel=0.01)
-    assert all(a >= b for a, b in zip(rates[schedule.warm_up :], rates[schedule.warm_up + 1 :], strict=False))
+    config = shipped()
+    schedule = config.schedule()
+    factors = [schedule.factor_at(step) for step in range(schedule.steps)]
+    assert factors[0] == pytest.approx(1 / schedule.warm_up)
+    assert max(factors) == pytest.approx(1)
+    assert factors[-1] == pytest.approx(schedule.floor, rel=0.01)
+    assert all(a >= b for a, b in zip(factors[schedule.warm_up :], factors[schedule.warm_up + 1 :], strict=False))
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
