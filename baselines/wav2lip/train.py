@@ -39,14 +39,22 @@ _PER_CLIP = 2  # windows of each clip in validation
 
 
 class SyncConfig(Section):
-    """The expert's part. `weight` counts once validation's sync loss is under `threshold`, or from step `start` on;
-    without either it never does. `expert_mode`: train leaves its BatchNorms in training mode, as released.
+    """The expert's part. `weight` counts once validation's sync loss is under `threshold`, or from step `start` on,
+    rising over `ramp` steps (Adam knows nothing of its gradients yet); without either it never does. `expert_mode`:
+    train leaves its BatchNorms in training mode, as released.
     """
 
     weight: float = Field(ge=0, lt=1)
     threshold: float | None = None
     start: int | None = None
+    ramp: int = Field(default=0, ge=0)
     expert_mode: Literal["eval", "train"] = "eval"
+
+    def weight_at(self, step: int) -> float:
+        """The weight at a step, counted from 0, where no threshold has switched it on."""
+        if self.start is None or step < self.start:
+            return 0.0
+        return self.weight * min(1.0, (step - self.start + 1) / (self.ramp + 1))
 
 
 class JudgeConfig(Section):
@@ -139,8 +147,7 @@ class GeneratorTraining(Method):
 
     def passes(self, step: int) -> list[Pass]:
         """See `passes_of`."""
-        start = self.config.sync.start
-        weight = self.config.sync.weight if self._sync_on or (start is not None and step >= start) else 0.0
+        weight = self.config.sync.weight if self._sync_on else self.config.sync.weight_at(step)
         quality = None if self.config.judge is None else self.config.judge.weight
         settled = self.config.norm_start is not None and step >= self.config.norm_start
         return passes_of(self._expert, weight, quality, settled)

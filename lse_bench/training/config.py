@@ -158,5 +158,5 @@ def checked(kind: type[Config], source: str, values: dict[str, Any]) -> Config:
     try:
         return kind(**values)
     except ValidationError as error:
-        first = min(error.errors(), key=lambda found: found["type"] == "missing")  # what is wrong before what is not there
+        first = min(error.errors(), key=lambda found: found["type"] == "missing")  # wrong ones before missing ones
         raise UsageError(f"{source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

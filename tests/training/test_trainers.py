@@ -266,6 +266,33 @@ def test_the_configs_of_paper_and_code_differ_where_they_should(method: str, nam
     assert (config.judge is not None) == (method == "wav2lip-gan")
 
 
+def test_the_sync_weight_starts_late_and_rises() -> None:
+    sync = config_of("wav2lip", sync={"weight": 0.06, "start": 10, "ramp": 2}).sync
+    assert [sync.weight_at(step) for step in (0, 9, 10, 11, 12, 50)] == pytest.approx([0, 0, 0.02, 0.04, 0.06, 0.06])
+    assert config_of("wav2lip", sync={"weight": 0.06}).sync.weight_at(1000) == 0
+
+
+def test_settled_norms_use_and_keep_their_running_statistics(data: Path, weights: dict[str, Path]) -> None:
+    config = config_of("wav2lip", norm_start=1)
+    method = method_of("wav2lip", config, data, weights)
+    fabric = launch(Hardware("cpu"))
+    networks = method.networks()
+    trained = set_up(fabric, networks, method.optimizers(networks))
+    method.place(fabric.device)
+
+    def statistics() -> Tensor:
+        norms = [module for module in networks[GENERATOR].modules() if isinstance(module, nn.BatchNorm2d)]
+        return torch.cat([norm.running_mean for norm in norms if norm.running_mean is not None]).clone()
+
+    seen = [statistics()]
+    for step in range(3):
+        take_step(fabric, trained, method.passes(step), [method.batch(step, 0)])
+        seen.append(statistics())
+    assert not torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[1], seen[2])
+    assert torch.equal(seen[1], seen[3])
+
+
 def test_an_exported_generator_draws_what_it_drew_in_training(
     data: Path, weights: dict[str, Path], tmp_path: Path
 ) -> None:
