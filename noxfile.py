@@ -87,9 +87,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def miniature(session: nox.Session) -> None:
-    """Train every method on MiniLRS and evaluate it: two hours. `-- --work FOLDER --weights lse_bench/weights`: the
-    shipped ones, evaluated only, in fifteen minutes.
-    """
+    """Train every method on MiniLRS and evaluate it: `-- --work FOLDER`; some two hours."""
     session.run(python(session), "benchmarks/miniature.py", *session.posargs, external=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,11 +11,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lse_bench.errors import UsageError
 from lse_bench.training.evaluate import Draw, Pictures, foreign_lse, sheet, spread
 from lse_bench.training.prepared import PreparedClip, PreparedClips
 
 _SHOWN = 8  # faces in a row of a sample picture
 AT_ONCE = 16  # faces drawn in one pass
+
+
+def begin_from(network: nn.Module, given: nn.Module, path: Path) -> None:
+    """Load `--init` weights. Raises UsageError when they are of another width or kind than the config's network."""
+    try:
+        network.load_state_dict(given.state_dict())
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UsageError(f"{path}: --init of another shape than the config's network: {reason}") from None
 
 
 def unit(pictures: Tensor) -> Tensor:

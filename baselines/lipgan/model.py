@@ -197,7 +197,7 @@ class Generator(nn.Module):
         return drawn
 
     def forward(self, faces: Tensor, sound: Tensor) -> Tensor:
-        return torch.sigmoid(self.logits(faces, sound))
+        return torch.sigmoid(self.logits(faces, sound).float())
 
 
 class InstanceNorm(nn.Module):

@@ -18,7 +18,7 @@ from lse_bench.baselines.lipgan.keras_adam import KerasAdam
 from lse_bench.baselines.lipgan.model import Branch, Discriminator, Generator, Size, contrastive_loss
 from lse_bench.baselines.lipgan.samples import FaceSamples, faces_of
 from lse_bench.baselines.lipgan.weights import load_generator
-from lse_bench.baselines.training import foreign, in_batches, mouth_measures, sample_sheet, unit
+from lse_bench.baselines.training import begin_from, foreign, in_batches, mouth_measures, sample_sheet, unit
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
 from lse_bench.sync.syncnet import load_syncnet
-from lse_bench.training.config import RunConfig, Section
+from lse_bench.training.config import RunConfig, Section, Width
 from lse_bench.training.evaluate import Draw, Pictures, spread
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
@@ -69,7 +69,7 @@ class LipGanConfig(RunConfig):
 
     branch: Branch
     size: Size
-    width: float = Field(gt=0, le=1)
+    width: Width
     batch: int = Field(gt=1)
     window_offset: int = Field(ge=-12, le=4)
     reference_gap: int = Field(ge=1)
@@ -112,7 +112,7 @@ class LipGanTraining(Method):
         config = self.config
         generator = Generator(config.branch, config.size, config.width)
         if self._init is not None:
-            generator.load_state_dict(load_generator(self._init, config.branch).state_dict())
+            begin_from(generator, load_generator(self._init, config.branch), self._init)
         networks: dict[str, nn.Module] = {GENERATOR: generator}
         if config.judge is not None:
             networks[JUDGE] = Discriminator(config.branch, config.width)

@@ -58,6 +58,32 @@ class TransposedConvolution(nn.ConvTranspose2d):
         return whole[..., top : whole.shape[2] - bottom, left : whole.shape[3] - right]
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """Whose statistics, in training, are of what is known: NaN stays NaN and counts for nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        missing = torch.isnan(x)
+        if not bool(missing.any()):
+            return super().forward(x)
+        if not self.training:
+            return super().forward(x.masked_fill(missing, 0)).masked_fill(missing, torch.nan)
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        assert self.num_batches_tracked is not None
+        known, axes = (~missing).float(), (0, 2, 3)
+        values = x.float().masked_fill(missing, 0)
+        count = known.sum(axes).clamp(min=2)
+        mean = values.sum(axes) / count
+        centred = (values - mean[:, None, None]) * known
+        variance = centred.square().sum(axes) / count
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        normed = centred * scale[:, None, None] + self.bias[:, None, None]
+        return normed.masked_fill(missing, torch.nan)
+
+
 class Relu(nn.Module):
     """max(x, 0), where NaN counts as 0; or leaky."""
 
@@ -224,7 +250,7 @@ def _batch_norm(layer: DagLayer, params: Mapping[str, Any]) -> nn.Module:
     scale, shift = (np.ravel(params[name]) for name in layer.params[:2])
     mean, deviation = np.asarray(params[layer.params[2]], dtype=np.float64).reshape(-1, 2).T
     epsilon = float(np.ravel(layer.block.get("epsilon", _EPSILON))[0])
-    norm = nn.BatchNorm2d(len(scale), epsilon)
+    norm = BatchNorm(len(scale), epsilon)
     values = {
         "weight": scale,
         "bias": shift,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -37,7 +37,7 @@ from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
 from lse_bench.sync.syncnet import load_syncnet
-from lse_bench.training.config import OptimizerConfig, RunConfig
+from lse_bench.training.config import OptimizerConfig, RunConfig, Width
 from lse_bench.training.evaluate import Draw, Pictures, spread
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
@@ -55,7 +55,7 @@ class Speech2VidConfig(RunConfig):
     from the target, at least.
     """
 
-    width: float = Field(gt=0, le=1)
+    width: Width
     batch: int = Field(gt=1)
     identity_gap: int = Field(default=6, ge=1)
     content: float = Field(default=0.0, ge=0)
@@ -68,7 +68,7 @@ class Speech2VidConfig(RunConfig):
 class DeblurConfig(RunConfig):
     """Of the deblurring network. `source`: what it sharpens, faces that the generator drew or blurred real ones."""
 
-    width: float = Field(gt=0, le=1)
+    width: Width
     batch: int = Field(gt=0)
     identity_gap: int = Field(default=6, ge=1)
     source: Literal["generator", "blur"]
@@ -100,11 +100,14 @@ class Speech2VidTraining(Method):
         self.training, self.validation = self._samples.parts()
         self._content = None if content is None else load_content(content)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For loader processes, which need no encoder."""
+        return self.__dict__ | {"_content": None}
+
     def networks(self) -> dict[str, nn.Module]:
         """The generator."""
-        if self._init is not None:
-            return {GENERATOR: load_network(self._init)}
-        return {GENERATOR: _fresh(generator_layers(self.config.width), PREDICTION)}
+        fresh = _fresh(generator_layers(self.config.width), PREDICTION)
+        return {GENERATOR: fresh if self._init is None else _alike(load_network(self._init), fresh, self._init)}
 
     def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
         """The config's."""
@@ -207,11 +210,15 @@ class DeblurTraining(Method):
         self.training, self.validation = self._samples.parts()
         self._generator = None if generator is None else load_network(generator)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For loader processes, which need no generator."""
+        return self.__dict__ | {"_generator": None}
+
     def networks(self) -> dict[str, nn.Module]:
         """The deblurring network. Its last layer begins at 0, so that it first leaves faces as they are."""
-        if self._init is not None:
-            return {DEBLUR: load_deblurring(self._init)}
         network = _fresh(deblur_layers(self.config.width), DEBLURRED)
+        if self._init is not None:
+            return {DEBLUR: _alike(load_deblurring(self._init), network, self._init)}
         nn.init.zeros_(network.get_submodule(network.chain[-1].name).weight)  # type: ignore[arg-type]
         return {DEBLUR: network}
 
@@ -263,6 +270,14 @@ class DeblurTraining(Method):
             soft_errors.append(float(F.l1_loss(soft, wanted)))
             sharp_errors.append(float(F.l1_loss(sharpened, wanted)))
         return {"soft": float(np.mean(soft_errors)), "sharp": float(np.mean(sharp_errors))}
+
+
+def _alike(given: Graph, fresh: Graph, path: Path) -> Graph:
+    """The given network. Raises UsageError when it is not of the config's shape."""
+    shapes = [{name: tuple(value.shape) for name, value in graph.state_dict().items()} for graph in (given, fresh)]
+    if shapes[0] != shapes[1]:
+        raise UsageError(f"{path}: --init of another shape than the config's network; is its width the config's?")
+    return given
 
 
 def _fresh(layers: list, output: str) -> Graph:  # type: ignore[type-arg]

@@ -46,11 +46,12 @@ class Wav2Lip(FaceGenerator):
         self._device = options.device
         self._last = not options.legacy
         # Where the window of sound of a network of our training starts, in frames from its frame; 0 as published.
-        self._offset = options.sound_offset + int(read_metadata(path).get("window_offset", 0))
+        self._trained = int(read_metadata(path).get("window_offset", 0))
+        self._offset = options.sound_offset
         self.pads = (0, 0, 0, 0) if options.legacy else (0, 10, 0, 0)
 
     def description(self) -> dict[str, object]:
-        return {"last_window": self._last, "sound_offset": self._offset}
+        return {"last_window": self._last, "sound_offset": self._offset + self._trained}
 
     def frames_for(self, samples: int) -> int:
         return len(window_starts(mel_columns(samples), COLUMNS, FPS, self._last))
@@ -60,6 +61,9 @@ class Wav2Lip(FaceGenerator):
             raise ClipError("the sound", "generator_failed", f"{len(sound)} samples; Wav2Lip needs {COLUMNS * 200}")
         mel = mel_spectrogram(sound)
         starts = window_starts(mel.shape[1], COLUMNS, FPS, self._last)
+        if self._trained:  # as training cuts it
+            frames = np.arange(len(starts)) + self._trained
+            starts = (frames * (COLUMNS_PER_SECOND / FPS)).astype(np.int64)
         shift = round(self._offset * COLUMNS_PER_SECOND / FPS)
         starts = np.clip(starts + shift, 0, mel.shape[1] - COLUMNS)
         yield from redrawn(faces, mel, starts, COLUMNS, self.draw)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import torch
 from lse_bench.baselines.halves import SIZE
+from lse_bench.baselines.training import begin_from
 from lse_bench.baselines.wav2lip.losses import expert_loss
 from lse_bench.baselines.wav2lip.model import WINDOW_FRAMES, Expert
 from lse_bench.baselines.wav2lip.weights import load_expert, write_official
@@ -25,7 +26,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
-from lse_bench.training.config import GuideConfig, OptimizerConfig, RunConfig, Section
+from lse_bench.training.config import GuideConfig, OptimizerConfig, RunConfig, Section, Width
 from lse_bench.training.evaluate import spread
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
@@ -52,7 +53,7 @@ class ChangeConfig(Section):
 class ExpertConfig(RunConfig):
     """Everything that a training run of the expert follows from. `clips` times `windows` of each make a batch."""
 
-    width: float = Field(gt=0, le=1)
+    width: Width
     loss: Literal["bce", "infonce"]
     clips: int = Field(gt=0)
     windows: int = Field(gt=0)
@@ -103,6 +104,8 @@ class ExpertTraining(Method):
                 f"{data}: {len(self.training)} clips for training with {fewest} windows, {len(self.validation)} for "
                 f"validation; {needed} and 1 are needed"
             )
+        if config.guide.steps and config.loss == "bce":
+            raise UsageError('the guide helps infonce only; set guide.steps = 0, or loss = "infonce"')
         if config.guide.steps and not self._store.has(self.training[0], "lips"):
             raise UsageError(f"{data}: the guide needs lip parameters, which only MiniLRS has; set guide.steps = 0")
 
@@ -110,7 +113,7 @@ class ExpertTraining(Method):
         """The expert."""
         network = ListeningExpert(self.config.width, self.config.loss == "infonce", self.config.guide.steps > 0)
         if self._init is not None:
-            network.expert.load_state_dict(load_expert(self._init).state_dict())
+            begin_from(network.expert, load_expert(self._init), self._init)
         return {NAME: network.to(memory_format=torch.channels_last)}
 
     def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:

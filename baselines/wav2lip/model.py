@@ -123,7 +123,7 @@ class Generator(nn.Module):
         x = self.audio_encoder(mel)
         for decode in self.face_decoder_blocks:
             x = torch.cat([decode(x), features.pop()], dim=1)
-        drawn: Tensor = self.output_block(x)
+        drawn: Tensor = self.output_block[2](self.output_block[:2](x).float())
         return drawn.reshape(frames, -1, *drawn.shape[1:]).permute(1, 2, 0, 3, 4) if frames else drawn
 
 
@@ -183,7 +183,9 @@ class QualityDiscriminator(nn.Module):
         x = time_major(faces)[:, :, SIZE // 2 :]
         for encode in self.face_encoder_blocks:
             x = encode(x)
-        judged: Tensor = self.binary_pred(x)
+        convolve, squash = self.binary_pred
+        # In full precision: a bfloat16 chance is 1 from 6.5 on, whose logarithm teaches nothing.
+        judged: Tensor = squash(convolve(x).float())
         return judged.flatten(1)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from lse_bench.baselines.training import foreign, in_batches, mouth_measures, sample_sheet
+from lse_bench.baselines.training import begin_from, foreign, in_batches, mouth_measures, sample_sheet
 from lse_bench.baselines.wav2lip.losses import judged_as, sync_loss
 from lse_bench.baselines.wav2lip.model import COLUMNS, Generator, QualityDiscriminator, masked
 from lse_bench.baselines.wav2lip.weights import load_expert, load_network, write_official
@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
 from lse_bench.sync.syncnet import load_syncnet
-from lse_bench.training.config import OptimizerConfig, RunConfig, Section
+from lse_bench.training.config import OptimizerConfig, RunConfig, Section, Width
 from lse_bench.training.evaluate import Draw, Pictures, spread
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
@@ -73,14 +73,13 @@ class GeneratorConfig(RunConfig):
     A small batch shows few clips, whose own statistics hide how light or dark they are.
     """
 
-    width: float = Field(gt=0, le=1)
+    width: Width
     batch: int = Field(gt=0)
     window_offset: int = Field(ge=-4, le=4)
     reference_gap: int = Field(default=1, ge=1)
     norm_start: int | None = None
     validation_clips: int = Field(gt=0)
     lse_clips: int = Field(ge=0)
-    lse_weights: str = "syncnet-mini"
     optimizer: OptimizerConfig
     sync: SyncConfig
     judge: JudgeConfig | None = None
@@ -121,11 +120,15 @@ class GeneratorTraining(Method):
         self._expert: nn.Module | None = None
         self._sync_on = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For loader processes, which need no expert."""
+        return self.__dict__ | {"_expert": None}
+
     def networks(self) -> dict[str, nn.Module]:
         """The generator and, where the config has one, its judge."""
         generator = Generator(self.config.width)
         if self._init is not None:
-            generator.load_state_dict(load_network(self._init).state_dict())
+            begin_from(generator, load_network(self._init), self._init)
         networks: dict[str, nn.Module] = {GENERATOR: generator}
         if self.config.judge is not None:
             networks[JUDGE] = QualityDiscriminator(self.config.width)
@@ -163,7 +166,7 @@ class GeneratorTraining(Method):
         expert's sync loss, the sum that training minimises, LSE of faces drawn to foreign sound, sharpness.
         """
         clips = spread(self.validation, self.config.validation_clips)
-        found = measure_clips(networks[GENERATOR], self._expert, self._samples, clips, device)
+        found = measure_clips(networks[GENERATOR], self._expert, self._samples, clips, device, self.config.batch)
         weight = self.config.sync.weight if self._expert is not None else 0.0
         found["total"] = (1 - weight) * found["recon"] + (weight * found["sync"] if weight else 0.0)
         if self.config.lse_clips and self._scorer_path is not None:
@@ -244,17 +247,23 @@ def measure_clips(
     samples: WindowSamples,
     clips: Sequence[PreparedClip],
     device: torch.device,
+    together: int = 16,
 ) -> dict[str, float]:
-    """Mean over two windows of each clip: `mouth_measures`, and `sync`, the expert's loss (NaN without one)."""
+    """Mean over two windows of each clip: `mouth_measures`, and `sync`, the expert's loss (NaN without one).
+
+    `together`: windows in a batch, of different clips; an expert in training mode judges each by all of them.
+    """
     rng = np.random.default_rng(0)
-    rows = []
-    for clip in clips:
-        batch = {name: value.to(device) for name, value in samples.of([clip] * _PER_CLIP, rng).items()}
+    rows, weights = [], []
+    for start in [*range(0, len(clips), together)] * _PER_CLIP:
+        some = list(clips[start : start + together])
+        batch = {name: value.to(device) for name, value in samples.of(some, rng).items()}
         target, reference = planes(batch["target"]), planes(batch["reference"])
         drawn = generator(batch["mels"], torch.cat([masked(target), reference], dim=1)).float()
         sync = float("nan") if expert is None else float(sync_loss(expert, batch["mel"], drawn))
         rows.append(mouth_measures(drawn, target, reference) | {"sync": sync})
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        weights.append(len(some))
+    return {name: float(np.average([row[name] for row in rows], weights=weights)) for name in rows[0]}
 
 
 def draw_clip(

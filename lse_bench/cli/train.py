@@ -414,6 +414,8 @@ def _report(out: Path, run: Callable[[Any], tuple[dict[str, float], list[Path]]]
     except KeyboardInterrupt:
         console.print(f"stopped; --resume with --out {out} goes on from the last checkpoint", highlight=False)
         raise typer.Exit(130) from None
+    if not files:  # not the first of several processes
+        return
     figures = ", ".join(f"{name} {value:.4f}" for name, value in measures.items())
     written = ", ".join(str(file) for file in files)
     console.print(f"validation: {figures}\nweights: {written}", highlight=False, markup=False)

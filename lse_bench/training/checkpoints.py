@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from lse_bench.errors import WeightsError
 
-_ENTRIES = {"networks", "optimizers", "step", "measures", "kept"}
+_ENTRIES = {"networks", "optimizers", "step", "measures", "kept", "precision"}
 
 
 def write_checkpoint(
@@ -24,10 +24,12 @@ def write_checkpoint(
     step: int,
     measures: dict[str, float],
     kept: dict[str, float],
+    precision: dict[str, Any],
 ) -> None:
     """Everything a run needs to go on after `step` steps. Batches and rates follow from the step, so they need none.
 
     `kept`: numbers that a method or the loop changes as it goes (a weight that was switched on, the best so far).
+    `precision`: the state of what scales losses under fp16.
     """
     state = {
         "networks": {name: network.state_dict() for name, network in networks.items()},
@@ -35,6 +37,7 @@ def write_checkpoint(
         "step": step,
         "measures": measures,
         "kept": kept,
+        "precision": precision,
     }
     save_atomically(path, state)
 

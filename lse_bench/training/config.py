@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +16,9 @@ from torch.optim import Optimizer
 from lse_bench.errors import UsageError
 from lse_bench.minilrs.plan import Spec
 from lse_bench.training.loop import Precision, Schedule
+
+# Of the published networks: the narrowest hidden layer has 16 channels.
+Width = Annotated[float, Field(gt=0, le=1, multiple_of=1 / 16)]
 
 
 class Section(BaseModel):

@@ -182,16 +182,24 @@ def train(
         state = read_checkpoint(last)
         for name, network in networks.items():
             network.load_state_dict(state["networks"][name])
-            optimizers[name].load_state_dict(state["optimizers"][name])
         start, measures = int(state["step"]), dict(state["measures"])
         judge.restore(state["kept"])
         method.restore(state["kept"])
     trained = set_up(fabric, networks, optimizers, compiled)
+    if last.exists():  # after the parameters are where they stay, since optimisers keep their state beside them
+        for name, optimizer in optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        fabric.strategy.precision.load_state_dict(state["precision"])
     method.place(fabric.device)
     batches = _batches(method, schedule.steps * schedule.accumulate, start * schedule.accumulate, fabric, loaders)
     log = Log(out, start) if fabric.is_global_zero else None
     _set_mode(networks, training=True)
     step = start
+
+    def save(path: Path) -> None:
+        kept, precision = judge.state() | method.state(), fabric.strategy.precision.state_dict()
+        write_checkpoint(path, networks, optimizers, step, measures, kept, precision)
+
     while step < schedule.steps and not judge.over:
         began = time.monotonic()
         factor = schedule.factor_at(step)
@@ -219,10 +227,10 @@ def train(
             measures = _validate(fabric, method, networks, step, log)
             method.after_validation(measures)
             if judge.better(measures) and fabric.is_global_zero:
-                write_checkpoint(out / BEST, networks, optimizers, step, measures, judge.state() | method.state())
+                save(out / BEST)
         ended = step == schedule.steps or judge.over
         if (step % schedule.save_every == 0 or ended) and fabric.is_global_zero:
-            write_checkpoint(last, networks, optimizers, step, measures, judge.state() | method.state())
+            save(last)
         if fabric.is_global_zero:
             on_step(step, row | measures)
     if log is not None:

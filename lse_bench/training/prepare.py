@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -197,10 +198,18 @@ def _all(
         return
     # Forked processes would inherit locks of torch's and OpenCV's threads; spawned ones start clean.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_worker, (preparation, root, out, key)) as pool:
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (preparation, root, out, key))
+    try:
         waiting: list[Future[Done]] = [pool.submit(_in_worker, clip) for clip in clips]
         for future in waiting:
             yield future.result()
+    except BrokenProcessPool:
+        raise UsageError(
+            f"{out}: a process that prepared clips was ended from outside, most likely for want of memory; the same "
+            "command goes on, --workers 1 needs the least"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class _Worker:

@@ -81,12 +81,18 @@ class PreparedClips:
         return name in self._file(clip).keys()  # noqa: SIM118 - the handle is no mapping
 
     def _file(self, clip: PreparedClip) -> Any:
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
         if clip.id in self._files:
             self._files.move_to_end(clip.id)
             return self._files[clip.id]
-        file = safe_open(clip_file(self.folder, clip.id), framework="np")
+        path = clip_file(self.folder, clip.id)
+        try:
+            file = safe_open(path, framework="np")
+        except (SafetensorError, OSError) as error:
+            raise UsageError(
+                f"{path}: damaged or missing ({error}); `lse-bench prepare` with the same options mends it"
+            ) from None
         self._files[clip.id] = file
         if len(self._files) > _OPEN:
             self._files.popitem(last=False)

@@ -13,7 +13,7 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch import nn
 
-from lse_bench.errors import UsageError
+from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.runs.run import versions
 from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.config import Config
@@ -45,13 +45,12 @@ def train_prepared(
     refuse_to_overwrite(out, resume)
     method = make()
     fabric = launch(hardware)
-    if fabric.is_global_zero:
-        about = {
-            "data": {"digest": PreparedClips(data).about["digest"], "settings": PreparedClips(data).about["settings"]},
-            "weights": {use: None if path is None else file_digest(path) for use, path in weights.items()},
-        }
-        describe(out, name, config, hardware, about, resume)
-    fabric.barrier()
+    index = PreparedClips(data).about
+    about = {
+        "data": {"digest": index["digest"], "settings": index["settings"]},
+        "weights": {use: None if path is None else file_digest(path) for use, path in weights.items()},
+    }
+    on_first(fabric, lambda: describe(out, name, config, hardware, about, resume))
     measures = run_method(fabric, method, config, hardware, out, bar)
     files: list[Path] = []
     if fabric.is_global_zero:
@@ -88,6 +87,19 @@ def trained_networks(method: Method, config: Config, out: Path) -> dict[str, nn.
     for name, network in networks.items():
         network.load_state_dict(state["networks"][name])
     return networks
+
+
+def on_first(fabric: Fabric, work: Callable[[], None]) -> None:
+    """Let the first process work while the others wait; an error that we can explain is raised on all of them."""
+    reason = ""
+    if fabric.is_global_zero:
+        try:
+            work()
+        except LseBenchError as error:
+            reason = str(error)
+    reason = fabric.broadcast(reason)
+    if reason:
+        raise UsageError(reason)
 
 
 @contextmanager

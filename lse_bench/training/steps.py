@@ -39,8 +39,8 @@ class Pass:
 class BadLossError(UsageError):
     """A loss that is no finite number, with the batch that gave it."""
 
-    def __init__(self, name: str, value: float, batch: Batch) -> None:
-        super().__init__(f"the {name}'s loss became {value}")
+    def __init__(self, what: str, value: float, batch: Batch) -> None:
+        super().__init__(f"the {what} became {value}")
         self.batch = batch
 
 
@@ -67,13 +67,15 @@ def set_up(
 def take_step(
     fabric: Fabric, trained: Trained, passes: Sequence[Pass], batches: Sequence[Batch], clip_gradient: float = 0.0
 ) -> dict[str, float]:
-    """One step of every pass on `batches`, whose gradients are averaged; what the passes log, averaged too.
+    """One step of every pass on `batches`, whose gradients are averaged, over processes too; what the passes log on
+    this process, averaged.
 
-    `clip_gradient`: largest norm, 0 for no limit. Raises BadLossError before a step on such a loss.
+    `clip_gradient`: largest norm, 0 for no limit. Raises BadLossError, on all processes, before a step on such a loss.
     """
     memories: list[Memory] = [{} for _ in batches]
     logged: dict[str, list[Tensor]] = {}
     several = isinstance(fabric.strategy, DDPStrategy)
+    scaled = fabric.strategy.precision.precision == "16-mixed"  # whose gradients may overflow; the scaler sees to it
     for one in passes:
         for name, network in trained.plain.items():
             network.requires_grad_(name == one.network)
@@ -85,15 +87,28 @@ def take_step(
             with fabric.no_backward_sync(running) if later else contextlib.nullcontext():
                 with fabric.autocast():
                     loss, parts = one.loss(networks, batch, memory)
-                value = float(loss.detach())
-                if not math.isfinite(value):
-                    raise BadLossError(one.network, value, batch)
+                _refuse(fabric, several, f"{one.network}'s loss", float(loss.detach()), batch)
                 fabric.backward(loss / len(batches) if len(batches) > 1 else loss)
             for name, part in parts.items():
                 logged.setdefault(name, []).append(part.detach())
         if clip_gradient:
-            fabric.clip_gradients(running, optimizer, max_norm=clip_gradient)
+            fabric.clip_gradients(running, optimizer, max_norm=clip_gradient, error_if_nonfinite=False)
+        if not scaled:
+            gradients = [value.grad for value in trained.plain[one.network].parameters() if value.grad is not None]
+            norm = float(torch.nn.utils.get_total_norm(gradients))
+            _refuse(fabric, several, f"{one.network}'s gradient", norm, batches[-1])
         optimizer.step()
     for network in trained.plain.values():
         network.requires_grad_(True)
     return {name: float(torch.stack(parts).float().mean()) for name, parts in logged.items()}
+
+
+def _refuse(fabric: Fabric, several: bool, what: str, value: float, batch: Batch) -> None:
+    """Raise BadLossError unless the value is finite, on every process that trains along."""
+    bad = not math.isfinite(value)
+    if several:  # nobody is left waiting for one that has stopped
+        anywhere = fabric.all_reduce(torch.tensor(float(bad), device=fabric.device), reduce_op="sum")
+        assert isinstance(anywhere, Tensor)
+        bad = bool(anywhere > 0)
+    if bad:
+        raise BadLossError(what, value, batch)

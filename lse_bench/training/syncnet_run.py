@@ -16,7 +16,7 @@ from lse_bench.training.config import TrainConfig
 from lse_bench.training.data import store_clips
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Hardware, launch, refuse_to_overwrite
-from lse_bench.training.run import Bar, describe, no_bar, run_method, trained_networks
+from lse_bench.training.run import Bar, describe, no_bar, on_first, run_method, trained_networks
 from lse_bench.training.split import split_clips
 from lse_bench.training.syncnet import HALF, NETWORK, Pairs, SyncNetMethod
 
@@ -32,9 +32,7 @@ def train_syncnet(
     fabric = launch(hardware)
     show = bar if fabric.is_global_zero else no_bar
     root = corpus or out / "corpus"
-    if fabric.is_global_zero:
-        _prepare(config, hardware, out, root, corpus is None, resume, show)
-    fabric.barrier()
+    on_first(fabric, lambda: _prepare(config, hardware, out, root, corpus is None, resume, show))
     method = SyncNetMethod(config, out / "data" / "training", out / "data" / "validation")
     method.open()
     measures = run_method(fabric, method, config, hardware, out, bar)

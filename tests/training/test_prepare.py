@@ -106,11 +106,11 @@ def test_any_number_of_processes_and_a_stop_give_the_same(
         prepare(clips, corpus, out, Preparation(BoxCropper((0, 10, 0, 0)), "boxes", boxes=truth_boxes(corpus)))
 
 
-def test_syncnet_corrects_what_is_early_or_late(corpus: Path, tmp_path: Path) -> None:
+def test_syncnet_corrects_what_is_early_or_late(corpus: Path, clips: list[CorpusClip], tmp_path: Path) -> None:
     root = tmp_path / "corpus"
     shutil.copytree(corpus, root)
-    _, clips = read_corpus(root)
-    chosen = clips[:3]
+    _, copies = read_corpus(root)
+    chosen = copies[:3]
     for clip, shift in zip(chosen, (6, -6, 0), strict=True):
         frames, sound = list(read_frames(probe(clip.path), 25)), sound_of(clip.path)
         if shift > 0:  # the sound comes early
@@ -124,7 +124,17 @@ def test_syncnet_corrects_what_is_early_or_late(corpus: Path, tmp_path: Path) ->
     index = prepare(chosen, root, tmp_path / "out", centre)
     assert index["corrected"] == {chosen[0].id: 6, chosen[1].id: -6}
     again = {clip.id: clip for clip in PreparedClips(tmp_path / "out").clips}
-    assert again[chosen[0].id].frames == 75 - 12  # six of the picture before, six of the sound after
+    prepare(clips[:2], corpus, tmp_path / "straight", Preparation(BoxCropper(), "centerface"))
+    straight = PreparedClips(tmp_path / "straight")
+    mended = PreparedClips(tmp_path / "out")
+    for clip, first in zip(chosen[:2], (6, 6), strict=True):  # six of the picture before, six of the sound after
+        one, other = again[clip.id], next(found for found in straight.clips if found.id == clip.id)
+        assert 0 <= one.frames - (75 - 12) <= 1  # sound is padded by up to a frame when it is compressed
+        pictures, wanted = mended.read(one, "faces", 0, 63), straight.read(other, "faces", first, 63)
+        assert np.abs(pictures.astype(int) - wanted).mean() < 6  # compressed once more
+        heard = mended.read(one, "sound").astype(float)
+        own = straight.read(other, "sound")[first * 640 :][: len(heard)].astype(float)
+        assert np.corrcoef(heard[2000:-2000], own[2000:-2000])[0, 1] > 0.9
     strict = Preparation(BoxCropper(), "centerface", sync=SyncFilter(weights, confidence=0.5, correct=False))
     dropped = prepare(chosen, root, tmp_path / "strict", strict)
     assert "offset +6" in dropped["problems"][chosen[0].id]
@@ -132,6 +142,15 @@ def test_syncnet_corrects_what_is_early_or_late(corpus: Path, tmp_path: Path) ->
     unsure = Preparation(BoxCropper(), "centerface", sync=SyncFilter(weights, confidence=100))
     with pytest.raises(UsageError, match="confidence"):
         prepare(chosen, root, tmp_path / "unsure", unsure)
+
+
+def test_a_damaged_file_is_named_when_it_is_read(corpus: Path, clips: list[CorpusClip], tmp_path: Path) -> None:
+    prepare(clips[:1], corpus, tmp_path, preparation(corpus))
+    path = clip_file(tmp_path, clips[0].id)
+    path.write_bytes(path.read_bytes()[:2000])
+    store = PreparedClips(tmp_path)
+    with pytest.raises(UsageError, match=r"safetensors: damaged or missing .*lse-bench prepare"):
+        store.read(store.clips[0], "faces", 0, 5)
 
 
 def test_the_command_prepares_and_trains(corpus: Path, tmp_path: Path) -> None:
