@@ -43,11 +43,19 @@ _FLOOR = 3.7e-44  # e**-100: torch holds logarithms of chances above -100
 
 
 class ChangeConfig(Section):
-    """Augmentation, one draw for a window: flipping (chance), grey levels (factor, plus or minus), blur (chance)."""
+    """Augmentation, one draw for a window: flipping (chance), brightness and colour (factors, plus or minus), blur
+    (chance), noise (grey levels, standard deviation at most) and stains (chance).
+
+    Stains are up to four small coloured patches that come and go from frame to frame: marks by which a generator would
+    otherwise please an expert without moving the lips.
+    """
 
     flip: float = Field(default=0.0, ge=0, le=1)
     brightness: float = Field(default=0.0, ge=0, lt=1)
+    colour: float = Field(default=0.0, ge=0, lt=1)
     blur: float = Field(default=0.0, ge=0, le=1)
+    noise: float = Field(default=0.0, ge=0)
+    stains: float = Field(default=0.0, ge=0, le=1)
 
 
 class ExpertConfig(RunConfig):
@@ -169,9 +177,15 @@ class ExpertTraining(Method):
         if change.blur and rng.random() < change.blur:
             sigma = rng.uniform(0.5, 1.5)
             pictures = np.stack([cv2.GaussianBlur(np.ascontiguousarray(one), (0, 0), sigma) for one in pictures])
-        if change.brightness:
-            factor = rng.uniform(1 - change.brightness, 1 + change.brightness)
-            pictures = cv2.convertScaleAbs(np.ascontiguousarray(pictures), alpha=factor).reshape(pictures.shape)
+        changed = np.array(pictures, dtype=np.float32)
+        if change.stains and rng.random() < change.stains:
+            for _ in range(rng.integers(1, 5)):
+                _stain(changed, rng)
+        factor = rng.uniform(1 - change.brightness, 1 + change.brightness)
+        changed *= factor * rng.uniform(1 - change.colour, 1 + change.colour, 3).astype(np.float32)
+        if change.noise:
+            changed += rng.standard_normal(changed.shape, np.float32) * rng.uniform(0, change.noise)
+        pictures = np.clip(np.rint(changed), 0, 255)
         return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2).reshape(-1, HALF, SIZE), dtype=np.uint8)
 
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
@@ -180,6 +194,16 @@ class ExpertTraining(Method):
         network = networks[NAME]
         assert isinstance(network, ListeningExpert)
         return window_accuracy(network.expert, self._store, self.validation, self.config.validation_clips, device)
+
+
+def _stain(pictures: NDArray[np.float32], rng: np.random.Generator) -> None:
+    """A soft coloured patch on (T,H,W,3), as strong in each frame as chance will have it."""
+    height, width = pictures.shape[1:3]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    across, down = rng.uniform(1, 8, 2)
+    far = ((x - rng.uniform(0, width)) / across) ** 2 + ((y - rng.uniform(0, height)) / down) ** 2
+    patch = np.exp(-far)[None, :, :, None] * rng.uniform(0, 0.8, (len(pictures), 1, 1, 1))
+    pictures += (patch * (rng.uniform(0, 255, 3) - pictures)).astype(np.float32)
 
 
 def matching_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
