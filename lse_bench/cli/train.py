@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -25,17 +28,7 @@ train = typer.Typer(
 )
 app.add_typer(train, name="train")
 
-Out = Annotated[Path, typer.Option(help="Run directory.")]
 Data = Annotated[Path, typer.Option(help="Prepared clips: a folder of `lse-bench prepare`.")]
-Seed = Annotated[int | None, typer.Option(help="In place of the config's.")]
-Steps = Annotated[int | None, typer.Option(min=1, help="In place of the config's.")]
-Precision = Annotated[str | None, typer.Option(help="fp32, bf16 or fp16, in place of the config's.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Devices = Annotated[int, typer.Option(min=1, help="How many on each machine.")]
-Nodes = Annotated[int, typer.Option(min=1, help="How many machines, started by torchrun.")]
-Loaders = Annotated[int, typer.Option(min=0, help="Processes that prepare batches; never changes a number.")]
-Compile = Annotated[bool, typer.Option("--compile", help="Let torch.compile make the networks faster; needs a GPU.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
 Init = Annotated[Path | None, typer.Option(help="Weights to begin with: a released checkpoint, or our own.")]
 Expert = Annotated[Path | None, typer.Option(help="The expert's weights; needed where the config has a sync weight.")]
 Scorer = Annotated[
@@ -53,354 +46,263 @@ def _examples(*lines: str) -> str:
     return "\n**Examples**\n\n" + "".join(f"    {line}\n\n" for line in lines) + _AFTER
 
 
-@train.command(
-    epilog=_examples(
-        "lse-bench train syncnet --out runs/mini",
-        "lse-bench train syncnet --corpus /data/lrs2 --config my.toml --device cuda --devices 4 --out runs/lrs2",
-    )
+@dataclass
+class Settings:
+    """The options that every method has."""
+
+    out: Annotated[Path, typer.Option(help="Run directory.")]
+    seed: Annotated[int | None, typer.Option(help="In place of the config's.")] = None
+    steps: Annotated[int | None, typer.Option(min=1, help="In place of the config's.")] = None
+    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16, in place of the config's.")] = None
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto"
+    devices: Annotated[int, typer.Option(min=1, help="How many on each machine.")] = 1
+    nodes: Annotated[int, typer.Option(min=1, help="How many machines, started by torchrun.")] = 1
+    loaders: Annotated[int, typer.Option(min=0, help="Processes that prepare batches; never changes a number.")] = 1
+    compile: Annotated[bool, typer.Option("--compile", help="Let torch.compile make the networks faster.")] = False
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False
+
+    def config(self, name: str, kind: type[Config], package: str) -> Config:
+        """The config of that name, changed by the options."""
+        from lse_bench.training.config import load_config
+
+        changes = {"seed": self.seed, "steps": self.steps, "precision": self.precision}
+        return load_config(name, kind, package).changed({k: v for k, v in changes.items() if v is not None})
+
+    def hardware(self, config: RunConfig) -> Hardware:
+        """What to train on."""
+        from lse_bench.training.loop import Hardware
+
+        return Hardware(self.device, self.devices, self.nodes, config.precision, self.loaders, self.compile)
+
+
+def method(name: str, *examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a subcommand of a function: its parameter `settings` becomes the options of Settings."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(function, include_extras=True)
+        shared = get_type_hints(Settings, include_extras=True)
+        own = [
+            parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in inspect.signature(function).parameters.values()
+            if parameter.name != "settings"
+        ]
+        more = [
+            parameter.replace(annotation=shared[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in inspect.signature(Settings).parameters.values()
+        ]
+
+        @functools.wraps(function)
+        def command(**options: Any) -> None:
+            for module in ("lightning_fabric", "tensorboard"):
+                if find_spec(module) is None:
+                    raise UsageError(f"training needs {module}: pip install 'lse-bench[train]'")
+            settings = Settings(**{parameter.name: options.pop(parameter.name) for parameter in more})
+            function(settings=settings, **options)
+
+        command.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *more)}
+        train.command(name, epilog=_examples(*examples))(command)
+        return function
+
+    return register
+
+
+@method(
+    "syncnet",
+    "lse-bench train syncnet --out runs/mini",
+    "lse-bench train syncnet --corpus /data/lrs2 --config my.toml --device cuda --devices 4 --out runs/lrs2",
 )
 def syncnet(
-    out: Out,
+    settings: Settings,
     config: Annotated[str, typer.Option(help="A TOML file, or the name of a packaged config.")] = "syncnet-mini",
     corpus: Annotated[
         Path | None, typer.Option(help="LRS2, LRS3, LRW or MiniLRS; default: the config's MiniLRS, made in --out.")
     ] = None,
-    seed: Seed = None,
-    steps: Steps = None,
-    precision: Precision = None,
-    device: Device = "auto",
-    devices: Devices = 1,
-    nodes: Nodes = 1,
-    loaders: Loaders = 1,
-    compile_: Compile = False,
-    resume: Resume = False,
 ) -> None:
     """Train SyncNet, the scorer, on clips whose picture and sound are in step."""
-    _need_extra()
     from lse_bench.training.config import TrainConfig
     from lse_bench.training.syncnet_run import train_syncnet
 
-    chosen = _config(config, TrainConfig, "lse_bench.training", seed, steps, precision)
-    hardware = _hardware(chosen, device, devices, nodes, loaders, compile_)
-    _report(out, lambda bar: train_syncnet(chosen, hardware, out, corpus, resume, bar))
+    chosen = settings.config(config, TrainConfig, "lse_bench.training")
+    hardware = settings.hardware(chosen)
+    _report(settings.out, lambda bar: train_syncnet(chosen, hardware, settings.out, corpus, settings.resume, bar))
 
 
-@train.command(
-    epilog=_examples(
-        "lse-bench train expert --config mini --data prepared/mini --out runs/expert",
-        "lse-bench train expert --config released --data prepared/lrs2 --device cuda --out runs/expert",
-    )
+@method(
+    "expert",
+    "lse-bench train expert --config mini --data prepared/mini --out runs/expert",
+    "lse-bench train expert --config released --data prepared/lrs2 --device cuda --out runs/expert",
 )
 def expert(
+    settings: Settings,
     data: Data,
-    out: Out,
     config: Annotated[str, typer.Option(help="A TOML file, or mini, released or paper.")] = "mini",
     init: Init = None,
-    seed: Seed = None,
-    steps: Steps = None,
-    precision: Precision = None,
-    device: Device = "auto",
-    devices: Devices = 1,
-    nodes: Nodes = 1,
-    loaders: Loaders = 1,
-    compile_: Compile = False,
-    resume: Resume = False,
 ) -> None:
     """Train Wav2Lip's lip-sync expert, which its generator needs."""
-    _need_extra()
-    from lse_bench.baselines.wav2lip import expert as method
+    from lse_bench.baselines.wav2lip import expert as trainer
 
-    chosen = _config(_of("expert", config), method.ExpertConfig, _WAV2LIP, seed, steps, precision)
-    hardware = _hardware(chosen, device, devices, nodes, loaders, compile_)
-    _prepared(
-        "expert",
-        lambda: method.ExpertTraining(chosen, data, init),
-        method.export,
-        chosen,
-        hardware,
-        out,
-        data,
-        {"init": init},
-        resume,
-    )
+    chosen = settings.config(_of("expert", config), trainer.ExpertConfig, _WAV2LIP)
+    make = functools.partial(trainer.ExpertTraining, chosen, data, init)
+    _prepared("expert", settings, chosen, data, make, trainer.export, {"init": init})
 
 
-@train.command(
-    epilog=_examples(
-        "lse-bench train wav2lip --config mini --data prepared/mini --expert runs/expert/weights.safetensors --out "
-        "runs/wav2lip",
-        "lse-bench train wav2lip --config l1-mini --data prepared/mini --out runs/l1",
-        "lse-bench train wav2lip --config released --data prepared/lrs2 --expert lipsync_expert.pth --device cuda "
-        "--scorer syncnet_v2 --out runs/wav2lip",
-    )
+@method(
+    "wav2lip",
+    "lse-bench train wav2lip --config mini --data prepared/mini --expert runs/expert/weights.safetensors "
+    "--out runs/wav2lip",
+    "lse-bench train wav2lip --config l1-mini --data prepared/mini --out runs/l1",
+    "lse-bench train wav2lip --config released --data prepared/lrs2 --expert lipsync_expert.pth --device cuda "
+    "--scorer syncnet_v2 --out runs/wav2lip",
 )
 def wav2lip(
+    settings: Settings,
     data: Data,
-    out: Out,
     config: Annotated[str, typer.Option(help="A TOML file, or mini, l1-mini, released or paper.")] = "mini",
     expert: Expert = None,
     init: Init = None,
     scorer: Scorer = "syncnet-mini",
-    seed: Seed = None,
-    steps: Steps = None,
-    precision: Precision = None,
-    device: Device = "auto",
-    devices: Devices = 1,
-    nodes: Nodes = 1,
-    loaders: Loaders = 1,
-    compile_: Compile = False,
-    resume: Resume = False,
 ) -> None:
     """Train Wav2Lip's generator: L1 and the expert's opinion of sync."""
-    settings = (device, devices, nodes, loaders, compile_)
-    _wav2lip("wav2lip", data, out, config, expert, init, scorer, (seed, steps, precision), settings, resume)
+    _wav2lip("wav2lip", settings, data, config, expert, init, scorer)
 
 
-@train.command(
+@method(
     "wav2lip-gan",
-    epilog=_examples(
-        "lse-bench train wav2lip-gan --config mini --data prepared/mini --expert runs/expert/weights.safetensors "
-        "--init runs/wav2lip/weights.safetensors --out runs/gan",
-    ),
+    "lse-bench train wav2lip-gan --config mini --data prepared/mini --expert runs/expert/weights.safetensors "
+    "--init runs/wav2lip/weights.safetensors --out runs/gan",
 )
 def wav2lip_gan(
+    settings: Settings,
     data: Data,
-    out: Out,
     config: Annotated[str, typer.Option(help="A TOML file, or mini, released or paper.")] = "mini",
     expert: Expert = None,
     init: Init = None,
     scorer: Scorer = "syncnet-mini",
-    seed: Seed = None,
-    steps: Steps = None,
-    precision: Precision = None,
-    device: Device = "auto",
-    devices: Devices = 1,
-    nodes: Nodes = 1,
-    loaders: Loaders = 1,
-    compile_: Compile = False,
-    resume: Resume = False,
 ) -> None:
     """Train Wav2Lip's generator against the quality discriminator too."""
-    settings = (device, devices, nodes, loaders, compile_)
-    _wav2lip("wav2lip-gan", data, out, config, expert, init, scorer, (seed, steps, precision), settings, resume)
+    _wav2lip("wav2lip-gan", settings, data, config, expert, init, scorer)
 
 
-@train.command(
-    epilog=_examples(
-        "lse-bench train lipgan --config mini --data prepared/mini --out runs/lipgan",
-        "lse-bench train lipgan --config released --data prepared/lrs2 --device cuda --scorer syncnet_v2 "
-        "--out runs/lipgan",
-    )
+@method(
+    "lipgan",
+    "lse-bench train lipgan --config mini --data prepared/mini --out runs/lipgan",
+    "lse-bench train lipgan --config released --data prepared/lrs2 --device cuda --scorer syncnet_v2 --out runs/lipgan",
 )
 def lipgan(
+    settings: Settings,
     data: Data,
-    out: Out,
     config: Annotated[str, typer.Option(help="A TOML file, or mini, released or unet-released.")] = "mini",
     init: Init = None,
     scorer: Scorer = "syncnet-mini",
-    seed: Seed = None,
-    steps: Steps = None,
-    precision: Precision = None,
-    device: Device = "auto",
-    devices: Devices = 1,
-    nodes: Nodes = 1,
-    loaders: Loaders = 1,
-    compile_: Compile = False,
-    resume: Resume = False,
 ) -> None:
     """Train LipGAN's generator, alone or against its discriminator, as the config says."""
-    _need_extra()
-    from lse_bench.baselines.lipgan import train as method
+    from lse_bench.baselines.lipgan import train as trainer
 
-    chosen = _config(_of("lipgan", config), method.LipGanConfig, "lse_bench.baselines.lipgan", seed, steps, precision)
-    hardware = _hardware(chosen, device, devices, nodes, loaders, compile_)
-    listener = _scorer(scorer) if chosen.lse_clips else None
-    _prepared(
-        "lipgan",
-        lambda: method.LipGanTraining(chosen, data, listener, init),
-        method.export,
-        chosen,
-        hardware,
-        out,
-        data,
-        {"init": init, "scorer": listener},
-        resume,
-    )
+    chosen = settings.config(_of("lipgan", config), trainer.LipGanConfig, "lse_bench.baselines.lipgan")
+    listener = _scorer(scorer, chosen.lse_clips)
+    make = functools.partial(trainer.LipGanTraining, chosen, data, listener, init)
+    _prepared("lipgan", settings, chosen, data, make, trainer.export, {"init": init, "scorer": listener})
 
 
-_SPEECH2VID = "lse_bench.baselines.speech2vid"
-
-
-@train.command(
-    epilog=_examples(
-        "lse-bench train speech2vid --config mini --data prepared/mini-aligned --out runs/speech2vid",
-        "lse-bench train speech2vid --config full --data prepared/lrs2-aligned --device cuda --out runs/speech2vid",
-    )
+@method(
+    "speech2vid",
+    "lse-bench train speech2vid --config mini --data prepared/mini-aligned --out runs/speech2vid",
+    "lse-bench train speech2vid --config full --data prepared/lrs2-aligned --device cuda --out runs/speech2vid",
 )
 def speech2vid(
+    settings: Settings,
     data: Data,
-    out: Out,
     config: Annotated[str, typer.Option(help="A TOML file, or mini, full or finetune.")] = "mini",
     init: Init = None,
     content: Annotated[
         Path | None, typer.Option(help="v201.mat, or another MatConvNet file: the content loss's encoder.")
     ] = None,
     scorer: Scorer = "syncnet-mini",
-    seed: Seed = None,
-    steps: Steps = None,
-    precision: Precision = None,
-    device: Device = "auto",
-    devices: Devices = 1,
-    nodes: Nodes = 1,
-    loaders: Loaders = 1,
-    compile_: Compile = False,
-    resume: Resume = False,
 ) -> None:
     """Train Speech2Vid's generator, on clips prepared with --crop aligned."""
-    _need_extra()
-    from lse_bench.baselines.speech2vid import train as method
+    from lse_bench.baselines.speech2vid import train as trainer
 
-    chosen = _config(_of("speech2vid", config), method.Speech2VidConfig, _SPEECH2VID, seed, steps, precision)
-    hardware = _hardware(chosen, device, devices, nodes, loaders, compile_)
-    listener = _scorer(scorer) if chosen.lse_clips else None
-    _prepared(
-        "speech2vid",
-        lambda: method.Speech2VidTraining(chosen, data, listener, content, init),
-        method.export,
-        chosen,
-        hardware,
-        out,
-        data,
-        {"init": init, "scorer": listener, "content": content},
-        resume,
-    )
+    chosen = settings.config(_of("speech2vid", config), trainer.Speech2VidConfig, _SPEECH2VID)
+    listener = _scorer(scorer, chosen.lse_clips)
+    make = functools.partial(trainer.Speech2VidTraining, chosen, data, listener, content, init)
+    weights = {"init": init, "scorer": listener, "content": content}
+    _prepared("speech2vid", settings, chosen, data, make, trainer.export, weights)
 
 
-@train.command(
+@method(
     "speech2vid-deblur",
-    epilog=_examples(
-        "lse-bench train speech2vid-deblur --config mini --data prepared/mini-aligned "
-        "--generator runs/speech2vid/weights.safetensors --out runs/deblur",
-    ),
+    "lse-bench train speech2vid-deblur --config mini --data prepared/mini-aligned "
+    "--generator runs/speech2vid/weights.safetensors --out runs/deblur",
 )
 def speech2vid_deblur(
+    settings: Settings,
     data: Data,
-    out: Out,
     config: Annotated[str, typer.Option(help="A TOML file, or mini or full.")] = "mini",
     generator: Annotated[Path | None, typer.Option(help="The generator whose faces are sharpened.")] = None,
     init: Init = None,
-    seed: Seed = None,
-    steps: Steps = None,
-    precision: Precision = None,
-    device: Device = "auto",
-    devices: Devices = 1,
-    nodes: Nodes = 1,
-    loaders: Loaders = 1,
-    compile_: Compile = False,
-    resume: Resume = False,
 ) -> None:
     """Train the network that sharpens Speech2Vid's faces."""
-    _need_extra()
-    from lse_bench.baselines.speech2vid import train as method
+    from lse_bench.baselines.speech2vid import train as trainer
 
-    chosen = _config(_of("speech2vid-deblur", config), method.DeblurConfig, _SPEECH2VID, seed, steps, precision)
-    hardware = _hardware(chosen, device, devices, nodes, loaders, compile_)
-    _prepared(
-        "speech2vid-deblur",
-        lambda: method.DeblurTraining(chosen, data, generator, init),
-        method.export,
-        chosen,
-        hardware,
-        out,
-        data,
-        {"generator": generator, "init": init},
-        resume,
-    )
+    chosen = settings.config(_of("speech2vid-deblur", config), trainer.DeblurConfig, _SPEECH2VID)
+    make = functools.partial(trainer.DeblurTraining, chosen, data, generator, init)
+    weights = {"generator": generator, "init": init}
+    _prepared("speech2vid-deblur", settings, chosen, data, make, trainer.export, weights)
 
 
-_WAV2LIP = "lse_bench.baselines.wav2lip"
+_WAV2LIP, _SPEECH2VID = "lse_bench.baselines.wav2lip", "lse_bench.baselines.speech2vid"
 
 
 def _wav2lip(
     name: str,
+    settings: Settings,
     data: Path,
-    out: Path,
     config: str,
     expert: Path | None,
     init: Path | None,
     scorer: str,
-    changes: tuple[int | None, int | None, str | None],
-    settings: tuple[str, int, int, int, bool],
-    resume: bool,
 ) -> None:
-    _need_extra()
-    from lse_bench.baselines.wav2lip import train as method
+    from lse_bench.baselines.wav2lip import train as trainer
 
-    chosen = _config(_of(name, config), method.GeneratorConfig, _WAV2LIP, *changes)
+    chosen = settings.config(_of(name, config), trainer.GeneratorConfig, _WAV2LIP)
     if (chosen.judge is not None) != (name == "wav2lip-gan"):
         raise UsageError(
             f"{config}: a config of {'wav2lip-gan' if chosen.judge is not None else 'wav2lip'}, not {name}"
         )
-    hardware = _hardware(chosen, *settings)
-    listener = _scorer(scorer) if chosen.lse_clips else None
+    listener = _scorer(scorer, chosen.lse_clips)
+    make = functools.partial(trainer.GeneratorTraining, chosen, data, expert, listener, init)
     weights = {"expert": expert, "init": init, "scorer": listener}
-    _prepared(
-        name,
-        lambda: method.GeneratorTraining(chosen, data, expert, listener, init),
-        method.export,
-        chosen,
-        hardware,
-        out,
-        data,
-        weights,
-        resume,
-    )
+    _prepared(name, settings, chosen, data, make, trainer.export, weights)
 
 
-def _need_extra() -> None:
-    for module in ("lightning_fabric", "tensorboard"):
-        if find_spec(module) is None:
-            raise UsageError(f"training needs {module}: pip install 'lse-bench[train]'")
-
-
-def _of(method: str, config: str) -> str:
+def _of(name: str, config: str) -> str:
     """Packaged configs are called METHOD-NAME; a file keeps its name."""
-    return config if config.endswith(".toml") else f"{method}-{config}"
+    return config if config.endswith(".toml") else f"{name}-{config}"
 
 
-def _config(
-    name: str, kind: type[Config], package: str, seed: int | None, steps: int | None, precision: str | None
-) -> Config:
-    from lse_bench.training.config import load_config
-
-    changes: dict[str, object] = {"seed": seed, "steps": steps, "precision": precision}
-    return load_config(name, kind, package).changed({key: value for key, value in changes.items() if value is not None})
-
-
-def _hardware(config: RunConfig, device: str, devices: int, nodes: int, loaders: int, compiled: bool) -> Hardware:
-    from lse_bench.training.loop import Hardware
-
-    return Hardware(device, devices, nodes, config.precision, loaders, compiled)
-
-
-def _scorer(name: str) -> Path:
-    return find_weights(make_console(), name, False, False)
+def _scorer(name: str, clips: int) -> Path | None:
+    """SyncNet's weights, None where no clip is scored during training."""
+    return find_weights(make_console(), name, False, False) if clips else None
 
 
 def _prepared(
     name: str,
+    settings: Settings,
+    config: RunConfig,
+    data: Path,
     make: Callable[[], Method],
     export: Any,
-    config: RunConfig,
-    hardware: Hardware,
-    out: Path,
-    data: Path,
     weights: dict[str, Path | None],
-    resume: bool,
 ) -> None:
     from lse_bench.training.run import train_prepared
 
-    _report(out, lambda bar: train_prepared(name, make, export, config, hardware, out, data, weights, resume, bar))
+    hardware = settings.hardware(config)
+
+    def run(bar: Any) -> tuple[dict[str, float], list[Path]]:
+        return train_prepared(name, make, export, config, hardware, settings.out, data, weights, settings.resume, bar)
+
+    _report(settings.out, run)
 
 
 def _report(out: Path, run: Callable[[Any], tuple[dict[str, float], list[Path]]]) -> None:
