@@ -11,6 +11,7 @@ from pathlib import Path
 import clips
 import numpy as np
 import pytest
+from commands import lse_bench_here
 from conftest import SHARED, shared_file
 
 
@@ -199,7 +200,7 @@ def test_fid_of_folders_runs_and_saved_statistics(narrow: Path, inception_file: 
     assert pooled == json.loads((tmp_path / "fid.json").read_text())
     assert pooled["fid"] > 0 and pooled["generated"]["frames"] == 30
     assert pooled["fid_id"].startswith("fid@1:frame:pooled:bilinear:step1:")
-    other = lse_bench("fid", made, saved, *common, "--frame-step", 2)
+    other = lse_bench_here("fid", made, saved, *common, "--frame-step", 2)
     assert other.returncode == 2 and "the two cannot be compared" in other.stderr
     for name in ("made", "real"):
         run = lse_bench("score", tmp_path / name, "--weights", narrow, "--out", tmp_path / f"run_{name}")
@@ -211,10 +212,10 @@ def test_fid_of_folders_runs_and_saved_statistics(narrow: Path, inception_file: 
     with np.load(saved) as statistics:
         # 30 frames: what is left is rounding, the same as pytorch-fid's (tests/fidelity/test_frechet.py).
         assert abs(both["fid"]) <= 1e-5 * 2 * np.trace(statistics["sigma"])
-    lost = lse_bench("fid", made, real, *common, "--out", tmp_path / "nowhere" / "fid.json")
+    lost = lse_bench_here("fid", made, real, *common, "--out", tmp_path / "nowhere" / "fid.json")
     assert lost.returncode == 2 and "its folder does not exist" in lost.stderr
     (real / "2.mp4").unlink()
-    gone = lse_bench("fid", tmp_path / "run_made", tmp_path / "run_real", *common)
+    gone = lse_bench_here("fid", tmp_path / "run_made", tmp_path / "run_real", *common)
     assert gone.returncode == 2 and "1 of its 3 scored clips are no longer there" in gone.stderr
     (made / "3.mp4").write_bytes(b"")
     failed = lse_bench("fid", made, saved, *common)

@@ -15,6 +15,7 @@ import clips
 import numpy as np
 import pytest
 from checkpoints import write_dagnn, write_lipgan, write_wav2lip
+from commands import lse_bench_here
 from lse_bench.baselines.speech2vid.model import entry_shapes, generator_layers, net_of
 from test_cli import lse_bench, records_of
 
@@ -141,7 +142,7 @@ def test_unknown_names_and_missing_weights(pairs: Path, tmp_path: Path) -> None:
         ("real", "--pads", "1,2,3,4"): "makes whole videos",
         ("unsynced", "--short", "stretch"): "--short stretch: there are skip, loop, ping-pong",
     }.items():
-        result = lse_bench("generate", *arguments, "--manifest", pairs, "--out", tmp_path / "out")
+        result = lse_bench_here("generate", *arguments, "--manifest", pairs, "--out", tmp_path / "out")
         assert result.returncode == 2, arguments
         assert words in " ".join(result.stderr.split()), result.stderr
     assert not (tmp_path / "out").exists()

@@ -9,6 +9,7 @@ import clips
 import cv2
 import numpy as np
 import pytest
+from commands import lse_bench_here
 from conftest import shared_file
 from test_cli import lse_bench, records_of
 
@@ -76,16 +77,16 @@ def test_without_s3fd_the_way_out_is_named(faces: Path) -> None:
 
 def test_options_that_need_tracks_are_refused_elsewhere(faces: Path, narrow: Path) -> None:
     for option in (("--overlay", "x"), ("--tracks-only",), ("--detector", "centerface")):
-        result = lse_bench("score", faces, "--weights", narrow, *option)
+        result = lse_bench_here("score", faces, "--weights", narrow, *option)
         assert result.returncode == 2 and "need --protocol tracked" in result.stderr
-    result = lse_bench("score", faces, "--weights", narrow, "--protocol", "tracked", "--boxes", faces)
+    result = lse_bench_here("score", faces, "--weights", narrow, "--protocol", "tracked", "--boxes", faces)
     assert result.returncode == 2 and "--boxes is for --detector boxes" in result.stderr
     for options, words in {
         ("tracked", "--fps-policy", "bogus"): "--fps-policy bogus: there are require-25, resample, as-is",
         ("tracked", "--track-rule", "bogus"): "--track-rule bogus: there are all, mean, best",
         ("tracked-legacy",): "--tracks-only looks at frames as tracked@1 has them",
     }.items():
-        result = lse_bench("score", faces, "--tracks-only", "--protocol", *options)
+        result = lse_bench_here("score", faces, "--tracks-only", "--protocol", *options)
         assert result.returncode == 2 and words in result.stderr, result.stderr
 
 
