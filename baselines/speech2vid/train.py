@@ -43,6 +43,7 @@ from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
 from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
 from lse_bench.training.steps import Batch, Memory, Networks, Pass
+from lse_bench.weights.matconvnet import DagLayer
 
 _BLUR, _SIGMA = 5, 2.0  # of the blurred faces that a re-implementation trains its deblurring on
 
@@ -280,7 +281,7 @@ def _alike(given: Graph, fresh: Graph, path: Path) -> Graph:
     return given
 
 
-def _fresh(layers: list, output: str) -> Graph:  # type: ignore[type-arg]
+def _fresh(layers: list[DagLayer], output: str) -> Graph:
     """A network that begins as MatConvNet's do, drawn from torch's random state."""
     rng = np.random.default_rng(int(torch.randint(0, 2**31, ())))
     return Graph(net_of(layers, initial_entries(layers, rng)), output)

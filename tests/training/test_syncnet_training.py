@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import lse_bench_here
 
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.manifests.corpora import CorpusClip, read_corpus
@@ -236,6 +237,9 @@ def test_a_killed_command_resumes_to_the_weights_of_an_uninterrupted_one(
     os.killpg(running.pid, signal.SIGKILL)
     running.communicate()
     assert not (tmp_path / "parts" / "weights.safetensors").exists()
+    refused = lse_bench_here(*command(recipe, corpus, tmp_path / "parts")[3:])
+    assert refused.returncode == 2
+    assert "pass --resume" in refused.stderr
     other = subprocess.run(
         command(recipe, corpus, tmp_path / "parts", "--resume", "--seed", "5"), capture_output=True, text=True
     )
