@@ -35,9 +35,13 @@ def lower_windows(drawn: Tensor) -> Tensor:
     return drawn[:, :, :, SIZE // 2 :].transpose(1, 2).flatten(1, 2)
 
 
-def sync_loss(expert: Listener, mel: Tensor, drawn: Tensor) -> Tensor:
-    """How far drawn faces are from being in sync with their sound, by the expert."""
+def sync_loss(expert: Listener, mel: Tensor, drawn: Tensor, gentle: bool = False) -> Tensor:
+    """How far drawn faces are from being in sync with their sound, by the expert: -log(cos), as released; `gentle`:
+    -log((1+cos)/2), whose gradient does not grow where the expert is least pleased.
+    """
     sound, face = expert(mel, lower_windows(drawn))
+    if gentle:
+        return -torch.log((1 + F.cosine_similarity(sound.float(), face.float())) / 2).mean()
     return expert_loss(sound, face, torch.ones(len(drawn), 1, device=drawn.device))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from lse_bench.baselines.training import begin_from, foreign, in_batches, mouth_measures, sample_sheet
 from lse_bench.baselines.wav2lip.losses import judged_as, sync_loss
-from lse_bench.baselines.wav2lip.model import COLUMNS, Generator, QualityDiscriminator, masked
+from lse_bench.baselines.wav2lip.model import COLUMNS, Expert, Generator, QualityDiscriminator, masked
 from lse_bench.baselines.wav2lip.weights import load_expert, load_network, write_official
 from lse_bench.baselines.wav2lip.windows import WindowSamples, first_column, planes
 from numpy.typing import NDArray
@@ -49,6 +49,8 @@ class SyncConfig(Section):
     start: int | None = None
     ramp: int = Field(default=0, ge=0)
     expert_mode: Literal["eval", "train"] = "eval"
+    gentle: bool = False
+    lend_ear: bool = False
 
     def weight_at(self, step: int) -> float:
         """The weight at a step, counted from 0, where no threshold has switched it on."""
@@ -129,6 +131,8 @@ class GeneratorTraining(Method):
         generator = Generator(self.config.width)
         if self._init is not None:
             begin_from(generator, load_network(self._init), self._init)
+        if self.config.sync.lend_ear and self._expert_path is not None:
+            hear_like(generator, load_expert(self._expert_path))
         networks: dict[str, nn.Module] = {GENERATOR: generator}
         if self.config.judge is not None:
             networks[JUDGE] = QualityDiscriminator(self.config.width)
@@ -153,7 +157,7 @@ class GeneratorTraining(Method):
         weight = self.config.sync.weight if self._sync_on else self.config.sync.weight_at(step)
         quality = None if self.config.judge is None else self.config.judge.weight
         settled = self.config.norm_start is not None and step >= self.config.norm_start
-        return passes_of(self._expert, weight, quality, settled)
+        return passes_of(self._expert, weight, quality, settled, self.config.sync.gentle)
 
     def batch(self, number: int, rank: int) -> Batch:
         """See `WindowSamples.of`."""
@@ -202,7 +206,11 @@ class GeneratorTraining(Method):
 
 
 def passes_of(
-    expert: nn.Module | None, sync_weight: float, quality_weight: float | None, settled_norms: bool = False
+    expert: nn.Module | None,
+    sync_weight: float,
+    quality_weight: float | None,
+    settled_norms: bool = False,
+    gentle: bool = False,
 ) -> list[Pass]:
     """The generator: (1-w-q) L1 + w sync + q quality. Then, with a quality weight, the judge on what was drawn before
     the generator's step. Without a sync weight the expert is not asked. `settled_norms`: see `norm_start`.
@@ -219,7 +227,7 @@ def passes_of(
         recon = F.l1_loss(drawn, target)
         sync = perceptual = torch.zeros((), device=drawn.device)
         if sync_weight and expert is not None:
-            sync = sync_loss(expert, batch["mel"], drawn)
+            sync = sync_loss(expert, batch["mel"], drawn, gentle)
         if quality:
             perceptual = judged_as(networks[JUDGE](drawn), real=True)
         loss = sync_weight * sync + quality * perceptual + (1 - sync_weight - quality) * recon
@@ -231,6 +239,14 @@ def passes_of(
 
     passes = [Pass(GENERATOR, drawing)]
     return [*passes, Pass(JUDGE, judge_loss)] if quality_weight is not None else passes
+
+
+def hear_like(generator: Generator, expert: Expert) -> None:
+    """Begin the generator's audio encoder as the expert's, which has one residual block more and is of its width."""
+    blocks = list(expert.audio_encoder)
+    del blocks[len(blocks) - 3]
+    for ours, theirs in zip(generator.audio_encoder, blocks, strict=True):
+        ours.load_state_dict(theirs.state_dict())
 
 
 def judge_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:

@@ -7,16 +7,30 @@ import sys
 
 import typer
 
-from lse_bench.cli import demo, fd_sync, fid, generate, manifest, minilrs, prepare, score, train, weights
-from lse_bench.cli.common import Json, app, make_console
-from lse_bench.errors import LseBenchError, UsageError, WeightsError
+from lse_bench.cli import (
+    bench,
+    demo,
+    fd_sync,
+    fid,
+    generate,
+    leaderboard,
+    manifest,
+    minilrs,
+    prepare,
+    score,
+    train,
+    weights,
+)
+from lse_bench.cli.common import Json, app, explain, make_console
 
 __all__ = [
     "app",
+    "bench",
     "demo",
     "fd_sync",
     "fid",
     "generate",
+    "leaderboard",
     "main",
     "manifest",
     "minilrs",
@@ -54,21 +68,7 @@ def main() -> None:
     """Entry point: every error we can explain is one sentence on standard error, without a traceback."""
     try:
         app()
-    except (UsageError, WeightsError) as error:
-        _complain(str(error), 2)
-    except LseBenchError as error:
-        _complain(str(error), 1)
-    except OSError as error:
-        _complain(f"{error.filename or 'a file'}: {error.strerror or error}; what was recorded until now is kept", 1)
-    except ImportError as error:
-        from lse_bench.doctor import explain_import_error
-
-        explained = explain_import_error(error)
-        if explained is None:
-            raise
-        _complain(explained, 1)
-
-
-def _complain(text: str, status: int) -> None:
-    print(f"lse-bench: {text}", file=sys.stderr)
-    sys.exit(status)
+    except Exception as error:  # noqa: BLE001 - what cannot be explained is raised again
+        text, status = explain(error)
+        print(f"lse-bench: {text}", file=sys.stderr)
+        sys.exit(status)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import click
 import typer
+
+from lse_bench.errors import LseBenchError, UsageError, WeightsError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,10 +30,65 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+ARGUMENTS: ContextVar[tuple[str, ...] | None] = ContextVar("arguments", default=None)
+
+
+def command_line() -> list[str]:
+    """The command that is running, for the record: the user's, or the one that a benchmark has called."""
+    return ["lse-bench", *(sys.argv[1:] if (called := ARGUMENTS.get()) is None else called)]
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never fetch weights from the network.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Accept a download whose digest nobody has published.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """What an error says to a user, and the exit status. One that cannot be explained is raised again."""
+    if isinstance(error, UsageError | WeightsError):
+        return str(error), 2
+    if isinstance(error, LseBenchError):
+        return str(error), 1
+    if isinstance(error, OSError):
+        return f"{error.filename or 'a file'}: {error.strerror or error}; what was recorded until now is kept", 1
+    if isinstance(error, ImportError):
+        from lse_bench.doctor import explain_import_error
+
+        explained = explain_import_error(error)
+        if explained is not None:
+            return explained, 1
+    raise error
+
+
+def call(arguments: Sequence[str]) -> tuple[int, str | None]:
+    """One of our commands inside this process: its exit status, and what it would have complained of."""
+    mark = ARGUMENTS.set(tuple(arguments))
+    try:
+        status = app(args=list(arguments), standalone_mode=False)
+    except click.ClickException as error:
+        return error.exit_code, error.format_message()
+    except Exception as error:  # noqa: BLE001 - a step's failure is not the benchmark's
+        try:
+            text, code = explain(error)
+        except Exception:  # noqa: BLE001 - raised again by explain
+            return 1, f"{type(error).__name__}: {error}"
+        return code, text
+    finally:
+        ARGUMENTS.reset(mark)
+    return (status if isinstance(status, int) else 0), None
+
+
+def refuse_wrong_arguments(arguments: Sequence[str]) -> None:
+    """Raise UsageError, naming the option, for arguments that a command would refuse before any work."""
+    group = typer.main.get_command(app)
+    rest, chosen = list(arguments), group
+    while isinstance(chosen, click.Group):
+        chosen = chosen.commands[rest.pop(0)]
+    try:
+        chosen.make_context(" ".join(arguments[:1]), rest)
+    except click.ClickException as error:
+        raise UsageError(f"{' '.join(arguments[:2])}: {error.format_message()}") from None
 
 
 def make_console() -> Console:

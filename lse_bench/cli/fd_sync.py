@@ -19,6 +19,7 @@ from lse_bench.cli.common import (
     progress_bar,
     warn_of_weights,
 )
+from lse_bench.errors import UsageError
 
 _EXAMPLES = """
 **Examples**
@@ -38,6 +39,7 @@ def fd_sync(
     ] = "syncnet_v2",
     protocol: Annotated[str, typer.Option(help="How frames are prepared: lrs@1 or lrs-lossless@1.")] = "lrs-lossless@1",
     fps_policy: Annotated[str, typer.Option(help="require-25, resample or as-is.")] = "require-25",
+    out: Annotated[Path | None, typer.Option(help="Write the result to this JSON file too.")] = None,
     device: Device = "auto",
     max_failed: Annotated[int, typer.Option(min=0, help="How many clips may fail before the exit status is 1.")] = 0,
     offline: Offline = False,
@@ -47,6 +49,8 @@ def fd_sync(
     """How far mouths move from those of real clips, in SyncNet's eyes. Not FID: it says nothing of image quality."""
     from lse_bench.runs.outputs import items_to_compare
 
+    if out is not None and not out.absolute().parent.is_dir():
+        raise UsageError(f"{out}: its folder does not exist")
     console = make_console()
     sets = {"generated": items_to_compare(generated), "reference": items_to_compare(reference)}
     checkpoint = find_weights(console, weights, offline, trust)
@@ -67,8 +71,11 @@ def fd_sync(
             measured[name] = measure_lips(scorer, items, lambda item, name=name: advance(name))  # type: ignore[misc]
     key = scorer.key | {"weights": name_of_digest(scorer.weights_sha256) or "unknown"}
     result = compare_lips(measured["generated"], measured["reference"], key)
+    text = json.dumps(result, indent=2, ensure_ascii=False)
+    if out is not None:
+        out.write_text(text + "\n", encoding="utf-8")
     if as_json:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
+        print(text)
     else:
         console.print(f"fd-sync {result['fd_sync']:.4f} (lower is nearer to the reference)", highlight=False)
         for name in sets:

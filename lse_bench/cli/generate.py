@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lse_bench.cli.common import Device, Json, Offline, Trust, app, find_weights, make_console, progress_bar
+from lse_bench.cli.common import (
+    Device,
+    Json,
+    Offline,
+    Trust,
+    app,
+    command_line,
+    find_weights,
+    make_console,
+    progress_bar,
+)
 from lse_bench.cli.tracking import Boxes, Detector, DetectorWeights, find_detector, parse_pads
 from lse_bench.errors import UsageError
 
@@ -162,7 +171,8 @@ def generate(
         options=options,
         package=f"{plugin.package} {plugin.version}",
         seed=seed,
-        command=["lse-bench", *sys.argv[1:]],
+        asked_sha256=pairs.sha256,
+        command=command_line(),
     )
     total = len(call.manifest.jobs)
     console.print(f"{total} jobs, {name}, {chosen} → {out}", highlight=False, markup=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,6 +17,7 @@ from lse_bench.cli.common import (
     Offline,
     Trust,
     app,
+    command_line,
     find_weights,
     make_console,
     progress_bar,
@@ -192,7 +192,7 @@ def score(
                 clips,
                 out,
                 weights=str(weights),
-                command=["lse-bench", *sys.argv[1:]],
+                command=command_line(),
                 source=source,
                 shard=part,
                 keep_windows=keep_windows,
@@ -217,7 +217,7 @@ def merge(
     """Join the shards of one list into one run. Runs that differ in anything that moves a score are refused."""
     from lse_bench.runs.run import merge_runs
 
-    summary = merge_runs(runs, out, ["lse-bench", *sys.argv[1:]])
+    summary = merge_runs(runs, out, command_line())
     _finish(make_console(), summary, out, as_json, max_failed)
 
 

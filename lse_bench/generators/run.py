@@ -70,7 +70,8 @@ class Call:
     """A generation as asked for.
 
     `weights_sha256`: of the generator's checkpoint; `options`: what it was made with; `package`: which brings it, with
-    its version; `command`: for the record.
+    its version; `asked_sha256`: of the manifest that was asked for, where `jobs_for` made another of it; `command`: for
+    the record.
     """
 
     generator: Generator
@@ -83,6 +84,7 @@ class Call:
     options: Options = field(default_factory=Options)
     package: str = "lse-bench"
     seed: int = 0
+    asked_sha256: str | None = None
     command: Sequence[str] = ()
 
     @property
@@ -340,7 +342,12 @@ def _write_description(call: Call, rows: Sequence[Row], decodes: int) -> dict[st
         "kind": "generation",
         "generator": call.generator.name,
         "key": call.key,
-        "manifest": {"name": call.manifest.name, "corpus": call.manifest.corpus, "sha256": call.manifest.sha256},
+        "manifest": {
+            "name": call.manifest.name,
+            "corpus": call.manifest.corpus,
+            "sha256": call.manifest.sha256,
+            "asked_sha256": call.asked_sha256 or call.manifest.sha256,
+        },
         "listed": len(call.manifest.jobs),
         "made": len(rows) - len(lost),
         "failed": dict(Counter(row.status for row in lost)),

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -44,6 +46,19 @@ def read_rows(folder: Path) -> list[Row]:
         return [Row.model_validate_json(line) for line in read_lines(path)]
     except ValidationError as error:
         raise UsageError(f"{path}: damaged: {error.errors()[0]['msg']}") from None
+
+
+def read_generation(folder: Path) -> dict[str, Any] | None:
+    """The content of generation.json, None where a folder has none. Raises UsageError for a damaged one."""
+    path = folder / GENERATION_FILE
+    if not path.is_file():
+        return None
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content["key"], content["manifest"]["sha256"]
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{path}: damaged; generate into a new folder") from None
+    return content
 
 
 def clips_of_generation(folder: Path) -> list[ListedClip]:

@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import medfilt
 
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
 from lse_bench.media.writer import write_clip
-from lse_bench.sync.distance import LseScore
+from lse_bench.sync.distance import running_confidence
 from lse_bench.sync.protocol import FpsPolicy, frame_rate_for
 from lse_bench.sync.syncnet import WINDOW_FRAMES
 
 if TYPE_CHECKING:
     from lse_bench.sync.scorer import ClipOutcome
 
-_SMOOTHED_OVER = 9  # windows, as the published code smooths its framewise confidence
 _COLOURS = ((80, 200, 80), (60, 160, 255), (255, 160, 60), (200, 80, 200), (80, 220, 220))  # BGR
 _QUALITY, _PRESET = 23, "superfast"
 
@@ -37,18 +35,6 @@ class _Drawn:
     boxes: NDArray[np.float64]
     confidence: NDArray[np.float64] | None
     label: str
-
-
-def running_confidence(score: LseScore) -> NDArray[np.float64]:
-    """One value per window: the curve's median minus the window's distance at the best shift, a median over 9 windows.
-
-    Needs a score with its `per_window` distances (windows,31).
-    """
-    assert score.per_window is not None
-    confidence = np.median(score.curve) - score.per_window[:, int(score.curve.argmin())].astype(np.float64)
-    if len(confidence) < _SMOOTHED_OVER:
-        return np.asarray(confidence)
-    return np.asarray(medfilt(confidence, _SMOOTHED_OVER), dtype=np.float64)
 
 
 def write_overlay(clip: Path, outcome: ClipOutcome, path: Path, policy: FpsPolicy) -> None:
@@ -80,7 +66,8 @@ def _tracks_of(outcome: ClipOutcome) -> Iterator[_Drawn]:
         confidence = None
         label = f"{number}: not scored"
         if score is not None:
-            values = running_confidence(score)
+            assert score.per_window is not None
+            values = running_confidence(score.per_window)
             # A window is shown at its middle frame; before the first and after the last the nearest is held.
             at = np.clip(np.arange(len(track)) - WINDOW_FRAMES // 2, 0, len(values) - 1)
             confidence = values[at]

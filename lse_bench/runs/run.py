@@ -21,6 +21,7 @@ import numpy as np
 from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.lines import json_bytes, write_atomically
 from lse_bench.manifests.clips import Source
+from lse_bench.manifests.generation import read_generation
 from lse_bench.manifests.listed import ListedClip, list_digest
 from lse_bench.runs.records import Record, open_records, read_records, refuse_doubles
 from lse_bench.runs.summary import summarise
@@ -83,6 +84,7 @@ def describe_run(
     shard: Shard | None = None,
 ) -> dict[str, Any]:
     """The content of run.json. `clips`: the whole list, of which `shard` is a part; `source`: where it came from."""
+    generation = _generation_of(source)
     return {
         "schema": SCHEMA,
         "kind": "score",
@@ -95,7 +97,8 @@ def describe_run(
         },
         "list": {"clips": len(clips), "sha256": list_digest(clips)},
         "source": None if source is None else source.as_json(),
-        "manifest_sha256": None,
+        "manifest_sha256": None if generation is None else generation["manifest"].get("asked_sha256"),
+        "generation": generation,
         "shard": None if shard is None else f"{shard.index}/{shard.count}",
         "versions": versions(),
         "device": scorer.device,
@@ -104,6 +107,14 @@ def describe_run(
         "command": list(command),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _generation_of(source: Source | None) -> dict[str, Any] | None:
+    """What made the clips, where they are the folder of one generation."""
+    found = None if source is None or len(source.inputs) != 1 else read_generation(source.inputs[0])
+    if found is None:
+        return None
+    return {name: found[name] for name in ("generator", "key", "manifest", "versions")}
 
 
 def score_run(

@@ -19,12 +19,26 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean with its 95 % interval; None where there are too few independent results. `n`: results averaged."""
+    """A mean with its 95 % interval; None where there are too few independent results. `n`: results averaged.
+
+    `standard_error` and `freedom`, degrees of freedom of Student's t, are what the interval is made of.
+    """
 
     mean: float | None
     ci95: tuple[float, float] | None
     ci_method: str
     n: int
+    standard_error: float | None = None
+    freedom: int = 0
+
+    @property
+    def p_value(self) -> float | None:
+        """Two-sided, of the hypothesis that the true mean is 0; None without an interval."""
+        if self.mean is None or self.standard_error is None:
+            return None
+        if not self.standard_error:
+            return 0.0 if self.mean else 1.0
+        return float(2 * stats.t.sf(abs(self.mean) / self.standard_error, self.freedom))
 
 
 def mean_with_interval(values: Sequence[float], members: Sequence[frozenset[str]]) -> Estimate:
@@ -51,9 +65,21 @@ def mean_with_interval(values: Sequence[float], members: Sequence[frozenset[str]
     squares = math.fsum(r * r for r in residuals)
     if shared:
         squares = max(squares, _dyadic_sum(residuals, members))
-    variance = squares / n**2 * units / (units - 1)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, units - 1)) * math.sqrt(variance)
-    return Estimate(mean, (mean - half, mean + half), method, n)
+    error = math.sqrt(squares / n**2 * units / (units - 1))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, units - 1)) * error
+    return Estimate(mean, (mean - half, mean + half), method, n, error, units - 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values corrected for their number (Holm, 1979), in the order given: each is at most 1 and no smaller than that
+    of any smaller one.
+    """
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = largest
+    return corrected
 
 
 def _dyadic_sum(residuals: Sequence[float], members: Sequence[frozenset[str]]) -> float:

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from lse_bench.errors import STATUSES, Status
 from lse_bench.runs.records import Record
 from lse_bench.runs.statistics import mean_with_interval
 
 METRICS = ("lse_d", "lse_c", "offset", "lse_d_at_0", "lse_d_valid", "lse_c_valid", "offset_valid")
+_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 HIGHER_IS_BETTER = {"lse_c": True, "lse_c_valid": True, "lse_d": False, "lse_d_at_0": False, "lse_d_valid": False}
 
 
@@ -18,7 +21,8 @@ def summarise(records: Sequence[Record], listed: int, key: dict[str, str]) -> di
     """Counts and means. Every mean stands beside `scored` of `listed`; records may come in any order.
 
     `failed` counts clips by status, `pending` those without a record yet, `warned` those scored with a warning. Under
-    the track rule `all` every face track counts once, and `n` counts tracks; under the others every clip.
+    the track rule `all` every face track counts once, and `n` counts tracks; under the others every clip. `offsets`
+    counts results by AV offset; `seconds` are quantiles of the clips' lengths, which move LSE-D and LSE-C.
     """
     scored = [record for record in records if record.status == "ok"]
     results = sorted(_results(scored, key.get("track_rule")), key=lambda result: result[0])
@@ -34,6 +38,7 @@ def summarise(records: Sequence[Record], listed: int, key: dict[str, str]) -> di
             "n": estimate.n,
             "higher_is_better": HIGHER_IS_BETTER.get(metric),
         }
+    offsets = Counter(int(values["offset"]) for _, _, values in results if values["offset"] is not None)
     return {
         "schema": 1,
         "key": key,
@@ -44,21 +49,31 @@ def summarise(records: Sequence[Record], listed: int, key: dict[str, str]) -> di
         "pending": listed - len(records),
         "warned": sum(bool(record.warnings) for record in scored),
         "metrics": metrics,
+        "offsets": {str(offset): offsets[offset] for offset in sorted(offsets)},
+        "seconds": _quantiles([record.seconds for record in scored if record.seconds is not None]),
     }
+
+
+def _quantiles(values: Sequence[float]) -> dict[str, float]:
+    """By share, "0" the smallest and "1" the largest; none of nothing."""
+    if not values:
+        return {}
+    found = np.quantile(np.array(values), _QUANTILES)
+    return {f"{share:g}": float(value) for share, value in zip(_QUANTILES, found, strict=True)}
 
 
 def _results(records: Sequence[Record], rule: str | None) -> Iterator[tuple[str, frozenset[str], dict[str, Any]]]:
     """What is averaged: (sort key, members, values by metric), one for each clip or each scored face track."""
     for record in records:
         if rule != "all" or record.tracks is None:
-            yield record.id, _members(record), {metric: getattr(record, metric) for metric in METRICS}
+            yield record.id, members_of(record), {metric: getattr(record, metric) for metric in METRICS}
             continue
         for track in record.tracks:
             if track["status"] == "ok":
-                yield f"{record.id} {track['track']:06d}", _members(record), track
+                yield f"{record.id} {track['track']:06d}", members_of(record), track
 
 
-def _members(record: Record) -> frozenset[str]:
+def members_of(record: Record) -> frozenset[str]:
     """The clips a result is made of: source picture and source sound where known, else the clip itself."""
     sources = {record.groups[name] for name in ("video", "sound") if name in record.groups}
     return frozenset(sources or {record.id})

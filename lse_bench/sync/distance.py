@@ -16,10 +16,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.signal import medfilt
 
 MAX_SHIFT = 15  # frames at 25 fps
 MIN_PAIRS = 5  # a shift of the valid curve with fewer pairs is not a number
 _EPS = 1e-6
+_SMOOTHED_OVER = 9  # windows, as the published code smooths its framewise confidence
 _SHIFTS = 2 * MAX_SHIFT + 1
 
 Curve = NDArray[np.float64]
@@ -159,3 +161,15 @@ def combine(scores: Sequence[LseScore], rule: Literal["all", "mean", "best"]) ->
         curve_valid=np.mean([score.curve_valid for score in scores], axis=0),
         per_window=None,
     )
+
+
+def running_confidence(per_window: ArrayLike) -> NDArray[np.float64]:
+    """One value for each window of distances (windows,31): the curve's median minus the window's distance at the best
+    shift, a median over 9 windows.
+    """
+    distances = np.asarray(per_window, dtype=np.float64)
+    curve = distances.mean(axis=0)
+    confidence = np.median(curve) - distances[:, int(curve.argmin())]
+    if len(confidence) < _SMOOTHED_OVER:
+        return np.asarray(confidence)
+    return np.asarray(medfilt(confidence, _SMOOTHED_OVER), dtype=np.float64)

@@ -105,18 +105,8 @@ def fetch(item: Entry, options: Options | None = None) -> Path:
     if path.exists():
         _refuse_wrong(item)
         return path
-    if item.by_hand:
-        raise WeightsError(_by_hand(item, path))
-    if options.forbidden:
-        raise WeightsError(
-            f"{item.name} is not here and {options.forbidden} forbids fetching it. Put the file from {item.urls[0]} at "
-            f"{path}{_digest_words(item)}, or allow the network"
-        )
-    if item.sha256 is None and not options.trust:
-        raise WeightsError(
-            f"{item.name}: nobody has published a digest of {item.file}, so a download cannot be verified. Pass "
-            f"--trust to accept what {item.urls[0]} sends; its digest is then shown and remembered"
-        )
+    if (reason := why_missing(item, options)) is not None:
+        raise WeightsError(reason)
     with _alone(path):
         if path.exists():  # another process was first
             _refuse_wrong(item)
@@ -131,6 +121,26 @@ def fetch(item: Entry, options: Options | None = None) -> Path:
             _memory(item).write_text(digest + "\n")
         os.replace(partial, path)
     return path
+
+
+def why_missing(item: Entry, options: Options | None = None) -> str | None:
+    """Why `fetch` would not even try, with the way out; None where the file is there or can be asked for."""
+    options, path = options or Options(), path_of(item)
+    if path.exists():
+        return None
+    if item.by_hand:
+        return _by_hand(item, path)
+    if options.forbidden:
+        return (
+            f"{item.name} is not here and {options.forbidden} forbids fetching it. Put the file from {item.urls[0]} at "
+            f"{path}{_digest_words(item)}, or allow the network"
+        )
+    if item.sha256 is None and not options.trust:
+        return (
+            f"{item.name}: nobody has published a digest of {item.file}, so a download cannot be verified. Pass "
+            f"--trust to accept what {item.urls[0]} sends; its digest is then shown and remembered"
+        )
+    return None
 
 
 class _WrongFileError(Exception):

@@ -1,0 +1,233 @@
+"""From stored runs to CSV, tables, plots and a page that opens from the disk. No model, no video is looked at.
+
+Clips are copied from where a run directory says they are, as far as they are still there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from lse_bench.leaderboard.plots import colours_of, write_plots
+from lse_bench.leaderboard.published import published
+
+from lse_bench.bench.run import SUMMARY_FILE as BENCH_SUMMARY
+from lse_bench.bench.run import read_bench
+from lse_bench.errors import UsageError
+from lse_bench.manifests.clips import Source
+from lse_bench.manifests.listed import safe_id
+from lse_bench.runs.records import RECORDS_FILE
+from lse_bench.runs.run import WINDOWS_FOLDER
+from lse_bench.runs.table import REAL, UNSYNCED, Entry, by_group, read_entry, tables_of
+from lse_bench.runs.words import cells_of, columns_of, latex, long_csv, markdown, notes_of, wide_csv
+from lse_bench.sync.distance import running_confidence
+
+CLIPS_FOLDER = "clips"
+_PAGE_FILES = ("index.html", "page.css", "page.js")
+
+
+def find_entries(inputs: Sequence[str]) -> list[Entry]:
+    """Runs and benchmarks as rows; `NAME=RUN` gives a run another name. Raises UsageError for anything else."""
+    entries: list[Entry] = []
+    for text in inputs:
+        name, equals, rest = text.partition("=")
+        path = Path(rest if equals and not Path(text).exists() else text)
+        if (path / RECORDS_FILE).exists():
+            entries.append(read_entry(path, name if str(path) == rest and equals else None))
+        elif (path / BENCH_SUMMARY).exists():
+            entries += read_bench(path)
+        else:
+            raise UsageError(f"{path}: neither a run directory of lse-bench score nor a benchmark of lse-bench run")
+    return entries
+
+
+def build(inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Bench") -> dict[str, Any]:
+    """Write `tables/`, `plots/`, `index.html` and what it needs to `out`; returns what was written.
+
+    Raises UsageError for runs that may not stand together, naming the field that differs.
+    """
+    entries = find_entries(inputs)
+    tables = tables_of(entries)
+    out.mkdir(parents=True, exist_ok=True)
+    _write_tables(out / "tables", tables, entries)
+    plots = write_plots(out / "plots", tables, entries)
+    played = _copy_clips(out, entries, clips)
+    data = {
+        "title": title,
+        "colours": colours_of(list(dict.fromkeys(entry.method for entry in entries))),
+        "tables": [_shown(table, entries) for table in tables],
+        "plots": plots,
+        "clips": played,
+        "published": [[one.corpus, one.method, one.measure, one.value, one.kind, one.source] for one in published()],
+    }
+    # A page from the disk may not fetch; a script it may load. "<" is written out so that no name can close the tag.
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    (out / "data.js").write_text(f"window.LSE_BENCH = {text};\n", encoding="utf-8")
+    for name in _PAGE_FILES:
+        content = files("lse_bench.leaderboard").joinpath("page").joinpath(name).read_bytes()
+        (out / name).write_bytes(content)
+    return {
+        "tables": len(tables),
+        "rows": len(entries),
+        "plots": len(plots),
+        "clips": len(played),
+        "page": str(out / "index.html"),
+    }
+
+
+def _write_tables(folder: Path, tables: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "wide.csv").write_text(wide_csv(tables), encoding="utf-8")
+    (folder / "long.csv").write_text(long_csv(tables), encoding="utf-8")
+    (folder / "tables.md").write_text("\n".join(f"## {t['corpus']}\n\n{markdown(t)}" for t in tables), encoding="utf-8")
+    (folder / "tables.tex").write_text("\n".join(map(latex, tables)), encoding="utf-8")
+    lines = ["corpus,protocol,method,speaker,listed,scored,lse_d,lse_c"]
+    for entry in entries:
+        for row in by_group(entry.records, "speaker"):
+            scores = ",".join("" if row[name] is None else f"{row[name]:.6f}" for name in ("lse_d", "lse_c"))
+            lines.append(
+                f"{entry.corpus},{entry.table[1]},{entry.method},{row['group']},{row['listed']},{row['scored']},{scores}"
+            )
+    (folder / "speakers.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _shown(table: dict[str, Any], entries: Sequence[Entry]) -> dict[str, Any]:
+    columns = columns_of(table)
+    members = {entry.method: entry for entry in entries if entry.table == (table["corpus"], table["protocol"])}
+    return {
+        "corpus": table["corpus"],
+        "protocol": table["protocol"],
+        "evaluator": table["evaluator"],
+        "columns": [{"name": column.name, "title": column.title} for column in columns],
+        "rows": [
+            {
+                "method": row["method"],
+                "anchor": row["method"] in (REAL, UNSYNCED),
+                "cells": cells_of(row, columns),
+                "values": [column.value(row) for column in columns],
+                "provenance": _provenance(members[row["method"]]),
+            }
+            for row in table["rows"]
+        ],
+        "notes": notes_of(table),
+    }
+
+
+def _provenance(entry: Entry) -> list[list[str]]:
+    """Everything a number follows from, as lines for a person."""
+    about, generation = entry.description, entry.description.get("generation") or {}
+    lines = [
+        ["protocol", about["key"]["protocol"]],
+        ["scored with", f"{about['weights'].get('name') or 'weights of its own'}, sha256 {about['weights']['sha256']}"],
+        ["clips", f"{entry.summary['scored']} scored of {entry.summary['listed']} listed"],
+        ["failed", ", ".join(f"{n} {status}" for status, n in entry.summary["failed"].items()) or "none"],
+        ["list", f"sha256 {about['list']['sha256']}"],
+        [
+            "manifest",
+            f"sha256 {about['manifest_sha256']}" if about.get("manifest_sha256") else "none: a folder of videos",
+        ],
+        ["frame rate", about["key"].get("fps_policy", "")],
+        ["precision", f"{about.get('precision')} on {about.get('device')}"],
+        ["versions", ", ".join(f"{name} {version}" for name, version in about.get("versions", {}).items())],
+        ["command", " ".join(about.get("command", []))],
+        ["started", about.get("started", "")],
+        ["length of clips", ", ".join(f"{share}: {value:.2f} s" for share, value in entry.summary["seconds"].items())],
+    ]
+    if generation:
+        key = generation["key"]
+        lines.insert(1, ["generator", f"{generation['generator']} of {key['package']}"])
+        lines.insert(2, ["its weights", f"sha256 {key['weights_sha256']}" if key.get("weights_sha256") else "none"])
+        rest = {
+            name: value for name, value in key.items() if name not in ("generator", "package", "weights_sha256", "root")
+        }
+        lines.append(["generated with", json.dumps(rest, ensure_ascii=False)])
+    for name, extra in entry.extras.items():
+        lines.append(
+            [name, json.dumps({key: value for key, value in extra.items() if key in ("fid_id", "key", "warnings")})]
+        )
+    return [[name, str(value)] for name, value in lines if value]
+
+
+def copied_clips(entries: Sequence[Entry], count: int) -> dict[str, dict[str, Path]]:
+    """The videos of `count` pairs of each corpus, by run directory and clip: pairs that most methods have a file of."""
+    found: dict[str, dict[str, Path]] = {}
+    for members in _by_corpus(entries):
+        places = {entry.method: _files_of(entry) for entry in members}
+        for pair in _pairs_to_play(places, count):
+            for entry in members:
+                clip = _clip_of(entry, pair, places[entry.method])
+                if clip is not None:
+                    found.setdefault(str(entry.run), {})[clip] = places[entry.method][clip]
+    return found
+
+
+def _by_corpus(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """The rows of each corpus, of its first protocol."""
+    found: dict[str, dict[str, Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry.corpus, {}).setdefault(entry.method, entry)
+    return [list(members.values()) for members in found.values()]
+
+
+def _pairs_to_play(places: dict[str, dict[str, Path]], count: int) -> list[str]:
+    generated = [there for name, there in places.items() if name not in (REAL, UNSYNCED)] or list(places.values())
+    ids = sorted(set().union(*generated), key=lambda one: (-sum(one in there for there in generated), one))
+    return ids[:: max(1, len(ids) // max(1, count))][:count]
+
+
+def _clip_of(entry: Entry, pair: str, places: dict[str, Path]) -> str | None:
+    """The id of a method's video of a pair; of `real` that of the pair's source."""
+    if pair in places:
+        return pair
+    if entry.method != REAL:
+        return None
+    sources = [record.id for record in entry.records if record.id in places]
+    return next((one for one in sources if pair.startswith(f"{one}+")), None)
+
+
+def _copy_clips(out: Path, entries: Sequence[Entry], count: int) -> list[dict[str, Any]]:
+    """Copy the videos to play; for the page: pairs with each method's file, scores and running confidence."""
+    found = []
+    for members in _by_corpus(entries):
+        places = {entry.method: _files_of(entry) for entry in members}
+        for pair in _pairs_to_play(places, count):
+            clips = {entry.method: _clip_of(entry, pair, places[entry.method]) for entry in members}
+            shown = [
+                _player(out, entry, clip, places[entry.method][clip])
+                for entry in members
+                if (clip := clips[entry.method]) is not None
+            ]
+            found.append({"id": pair, "corpus": members[0].corpus, "methods": shown})
+    return found
+
+
+def _files_of(entry: Entry) -> dict[str, Path]:
+    """Videos of a run that can be played: kept beside its records, or where it was scored."""
+    kept = {path.stem: path for path in sorted((entry.run / CLIPS_FOLDER).glob("*.mp4"))}
+    if kept or not entry.description.get("source"):
+        return kept
+    source = Source.from_json(entry.description["source"])
+    if not all(path.exists() for path in source.inputs):
+        return {}
+    return {clip.id: clip.path for clip in source.clips() if clip.path.suffix == ".mp4" and clip.path.exists()}
+
+
+def _player(out: Path, entry: Entry, clip: str, video: Path) -> dict[str, Any]:
+    record = next(record for record in entry.records if record.id == clip)
+    target = Path(CLIPS_FOLDER) / safe_id(entry.corpus) / safe_id(entry.method) / f"{clip}.mp4"
+    (out / target).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(video, out / target)
+    kept = entry.run / WINDOWS_FOLDER / f"{clip}.npz"
+    confidence: list[float] = []
+    if kept.exists():
+        with np.load(kept) as windows:
+            if "distances" in windows:
+                confidence = [round(float(value), 3) for value in running_confidence(windows["distances"])]
+    return {"method": entry.method, "file": quote(target.as_posix()), "status": record.status, "lse_d": record.lse_d,
+            "lse_c": record.lse_c, "offset": record.offset, "confidence": confidence}  # fmt: skip

@@ -1,0 +1,161 @@
+"""Plots of a leaderboard as SVG: scores against picture quality, curves, offsets, bars by corpus."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lse_bench.errors import UsageError
+from lse_bench.runs.statistics import mean_with_interval
+from lse_bench.runs.summary import members_of
+from lse_bench.runs.table import Entry
+from lse_bench.sync.distance import MAX_SHIFT
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Told apart by people with any kind of colour vision (Okabe and Ito); real and unsynced are always the first two.
+_COLOURS = ("#009e73", "#d55e00", "#0072b2", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
+_DISTANCES = {"fid": "FID", "kid": "KID", "fd_sync": "fd-sync"}
+
+Draw = Callable[["Axes"], None]
+
+
+def colours_of(methods: Sequence[str]) -> dict[str, str]:
+    """A colour for each method, the same in all plots."""
+    order = sorted(methods, key=lambda name: (name != "real", name != "unsynced"))
+    return {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(order)}
+
+
+def plots_of(tables: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> Iterator[tuple[str, str, str]]:
+    """Every plot that the runs give: (file name without suffix, title, SVG). Raises UsageError without matplotlib."""
+    colours = colours_of(list(dict.fromkeys(entry.method for entry in entries)))
+    for number, table in enumerate(tables):
+        where = f"{table['corpus']}, {table['protocol']}"
+        members = [entry for entry in entries if entry.table == (table["corpus"], table["protocol"])]
+        distance = next((name for name in _DISTANCES if any(row[name] is not None for row in table["rows"])), None)
+        if distance is not None:
+            title = f"LSE-C against {_DISTANCES[distance]}: {where}"
+            yield f"quality-{number}", title, _figure(lambda axes, t=table, d=distance: _against(axes, t, d, colours))  # type: ignore[misc]
+        yield (
+            f"curve-{number}",
+            f"Mean distance for each shift of the sound: {where}",
+            _figure(
+                lambda axes, m=members: _curves(axes, m, colours)  # type: ignore[misc]
+            ),
+        )
+        yield f"offsets-{number}", f"AV offsets: {where}", _figure(lambda axes, m=members: _offsets(axes, m, colours))  # type: ignore[misc]
+    for protocol in dict.fromkeys(table["protocol"] for table in tables):
+        some = [table for table in tables if table["protocol"] == protocol]
+        for metric, title in (("lse_c", "LSE-C (higher is better)"), ("lse_d", "LSE-D (lower is better)")):
+            name = f"{metric}-{len(protocol)}-{sum(map(ord, protocol)) % 1000}"
+            yield (
+                name,
+                f"{title}, by corpus: {protocol}",
+                _figure(
+                    lambda axes, t=some, m=metric, label=title: _bars(axes, t, m, label, colours)  # type: ignore[misc]
+                ),
+            )
+
+
+def _figure(draw: Draw) -> str:
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UsageError("plots need matplotlib: pip install 'lse-bench[leaderboard]'") from None
+    # Text as text, and no dates or random names: the same records give the same file.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lse-bench", "font.size": 11}):
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        axes = figure.add_subplot()
+        draw(axes)
+        axes.spines[["top", "right"]].set_visible(False)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=10)
+
+
+def _against(axes: Axes, table: dict[str, Any], distance: str, colours: dict[str, str]) -> None:
+    for row in table["rows"]:
+        found = row["metrics"]["lse_c"]
+        if row[distance] is None or found["mean"] is None:
+            continue
+        half = 0.0 if found["ci95"] is None else (found["ci95"][1] - found["ci95"][0]) / 2
+        axes.errorbar(row[distance], found["mean"], yerr=half, fmt="o", capsize=3, color=colours[row["method"]])
+        axes.annotate(row["method"], (row[distance], found["mean"]), xytext=(7, 5), textcoords="offset points")
+    axes.margins(x=0.15, y=0.15)
+    axes.set_xlabel(f"{_DISTANCES[distance]} (lower is better)")
+    axes.set_ylabel("LSE-C with 95 % interval (higher is better)")
+
+
+def _curves(axes: Axes, entries: Sequence[Entry], colours: dict[str, str]) -> None:
+    shifts = [shift - MAX_SHIFT for shift in range(2 * MAX_SHIFT + 1)]
+    for entry in entries:
+        scored = [record for record in entry.records if record.curve is not None]
+        if not scored:
+            continue
+        members = [members_of(record) for record in scored]
+        estimates = [mean_with_interval([(r.curve or [])[i] for r in scored], members) for i in range(len(shifts))]
+        means = [one.mean or 0.0 for one in estimates]
+        bounds = [one.ci95 or (mean, mean) for one, mean in zip(estimates, means, strict=True)]
+        colour = colours[entry.method]
+        axes.plot(shifts, means, label=entry.method, color=colour)
+        axes.fill_between(shifts, [low for low, _ in bounds], [high for _, high in bounds], color=colour, alpha=0.15)
+    axes.set_xlabel("sound shifted by (frames of 40 ms)")
+    axes.set_ylabel("mean distance, 95 % interval")
+    _legend(axes)
+
+
+def _offsets(axes: Axes, entries: Sequence[Entry], colours: dict[str, str]) -> None:
+    places = list(range(-MAX_SHIFT, MAX_SHIFT + 1))
+    for entry in entries:
+        counts = Counter({int(offset): count for offset, count in entry.summary["offsets"].items()})
+        total = sum(counts.values())
+        if total:
+            shares = [100 * counts[place] / total for place in places]
+            axes.step(places, shares, where="mid", label=entry.method, color=colours[entry.method])
+    axes.set_xlabel("AV offset (frames of 40 ms; negative: the sound comes late)")
+    axes.set_ylabel("share of clips, %")
+    _legend(axes)
+
+
+def _bars(axes: Axes, tables: Sequence[dict[str, Any]], metric: str, label: str, colours: dict[str, str]) -> None:
+    methods = list(dict.fromkeys(row["method"] for table in tables for row in table["rows"]))
+    width = 0.8 / len(methods)
+    for number, method in enumerate(methods):
+        for place, table in enumerate(tables):
+            found = next((row["metrics"][metric] for row in table["rows"] if row["method"] == method), None)
+            if found is None or found["mean"] is None:
+                continue
+            half = 0.0 if found["ci95"] is None else (found["ci95"][1] - found["ci95"][0]) / 2
+            left = place + (number - (len(methods) - 1) / 2) * width
+            axes.bar(
+                left,
+                found["mean"],
+                width,
+                yerr=half,
+                capsize=2,
+                color=colours[method],
+                label=method if not place else None,
+            )
+    axes.set_xticks(range(len(tables)), [table["corpus"] for table in tables])
+    axes.set_ylabel(label)
+    _legend(axes)
+
+
+def write_plots(folder: Path, tables: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> list[dict[str, str]]:
+    """Write every plot and return file names and titles."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, title, svg in plots_of(tables, entries):
+        (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+        written.append({"file": f"plots/{name}.svg", "title": title, "alt": title})
+    return written

@@ -1,0 +1,75 @@
+"""Figures that others have published, each with the source that was read; `published.csv` holds them all.
+
+Cells of the Wav2Lip paper that could not be read (LRW, LRS3, LipGAN, Speech2Vid, real, raters) are not in the file and
+are shown as not transcribed.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+MEASURES = {"lse_d": "LSE-D", "lse_c": "LSE-C", "fid": "FID", "offset": "offset"}
+PAPER = "paper"
+_NOT_TRANSCRIBED = "not transcribed"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One published number. `kind`: the `paper` of the method, somebody's `re-run`, an `other paper`, its `authors`."""
+
+    corpus: str
+    method: str
+    measure: str
+    value: float
+    kind: str
+    source: str
+
+
+def published() -> list[Figure]:
+    """All of them, in the order of the file."""
+    text = files("lse_bench.leaderboard").joinpath("published.csv").read_text(encoding="utf-8")
+    return [
+        Figure(row["corpus"], row["method"], row["measure"], float(row["value"]), row["kind"], row["source"])
+        for row in csv.DictReader(text.splitlines())
+    ]
+
+
+def figure(corpus: str, method: str, measure: str) -> float:
+    """The one figure of its kind. Raises KeyError when there is none or more than one."""
+    found = [one.value for one in published() if (one.corpus, one.method, one.measure) == (corpus, method, measure)]
+    if len(found) != 1:
+        raise KeyError((corpus, method, measure))
+    return found[0]
+
+
+def beside_published(tables: Sequence[dict[str, Any]]) -> str:
+    """A Markdown table of LSE-D, LSE-C and FID: the paper's, others' re-runs, ours, for each corpus and method."""
+    figures = published()
+    lines = ["| corpus | method | measure | paper | re-runs by others | ours |", "|---|---|---|---:|---:|---:|"]
+    for table in tables:
+        for row in table["rows"]:
+            for measure in ("lse_d", "lse_c", "fid"):
+                ours = row["fid"] if measure == "fid" else row["metrics"][measure]["mean"]
+                known = [one for one in figures if _same(one, table["corpus"], row["method"], measure)]
+                paper = ", ".join(f"{one.value:g}" for one in known if one.kind == PAPER) or _NOT_TRANSCRIBED
+                others = ", ".join(f"{one.value:g}" for one in known if one.kind != PAPER) or "–"
+                shown = "–" if ours is None else f"{ours:.3f}"
+                lines.append(
+                    f"| {table['corpus']} | {row['method']} | {MEASURES[measure]} | {paper} | {others} | {shown} |"
+                )
+    sources = dict.fromkeys(
+        f"- {one.source}"
+        for table in tables
+        for row in table["rows"]
+        for one in figures
+        if any(_same(one, table["corpus"], row["method"], measure) for measure in MEASURES)
+    )
+    return "\n".join([*lines, "", "Sources:", *sources]) + "\n"
+
+
+def _same(one: Figure, corpus: str, method: str, measure: str) -> bool:
+    return (one.corpus.lower(), one.method.lower(), one.measure) == (corpus.lower(), method.lower(), measure)

@@ -1,0 +1,98 @@
+"""Taking results into a collection: validated, without videos, so that everything shown can be rebuilt from it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lse_bench.leaderboard.build import CLIPS_FOLDER, copied_clips, find_entries
+
+from lse_bench.bench.run import BENCH_FILE
+from lse_bench.bench.run import SUMMARY_FILE as BENCH_SUMMARY
+from lse_bench.errors import UsageError
+from lse_bench.lines import json_bytes, write_atomically
+from lse_bench.runs.records import RECORDS_FILE
+from lse_bench.runs.run import RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER
+from lse_bench.runs.table import EXTRAS, REAL, UNSYNCED, Entry, tables_of
+
+
+def faults_of(entry: Entry) -> list[str]:
+    """Why a run cannot be taken: what is missing for a reader to trust or repeat it."""
+    faults = []
+    about, summary = entry.description, entry.summary
+    if summary["pending"]:
+        faults.append(f"{summary['pending']} of {summary['listed']} clips have no record yet")
+    if not summary["scored"]:
+        faults.append("no clip was scored")
+    if not about.get("manifest_sha256"):
+        faults.append("the clips are no folder of lse-bench generate, so nobody knows which pairs were asked for")
+    if about.get("precision") != "fp32":
+        faults.append(f"scored in {about.get('precision')}; fp32 is comparable")
+    if about.get("shard"):
+        faults.append(f"is shard {about['shard']}; lse-bench merge joins them")
+    try:
+        stored = json.loads((entry.run / SUMMARY_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        stored = None
+    if stored is not None and {name: summary[name] for name in ("listed", "scored", "failed", "metrics")} != {
+        name: stored.get(name) for name in ("listed", "scored", "failed", "metrics")
+    }:
+        faults.append(
+            f"{SUMMARY_FILE} does not follow from {RECORDS_FILE}: one of them was edited, or another version wrote it"
+        )
+    double = {record.sha256 for record in entry.records if record.sha256 and record.status == "ok"}
+    if entry.method not in (REAL, UNSYNCED) and len(double) < summary["scored"]:
+        faults.append(f"{summary['scored'] - len(double)} scored files are copies of others")
+    return faults
+
+
+def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:
+    """Copy runs, or one benchmark, into the new folder `target`: descriptions, records and summaries; and of `clips`
+    pairs of each corpus the videos with their windows.
+
+    Raises UsageError naming every run that cannot be taken and why, or a table without `real` and `unsynced`.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"{target}: already holds something; choose a new folder")
+    entries = find_entries(inputs)
+    tables = tables_of(entries)
+    faults = [f"{entry.run}: {fault}" for entry in entries for fault in faults_of(entry)]
+    for table in tables:
+        there = {row["method"] for row in table["rows"]}
+        faults += [
+            f"{table['corpus']}, {table['protocol']}: no row called {name}"
+            for name in (REAL, UNSYNCED)
+            if name not in there
+        ]
+    if faults:
+        raise UsageError("cannot be added:\n  - " + "\n  - ".join(faults))
+    bench = Path(inputs[0])
+    whole = len(inputs) == 1 and (bench / BENCH_SUMMARY).exists()
+    played = copied_clips(entries, clips)
+    for number, entry in enumerate(entries):
+        place = target / entry.run.relative_to(bench) if whole else target / f"{number:03d}-{entry.run.name}"
+        place.mkdir(parents=True)
+        for name in (RUN_FILE, RECORDS_FILE, SUMMARY_FILE, *EXTRAS.values()):
+            if (entry.run / name).exists():
+                shutil.copyfile(entry.run / name, place / name)
+        for clip, video in played.get(str(entry.run), {}).items():
+            for source, folder in ((video, CLIPS_FOLDER), (entry.run / WINDOWS_FOLDER / f"{clip}.npz", WINDOWS_FOLDER)):
+                if source.exists():
+                    (place / folder).mkdir(exist_ok=True)
+                    shutil.copyfile(source, place / folder / source.name)
+    if whole:
+        for name in (BENCH_FILE, BENCH_SUMMARY):
+            shutil.copyfile(bench / name, target / name)
+    about = {
+        "tables": len(tables),
+        "runs": len(entries),
+        "clips": sum(map(len, played.values())),
+        "folder": str(target),
+    }
+    write_atomically(
+        target / "added.json", json_bytes({name: value for name, value in about.items() if name != "folder"})
+    )
+    return about

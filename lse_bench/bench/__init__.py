@@ -1,0 +1,1 @@
+"""Whole benchmarks from one file: generators, manifests and protocols into a directory of runs."""

@@ -1,0 +1,68 @@
+"""`leaderboard build | add`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lse_bench.cli.common import Json, app, make_console
+
+group = typer.Typer(
+    no_args_is_help=True,
+    help="Tables, plots and a page from stored runs; no model is needed.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(group, name="leaderboard")
+
+Runs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN...", help="Benchmarks of `run`, run directories of `score`, or NAME=RUN to rename one."
+    ),
+]
+
+
+@group.command(
+    epilog="**Examples**\n\n    lse-bench leaderboard build runs/mine --out page\n\n"
+    "    lse-bench leaderboard build ours=runs/a theirs=runs/b --out page --clips 0"
+)
+def build(
+    runs: Runs,
+    out: Annotated[Path, typer.Option(help="Folder for index.html, tables/, plots/, clips/.")] = Path("page"),
+    clips: Annotated[int, typer.Option(min=0, help="Pairs of each corpus to play side by side.")] = 4,
+    title: Annotated[str, typer.Option(help="The page's heading.")] = "Lip-sync leaderboard",
+    as_json: Json = False,
+) -> None:
+    """CSV, Markdown and LaTeX tables, plots, and a page that opens from the disk. Runs that differ in what moves a
+    score are refused."""
+    console = make_console()
+    with console.status("Reading records, drawing tables and plots"):
+        from lse_bench.leaderboard.build import build as build_page
+
+        written = build_page(runs, out, clips, title)
+    if as_json:
+        print(json.dumps(written, indent=2))
+        return
+    text = f"{written['rows']} rows in {written['tables']} tables, {written['plots']} plots, {written['clips']} pairs: "
+    console.print(text + written["page"], highlight=False, markup=False, soft_wrap=True)
+
+
+@group.command(epilog="**Example**\n\n    lse-bench leaderboard add runs/mine --out leaderboard/results/mine --clips 2")
+def add(
+    runs: Runs,
+    out: Annotated[Path, typer.Option(help="New folder of the collection.")],
+    clips: Annotated[int, typer.Option(min=0, help="Pairs of each corpus whose videos come along.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Check a submission and copy what a leaderboard is rebuilt from: descriptions, records, summaries."""
+    from lse_bench.leaderboard.submit import add as add_runs
+
+    added = add_runs(runs, out, clips)
+    if as_json:
+        print(json.dumps(added, indent=2))
+        return
+    text = f"{added['runs']} runs in {added['tables']} tables, {added['clips']} videos: {out}"
+    make_console().print(text, highlight=False, markup=False)

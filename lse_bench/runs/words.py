@@ -1,0 +1,160 @@
+"""Tables in words: the columns that tables, pages and files of a benchmark share; Markdown, LaTeX and CSV of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+NOTHING = "–"
+MINI = "syncnet-mini"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column. `title`: with what is better; `value`: of a row, None where there is none; `shown`: as text."""
+
+    name: str
+    title: str
+    value: Callable[[dict[str, Any]], Any]
+    shown: Callable[[dict[str, Any]], str]
+
+
+def _mean(metric: str, digits: int) -> Callable[[dict[str, Any]], str]:
+    def shown(row: dict[str, Any]) -> str:
+        found = row["metrics"][metric]
+        if found["mean"] is None:
+            return NOTHING
+        half = "" if found["ci95"] is None else f" ± {(found['ci95'][1] - found['ci95'][0]) / 2:.{digits}f}"
+        mark = "*" if row["better_than_real"].get(metric) else ""
+        return f"{found['mean']:.{digits}f}{half}{mark}"
+
+    return shown
+
+
+def _number(name: str, digits: int) -> Callable[[dict[str, Any]], str]:
+    return lambda row: NOTHING if row[name] is None else f"{row[name]:.{digits}f}"
+
+
+def columns_of(table: dict[str, Any]) -> list[Column]:
+    """The columns of a table; those without any value are left out. Scores of `syncnet-mini` say so."""
+    mini = " (mini)" if table["evaluator"] == MINI else ""
+    columns = [
+        Column("method", "method", lambda row: row["method"], lambda row: row["method"]),
+        *(
+            Column(metric, f"{title}{mini} {arrow}", lambda row, m=metric: row["metrics"][m]["mean"], _mean(metric, 3))
+            for metric, title, arrow in (("lse_d", "LSE-D", "↓"), ("lse_c", "LSE-C", "↑"))
+        ),
+        *(
+            Column(
+                f"rank_{metric}",
+                f"rank {title}",
+                lambda row, m=metric: row["rank"][m],
+                lambda row, m=metric: NOTHING if row["rank"][m] is None else str(row["rank"][m]),
+            )
+            for metric, title in (("lse_d", "D"), ("lse_c", "C"))
+        ),
+        Column("above_unsynced", "unsynced 0, real 1", lambda row: row["above_unsynced"], _number("above_unsynced", 2)),
+        Column("within_1", "offset within 1", lambda row: row["within_1"], _number("within_1", 3)),
+        Column("fid", "FID ↓", lambda row: row["fid"], _number("fid", 2)),
+        Column("kid", "KID ↓", lambda row: row["kid"], _number("kid", 5)),
+        Column("fd_sync", f"fd-sync{mini} ↓", lambda row: row["fd_sync"], _number("fd_sync", 2)),
+        Column("scored", "scored", lambda row: row["scored"], lambda row: f"{row['scored']} of {row['listed']}"),
+    ]
+    return [column for column in columns if any(column.value(row) is not None for row in table["rows"])]
+
+
+def cells_of(row: dict[str, Any], columns: Sequence[Column]) -> list[str]:
+    """A row as text."""
+    return [column.shown(row) for column in columns]
+
+
+def notes_of(table: dict[str, Any]) -> list[str]:
+    """What must stand under a table."""
+    methods = {found["metrics"]["lse_c"]["ci_method"] for found in table["rows"]} - {"none: no results"}
+    scorer = table["evaluator"] or table["key"].get("weights_sha256")
+    notes = [
+        f"Protocol {table['protocol']}, SyncNet {scorer}; ± half of the 95 % interval ({'; '.join(sorted(methods))}); "
+        "ranks: 1 + methods that are significantly better (paired, Holm)."
+    ]
+    if table["evaluator"] == MINI:
+        notes.append("Made-up faces and a small scorer: these numbers compare with no paper's.")
+    if any(better for row in table["rows"] for better in row["better_than_real"].values()):
+        notes.append("* better than untouched video: a sign that the scorer is pleased, not that lips are right.")
+    return notes
+
+
+def markdown(table: dict[str, Any]) -> str:
+    """A Markdown table with its notes."""
+    columns = columns_of(table)
+    lines = [
+        "| " + " | ".join(column.title for column in columns) + " |",
+        "|---|" + "---:|" * (len(columns) - 1),
+        *("| " + " | ".join(cells_of(row, columns)) + " |" for row in table["rows"]),
+        "",
+        *notes_of(table),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_LATEX = {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "±": r"$\pm$", "…": r"\ldots", "%": r"\%", "_": r"\_", "&": r"\&",
+          "#": r"\#", NOTHING: "--"}  # fmt: skip
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+def latex(table: dict[str, Any]) -> str:
+    """A LaTeX table in the paper's form (booktabs)."""
+    columns = columns_of(table)
+    rows = [" & ".join(map(_latex, cells_of(row, columns))) + r" \\" for row in table["rows"]]
+    head = " & ".join(_latex(column.title) for column in columns) + r" \\"
+    notes = [rf"% {note}" for note in notes_of(table)]
+    lines = [rf"% {table['corpus']}, {table['protocol']}", r"\begin{tabular}{l" + "r" * (len(columns) - 1) + "}",
+             r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", *notes]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def wide_csv(tables: Sequence[dict[str, Any]]) -> str:
+    """A line for each row of each table."""
+    names = ["lse_d", "lse_c", "offset", "lse_d_at_0", "lse_d_valid", "lse_c_valid"]
+    head = ["corpus", "protocol", "evaluator", "manifest_sha256", "method", "listed", "scored", "failed", "fid", "kid",
+            "fd_sync", "within_1", "above_unsynced"]  # fmt: skip
+    for name in names:
+        head += [name, f"{name}_low", f"{name}_high"]
+    head += ["rank_lse_d", "rank_lse_c"]
+    rows = []
+    for table in tables:
+        for row in table["rows"]:
+            failed = " ".join(f"{status}:{count}" for status, count in row["failed"].items())
+            line = [*(table[name] for name in head[:4]), row["method"], row["listed"], row["scored"], failed]
+            line += [row[name] for name in head[8:13]]
+            for name in names:
+                found = row["metrics"][name]
+                line += [found["mean"], *(found["ci95"] or (None, None))]
+            rows.append([*line, row["rank"]["lse_d"], row["rank"]["lse_c"]])
+    return _csv(head, rows)
+
+
+def long_csv(tables: Sequence[dict[str, Any]]) -> str:
+    """A line for each number: corpus, protocol, evaluator, method, measure, value, low, high, n."""
+    rows = []
+    for table in tables:
+        for row in table["rows"]:
+            lead = [table["corpus"], table["protocol"], table["evaluator"], row["method"]]
+            for name, found in row["metrics"].items():
+                rows.append([*lead, name, found["mean"], *(found["ci95"] or (None, None)), found["n"]])
+            single = ("fid", "kid", "fd_sync", "within_1")
+            rows += [[*lead, name, row[name], None, None, row["scored"]] for name in single]
+    return _csv(["corpus", "protocol", "evaluator", "method", "measure", "value", "low", "high", "n"], rows)
+
+
+def _csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return text.getvalue()
