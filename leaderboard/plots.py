@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,27 +39,17 @@ def plots_of(tables: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> Iter
         members = [entry for entry in entries if entry.table == (table["corpus"], table["protocol"])]
         distance = next((name for name in _DISTANCES if any(row[name] is not None for row in table["rows"])), None)
         if distance is not None:
-            title = f"LSE-C against {_DISTANCES[distance]}: {where}"
-            yield f"quality-{number}", title, _figure(lambda axes, t=table, d=distance: _against(axes, t, d, colours))  # type: ignore[misc]
-        yield (
-            f"curve-{number}",
-            f"Mean distance for each shift of the sound: {where}",
-            _figure(
-                lambda axes, m=members: _curves(axes, m, colours)  # type: ignore[misc]
-            ),
-        )
-        yield f"offsets-{number}", f"AV offsets: {where}", _figure(lambda axes, m=members: _offsets(axes, m, colours))  # type: ignore[misc]
-    for protocol in dict.fromkeys(table["protocol"] for table in tables):
+            draw: Draw = partial(_against, table=table, distance=distance, colours=colours)
+            yield f"quality-{number}", f"LSE-C against {_DISTANCES[distance]}: {where}", _figure(draw)
+        draw = partial(_curves, entries=members, colours=colours)
+        yield f"curve-{number}", f"Mean distance for each shift of the sound: {where}", _figure(draw)
+        draw = partial(_offsets, entries=members, colours=colours)
+        yield f"offsets-{number}", f"AV offsets: {where}", _figure(draw)
+    for number, protocol in enumerate(dict.fromkeys(table["protocol"] for table in tables)):
         some = [table for table in tables if table["protocol"] == protocol]
         for metric, title in (("lse_c", "LSE-C (higher is better)"), ("lse_d", "LSE-D (lower is better)")):
-            name = f"{metric}-{len(protocol)}-{sum(map(ord, protocol)) % 1000}"
-            yield (
-                name,
-                f"{title}, by corpus: {protocol}",
-                _figure(
-                    lambda axes, t=some, m=metric, label=title: _bars(axes, t, m, label, colours)  # type: ignore[misc]
-                ),
-            )
+            draw = partial(_bars, tables=some, metric=metric, label=title, colours=colours)
+            yield f"{metric}-{number}", f"{title}, by corpus: {protocol}", _figure(draw)
 
 
 def _figure(draw: Draw) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 State = Literal["ok", "note", "missing"]
@@ -152,3 +154,42 @@ def _weights() -> list[Finding]:
         else:
             findings.append(Finding(f"weights {name}", "missing", f"wrong digest: {shown}", "delete the file"))
     return findings
+
+
+# What other decoders and FFmpeg's JPEG step may move, seen in docs/protocols.md; a wrong channel order moves far more.
+SELFCHECK_TOLERANCE = {"offset": 0.0, "lse_d": 0.05, "lse_c": 0.15}
+
+
+def selfcheck(clip: Path, weights: Path, expected: Mapping[str, float]) -> list[Finding]:
+    """Score SyncNet's own example clip and compare with what its authors print: `offset`, `lse_d`, `lse_c`.
+
+    Raises ClipError and WeightsError for files that cannot be read.
+    """
+    from lse_bench.sync.scorer import SyncScorer
+
+    score = SyncScorer.load(weights, protocol="lrs@1").score(clip)
+    found = {"offset": float(score.offset), "lse_d": score.distance, "lse_c": score.confidence}
+    findings = []
+    for name, published in expected.items():
+        near = abs(found[name] - published) <= SELFCHECK_TOLERANCE[name]
+        value = f"{found[name]:.3f}, published {published:g} (allowed {SELFCHECK_TOLERANCE[name]:g})"
+        fix = (
+            None if near else "scores of this machine are not the published ones: please report versions and this line"
+        )
+        findings.append(Finding(f"selfcheck {name}", "ok" if near else "missing", value, fix))
+    return findings
+
+
+def selfcheck_published() -> list[Finding]:
+    """`selfcheck` with the published files, or what gets them."""
+    from lse_bench.leaderboard.published import figure
+    from lse_bench.weights.store import path_of, state_of
+    from lse_bench.weights.table import entry
+
+    items = [entry("syncnet_example"), entry("syncnet_v2")]
+    absent = [item.name for item in items if state_of(item) == "absent"]
+    if absent:
+        fix = f"lse-bench weights fetch {' '.join(absent)}"
+        return [Finding("selfcheck", "note", f"not done: {', '.join(absent)} not here", fix)]
+    expected = {name: figure("example.avi", "SyncNet", name) for name in SELFCHECK_TOLERANCE}
+    return selfcheck(path_of(items[0]), path_of(items[1]), expected)

@@ -25,6 +25,7 @@ LAYERS = [
     {"features", "manifests", "weights", "faces"},
     {"sync", "fidelity"},
     {"runs", "generators", "training", "minilrs"},
+    {"bench"},
     {"baselines", "leaderboard", "evaluation", "demo", "doctor"},
     {"cli", "__main__"},
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Annotated
 
 import typer
 
@@ -42,15 +43,20 @@ __all__ = [
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    check: Annotated[
+        bool, typer.Option("--selfcheck", help="Score SyncNet's example clip and compare with its published scores.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Say what this machine has and lacks (libraries, codecs, devices), and how to get what is missing."""
     from dataclasses import asdict
 
-    from lse_bench.doctor import examine
+    from lse_bench.doctor import examine, selfcheck_published
 
     console = make_console()
     with console.status("Looking around"):
-        findings = examine()
+        findings = examine() + (selfcheck_published() if check else [])
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lse_bench.bench.config import BenchConfig
     from lse_bench.bench.steps import Step
 
+_WIDE = 130  # columns of a terminal that a table needs
+
 _RUN_EXAMPLES = """
 **Examples**
 
@@ -142,14 +144,17 @@ def _print_tables(summary: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from lse_bench.runs.words import cells_of, columns_of
+    from lse_bench.runs.words import cells_of, columns_of, markdown, notes_of
 
     shown = Console()
     for table in summary["tables"]:
+        if shown.width < _WIDE:  # a pipe, or a terminal where every cell would be broken
+            print(f"{table['corpus']}\n\n{markdown(table)}")
+            continue
         columns = columns_of(table)
-        printed = Table(title=f"{table['corpus']}, {table['protocol']}")
+        printed = Table(title=f"{table['corpus']}, {table['protocol']}", caption="\n".join(notes_of(table)))
         for number, column in enumerate(columns):
-            printed.add_column(column.title, justify="right" if number else "left", no_wrap=not number)
+            printed.add_column(column.title, justify="right" if number else "left", no_wrap=True)
         for row in table["rows"]:
             printed.add_row(*cells_of(row, columns))
         shown.print(printed)
@@ -182,20 +187,21 @@ def compare(
     from rich.table import Table
 
     shown = Console()
-    table = Table(title=f"{first} minus {second}, {result['both']} clips that both scored")
+    names = {str(first): "A", str(second): "B", None: "neither"}
+    table = Table(title=f"A minus B, {result['both']} clips that both scored")
     for name in ("metric", "difference", "95 % interval", "p", "better"):
         table.add_column(name, justify="left" if name in ("metric", "better") else "right")
     for metric, found in result["metrics"].items():
         interval, p = found["ci95"], found["p_value"]
         table.add_row(
-            f"{metric} ({'higher' if found['higher_is_better'] else 'lower'} is better)",
+            f"{metric} {'↑' if found['higher_is_better'] else '↓'}",
             "–" if found["difference"] is None else f"{found['difference']:+.4f}",
             "–" if interval is None else f"{interval[0]:+.4f} … {interval[1]:+.4f}",
             "–" if p is None else f"{p:.2g}",
-            found["better"] or "neither",
+            names[found["better"]],
         )
     shown.print(table)
     for number, run_ in enumerate((first, second)):
-        print(f"{run_}: {result['scored'][number]} of {result['listed'][number]} clips scored")
+        print(f"{'AB'[number]}: {run_}: {result['scored'][number]} of {result['listed'][number]} clips scored")
     print(f"intervals: {result['ci_method']}")
     warn_of_weights(make_console(), read_description(first)["key"]["weights_sha256"])

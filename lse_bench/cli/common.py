@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
 from lse_bench.errors import LseBenchError, UsageError, WeightsError
@@ -29,6 +28,9 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+# ClickException: of click, or in newer versions of the copy that typer carries.
+_Refusal: Any = typer.BadParameter.__mro__[2]
 
 ARGUMENTS: ContextVar[tuple[str, ...] | None] = ContextVar("arguments", default=None)
 
@@ -66,7 +68,7 @@ def call(arguments: Sequence[str]) -> tuple[int, str | None]:
     mark = ARGUMENTS.set(tuple(arguments))
     try:
         status = app(args=list(arguments), standalone_mode=False)
-    except click.ClickException as error:
+    except _Refusal as error:
         return error.exit_code, error.format_message()
     except Exception as error:  # noqa: BLE001 - a step's failure is not the benchmark's
         try:
@@ -81,13 +83,12 @@ def call(arguments: Sequence[str]) -> tuple[int, str | None]:
 
 def refuse_wrong_arguments(arguments: Sequence[str]) -> None:
     """Raise UsageError, naming the option, for arguments that a command would refuse before any work."""
-    group = typer.main.get_command(app)
-    rest, chosen = list(arguments), group
-    while isinstance(chosen, click.Group):
+    rest, chosen = list(arguments), typer.main.get_command(app)
+    while hasattr(chosen, "commands"):
         chosen = chosen.commands[rest.pop(0)]
     try:
         chosen.make_context(" ".join(arguments[:1]), rest)
-    except click.ClickException as error:
+    except _Refusal as error:
         raise UsageError(f"{' '.join(arguments[:2])}: {error.format_message()}") from None
 
 

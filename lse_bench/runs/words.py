@@ -22,45 +22,46 @@ class Column:
     shown: Callable[[dict[str, Any]], str]
 
 
-def _mean(metric: str, digits: int) -> Callable[[dict[str, Any]], str]:
+def _mean(metric: str, title: str) -> Column:
     def shown(row: dict[str, Any]) -> str:
         found = row["metrics"][metric]
         if found["mean"] is None:
             return NOTHING
-        half = "" if found["ci95"] is None else f" ± {(found['ci95'][1] - found['ci95'][0]) / 2:.{digits}f}"
+        half = "" if found["ci95"] is None else f" ± {(found['ci95'][1] - found['ci95'][0]) / 2:.3f}"
         mark = "*" if row["better_than_real"].get(metric) else ""
-        return f"{found['mean']:.{digits}f}{half}{mark}"
+        return f"{found['mean']:.3f}{half}{mark}"
 
-    return shown
+    return Column(metric, title, lambda row: row["metrics"][metric]["mean"], shown)
 
 
-def _number(name: str, digits: int) -> Callable[[dict[str, Any]], str]:
-    return lambda row: NOTHING if row[name] is None else f"{row[name]:.{digits}f}"
+def _rank(metric: str, title: str) -> Column:
+    def value(row: dict[str, Any]) -> Any:
+        return row["rank"][metric]
+
+    return Column(f"rank_{metric}", title, value, lambda row: NOTHING if value(row) is None else str(value(row)))
+
+
+def _number(name: str, title: str, digits: int) -> Column:
+    def shown(row: dict[str, Any]) -> str:
+        return NOTHING if row[name] is None else f"{row[name]:.{digits}f}"
+
+    return Column(name, title, lambda row: row[name], shown)
 
 
 def columns_of(table: dict[str, Any]) -> list[Column]:
     """The columns of a table; those without any value are left out. Scores of `syncnet-mini` say so."""
     mini = " (mini)" if table["evaluator"] == MINI else ""
     columns = [
-        Column("method", "method", lambda row: row["method"], lambda row: row["method"]),
-        *(
-            Column(metric, f"{title}{mini} {arrow}", lambda row, m=metric: row["metrics"][m]["mean"], _mean(metric, 3))
-            for metric, title, arrow in (("lse_d", "LSE-D", "↓"), ("lse_c", "LSE-C", "↑"))
-        ),
-        *(
-            Column(
-                f"rank_{metric}",
-                f"rank {title}",
-                lambda row, m=metric: row["rank"][m],
-                lambda row, m=metric: NOTHING if row["rank"][m] is None else str(row["rank"][m]),
-            )
-            for metric, title in (("lse_d", "D"), ("lse_c", "C"))
-        ),
-        Column("above_unsynced", "unsynced 0, real 1", lambda row: row["above_unsynced"], _number("above_unsynced", 2)),
-        Column("within_1", "offset within 1", lambda row: row["within_1"], _number("within_1", 3)),
-        Column("fid", "FID ↓", lambda row: row["fid"], _number("fid", 2)),
-        Column("kid", "KID ↓", lambda row: row["kid"], _number("kid", 5)),
-        Column("fd_sync", f"fd-sync{mini} ↓", lambda row: row["fd_sync"], _number("fd_sync", 2)),
+        Column("method", "method", lambda row: row["method"], lambda row: str(row["method"])),
+        _mean("lse_d", f"LSE-D{mini} ↓"),
+        _mean("lse_c", f"LSE-C{mini} ↑"),
+        _rank("lse_d", "rank D"),
+        _rank("lse_c", "rank C"),
+        _number("above_unsynced", "unsynced 0, real 1", 2),
+        _number("within_1", "offset within 1", 3),
+        _number("fid", "FID ↓", 2),
+        _number("kid", "KID ↓", 5),
+        _number("fd_sync", f"fd-sync{mini} ↓", 2),
         Column("scored", "scored", lambda row: row["scored"], lambda row: f"{row['scored']} of {row['listed']}"),
     ]
     return [column for column in columns if any(column.value(row) is not None for row in table["rows"])]

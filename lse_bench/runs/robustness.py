@@ -1,0 +1,167 @@
+"""How far scores move under changes that nobody would call another video: below that, ranks mean nothing.
+
+Each clip is written again with one small change and scored by the same scorer. The control `written again` has none but
+the encoding that all of them share, so a change's own part is its row less the control's.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from scipy.signal import resample_poly
+
+from lse_bench.errors import ClipError, UsageError
+from lse_bench.manifests.listed import ListedClip
+from lse_bench.media.audio import SAMPLE_RATE, Sound, read_sound
+from lse_bench.media.probe import probe
+from lse_bench.media.video import Frame, read_frames
+from lse_bench.media.writer import VIDEO_QUALITY, write_clip
+from lse_bench.runs.statistics import mean_with_interval
+from lse_bench.runs.summary import members_of
+from lse_bench.sync.protocol import frame_rate_for
+from lse_bench.sync.scorer import SyncScorer
+
+METRICS = ("lse_d", "lse_c", "offset")
+_LATE = 3  # frames
+
+
+def tighter(frame: Frame, share: float = 0.04) -> Frame:
+    """The middle of a frame, `share` of its width and height less on each side, at its old size."""
+    height, width = frame.shape[:2]
+    y, x = round(height * share), round(width * share)
+    cut = frame[y : height - y, x : width - x]
+    return np.asarray(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def moved(frame: Frame, share: float = 0.03) -> Frame:
+    """A frame moved to the right and down by `share` of its size, its edge repeated."""
+    height, width = frame.shape[:2]
+    shift = np.array([[1, 0, round(width * share)], [0, 1, round(height * share)]], dtype=np.float32)
+    return np.asarray(cv2.warpAffine(frame, shift, (width, height), borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
+
+
+def louder(sound: Sound, decibels: float) -> Sound:
+    """Sound with a gain; what would not fit into 16 bits is cut off."""
+    return np.asarray(np.clip(np.rint(sound * 10 ** (decibels / 20)), -32768, 32767), dtype=np.int16)
+
+
+def through_8_khz(sound: Sound) -> Sound:
+    """Sound through half its sampling rate and back, as a telephone has it."""
+    halved = resample_poly(sound.astype(np.float64), 1, 2)
+    back = resample_poly(halved, 2, 1)[: len(sound)]
+    return np.asarray(np.clip(np.rint(back), -32768, 32767), dtype=np.int16)
+
+
+def later(sound: Sound, frames: int = _LATE) -> Sound:
+    """Sound that comes `frames` of 40 ms late, as long as before."""
+    silence = np.zeros(frames * SAMPLE_RATE // 25, np.int16)
+    return np.concatenate([silence, sound])[: len(sound)]
+
+
+def _same_frame(frame: Frame) -> Frame:
+    return frame
+
+
+def _same_sound(sound: Sound) -> Sound:
+    return sound
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is done to a clip. `quality`: x264's; `crop`: it moves the face in the frame, which a tracker undoes."""
+
+    name: str
+    frame: Callable[[Frame], Frame] = _same_frame
+    sound: Callable[[Sound], Sound] = _same_sound
+    quality: int = VIDEO_QUALITY
+    crop: bool = False
+
+
+CONTROL = Change("written again")
+CHANGES = (
+    CONTROL,
+    Change("crop 4 % tighter", frame=tighter, crop=True),
+    Change("crop moved by 3 %", frame=moved, crop=True),
+    Change("re-encoded, crf 28", quality=28),
+    Change("re-encoded, crf 35", quality=35),
+    Change("sound 6 dB softer", sound=lambda sound: louder(sound, -6)),
+    Change("sound 6 dB louder", sound=lambda sound: louder(sound, 6)),
+    Change("sound through 8 kHz", sound=through_8_khz),
+    Change(f"sound {_LATE} frames late", sound=later),
+)
+
+
+def robustness(
+    scorer: SyncScorer, clips: Sequence[ListedClip], on_clip: Callable[[str], None] = lambda text: None
+) -> dict[str, Any]:
+    """For each change and metric: the mean of changed minus original with its 95 % interval, the standard deviation
+    over clips, and the largest change; `clips`: how many could be scored both ways.
+
+    Raises UsageError when no clip can be scored.
+    """
+    values: dict[str, list[dict[str, float]]] = {}
+    members: dict[str, list[frozenset[str]]] = {}
+    for clip in clips:
+        on_clip(clip.clip)
+        if clip.absent is not None:
+            continue
+        try:
+            original = scorer.score(clip.path)
+        except ClipError:
+            continue
+        for change in CHANGES:
+            if change.crop and scorer.tracking is not None:
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "changed.mp4"
+                try:
+                    _write(scorer, clip.path, path, change)
+                    changed = scorer.score(path)
+                except ClipError:
+                    continue
+            moves = {
+                "lse_d": changed.distance - original.distance,
+                "lse_c": changed.confidence - original.confidence,
+                "offset": float(changed.offset - original.offset),
+            }
+            values.setdefault(change.name, []).append(moves)
+            members.setdefault(change.name, []).append(_members(clip))
+    if not values:
+        raise UsageError(f"none of {len(clips)} clips can be scored; robustness needs some that can")
+    rows = {name: _row(found, members[name]) for name, found in values.items()}
+    return {"key": scorer.key, "clips": len(values[CONTROL.name]), "changes": rows}
+
+
+def _members(clip: ListedClip) -> frozenset[str]:
+    from lse_bench.runs.records import Record
+
+    return members_of(Record(clip=clip.clip, id=clip.id, status="ok", groups=clip.groups))
+
+
+def _row(found: Sequence[dict[str, float]], members: Sequence[frozenset[str]]) -> dict[str, Any]:
+    row: dict[str, Any] = {"n": len(found)}
+    for metric in METRICS:
+        moves = [one[metric] for one in found]
+        estimate = mean_with_interval(moves, members)
+        row[metric] = {
+            "mean": estimate.mean,
+            "ci95": estimate.ci95,
+            "sd": float(np.std(moves, ddof=1)) if len(moves) > 1 else None,
+            "largest": max(moves, key=abs),
+        }
+    return row
+
+
+def _write(scorer: SyncScorer, source: Path, target: Path, change: Change) -> None:
+    info = probe(source)
+    if info.sound is None:
+        raise ClipError(source, "no_audio", "has no sound")
+    rate = frame_rate_for(info, scorer.fps_policy)
+    sound = change.sound(np.concatenate(list(read_sound(info))))
+    write_clip(target, (change.frame(frame) for frame in read_frames(info, rate)), sound, rate, quality=change.quality)
