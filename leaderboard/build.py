@@ -212,10 +212,11 @@ def _files_of(entry: Entry) -> dict[str, Path]:
     kept = {path.stem: path for path in sorted((entry.run / CLIPS_FOLDER).glob("*.mp4"))}
     if kept or not entry.description.get("source"):
         return kept
-    source = Source.from_json(entry.description["source"])
-    if not all(path.exists() for path in source.inputs):
+    try:
+        clips = Source.from_json(entry.description["source"]).clips()
+    except UsageError:  # they have moved, and the scores stand without them
         return {}
-    return {clip.id: clip.path for clip in source.clips() if clip.path.suffix == ".mp4" and clip.path.exists()}
+    return {clip.id: clip.path for clip in clips if clip.path.suffix == ".mp4" and clip.path.exists()}
 
 
 def _player(out: Path, entry: Entry, clip: str, video: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,16 +38,26 @@ def faults_of(entry: Entry) -> list[str]:
         stored = json.loads((entry.run / SUMMARY_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         stored = None
-    if stored is not None and {name: summary[name] for name in ("listed", "scored", "failed", "metrics")} != {
-        name: stored.get(name) for name in ("listed", "scored", "failed", "metrics")
-    }:
+    names = ("listed", "scored", "failed", "metrics")
+    if stored is None or not _equal([summary[name] for name in names], [stored.get(name) for name in names]):
         faults.append(
-            f"{SUMMARY_FILE} does not follow from {RECORDS_FILE}: one of them was edited, or another version wrote it"
+            f"{SUMMARY_FILE} does not follow from {RECORDS_FILE}: one was edited, or another version wrote it"
         )
     double = {record.sha256 for record in entry.records if record.sha256 and record.status == "ok"}
     if entry.method not in (REAL, UNSYNCED) and len(double) < summary["scored"]:
         faults.append(f"{summary['scored'] - len(double)} scored files are copies of others")
     return faults
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two contents of JSON are equal, numbers to the ninth digit: libraries differ in the last ones."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(one == other)
 
 
 def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class BenchConfig(Section):
         """With `real` and `unsynced`, without which no table can be read."""
         there = {method.generator for method in self.methods}
         added = tuple(MethodConfig(name=name, generator=name) for name in ("real", "unsynced") if name not in there)
-        return self.model_copy(update={"methods": added + self.methods})
+        return BenchConfig.model_validate(self.model_dump() | {"methods": added + self.methods})
 
 
 def read_config(path: Path) -> BenchConfig:

@@ -284,8 +284,12 @@ def read_description(run: Path) -> dict[str, Any]:
     except json.JSONDecodeError:
         raise UsageError(f"{path}: not JSON; the run directory is damaged") from None
     if not isinstance(description, dict) or description.get("schema") != SCHEMA:
-        found = description.get("schema") if isinstance(description, dict) else type(description).__name__
-        raise UsageError(f"{path}: schema {found}, this version reads schema {SCHEMA}")
+        there = description if isinstance(description, dict) else {}
+        writer = there.get("versions", {}).get("lse-bench", "another version")
+        raise UsageError(
+            f"{path}: schema {there.get('schema')}, this version reads schema {SCHEMA}. lse-bench {writer} wrote it, "
+            f"and reads it: pip install 'lse-bench=={writer}'"
+        )
     missing = [name for name in ("key", "list", "protocol") if name not in description]
     if missing or "sha256" not in description["list"]:
         raise UsageError(f"{path}: {', '.join(missing) or 'list.sha256'} is missing; the run directory is damaged")

@@ -70,7 +70,7 @@ def read_entry(run: Path, method: str | None = None, corpus: str | None = None) 
         run,
         description,
         records,
-        summarise(records, listed, description["key"]),
+        json.loads(json.dumps(summarise(records, listed, description["key"]))),  # as a stored one reads
         extras,
     )
 

@@ -1,0 +1,210 @@
+"""Benchmarks: plan, order, reuse, failures, kills, and the page that comes of one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from commands import lse_bench_here
+from lse_bench.leaderboard.published import beside_published, figure, published
+
+from lse_bench.bench.config import config_of
+from lse_bench.bench.presets import preset_text
+from lse_bench.bench.run import finished, read_steps, run_bench
+from lse_bench.bench.steps import steps_of
+from lse_bench.errors import UsageError
+
+COPY = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
+CONFIG = """
+name = "tiny"
+
+[[manifests]]
+name = "mini"
+minilrs = {{ speakers = 2, clips = 2, frames = 40, seed = 5, split = "test", style = "plain" }}
+build = {{ pairs = 4, seed = 1 }}
+
+[[protocols]]
+protocol = "lrs-lossless@1"
+weights = "syncnet-mini"
+keep_windows = true
+
+[fd_sync]
+weights = "syncnet-mini"
+
+[[methods]]
+name = "copy"
+generator = "command"
+options = {{ command = '"{python}" {program} {{video}} {{output}}' }}
+"""
+
+
+@pytest.fixture(scope="module")
+def bench_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bench")
+    (folder / "copy.py").write_text(COPY)
+    path = folder / "bench.toml"
+    path.write_text(CONFIG.format(python=sys.executable, program=folder / "copy.py"))
+    return path
+
+
+def kill_at(step: str, command: Sequence[str]) -> None:
+    """Start a benchmark and kill it, and what it has started, when it says that it begins a step."""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(step):
+                process.kill()
+                return
+        raise AssertionError(f"no step {step}")
+
+
+@pytest.fixture(scope="module")
+def killed_twice(bench_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("killed") / "out"
+    command = [sys.executable, "-m", "lse_bench", "run", str(bench_file), "--out", str(out)]
+    kill_at("3/11", command)
+    kill_at("8/11", command)
+    subprocess.run(command, check=True, capture_output=True)
+    return out
+
+
+def test_killed_twice_it_ends_with_the_same_summary(bench_file: Path, killed_twice: Path, tmp_path: Path) -> None:
+    whole = lse_bench_here("run", bench_file, "--out", tmp_path / "whole", "--json")
+    assert whole.returncode == 0, whole.stderr
+    summary = json.loads((killed_twice / "summary.json").read_text())
+    assert json.loads(whole.stdout) == summary
+    (table,) = summary["tables"]
+    rows = {row["method"]: row for row in table["rows"]}
+    assert list(rows) == ["real", "unsynced", "copy"]
+    assert rows["copy"]["metrics"]["lse_c"]["mean"] > rows["unsynced"]["metrics"]["lse_c"]["mean"]
+    assert rows["copy"]["scored"] == rows["copy"]["listed"] == 4
+    assert abs(rows["copy"]["fd_sync"]) < 1e-2
+    ended = read_steps(killed_twice)
+    assert len(ended) == 11 and not any(one.status for one in ended.values())
+
+
+def undone(bench: Path, out: Path) -> set[str]:
+    """Kinds of the steps that a benchmark would still do."""
+    plan = json.loads(lse_bench_here("run", bench, "--out", out, "--dry-run", "--json").stdout)
+    return {step["step"].split()[0] for step in plan["steps"] if not step["done"]}
+
+
+def test_what_is_done_is_kept_and_only_what_changed_is_done_anew(bench_file: Path, killed_twice: Path) -> None:
+    assert undone(bench_file, killed_twice) == set()
+    text = bench_file.read_text()
+    other = bench_file.with_name("other.toml")
+    other.write_text(text.replace("keep_windows = true", "keep_windows = false"))
+    assert undone(other, killed_twice) == {"score"}
+    other.write_text(text.replace("seed = 5", "seed = 6"))
+    assert undone(other, killed_twice) == {"corpus", "manifest", "generate", "score", "fd-sync"}
+
+
+def test_each_number_has_its_command_and_manifest_on_record(killed_twice: Path) -> None:
+    run = next((killed_twice / "scores" / "mini" / "copy").glob("lrs-lossless@1-*"))
+    about = json.loads((run / "run.json").read_text())
+    assert about["command"][:2] == ["lse-bench", "score"] and "--keep-windows" in about["command"]
+    manifest = json.loads(next((killed_twice / "manifests").glob("mini-*.json")).read_text())
+    assert about["manifest_sha256"] == manifest["sha256"]
+    assert about["generation"]["generator"] == "command"
+
+
+def test_a_failed_step_stops_only_what_needs_it(bench_file: Path, tmp_path: Path) -> None:
+    config = config_of(bench_file.read_text(), bench_file)
+    steps = steps_of(config, bench_file.parent, tmp_path)
+    said: list[str] = []
+
+    def run(arguments: Sequence[str]) -> tuple[int, str | None]:
+        out = Path(arguments[arguments.index("--out") + 1])
+        if arguments[:2] == ["generate", "command"]:
+            return 2, "the program is not there"
+        if arguments[0] == "score":
+            shutil.copytree(Path(__file__).parents[1] / "golden" / "runs" / "schema-1", out)
+        else:
+            out.write_text('{"fd_sync": 1.0, "key": {}}')
+        return 0, None
+
+    summary = run_bench(config, steps, tmp_path, run, said.append)
+    assert {row["method"] for row in summary["tables"][0]["rows"]} == {"real", "unsynced"}
+    assert summary["failed"]["generate mini copy"] == "the program is not there"
+    assert summary["failed"]["score mini copy lrs-lossless@1"] == "needs generate mini copy: the program is not there"
+    ended = read_steps(tmp_path)
+    assert [step.label for step in steps if not finished(step, ended)] == list(summary["failed"])
+    assert sum("left out" in text for text in said) == 2
+
+
+def test_a_step_that_raises_is_that_steps_failure(bench_file: Path, tmp_path: Path) -> None:
+    bad = bench_file.with_name("bad.toml")
+    bad.write_text(bench_file.read_text().replace("speakers = 2", "speakers = 0"))
+    ended = lse_bench_here("run", bad, "--out", tmp_path / "out", "--json")
+    assert ended.returncode == 1
+    assert len(json.loads(ended.stdout)["failed"]) == 11
+    assert "speakers" in json.loads(ended.stdout)["failed"]["corpus mini"]
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("name = \"tiny\"", "name = ", "not TOML"),
+        ("[[protocols]]", "[[protocol]]", "protocols: Field required"),
+        ("build = { pairs = 4, seed = 1 }", "", "a `file`, or is made"),
+        ("generator = \"command\"", "generator = \"wav2lop\"", "Did you mean wav2lip"),
+        ("keep_windows = true", "keep_window = true", "--keep-window"),
+        ("weights = \"syncnet-mini\"\nkeep", "weights = \"syncnet_v2\"\nkeep", "forbids fetching"),
+        ("weights = \"syncnet-mini\"\nkeep", "weights = \"gone.pth\"\nkeep", "gone.pth: neither a file nor weights"),
+        ("minilrs = { speakers = 2, clips = 2, frames = 40, seed = 5, split = \"test\", style = \"plain\" }",
+         "root = \"nowhere\"", "no folder .*nowhere"),
+        ("name = \"copy\"", "name = \"real\"", "two methods are called real"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_found_before_the_first_clip(
+    bench_file: Path, tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    import re
+
+    text = bench_file.read_text()
+    assert old in text
+    bad = tmp_path / "bad.toml"
+    bad.write_text(text.replace(old, new))
+    ended = lse_bench_here("run", bad, "--out", tmp_path / "out")
+    assert ended.returncode == 2, ended.stderr
+    assert re.search(message, ended.stderr), ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_run_wants_one_thing_to_do(bench_file: Path, tmp_path: Path) -> None:
+    assert lse_bench_here("run").returncode == 2
+    assert lse_bench_here("run", bench_file, "--lrs2", tmp_path).returncode == 2
+    assert "needs a corpus" in lse_bench_here("run", "--preset", "wav2lip-paper").stderr
+    assert "no preset called wav2lip" in lse_bench_here("run", "--preset", "wav2lip", "--lrs2", tmp_path).stderr
+
+
+def test_the_preset_asks_for_all_that_is_missing_at_once(tmp_path: Path) -> None:
+    (tmp_path / "LRS2").mkdir()
+    (tmp_path / "lrs2.txt").write_text("a/1 b/2\n")
+    ended = lse_bench_here("run", "--preset", "wav2lip-paper", "--lrs2", tmp_path / "LRS2", "--lrw", tmp_path / "none",
+                           "--out", tmp_path / "out")  # fmt: skip
+    for wanted in ("wav2lip.pth", "wav2lip_gan.pth", "syncnet_v2", "s3fd", "inception", "no folder", "agreement"):
+        assert wanted in ended.stderr, wanted
+    assert ended.returncode == 2
+
+
+def test_published_figures_have_a_source() -> None:
+    assert all(one.source and one.corpus and one.method for one in published())
+    assert figure("example.avi", "SyncNet", "lse_d") == 5.353
+    with pytest.raises(KeyError):
+        figure("LRS2", "Wav2Lip", "lse_d")  # the paper's and a re-run's
+    with pytest.raises(UsageError, match="no preset"):
+        preset_text("x", {}, None)
+
+
+def test_ours_stand_beside_the_published() -> None:
+    row = {"method": "Wav2Lip", "fid": None, "metrics": {"lse_d": {"mean": 7.0}, "lse_c": {"mean": 6.5}}}
+    text = beside_published([{"corpus": "LRS2", "rows": [row]}, {"corpus": "LRW", "rows": [row]}])
+    assert "| LRS2 | Wav2Lip | LSE-D | 6.386 | 7.15 | 7.000 |" in text
+    assert "| LRW | Wav2Lip | LSE-D | not transcribed | – | 7.000 |" in text
+    assert "issue 445" in text

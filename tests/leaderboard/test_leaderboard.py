@@ -1,0 +1,219 @@
+"""The leaderboard: built from records alone, and its page in a real browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import lse_bench_here
+from lse_bench.leaderboard.build import build
+from lse_bench.leaderboard.submit import add
+
+from lse_bench.errors import UsageError
+from lse_bench.lines import json_bytes
+from lse_bench.manifests.clips import Source
+from lse_bench.manifests.listed import list_digest
+from lse_bench.media.writer import write_clip
+from lse_bench.runs.records import Record, open_records
+from lse_bench.runs.summary import summarise
+from lse_bench.weights.table import table
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+EVIL = "<img src=x onerror=alert(1)>"
+SHA = table()["syncnet-mini"].sha256
+KEY = {"protocol": "lrs-lossless@1", "weights_sha256": SHA, "fps_policy": "require-25", "precision": "fp32"}
+
+
+def write_run(folder: Path, method: str, corpus: str, level: float, clips: int = 6, protocol: str = "lrs-lossless@1",
+              playable: bool = False) -> Path:  # fmt: skip
+    """A run directory of a generation, with windows and videos where it is playable."""
+    rng = np.random.default_rng(int(level * 10))
+    videos = folder / "videos"
+    videos.mkdir(parents=True)
+    run = folder / "run"
+    run.mkdir()
+    records = []
+    for number in range(clips):
+        name = f"v{number}" if method == "real" else f"v{number}+v{(number + 1) % clips}"
+        groups = {"video": f"v{number}"} | ({} if method == "real" else {"sound": f"v{(number + 1) % clips}"})
+        lse_c = float(level + rng.normal(0, 0.1))
+        curve = [9.0 - lse_c if shift == 15 else 9.0 for shift in range(31)]
+        sha = f"{method}{number}".encode().hex().ljust(64, "0")
+        records.append(Record(clip=f"{name}.mp4", id=name, status="ok", lse_d=9.0 - lse_c, lse_c=lse_c, offset=0,
+                              lse_d_at_0=9.0 - lse_c, lse_d_valid=9.0 - lse_c, lse_c_valid=lse_c, offset_valid=0,
+                              curve=curve, seconds=1.0, groups=groups, sha256=sha))  # fmt: skip
+        if playable and number < 2:
+            frames = (np.full((64, 64, 3), 4 * shade, np.uint8) for shade in range(25))
+            write_clip(videos / f"{name}.mp4", frames, (rng.normal(0, 3000, 16000)).astype(np.int16))
+            (run / "windows").mkdir(exist_ok=True)
+            np.savez(run / "windows" / f"{name}.npz", distances=rng.uniform(5, 9, (20, 31)).astype(np.float32))
+    key = KEY | {"protocol": protocol}
+    about = {
+        "schema": 1, "kind": "score", "protocol": protocol, "key": key, "shard": None, "precision": "fp32",
+        "weights": {"sha256": SHA, "name": "syncnet-mini", "file": "syncnet-mini"}, "device": "cpu", "started": "then",
+        "list": {"clips": clips, "sha256": list_digest([])}, "manifest_sha256": "2" * 64, "command": ["lse-bench"],
+        "source": Source([videos]).as_json(), "versions": {"lse-bench": "0"},
+        "generation": {"generator": method, "key": {"package": "lse-bench 0", "weights_sha256": None, "root": "/r"},
+                       "manifest": {"name": corpus}, "versions": {}},
+    }  # fmt: skip
+    (run / "run.json").write_bytes(json_bytes(about))
+    with open_records(run) as append:
+        for record in records:
+            append(record)
+    (run / "summary.json").write_bytes(json_bytes(summarise(records, len(records), key)))
+    return run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    levels = {"real": 4.0, "unsynced": 1.0, "Wav2Lip": 4.2, "LipGAN": 2.0, EVIL: 1.5}
+    found = [
+        write_run(folder / f"a{n}", name, "one", level, playable=True) for n, (name, level) in enumerate(levels.items())
+    ]
+    found += [
+        write_run(folder / f"b{n}", name, "two", level) for n, (name, level) in enumerate(list(levels.items())[:3])
+    ]
+    return [*found, write_run(folder / "c", "Wav2Lip", "two", 3.0, protocol="lrs@1")]
+
+
+@pytest.fixture(scope="module")
+def page(runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("page")
+    for run in runs:
+        (run / "fd_sync.json").write_text(json.dumps({"fd_sync": 1.5, "key": {"a": "b"}, "warnings": []}))
+    written = build([str(run) for run in runs], out, clips=2, title="A test")
+    assert (written["tables"], written["rows"], written["clips"]) == (3, 9, 2)
+    return out
+
+
+def test_tables_and_plots_are_files_of_their_own(page: Path) -> None:
+    assert (page / "tables" / "wide.csv").read_text().count("\n") == 10
+    assert "| Wav2Lip | " in (page / "tables" / "tables.md").read_text()
+    names = {path.stem for path in (page / "plots").glob("*.svg")}
+    assert {"curve-0", "offsets-0", "quality-0", "lse_c-0", "lse_d-0", "lse_c-1"} <= names
+    assert "https://" not in (page / "index.html").read_text() + (page / "page.js").read_text()
+
+
+def test_the_same_records_give_the_same_files(page: Path, runs: list[Path], tmp_path: Path) -> None:
+    build([str(run) for run in runs], tmp_path, clips=2, title="A test")
+    files = [path.relative_to(page) for path in page.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    assert all((tmp_path / name).read_bytes() == (page / name).read_bytes() for name in files)
+
+
+def test_a_run_can_get_another_name(runs: list[Path], tmp_path: Path) -> None:
+    ended = lse_bench_here(
+        "leaderboard", "build", runs[0], runs[1], f"ours={runs[2]}", "--out", tmp_path, "--clips", 0, "--json"
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ",ours,6,6," in (tmp_path / "tables" / "wide.csv").read_text()
+    assert lse_bench_here("leaderboard", "build", tmp_path, "--out", tmp_path / "p").returncode == 2
+
+
+def test_a_submission_is_copied_and_gives_the_same_tables(runs: list[Path], page: Path, tmp_path: Path) -> None:
+    chosen = [str(run) for run in runs[:5]]
+    added = add(chosen, tmp_path / "results", clips=2)
+    assert (added["runs"], added["clips"]) == (5, 10)
+    build([str(path) for path in sorted((tmp_path / "results").iterdir()) if path.is_dir()], tmp_path / "page", clips=2)
+    wide = (page / "tables" / "wide.csv").read_text().splitlines()[:6]
+    assert (tmp_path / "page" / "tables" / "wide.csv").read_text().splitlines() == wide
+    assert len(list((tmp_path / "page" / "clips").rglob("*.mp4"))) == 10
+    with pytest.raises(UsageError, match="already holds"):
+        add(chosen, tmp_path / "results")
+
+
+def test_a_submission_that_cannot_be_trusted_is_refused_with_all_reasons(runs: list[Path], tmp_path: Path) -> None:
+    forged = tmp_path / "forged"
+    shutil.copytree(runs[2], forged)
+    summary = json.loads((forged / "summary.json").read_text())
+    summary["metrics"]["lse_c"]["mean"] += 1
+    (forged / "summary.json").write_text(json.dumps(summary))
+    about = json.loads((forged / "run.json").read_text())
+    (forged / "run.json").write_text(json.dumps(about | {"precision": "bf16"}))
+    with pytest.raises(UsageError) as caught:
+        add([str(forged), str(runs[0])], tmp_path / "results")
+    for reason in ("was edited", "bf16", "no row called unsynced"):
+        assert reason in str(caught.value)
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.fixture
+def browser() -> Iterator[object]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+
+def test_a_browser_sorts_filters_plays_and_shows_provenance(browser: object, page: Path) -> None:
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        shown = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)  # type: ignore[attr-defined]
+        problems: list[str] = []
+        asked: list[str] = []
+        shown.on("pageerror", lambda error, seen=problems: seen.append(str(error)))
+        shown.on(
+            "console", lambda message, seen=problems: seen.append(message.text) if message.type == "error" else None
+        )
+        shown.on("requestfailed", lambda request, seen=problems: seen.append(request.url))
+        shown.on("request", lambda request, seen=asked: seen.append(request.url))
+        shown.on("dialog", lambda dialog, seen=problems: seen.append(dialog.message))
+        shown.goto((page / "index.html").as_uri())
+        assert shown.title() == "A test"
+        assert shown.locator("#tables table").count() == 3
+        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        first = shown.locator("#tables table").first
+        assert first.locator("tbody th").all_inner_texts() == ["real", "unsynced", "Wav2Lip", "LipGAN", EVIL]
+
+        # Sorted by the keyboard: up, then down.
+        by_confidence = first.get_by_role("button", name="LSE-C")
+        by_confidence.press("Enter")
+        assert first.locator("tbody th").all_inner_texts() == ["unsynced", EVIL, "LipGAN", "real", "Wav2Lip"]
+        by_confidence.press("Enter")
+        assert first.locator("tbody th").first.inner_text() == "Wav2Lip"
+        assert first.locator("th[aria-sort=descending]").count() == 1
+
+        shown.select_option("#corpus", "two")
+        assert shown.locator("#tables table").count() == 2
+        assert shown.locator(".pair:visible").count() == 0
+        shown.select_option("#protocol", "lrs@1")
+        assert shown.locator("#tables tbody tr").count() == 1
+        shown.select_option("#corpus", "one")
+        assert "No table" in shown.locator("#tables").inner_text()
+        shown.select_option("#protocol", "all")
+        shown.uncheck("#anchors")
+        assert shown.locator("#tables tbody tr").count() == 3
+
+        shown.get_by_role("button", name="Wav2Lip").press("Enter")
+        dialog = shown.locator("#provenance")
+        assert "Wav2Lip on one" in dialog.inner_text() and str(SHA) in dialog.inner_text()
+        shown.keyboard.press("Escape")
+        assert not dialog.is_visible()
+
+        moved = shown.evaluate(
+            "new Promise((done, fail) => { const v = document.querySelector('video'); v.muted = true; "
+            "v.ontimeupdate = () => v.currentTime > 0.05 && done(v.currentTime); v.play().catch(fail); })"
+        )
+        assert moved > 0
+        drawn = "[...document.querySelectorAll('canvas')].map(c => c.width)"
+        assert len(shown.evaluate(drawn)) == 10 and all(shown.evaluate(drawn))
+        assert not problems
+        assert all(url.startswith((page.as_uri(), "data:")) for url in asked)
+        shown.close()
+
+
+def test_the_page_does_not_grow_with_the_clips(tmp_path: Path) -> None:
+    """At 28,000 pairs: `benchmarks/bench_leaderboard.py` has the seconds."""
+    sizes = []
+    for clips in (6, 300):
+        build(
+            [str(write_run(tmp_path / str(clips), "Wav2Lip", "LRS2", 3.0, clips))], tmp_path / f"page{clips}", clips=0
+        )
+        sizes.append((tmp_path / f"page{clips}" / "data.js").stat().st_size)
+    assert sizes[1] < sizes[0] + 200
