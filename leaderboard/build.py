@@ -64,7 +64,7 @@ def build(inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Be
         "tables": [_shown(table, entries) for table in tables],
         "plots": plots,
         "clips": played,
-        "published": [[one.corpus, one.method, one.measure, one.value, one.kind, one.source] for one in published()],
+        "published": [[one.corpus, one.method, one.measure, one.printed, one.kind, one.source] for one in published()],
     }
     # A page from the disk may not fetch; a script it may load. "<" is written out so that no name can close the tag.
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")

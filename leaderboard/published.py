@@ -19,12 +19,14 @@ _NOT_TRANSCRIBED = "not transcribed"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One published number. `kind`: the `paper` of the method, somebody's `re-run`, an `other paper`, its `authors`."""
+    """One published number. `printed`: with the digits it was printed with. `kind`: the `paper` of the method,
+    somebody's `re-run`, an `other paper`, its `authors`.
+    """
 
     corpus: str
     method: str
     measure: str
-    value: float
+    printed: str
     kind: str
     source: str
 
@@ -33,14 +35,16 @@ def published() -> list[Figure]:
     """All of them, in the order of the file."""
     text = files("lse_bench.leaderboard").joinpath("published.csv").read_text(encoding="utf-8")
     return [
-        Figure(row["corpus"], row["method"], row["measure"], float(row["value"]), row["kind"], row["source"])
+        Figure(row["corpus"], row["method"], row["measure"], row["value"], row["kind"], row["source"])
         for row in csv.DictReader(text.splitlines())
     ]
 
 
 def figure(corpus: str, method: str, measure: str) -> float:
     """The one figure of its kind. Raises KeyError when there is none or more than one."""
-    found = [one.value for one in published() if (one.corpus, one.method, one.measure) == (corpus, method, measure)]
+    found = [
+        float(one.printed) for one in published() if (one.corpus, one.method, one.measure) == (corpus, method, measure)
+    ]
     if len(found) != 1:
         raise KeyError((corpus, method, measure))
     return found[0]
@@ -55,8 +59,8 @@ def beside_published(tables: Sequence[dict[str, Any]]) -> str:
             for measure in ("lse_d", "lse_c", "fid"):
                 ours = row["fid"] if measure == "fid" else row["metrics"][measure]["mean"]
                 known = [one for one in figures if _same(one, table["corpus"], row["method"], measure)]
-                paper = ", ".join(f"{one.value:g}" for one in known if one.kind == PAPER) or _NOT_TRANSCRIBED
-                others = ", ".join(f"{one.value:g}" for one in known if one.kind != PAPER) or "–"
+                paper = ", ".join(one.printed for one in known if one.kind == PAPER) or _NOT_TRANSCRIBED
+                others = ", ".join(one.printed for one in known if one.kind != PAPER) or "–"
                 shown = "–" if ours is None else f"{ours:.3f}"
                 lines.append(
                     f"| {table['corpus']} | {row['method']} | {MEASURES[measure]} | {paper} | {others} | {shown} |"

@@ -19,6 +19,8 @@ from lse_bench.features.htk_mfcc import HOP, htk_mfcc
 from lse_bench.generators.batches import batches
 from lse_bench.generators.interface import SAMPLES_PER_FRAME, FaceCrop, FaceGenerator, Options
 from lse_bench.media.audio import Sound
+from lse_bench.weights.readers import file_digest
+from lse_bench.weights.store import resolve
 
 _APART = 5  # frames from one picture of the identity to the next
 _PER_FRAME = SAMPLES_PER_FRAME // HOP  # MFCC columns
@@ -34,15 +36,17 @@ class Speech2Vid(FaceGenerator):
 
     name: ClassVar[str] = "speech2vid"
     weights: ClassVar[str | None] = "speech2vid_v201"
-    settings: ClassVar[Mapping[str, str]] = MappingProxyType({"deblur": "v114.mat, which sharpens the drawn face"})
+    settings: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"deblur": "file or name of the network that sharpens the drawn face (v114.mat)"}
+    )
     smoothing = "none"
     margin = 0.6
 
     def __init__(self, options: Options) -> None:
         self._network = load_network(options.needed_checkpoint(self.name)).to(options.device)
         deblur = options.setting("deblur", "")
-        self._deblur = load_deblurring(deblur).to(options.device) if deblur else None
-        self._deblur_file = deblur
+        self._deblur_file = resolve(deblur) if deblur else None
+        self._deblur = None if self._deblur_file is None else load_deblurring(self._deblur_file).to(options.device)
         self._device = options.device
         self._start = (0 if options.legacy else -MIDDLE) + options.sound_offset
 
@@ -51,9 +55,7 @@ class Speech2Vid(FaceGenerator):
             "window_start": self._start,
             "alignment": "68 landmarks, or 5 where no more are known",
         }
-        if self._deblur_file:
-            from lse_bench.weights.readers import file_digest
-
+        if self._deblur_file is not None:
             found["deblur_sha256"] = file_digest(self._deblur_file)
         return found
 

@@ -43,7 +43,7 @@ def _rank(metric: str, title: str) -> Column:
 
 def _number(name: str, title: str, digits: int) -> Column:
     def shown(row: dict[str, Any]) -> str:
-        return NOTHING if row[name] is None else f"{row[name]:.{digits}f}"
+        return NOTHING if row[name] is None else f"{round(row[name], digits) + 0.0:.{digits}f}"  # never -0.00
 
     return Column(name, title, lambda row: row[name], shown)
 

@@ -10,12 +10,14 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+_LARGEST_HALF = 65504.0
+
 
 def write_weights(path: Path, state: Mapping[str, Tensor], about: Mapping[str, str], half: bool = False) -> None:
-    """Write a state dict atomically. `half`: floating-point entries as float16, half the size."""
+    """Write a state dict atomically. `half`: floating-point entries as float16, half the size, where they fit."""
     kept = {}
     for name, value in state.items():
-        shrink = half and value.is_floating_point()
+        shrink = half and value.is_floating_point() and float(value.abs().max()) < _LARGEST_HALF
         kept[name] = (value.to(torch.float16) if shrink else value).detach().cpu().contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
