@@ -63,7 +63,7 @@ def test_numbered_outputs_with_their_list(narrow: Path, tmp_path: Path) -> None:
     pairs = tmp_path / "lrs2.txt"
     pairs.write_text("a/1 b/2\nc/3 b/2\nc/3 d/4\n")
     arguments = ("score", tmp_path / "made", "--pairs", pairs, "--weights", narrow, "--out", tmp_path / "run")
-    result = lse_bench(*arguments, "--json", "--max-failed", 1)
+    result = lse_bench_here(*arguments, "--json", "--max-failed", 1)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["failed"] == {"generator_failed": 1}
     records = records_of(tmp_path / "run")
@@ -77,8 +77,8 @@ def test_shards_and_merge(narrow: Path, tmp_path: Path) -> None:
         clips.good(tmp_path / "clips" / f"{number}.mp4", seed=number)
     for index in (1, 2):
         arguments = ("--weights", narrow, "--shard", f"{index}/2", "--out", tmp_path / f"part{index}")
-        assert lse_bench("score", tmp_path / "clips", *arguments).returncode == 0
-    result = lse_bench("merge", tmp_path / "part1", tmp_path / "part2", "--out", tmp_path / "whole", "--json")
+        assert lse_bench_here("score", tmp_path / "clips", *arguments).returncode == 0
+    result = lse_bench_here("merge", tmp_path / "part1", tmp_path / "part2", "--out", tmp_path / "whole", "--json")
     assert result.returncode == 0 and json.loads(result.stdout)["scored"] == 3
 
 
@@ -104,7 +104,7 @@ def test_wrong_usage_is_one_sentence_and_status_2(
 ) -> None:
     clip = clips.good(tmp_path / "clip.mp4", 0.4)
     real = {"W": str(narrow), "CLIP": str(clip)}
-    result = lse_bench(*[real.get(argument, argument) for argument in arguments])
+    result = lse_bench_here(*[real.get(argument, argument) for argument in arguments])
     assert result.returncode == 2
     assert words in " ".join(result.stderr.split()) and "Traceback" not in result.stderr
 
@@ -120,14 +120,14 @@ def test_mini_scores_are_labelled(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_minilrs_through_the_command_explains_itself(tmp_path: Path) -> None:
-    result = lse_bench("minilrs", "--speakers", "2", "--out", tmp_path / "c")
+    result = lse_bench_here("minilrs", "--speakers", "2", "--out", tmp_path / "c")
     assert result.returncode == 2
     assert "without meeting" in " ".join(result.stderr.split())
     assert not (tmp_path / "c").exists()
 
 
 def test_doctor_reports_what_is_there() -> None:
-    result = lse_bench("doctor", "--json")
+    result = lse_bench_here("doctor", "--json")
     findings = {finding["what"]: finding for finding in json.loads(result.stdout)}
     assert result.returncode == 0
     assert findings["weights syncnet_v2"]["fix"].endswith("lse-bench weights fetch syncnet_v2")
@@ -148,7 +148,7 @@ def test_real_clips_behave(narrow: Path, tmp_path: Path) -> None:
     copied = tmp_path / "clips"
     shutil.copytree(folder, copied)
     options = ("--weights", narrow, "--protocol", "lrs-lossless", "--out", tmp_path / "run", "--max-failed", 3)
-    assert lse_bench("score", copied, *options).returncode == 0
+    assert lse_bench_here("score", copied, *options).returncode == 0
     records = records_of(tmp_path / "run")
     assert {name: record["status"] for name, record in records.items()} == {
         "latentsync_demo1.mp4": "ok",
@@ -158,32 +158,32 @@ def test_real_clips_behave(narrow: Path, tmp_path: Path) -> None:
     }
     assert any("not a face crop" in text for text in records["latentsync_demo1.mp4"]["warnings"])
     resampled = (*options[:4], "--fps-policy", "resample", "--out", tmp_path / "resampled", "--max-failed", 1)
-    assert lse_bench("score", copied, *resampled).returncode == 0
+    assert lse_bench_here("score", copied, *resampled).returncode == 0
     late = records_of(tmp_path / "resampled")["face_recognition_short_hamilton.mp4"]
     assert any("late picture" in text for text in late["warnings"]) and late["frames"] == 252
 
 
 def test_weights_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LSE_BENCH_WEIGHTS", str(tmp_path / "weights"))
-    listed = json.loads(lse_bench("weights", "list", "--json").stdout)
+    listed = json.loads(lse_bench_here("weights", "list", "--json").stdout)
     assert {"syncnet_v2", "inception", "wav2lip_gan"} <= {row["name"] for row in listed}
-    assert "syncnet_v2" in lse_bench("weights", "list").stdout
-    where = lse_bench("weights", "path", "syncnet_v2")
+    assert "syncnet_v2" in lse_bench_here("weights", "list").stdout
+    where = lse_bench_here("weights", "path", "syncnet_v2")
     assert where.returncode == 1 and where.stdout.strip() == str(tmp_path / "weights" / "syncnet_v2.model")
-    by_hand = lse_bench("weights", "fetch", "wav2lip")
+    by_hand = lse_bench_here("weights", "fetch", "wav2lip")
     assert by_hand.returncode == 2 and "in a browser" in by_hand.stderr
-    offline = lse_bench("weights", "fetch", "syncnet_v2", "--offline")
+    offline = lse_bench_here("weights", "fetch", "syncnet_v2", "--offline")
     assert offline.returncode == 2 and "--offline forbids" in " ".join(offline.stderr.split())
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "syncnet_v2.model").write_bytes(b"something else")
-    wrong = lse_bench("weights", "verify")
+    wrong = lse_bench_here("weights", "verify")
     assert wrong.returncode == 1 and wrong.stdout.startswith("wrong")
 
 
 def test_default_weights_are_looked_for_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LSE_BENCH_WEIGHTS", str(tmp_path / "weights"))
     clip = clips.good(tmp_path / "clip.mp4", 0.4)
-    result = lse_bench("score", clip, "--offline")
+    result = lse_bench_here("score", clip, "--offline")
     assert result.returncode == 2
     assert str(tmp_path / "weights" / "syncnet_v2.model") in "".join(result.stderr.split("\n"))
 
@@ -194,7 +194,7 @@ def test_fid_of_folders_runs_and_saved_statistics(narrow: Path, inception_file: 
         clips.good(tmp_path / "real" / f"{number}.mp4", 0.4, seed=number + 5)
     made, real, saved = tmp_path / "made", tmp_path / "real", tmp_path / "real.npz"
     common = ("--weights", inception_file, "--device", "cpu", "--json", "--groups", 0)
-    result = lse_bench("fid", made, real, *common, "--save-statistics", saved, "--out", tmp_path / "fid.json")
+    result = lse_bench_here("fid", made, real, *common, "--save-statistics", saved, "--out", tmp_path / "fid.json")
     assert result.returncode == 0, result.stderr
     pooled = json.loads(result.stdout)
     assert pooled == json.loads((tmp_path / "fid.json").read_text())
@@ -203,12 +203,14 @@ def test_fid_of_folders_runs_and_saved_statistics(narrow: Path, inception_file: 
     other = lse_bench_here("fid", made, saved, *common, "--frame-step", 2)
     assert other.returncode == 2 and "the two cannot be compared" in other.stderr
     for name in ("made", "real"):
-        run = lse_bench("score", tmp_path / name, "--weights", narrow, "--out", tmp_path / f"run_{name}")
+        run = lse_bench_here("score", tmp_path / name, "--weights", narrow, "--out", tmp_path / f"run_{name}")
         assert run.returncode == 0
-    of_runs = lse_bench("fid", tmp_path / "run_made", tmp_path / "run_real", *common, "--reference-frames", "matched")
+    of_runs = lse_bench_here(
+        "fid", tmp_path / "run_made", tmp_path / "run_real", *common, "--reference-frames", "matched"
+    )
     assert of_runs.returncode == 0, of_runs.stderr
     assert json.loads(of_runs.stdout)["fid"] == pytest.approx(pooled["fid"], rel=1e-9)
-    both = json.loads(lse_bench("fid", saved, saved, *common).stdout)
+    both = json.loads(lse_bench_here("fid", saved, saved, *common).stdout)
     with np.load(saved) as statistics:
         # 30 frames: what is left is rounding, the same as pytorch-fid's (tests/fidelity/test_frechet.py).
         assert abs(both["fid"]) <= 1e-5 * 2 * np.trace(statistics["sigma"])
@@ -218,7 +220,7 @@ def test_fid_of_folders_runs_and_saved_statistics(narrow: Path, inception_file: 
     gone = lse_bench_here("fid", tmp_path / "run_made", tmp_path / "run_real", *common)
     assert gone.returncode == 2 and "1 of its 3 scored clips are no longer there" in gone.stderr
     (made / "3.mp4").write_bytes(b"")
-    failed = lse_bench("fid", made, saved, *common)
+    failed = lse_bench_here("fid", made, saved, *common)
     again = json.loads(failed.stdout)
     assert failed.returncode == 1 and again["generated"]["failed"]
     assert again["fid"] == pytest.approx(pooled["fid"], rel=1e-9) and again["kid"] == pooled["kid"]

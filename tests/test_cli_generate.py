@@ -87,12 +87,10 @@ def test_generate_then_score(name: str, pairs: Path, corpus: Path, tmp_path: Pat
 
 
 def test_real_has_the_scores_of_its_sources(pairs: Path, corpus: Path, tmp_path: Path) -> None:
-    assert lse_bench("generate", "real", "--manifest", pairs, "--out", tmp_path / "real").returncode == 0
+    assert lse_bench_here("generate", "real", "--manifest", pairs, "--out", tmp_path / "real").returncode == 0
     for name, folder in (("real", tmp_path / "real"), ("sources", corpus / "mvlrs_v1")):
-        assert lse_bench("score", folder, "--weights", "syncnet-mini", "--out", tmp_path / name / "run").returncode in (
-            0,
-            1,
-        )
+        ended = lse_bench_here("score", folder, "--weights", "syncnet-mini", "--out", tmp_path / name / "run")
+        assert ended.returncode in (0, 1)
     ours, sources = (records_of(tmp_path / name / "run") for name in ("real", "sources"))
     digests = {record["sha256"]: record for record in sources.values()}
     assert len(ours) == len({job.video for job in read_manifest(pairs).jobs})
@@ -120,7 +118,7 @@ def test_legacy_drops_what_the_original_drops(tmp_path: Path) -> None:
     write_manifest(Manifest(name="made-up", corpus="folder", root=str(sources), jobs=jobs), tmp_path / "pairs.json")
     weights = write_wav2lip(tmp_path / "wav2lip.pth")
     call = ("generate", "wav2lip", "--legacy", "--manifest", tmp_path / "pairs.json", "--checkpoint", weights)
-    made = lse_bench(*call, "--boxes", sources, "--out", tmp_path / "out", "--max-failed", 2)
+    made = lse_bench_here(*call, "--boxes", sources, "--out", tmp_path / "out", "--max-failed", 2)
     assert made.returncode == 0, made.stderr
     rows_made = {row.id: row for row in read_rows(tmp_path / "out")}
     assert {name: row.status for name, row in rows_made.items()} == {
@@ -129,9 +127,9 @@ def test_legacy_drops_what_the_original_drops(tmp_path: Path) -> None:
         "faceless+speech": "no_face",
     }
     assert rows_made["enough+speech"].frames == 46
-    loop = lse_bench(*call, "--boxes", sources, "--out", tmp_path / "loop", "--short", "loop")
+    loop = lse_bench_here(*call, "--boxes", sources, "--out", tmp_path / "loop", "--short", "loop")
     assert loop.returncode == 2 and "--legacy makes the published choices" in loop.stderr
-    no_s3fd = lse_bench(*call, "--out", tmp_path / "s3fd")
+    no_s3fd = lse_bench_here(*call, "--out", tmp_path / "s3fd")
     assert no_s3fd.returncode == 2 and "lse-bench weights fetch s3fd" in no_s3fd.stderr
 
 
@@ -213,16 +211,16 @@ def test_plugins_run(plugins: Path, pairs: Path, corpus: Path, tmp_path: Path) -
 
 
 def test_manifest_commands(pairs: Path, corpus: Path, tmp_path: Path) -> None:
-    checked = lse_bench("manifest", "check", pairs, "--json")
+    checked = lse_bench_here("manifest", "check", pairs, "--json")
     assert checked.returncode == 0 and json.loads(checked.stdout)["problems"] == []
-    moved = lse_bench("manifest", "check", pairs, "--root", tmp_path)
+    moved = lse_bench_here("manifest", "check", pairs, "--root", tmp_path)
     assert moved.returncode == 1 and "no such file" in moved.stderr
-    shown = json.loads(lse_bench("manifest", "show", pairs, "--json").stdout)
+    shown = json.loads(lse_bench_here("manifest", "show", pairs, "--json").stdout)
     assert shown["pairs"] == PAIRS and shown["corpus"] == "lrs2" and shown["self_pairs"] == 0
     (tmp_path / "lrs2.txt").write_text("100/00001 200/00002\n")
     call = ("manifest", "import", "lrs2", "--list", tmp_path / "lrs2.txt", "--out", tmp_path / "lrs2.json")
-    refused = lse_bench(*call)
+    refused = lse_bench_here(*call)
     assert refused.returncode == 2 and "the official list has" in refused.stderr
-    assert lse_bench(*call, "--any-digest").returncode == 0
-    assert "lrs2-unofficial" in lse_bench("manifest", "show", tmp_path / "lrs2.json").stdout
-    assert "signed agreement" in lse_bench("manifest", "corpora").stdout
+    assert lse_bench_here(*call, "--any-digest").returncode == 0
+    assert "lrs2-unofficial" in lse_bench_here("manifest", "show", tmp_path / "lrs2.json").stdout
+    assert "signed agreement" in lse_bench_here("manifest", "corpora").stdout

@@ -58,7 +58,7 @@ def test_tracked_with_overlay(faces: Path, tmp_path: Path) -> None:
 
 def test_tracks_only(faces: Path, tmp_path: Path) -> None:
     options = ("--protocol", "tracked", "--tracks-only", "--min-track", 50, "--stride", 5, "--out", tmp_path)
-    result = lse_bench("score", faces, *options)
+    result = lse_bench_here("score", faces, *options)
     assert result.returncode == 1 and "wall.mp4: no_face" in result.stderr
     told = json.loads((tmp_path / "0.json").read_text())
     assert (
@@ -70,7 +70,7 @@ def test_tracks_only(faces: Path, tmp_path: Path) -> None:
 
 
 def test_without_s3fd_the_way_out_is_named(faces: Path) -> None:
-    result = lse_bench("score", faces, "--weights", "syncnet-mini", "--protocol", "tracked-legacy")
+    result = lse_bench_here("score", faces, "--weights", "syncnet-mini", "--protocol", "tracked-legacy")
     assert result.returncode == 2
     assert "lse-bench weights fetch sfd_face" in result.stderr and "--detector centerface" in result.stderr
 
@@ -92,13 +92,13 @@ def test_options_that_need_tracks_are_refused_elsewhere(faces: Path, narrow: Pat
 
 def test_fid_of_faces(faces: Path, inception_file: Path) -> None:
     options = ("--weights", inception_file, "--device", "cpu", "--json", "--groups", 0, "--frame-step", 15)
-    result = lse_bench("fid", faces, faces, *options, "--region", "face")
+    result = lse_bench_here("fid", faces, faces, *options, "--region", "face")
     assert result.returncode == 0, result.stderr
     told = json.loads(result.stdout)
     assert told["fid_id"].startswith("fid@1:face-centerface:640:0.2-")
     assert told["generated"]["frames"] == 10 and told["generated"]["without_face"] == 2
     assert all(int(size.split("x")[0]) < 280 for size in told["generated"]["sizes"])
-    wrong = lse_bench("fid", faces, faces, *options, "--detector", "centerface")
+    wrong = lse_bench_here("fid", faces, faces, *options, "--detector", "centerface")
     assert wrong.returncode == 2 and "for --region face" in wrong.stderr
 
 
@@ -109,7 +109,7 @@ def test_real_portrait_and_stage_clips(calibrated: Path, tmp_path: Path) -> None
     for name in ("latentsync_demo1", "face_recognition_short_hamilton", "musetalk_sun"):
         (real / f"{name}.mp4").symlink_to(shared_file("clips", f"{name}.mp4"))
     options = ("--weights", calibrated, "--protocol", "tracked", "--max-failed", 1)
-    result = lse_bench("score", real, *options, "--out", tmp_path / "run")
+    result = lse_bench_here("score", real, *options, "--out", tmp_path / "run")
     assert result.returncode == 0, result.stderr
     records = records_of(tmp_path / "run")
     assert records["musetalk_sun.mp4"]["status"] == "no_audio"
