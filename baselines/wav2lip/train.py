@@ -41,7 +41,8 @@ _PER_CLIP = 2  # windows of each clip in validation
 class SyncConfig(Section):
     """The expert's part. `weight` counts once validation's sync loss is under `threshold`, or from step `start` on,
     rising over `ramp` steps (Adam knows nothing of its gradients yet); without either it never does. `expert_mode`:
-    train leaves its BatchNorms in training mode, as released.
+    train leaves its BatchNorms in training mode, as released. `gentle`: see `sync_loss`. `lend_ear`: the generator's
+    audio encoder begins as the expert's, which is of the same shape but for one block; also where `weight` is 0.
     """
 
     weight: float = Field(ge=0, lt=1)
@@ -104,7 +105,7 @@ class GeneratorTraining(Method):
 
         Raises UsageError for data it cannot train on, or a sync weight without an expert.
         """
-        if config.sync.weight and expert is None:
+        if (config.sync.weight or config.sync.lend_ear) and expert is None:
             raise UsageError("the sync loss needs --expert WEIGHTS (lse-bench train expert); or set sync.weight = 0")
         self.config, self._init, self._scorer_path = config, init, scorer
         self._store = PreparedClips(data)
@@ -131,7 +132,8 @@ class GeneratorTraining(Method):
         generator = Generator(self.config.width)
         if self._init is not None:
             begin_from(generator, load_network(self._init), self._init)
-        if self.config.sync.lend_ear and self._expert_path is not None:
+        elif self.config.sync.lend_ear:
+            assert self._expert_path is not None
             hear_like(generator, load_expert(self._expert_path))
         networks: dict[str, nn.Module] = {GENERATOR: generator}
         if self.config.judge is not None:

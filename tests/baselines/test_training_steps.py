@@ -21,6 +21,7 @@ from lse_bench.baselines.lipgan.model import BRANCHES, Branch, Discriminator
 from lse_bench.baselines.lipgan.weights import fill, load_generator
 from lse_bench.baselines.wav2lip import expert as experts
 from lse_bench.baselines.wav2lip import train as wav2lip
+from lse_bench.baselines.wav2lip.losses import sync_loss
 from lse_bench.baselines.wav2lip.model import Expert, Generator, QualityDiscriminator
 
 from lse_bench.training.loop import Hardware, launch
@@ -168,3 +169,24 @@ def test_keras_adam_by_hand() -> None:
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         wanted -= 0.1 * (1 - 0.999**count) ** 0.5 / (1 - 0.9**count) * m / (v**0.5 + 1e-2)
     assert value.item() == pytest.approx(wanted, abs=1e-6)
+
+
+def test_the_gentle_loss_is_bounded_where_the_released_one_is_not() -> None:
+    def expert(mel: torch.Tensor, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+
+    drawn = torch.zeros(2, 3, 5, 96, 96)
+    assert float(sync_loss(expert, torch.zeros(2), drawn, gentle=True)) == pytest.approx(np.log(2) / 2)
+    assert float(sync_loss(expert, torch.zeros(2), drawn)) == pytest.approx(50)  # torch holds -log(0) at 100
+
+
+def test_the_generator_can_begin_with_the_experts_ear() -> None:
+    torch.manual_seed(0)
+    generator, expert = Generator(1 / 16), Expert(1 / 16)
+    before = generator.face_encoder_blocks[0][0].conv_block[0].weight.clone()
+    wav2lip.hear_like(generator, expert)
+    ours, theirs = list(generator.audio_encoder), list(expert.audio_encoder)
+    assert len(theirs) == len(ours) + 1
+    for one, other in ((ours[0], theirs[0]), (ours[10], theirs[10]), (ours[11], theirs[12]), (ours[12], theirs[13])):
+        assert torch.equal(one.conv_block[0].weight, other.conv_block[0].weight)
+    assert torch.equal(generator.face_encoder_blocks[0][0].conv_block[0].weight, before)
