@@ -208,3 +208,30 @@ def test_ours_stand_beside_the_published() -> None:
     assert "| LRS2 | Wav2Lip | LSE-D | 6.386 | 7.15 | 7.000 |" in text
     assert "| LRW | Wav2Lip | LSE-D | not transcribed | – | 7.000 |" in text
     assert "issue 445" in text
+
+
+def test_the_published_comparison_runs_on_a_mock_of_lrs2(corpus: Path, tmp_path: Path) -> None:
+    """The preset's file, with the narrow networks of this package in place of the released ones."""
+    names = [line.split()[0] for line in (corpus / "test.txt").read_text().splitlines()]
+    (tmp_path / "lrs2.txt").write_text(f"{names[0]} {names[2]}\n{names[3]} {names[1]}\n")
+    saved = tmp_path / "bench.toml"
+    options = ("--lrs2", corpus, "--lists", tmp_path, "--save", saved)
+    assert lse_bench_here("run", "--preset", "wav2lip-paper", *options).returncode == 0
+    text = saved.read_text()
+    for old, new in (
+        ('"syncnet_v2"', '"syncnet-mini"'),
+        ("[fid]\n", ""),
+        ('corpus = "lrs2"', 'corpus = "lrs2", any_digest = true'),
+        ('"wav2lip"\noptions = { legacy = true }', '"wav2lip"\noptions = { checkpoint = "wav2lip-mini" }'),
+        ('"wav2lip-gan"\noptions = { legacy = true }', '"wav2lip-gan"\noptions = { checkpoint = "wav2lip-gan-mini" }'),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    saved.write_text(text)
+    ended = lse_bench_here("run", saved, "--out", tmp_path / "out")
+    assert ended.returncode == 0, ended.stderr
+    for row in ("| LRS2 | Wav2Lip | LSE-D | 6.386 | 7.15 | ", "| LRS2 | Wav2Lip+GAN | LSE-C | not transcribed | 6.79 | "):
+        assert row in ended.stdout
+    table = json.loads((tmp_path / "out" / "summary.json").read_text())["tables"][0]
+    scored = {row["method"]: (row["scored"], row["listed"]) for row in table["rows"]}
+    assert scored == {"real": (2, 2), "unsynced": (2, 2), "Wav2Lip": (2, 2), "Wav2Lip+GAN": (2, 2)}
