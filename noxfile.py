@@ -83,6 +83,7 @@ def bench(session: nox.Session) -> None:
     session.run(interpreter, "benchmarks/bench_fid.py", external=True)
     session.run(interpreter, "benchmarks/bench_minilrs.py", external=True)
     session.run(interpreter, "benchmarks/bench_training.py", external=True)
+    session.run(interpreter, "benchmarks/bench_leaderboard.py", external=True)
 
 
 @nox.session
@@ -104,4 +105,5 @@ def quality(session: nox.Session) -> None:
     session.run(python(session), "benchmarks/face_detection.py", external=True)
     session.run(python(session), "benchmarks/talking_face.py", external=True)
     session.run(python(session), "benchmarks/unsynced.py", external=True)
+    session.run(python(session), "benchmarks/coverage.py", external=True)
     session.run(python(session), "benchmarks/syncnet_quality.py", *session.posargs, external=True)

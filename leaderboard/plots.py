@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lse_bench.errors import UsageError
+from lse_bench.runs.records import Record
 from lse_bench.runs.statistics import mean_with_interval
 from lse_bench.runs.summary import members_of
 from lse_bench.runs.table import Entry
@@ -40,32 +41,34 @@ def plots_of(tables: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> Iter
         distance = next((name for name in _DISTANCES if any(row[name] is not None for row in table["rows"])), None)
         if distance is not None:
             draw: Draw = partial(_against, table=table, distance=distance, colours=colours)
-            yield f"quality-{number}", f"LSE-C against {_DISTANCES[distance]}: {where}", _figure(draw)
-        draw = partial(_curves, entries=members, colours=colours)
-        yield f"curve-{number}", f"Mean distance for each shift of the sound: {where}", _figure(draw)
+            yield f"quality-{number}", f"LSE-C against {_DISTANCES[distance]}: {where}", svg_of(draw)
+        runs = [(entry.method, entry.records) for entry in members]
+        draw = partial(draw_curves, runs=runs, colours=colours, label="mean distance, 95 % interval")
+        yield f"curve-{number}", f"Mean distance for each shift of the sound: {where}", svg_of(draw)
         draw = partial(_offsets, entries=members, colours=colours)
-        yield f"offsets-{number}", f"AV offsets: {where}", _figure(draw)
+        yield f"offsets-{number}", f"AV offsets: {where}", svg_of(draw)
     for number, protocol in enumerate(dict.fromkeys(table["protocol"] for table in tables)):
         some = [table for table in tables if table["protocol"] == protocol]
         for metric, title in (("lse_c", "LSE-C (higher is better)"), ("lse_d", "LSE-D (lower is better)")):
             draw = partial(_bars, tables=some, metric=metric, label=title, colours=colours)
-            yield f"{metric}-{number}", f"{title}, by corpus: {protocol}", _figure(draw)
+            yield f"{metric}-{number}", f"{title}, by corpus: {protocol}", svg_of(draw)
 
 
-def _figure(draw: Draw) -> str:
+def svg_of(draw: Draw) -> str:
+    """What `draw` puts on a pair of axes, as SVG. Raises UsageError without matplotlib."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ImportError:
         raise UsageError("plots need matplotlib: pip install 'lse-bench[leaderboard]'") from None
-    # Text as text, and no dates or random names: the same records give the same file.
+    # Text as text, no dates, no random names: the same records and matplotlib give the same file.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lse-bench", "font.size": 11}):
         figure = Figure(figsize=(8, 4.5), layout="constrained")
         axes = figure.add_subplot()
         draw(axes)
         axes.spines[["top", "right"]].set_visible(False)
         text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
     return svg[svg.index("<svg") :]
 
@@ -87,21 +90,25 @@ def _against(axes: Axes, table: dict[str, Any], distance: str, colours: dict[str
     axes.set_ylabel("LSE-C with 95 % interval (higher is better)")
 
 
-def _curves(axes: Axes, entries: Sequence[Entry], colours: dict[str, str]) -> None:
+def draw_curves(
+    axes: Axes, runs: Sequence[tuple[str, Sequence[Record]]], colours: Mapping[str, str], label: str
+) -> None:
+    """The mean curve of each named run with its 95 % interval."""
     shifts = [shift - MAX_SHIFT for shift in range(2 * MAX_SHIFT + 1)]
-    for entry in entries:
-        scored = [record for record in entry.records if record.curve is not None]
+    for name, records in runs:
+        scored = [record for record in records if record.curve is not None]
         if not scored:
             continue
         members = [members_of(record) for record in scored]
         estimates = [mean_with_interval([(r.curve or [])[i] for r in scored], members) for i in range(len(shifts))]
         means = [one.mean or 0.0 for one in estimates]
         bounds = [one.ci95 or (mean, mean) for one, mean in zip(estimates, means, strict=True)]
-        colour = colours[entry.method]
-        axes.plot(shifts, means, label=entry.method, color=colour)
-        axes.fill_between(shifts, [low for low, _ in bounds], [high for _, high in bounds], color=colour, alpha=0.15)
+        axes.plot(shifts, means, label=name, color=colours[name])
+        axes.fill_between(
+            shifts, [low for low, _ in bounds], [high for _, high in bounds], color=colours[name], alpha=0.15
+        )
     axes.set_xlabel("sound shifted by (frames of 40 ms)")
-    axes.set_ylabel("mean distance, 95 % interval")
+    axes.set_ylabel(label)
     _legend(axes)
 
 

@@ -32,19 +32,21 @@ _EXTRA_KINDS: dict[Kind, str] = {"fid": "fid", "fd-sync": "fd_sync"}
 
 # Seconds a clip of three seconds takes on two cores of 2024, for a first guess; real runs replace it.
 _ROUGH: dict[Kind, float] = {"corpus": 0.3, "manifest": 0.01, "generate": 4.0, "score": 0.8, "fid": 6.0, "fd-sync": 0.8}
-_ROUGH_COPIES = 0.1  # real and unsynced
+_COPIES = ("real", "unsynced")  # made without a network
+_ROUGH_COPIES = 0.1
 
 Runner = Callable[[Sequence[str]], tuple[int, str | None]]  # a command's arguments to exit status and message
 
 
 class Ended(BaseModel):
-    """How a step ended: a line of steps.jsonl. `message`: why it failed."""
+    """How a step ended: a line of steps.jsonl. `method`: whose cell it was; `message`: why it failed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     digest: str
     step: str
     kind: Kind
+    method: str = ""
     status: int
     message: str | None
     seconds: float
@@ -100,12 +102,14 @@ class Estimate:
 
 def estimate(step: Step, ended: dict[str, Ended]) -> Estimate:
     """From how long steps of the same kind and method took, else of the same kind, else roughly."""
-    copies = step.method in ("real", "unsynced")
+    copies = step.kind == "generate" and step.method in _COPIES
     past = [one for one in ended.values() if one.kind == step.kind and one.status == 0 and one.items]
-    for near in ([one for one in past if one.step.split()[-1:] == step.label.split()[-1:]], [] if copies else past):
+    same = [one for one in past if one.method == step.method]
+    alike = [one for one in past if not copies and one.method not in _COPIES]
+    for near in (same, alike):
         if near:
             return Estimate(step.items * sum(one.seconds for one in near) / sum(one.items for one in near), True)
-    rough = _ROUGH_COPIES if copies and step.kind == "generate" else _ROUGH[step.kind]
+    rough = _ROUGH_COPIES if copies else _ROUGH[step.kind]
     return Estimate(step.items * rough, False)
 
 
@@ -141,8 +145,16 @@ def run_bench(
             status, message = run(step.arguments())
             if status == STOPPED:
                 raise KeyboardInterrupt
-            one = Ended(digest=step.digest, step=step.label, kind=step.kind, status=status, message=message,
-                        seconds=round(monotonic() - start, 2), items=step.items)  # fmt: skip
+            one = Ended(
+                digest=step.digest,
+                step=step.label,
+                kind=step.kind,
+                method=step.method,
+                status=status,
+                message=message,
+                seconds=round(monotonic() - start, 2),
+                items=step.items,
+            )
             append(one.model_dump())
             ended[step.digest] = one
             if status:

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
     from lse_bench.manifests.listed import ListedClip
     from lse_bench.runs.records import Record
-    from lse_bench.sync.scorer import SyncScorer
 
 _SHOWN_FAILURES = 20
 
@@ -196,7 +195,9 @@ def score(
             workers=workers,
         )
     if robustness is not None:
-        _robustness(console, scorer, mine, robustness, out, as_json)
+        from lse_bench.cli.robustness import measure_robustness
+
+        measure_robustness(console, scorer, mine, robustness, out, as_json)
         return
     text = f"{len(mine)} clips, {scorer.key['protocol']}, {scorer.device} → {out}"
     console.print(text, highlight=False, markup=False)
@@ -265,33 +266,6 @@ def scoring_progress(
             progress.console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
         yield on_record, on_step, on_problem
-
-
-def _robustness(
-    console: Console, scorer: SyncScorer, clips: list[ListedClip], count: int, out: Path, as_json: bool
-) -> None:
-    from rich.table import Table
-
-    from lse_bench.lines import json_bytes, write_atomically
-    from lse_bench.runs.robustness import METRICS
-    from lse_bench.runs.robustness import robustness as measure
-
-    some = clips[:: max(1, len(clips) // count)][:count]
-    with progress_bar(console, "changing and scoring", len(some)) as (_, advance):
-        result = measure(scorer, some, advance)
-    write_atomically(out / "robustness.json", json_bytes(result))
-    if as_json:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
-        return
-    table = Table(title=f"Changed minus original, mean ± standard deviation over {result['clips']} clips")
-    for heading in ("change", "LSE-D", "LSE-C", "offset"):
-        table.add_column(heading, justify="left" if heading == "change" else "right")
-    for name, row in result["changes"].items():
-        cells = [f"{row[one]['mean']:+.3f} ± {row[one]['sd'] or 0:.3f}" for one in METRICS]
-        table.add_row(name, *cells)
-    console.print(table)
-    warn_of_weights(console, scorer.weights_sha256)
-    console.print(f"intervals and largest changes: {out / 'robustness.json'}", highlight=False, markup=False)
 
 
 def _finish(console: Console, summary: dict[str, Any], out: Path, as_json: bool, max_failed: int) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from lse_bench.errors import UsageError
+from lse_bench.leaderboard.plots import draw_curves, svg_of
 from lse_bench.runs.records import Record
-from lse_bench.runs.statistics import mean_with_interval
-from lse_bench.sync.distance import MAX_SHIFT
 
 COLOURS = {"real": "#1b7837", "unsynced": "#b2182b", "delayed": "#2166ac", "blurred": "#e08214", "frozen": "#7f7f7f"}
 
@@ -31,34 +30,8 @@ class SetResult:
 
 def plot_curves(results: Sequence[SetResult]) -> str:
     """The mean curve of each set with its 95 % interval, as SVG. Raises UsageError without matplotlib."""
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UsageError("the plot needs matplotlib: pip install 'lse-bench[demo]'") from None
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lse-bench", "font.size": 11}):
-        figure = Figure(figsize=(8, 4.5), layout="constrained")
-        axes = figure.add_subplot()
-        shifts = [shift - MAX_SHIFT for shift in range(2 * MAX_SHIFT + 1)]
-        for result in results:
-            curves = [record.curve for record in result.records if record.curve is not None]
-            members = [frozenset({record.id}) for record in result.records if record.curve is not None]
-            estimates = [mean_with_interval([curve[i] for curve in curves], members) for i in range(len(shifts))]
-            means = [estimate.mean or 0.0 for estimate in estimates]
-            colour = COLOURS[result.name]
-            axes.plot(shifts, means, label=result.name, color=colour)
-            bounds = [estimate.ci95 or (mean, mean) for estimate, mean in zip(estimates, means, strict=True)]
-            axes.fill_between(
-                shifts, [low for low, _ in bounds], [high for _, high in bounds], color=colour, alpha=0.18
-            )
-        axes.set_xlabel("sound shifted by (frames of 40 ms)")
-        axes.set_ylabel("mean distance (syncnet-mini)")
-        axes.legend(frameon=False, ncols=len(results), loc="lower center", bbox_to_anchor=(0.5, 1.0))
-        axes.spines[["top", "right"]].set_visible(False)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
-    return svg[svg.index("<svg") :]
+    runs = [(result.name, result.records) for result in results]
+    return svg_of(partial(draw_curves, runs=runs, colours=COLOURS, label="mean distance (syncnet-mini)"))
 
 
 def write_report(

@@ -1,0 +1,43 @@
+"""`score --robustness`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lse_bench.cli.common import progress_bar, warn_of_weights
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lse_bench.manifests.listed import ListedClip
+    from lse_bench.sync.scorer import SyncScorer
+
+
+def measure_robustness(
+    console: Console, scorer: SyncScorer, clips: list[ListedClip], count: int, out: Path, as_json: bool
+) -> None:
+    """Score `count` of the clips again, changed; print the table and write robustness.json to `out`."""
+    from rich.table import Table
+
+    from lse_bench.lines import json_bytes, write_atomically
+    from lse_bench.runs.robustness import METRICS
+    from lse_bench.runs.robustness import robustness as measure
+
+    some = clips[:: max(1, len(clips) // count)][:count]
+    with progress_bar(console, "changing and scoring", len(some)) as (_, advance):
+        result = measure(scorer, some, advance)
+    write_atomically(out / "robustness.json", json_bytes(result))
+    if as_json:
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+        return
+    table = Table(title=f"Changed minus original, mean ± standard deviation over {result['clips']} clips")
+    for heading in ("change", "LSE-D", "LSE-C", "offset"):
+        table.add_column(heading, justify="left" if heading == "change" else "right")
+    for name, row in result["changes"].items():
+        cells = [f"{row[one]['mean']:+.3f} ± {row[one]['sd'] or 0:.3f}" for one in METRICS]
+        table.add_row(name, *cells)
+    console.print(table)
+    warn_of_weights(console, scorer.weights_sha256)
+    console.print(f"intervals and largest changes: {out / 'robustness.json'}", highlight=False, markup=False)
