@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,29 +23,55 @@ from lse_bench.bench.run import read_bench
 from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import safe_id
+from lse_bench.runs.paired import sources_of
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.runs.run import WINDOWS_FOLDER
 from lse_bench.runs.table import REAL, UNSYNCED, Entry, by_group, read_entry, tables_of
-from lse_bench.runs.words import cells_of, columns_of, latex, long_csv, markdown, notes_of, wide_csv
+from lse_bench.runs.words import cells_of, columns_of, csv_text, latex, long_csv, markdown, notes_of, wide_csv
 from lse_bench.sync.distance import running_confidence
+from lse_bench.weights.readers import file_digest
 
-CLIPS_FOLDER = "clips"
+CLIPS_FOLDER, COLLECTION_FILE = "clips", "collection.json"
 _PAGE_FILES = ("index.html", "page.css", "page.js")
 
 
 def find_entries(inputs: Sequence[str]) -> list[Entry]:
-    """Runs and benchmarks as rows; `NAME=RUN` gives a run another name. Raises UsageError for anything else."""
+    """Runs, benchmarks and collections as rows; `NAME=RUN` gives a run another name. Raises UsageError for anything
+    else, and for a name that would make an anchor of another method, or another method of an anchor.
+    """
     entries: list[Entry] = []
     for text in inputs:
         name, equals, rest = text.partition("=")
-        path = Path(rest if equals and not Path(text).exists() else text)
+        named = bool(equals) and not Path(text).exists()
+        path = Path(rest if named else text)
         if (path / RECORDS_FILE).exists():
-            entries.append(read_entry(path, name if str(path) == rest and equals else None))
+            entry = read_entry(path, name if named else None)
+            made_by = (entry.description.get("generation") or {}).get("generator")
+            if named and made_by is not None and name != made_by and {name, made_by} & {REAL, UNSYNCED}:
+                raise UsageError(f"{text}: these are clips of {made_by}; {REAL} and {UNSYNCED} keep their names")
+            entries.append(entry)
+        elif named:
+            raise UsageError(f"{text}: a name is for a run directory of lse-bench score, and {path} is none")
+        elif (path / COLLECTION_FILE).exists():
+            entries += _collected(path)
         elif (path / BENCH_SUMMARY).exists():
             entries += read_bench(path)
         else:
             raise UsageError(f"{path}: neither a run directory of lse-bench score nor a benchmark of lse-bench run")
     return entries
+
+
+def _collected(folder: Path) -> list[Entry]:
+    """The rows of a collection, as `leaderboard add` made it."""
+    path = folder / COLLECTION_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = [(row["run"], row["method"], row["corpus"]) for row in content["runs"]]
+        if content["schema"] != 1:
+            raise UsageError(f"{path}: schema {content['schema']}, this version reads schema 1")
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"{path}: damaged; lse-bench leaderboard add makes a new one") from None
+    return [read_entry(folder / run, method, corpus) for run, method, corpus in rows]
 
 
 def build(inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Bench") -> dict[str, Any]:
@@ -87,14 +114,13 @@ def _write_tables(folder: Path, tables: Sequence[dict[str, Any]], entries: Seque
     (folder / "long.csv").write_text(long_csv(tables), encoding="utf-8")
     (folder / "tables.md").write_text("\n".join(f"## {t['corpus']}\n\n{markdown(t)}" for t in tables), encoding="utf-8")
     (folder / "tables.tex").write_text("\n".join(map(latex, tables)), encoding="utf-8")
-    lines = ["corpus,protocol,method,speaker,listed,scored,lse_d,lse_c"]
-    for entry in entries:
-        for row in by_group(entry.records, "speaker"):
-            scores = ",".join("" if row[name] is None else f"{row[name]:.6f}" for name in ("lse_d", "lse_c"))
-            lines.append(
-                f"{entry.corpus},{entry.table[1]},{entry.method},{row['group']},{row['listed']},{row['scored']},{scores}"
-            )
-    (folder / "speakers.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    head = ["corpus", "protocol", "method", "speaker", "listed", "scored", "lse_d", "lse_c"]
+    lines = [
+        [entry.corpus, entry.table[1], entry.method, *(row[name] for name in ("group", *head[4:]))]
+        for entry in entries
+        for row in by_group(entry.records, "speaker")
+    ]
+    (folder / "speakers.csv").write_text(csv_text(head, lines), encoding="utf-8")
 
 
 def _shown(table: dict[str, Any], entries: Sequence[Entry]) -> dict[str, Any]:
@@ -160,8 +186,9 @@ def copied_clips(entries: Sequence[Entry], count: int) -> dict[str, dict[str, Pa
     for members in _by_corpus(entries):
         places = {entry.method: _files_of(entry) for entry in members}
         for pair in _pairs_to_play(places, count):
+            video = _picture_of(members, pair)
             for entry in members:
-                clip = _clip_of(entry, pair, places[entry.method])
+                clip = _clip_of(entry, pair, video, places[entry.method])
                 if clip is not None:
                     found.setdefault(str(entry.run), {})[clip] = places[entry.method][clip]
     return found
@@ -181,14 +208,17 @@ def _pairs_to_play(places: dict[str, dict[str, Path]], count: int) -> list[str]:
     return ids[:: max(1, len(ids) // max(1, count))][:count]
 
 
-def _clip_of(entry: Entry, pair: str, places: dict[str, Path]) -> str | None:
-    """The id of a method's video of a pair; of `real` that of the pair's source."""
+def _clip_of(entry: Entry, pair: str, video: str | None, places: dict[str, Path]) -> str | None:
+    """The id of a method's video of a pair; of `real` that of the pair's source, the picture `video`."""
     if pair in places:
         return pair
-    if entry.method != REAL:
-        return None
-    sources = [record.id for record in entry.records if record.id in places]
-    return next((one for one in sources if pair.startswith(f"{one}+")), None)
+    source = sources_of(entry.records).get(video or "")
+    return source.id if source is not None and source.id in places else None
+
+
+def _picture_of(members: Sequence[Entry], pair: str) -> str | None:
+    """The name of a pair's source video."""
+    return next((r.groups.get("video") for entry in members for r in entry.records if r.id == pair), None)
 
 
 def _copy_clips(out: Path, entries: Sequence[Entry], count: int) -> list[dict[str, Any]]:
@@ -197,7 +227,8 @@ def _copy_clips(out: Path, entries: Sequence[Entry], count: int) -> list[dict[st
     for members in _by_corpus(entries):
         places = {entry.method: _files_of(entry) for entry in members}
         for pair in _pairs_to_play(places, count):
-            clips = {entry.method: _clip_of(entry, pair, places[entry.method]) for entry in members}
+            video = _picture_of(members, pair)
+            clips = {entry.method: _clip_of(entry, pair, video, places[entry.method]) for entry in members}
             shown = [
                 _player(out, entry, clip, places[entry.method][clip])
                 for entry in members
@@ -208,19 +239,21 @@ def _copy_clips(out: Path, entries: Sequence[Entry], count: int) -> list[dict[st
 
 
 def _files_of(entry: Entry) -> dict[str, Path]:
-    """Videos of a run that can be played: kept beside its records, or where it was scored."""
-    kept = {path.stem: path for path in sorted((entry.run / CLIPS_FOLDER).glob("*.mp4"))}
-    if kept or not entry.description.get("source"):
-        return kept
-    try:
-        clips = Source.from_json(entry.description["source"]).clips()
-    except UsageError:  # they have moved, and the scores stand without them
-        return {}
-    return {clip.id: clip.path for clip in clips if clip.path.suffix == ".mp4" and clip.path.exists()}
+    """Videos of a run that can be played, those that were scored: kept beside its records, or where they were."""
+    found = {path.stem: path for path in sorted((entry.run / CLIPS_FOLDER).glob("*.mp4"))}
+    if not found and entry.description.get("source"):
+        with suppress(UsageError):  # they have moved, and the scores stand without them
+            clips = Source.from_json(entry.description["source"]).clips()
+            found = {clip.id: clip.path for clip in clips if clip.path.suffix == ".mp4" and clip.path.exists()}
+    return {record.id: found[record.id] for record in entry.records if record.id in found}
 
 
 def _player(out: Path, entry: Entry, clip: str, video: Path) -> dict[str, Any]:
     record = next(record for record in entry.records if record.id == clip)
+    if record.sha256 is not None and file_digest(video) != record.sha256:
+        raise UsageError(
+            f"{video}: is not the file that was scored ({entry.run}); --clips 0 makes the page without clips"
+        )
     target = Path(CLIPS_FOLDER) / safe_id(entry.corpus) / safe_id(entry.method) / f"{clip}.mp4"
     (out / target).parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(video, out / target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -19,8 +20,9 @@ from lse_bench.sync.distance import MAX_SHIFT
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Told apart by people with any kind of colour vision (Okabe and Ito); real and unsynced are always the first two.
-_COLOURS = ("#009e73", "#d55e00", "#0072b2", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
+# Readable on white and on dark paper; real and unsynced are always the first two. Lines differ in style as well.
+_COLOURS = ("#009e73", "#d55e00", "#0072b2", "#cc79a7", "#b26a00", "#3b8fc2", "#7a5195", "#8c6d31")
+_STYLES = ("-", "--", "-.", ":")
 _DISTANCES = {"fid": "FID", "kid": "KID", "fd_sync": "fd-sync"}
 
 Draw = Callable[["Axes"], None]
@@ -47,11 +49,14 @@ def plots_of(tables: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> Iter
         yield f"curve-{number}", f"Mean distance for each shift of the sound: {where}", svg_of(draw)
         draw = partial(_offsets, entries=members, colours=colours)
         yield f"offsets-{number}", f"AV offsets: {where}", svg_of(draw)
-    for number, protocol in enumerate(dict.fromkeys(table["protocol"] for table in tables)):
-        some = [table for table in tables if table["protocol"] == protocol]
+    by_key: dict[str, list[dict[str, Any]]] = {}
+    for table in tables:  # corpora may stand side by side, scores of another kind may not
+        by_key.setdefault(json.dumps(table["key"], sort_keys=True), []).append(table)
+    for number, some in enumerate(by_key.values()):
+        scored_as = f"{some[0]['protocol']}, {some[0]['evaluator'] or some[0]['key'].get('weights_sha256', '')[:12]}"
         for metric, title in (("lse_c", "LSE-C (higher is better)"), ("lse_d", "LSE-D (lower is better)")):
             draw = partial(_bars, tables=some, metric=metric, label=title, colours=colours)
-            yield f"{metric}-{number}", f"{title}, by corpus: {protocol}", svg_of(draw)
+            yield f"{metric}-{number}", f"{title}, by corpus: {scored_as}", svg_of(draw)
 
 
 def svg_of(draw: Draw) -> str:
@@ -95,15 +100,17 @@ def draw_curves(
 ) -> None:
     """The mean curve of each named run with its 95 % interval."""
     shifts = [shift - MAX_SHIFT for shift in range(2 * MAX_SHIFT + 1)]
-    for name, records in runs:
+    for number, (name, records) in enumerate(runs):
         scored = [record for record in records if record.curve is not None]
         if not scored:
             continue
-        members = [members_of(record) for record in scored]
-        estimates = [mean_with_interval([(r.curve or [])[i] for r in scored], members) for i in range(len(shifts))]
+        members, unit = members_of(scored)
+        estimates = [
+            mean_with_interval([(r.curve or [])[i] for r in scored], members, unit) for i in range(len(shifts))
+        ]
         means = [one.mean or 0.0 for one in estimates]
         bounds = [one.ci95 or (mean, mean) for one, mean in zip(estimates, means, strict=True)]
-        axes.plot(shifts, means, label=name, color=colours[name])
+        axes.plot(shifts, means, label=name, color=colours[name], linestyle=_STYLES[number % len(_STYLES)])
         axes.fill_between(
             shifts, [low for low, _ in bounds], [high for _, high in bounds], color=colours[name], alpha=0.15
         )
@@ -114,12 +121,13 @@ def draw_curves(
 
 def _offsets(axes: Axes, entries: Sequence[Entry], colours: dict[str, str]) -> None:
     places = list(range(-MAX_SHIFT, MAX_SHIFT + 1))
-    for entry in entries:
+    for number, entry in enumerate(entries):
         counts = Counter({int(offset): count for offset, count in entry.summary["offsets"].items()})
         total = sum(counts.values())
         if total:
             shares = [100 * counts[place] / total for place in places]
-            axes.step(places, shares, where="mid", label=entry.method, color=colours[entry.method])
+            style = _STYLES[number % len(_STYLES)]
+            axes.step(places, shares, where="mid", label=entry.method, color=colours[entry.method], linestyle=style)
     axes.set_xlabel("AV offset (frames of 40 ms; negative: the sound comes late)")
     axes.set_ylabel("share of clips, %")
     _legend(axes)
@@ -127,6 +135,7 @@ def _offsets(axes: Axes, entries: Sequence[Entry], colours: dict[str, str]) -> N
 
 def _bars(axes: Axes, tables: Sequence[dict[str, Any]], metric: str, label: str, colours: dict[str, str]) -> None:
     methods = list(dict.fromkeys(row["method"] for table in tables for row in table["rows"]))
+    named: set[str] = set()
     width = 0.8 / len(methods)
     for number, method in enumerate(methods):
         for place, table in enumerate(tables):
@@ -142,8 +151,9 @@ def _bars(axes: Axes, tables: Sequence[dict[str, Any]], metric: str, label: str,
                 yerr=half,
                 capsize=2,
                 color=colours[method],
-                label=method if not place else None,
+                label=None if method in named else method,
             )
+            named.add(method)
     axes.set_xticks(range(len(tables)), [table["corpus"] for table in tables])
     axes.set_ylabel(label)
     _legend(axes)

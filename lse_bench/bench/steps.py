@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,11 +17,13 @@ from pathlib import Path
 from typing import Literal
 
 from lse_bench.bench.config import BenchConfig, ManifestConfig, MethodConfig, Options, arguments_of
-from lse_bench.errors import UsageError
+from lse_bench.generators.registry import load
 from lse_bench.manifests.listed import safe_id
 from lse_bench.manifests.manifest import read_manifest
+from lse_bench.sync.protocol import ffmpeg_version, get_protocol
 from lse_bench.weights.readers import file_digest
-from lse_bench.weights.table import table
+from lse_bench.weights.store import path_of
+from lse_bench.weights.table import Entry, table
 
 Kind = Literal["corpus", "manifest", "generate", "score", "fid", "fd-sync"]
 _COMMANDS: dict[str, tuple[str, ...]] = {"corpus": ("minilrs",)}
@@ -59,7 +62,8 @@ class Step:
         """SHA-256 over everything its result follows from."""
         words = [word.digest if isinstance(word, Step) else _content(word) for word in self.words]
         version = importlib.metadata.version("lse-bench")
-        return hashlib.sha256(json.dumps([version, self.kind, words, self.content]).encode()).hexdigest()
+        known = [version, self.kind, words, self.content]
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
     @property
     def out(self) -> Path:
@@ -73,12 +77,20 @@ class Step:
 
 
 def _content(word: str) -> list[str]:
-    """A word and, where it names a file or weights of the table, their digest."""
-    value = word.partition("=")[2] or word
-    if value in table():
-        return [word, table()[value].sha256 or ""]
-    path = Path(value)
-    return [path.name, file_digest(path)] if path.is_absolute() and path.is_file() else [word]
+    """A word and, where it names a file or weights of the table, alone or as `NAME=FILE`, their digest."""
+    name, equals, rest = word.partition("=")
+    for lead, value in ((word, word), (name, rest)) if equals else ((word, word),):
+        if value in table():
+            return [word, _digest_of(table()[value])]
+        if Path(value).is_file():
+            return [lead if value == rest else Path(value).name, file_digest(Path(value))]
+    return [word]
+
+
+def _digest_of(item: Entry) -> str:
+    """Of weights: what the table says or, where nobody published one, of the file that is there."""
+    path = path_of(item)
+    return item.sha256 or (file_digest(path) if path.exists() else "absent")
 
 
 def steps_of(config: BenchConfig, folder: Path, out: Path) -> list[Step]:
@@ -106,7 +118,10 @@ def _pairs(manifest: ManifestConfig, folder: Path, out: Path) -> tuple[Step | Pa
     if manifest.file is not None:
         path = folder / manifest.file
         items = len(read_manifest(path).jobs)
-        return path, [] if manifest.root is None else ["--root", str(folder / manifest.root)], [], items
+        root_option: list[str | Step] = []
+        if manifest.root is not None:
+            root_option = ["--root", str((folder / manifest.root).absolute())]
+        return path, root_option, [], items
     steps: list[Step] = []
     root: str | Step
     if manifest.minilrs is not None:
@@ -144,11 +159,28 @@ def _generation(
     listed: str | Step = str(pairs.absolute()) if isinstance(pairs, Path) else pairs
     words = ("generate", method.generator, "--manifest", listed, *root, *arguments_of(method.options, folder))
     target = out / "videos" / safe_id(manifest.name) / safe_id(method.name)
-    content = read_manifest(pairs).sha256 if isinstance(pairs, Path) else ""
+    content = [read_manifest(pairs).sha256] if isinstance(pairs, Path) else []
+    content += _behind(method)
     return Step(
         "generate", (*words, "--max-failed", _ANY), target, items=items, manifest=manifest.name, method=method.name,
-        content=content,
+        content=json.dumps(content) if content else "",
     )  # fmt: skip
+
+
+def _behind(method: MethodConfig) -> list[str]:
+    """What else a generator's pictures follow from: another package's version, default weights that nobody published
+    a digest of, files that a command line names."""
+    found = []
+    plugin = load(method.generator)
+    if plugin.package != "lse-bench":
+        found.append(f"{plugin.package} {plugin.version}")
+    default = None if plugin.make is None or "checkpoint" in method.options else plugin.make.weights
+    if default is not None and default in table():
+        found.append(_digest_of(table()[default]))
+    for word in shlex.split(str(method.options.get("command", ""))):
+        if Path(word).is_file():
+            found.append(file_digest(Path(word)))
+    return found
 
 
 def _measures(
@@ -160,7 +192,9 @@ def _measures(
     for options in config.protocols:
         name = str(options.get("protocol", "lrs@1"))
         words = ("score", videos, *arguments_of(options, folder), "--max-failed", _ANY)
-        yield Step("score", words, cell / safe_id(name), protocol=name, **common)  # type: ignore[arg-type]
+        # No two versions of FFmpeg make the same JPEG: what they move is another score.
+        content = "" if get_protocol(name).codec == "none" else ffmpeg_version()
+        yield Step("score", words, cell / safe_id(name), protocol=name, content=content, **common)  # type: ignore[arg-type]
     distances: tuple[tuple[Kind, Options | None], ...] = (("fid", config.fid), ("fd-sync", config.fd_sync))
     for kind, chosen in distances:
         if chosen is not None:
@@ -175,36 +209,3 @@ def cells(steps: Sequence[Step]) -> dict[tuple[str, str], list[Step]]:
         if step.kind in ("score", "fid", "fd-sync"):
             found.setdefault((step.manifest, step.method), []).append(step)
     return found
-
-
-def _value_of(arguments: Sequence[str], option: str) -> str | None:
-    return arguments[arguments.index(option) + 1] if option in arguments else None
-
-
-def weights_of(step: Step) -> list[str]:
-    """Names or files of the weights that a step will ask for; the defaults of the commands are theirs."""
-    words = [word for word in step.words if isinstance(word, str)]
-    found: list[str | None] = []
-    if step.kind == "generate":
-        from lse_bench.generators.interface import FaceGenerator
-        from lse_bench.generators.registry import load
-
-        plugin = load(words[1])
-        if plugin.make is None:
-            raise UsageError(f"{step.method}: the generator {words[1]} of {plugin.package} is broken: {plugin.broken}")
-        found.append(_value_of(words, "--checkpoint") or plugin.make.weights)
-        if (
-            issubclass(plugin.make, FaceGenerator)
-            and ("--legacy" in words or _value_of(words, "--detector") == "s3fd")
-            and "--boxes" not in words
-        ):
-            found.append(_value_of(words, "--detector-weights") or "s3fd")
-    elif step.kind == "score":
-        found.append(_value_of(words, "--weights") or "syncnet_v2")
-        if step.protocol.startswith("tracked-legacy") or _value_of(words, "--detector") == "s3fd":
-            found.append(_value_of(words, "--detector-weights") or "sfd_face")
-    elif step.kind == "fid":
-        found.append(_value_of(words, "--weights") or "inception")
-    elif step.kind == "fd-sync":
-        found.append(_value_of(words, "--weights") or "syncnet_v2")
-    return [name for name in found if name is not None]

@@ -6,6 +6,7 @@ Where one run has a row per source video (`real`) its score stands against every
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -34,21 +35,30 @@ class Difference:
 
 
 def pairs_of(first: Sequence[Record], second: Sequence[Record]) -> Iterator[tuple[Record, Record]]:
-    """Scored records of the same clip, or of a pair and the untouched video that it was made from."""
-    others = {record.id: record for record in second if record.status == "ok"}
-    ids = {record.id for record in second}
-    if any(record.id in ids for record in first):
+    """Scored records of the same clip, or of a pair and the untouched video that it was made from.
+
+    Where several untouched clips are of one recording nobody knows which of them a pair was made from: left out.
+    """
+    untouched = [all(map(_untouched, records)) and bool(records) for records in (first, second)]
+    if untouched[0] == untouched[1]:
+        others = {record.id: record for record in second if record.status == "ok"}
         yield from ((record, others[record.id]) for record in first if record.status == "ok" and record.id in others)
         return
-    for one, two, turned in ((first, second, False), (second, first, True)):
-        sources = {record.groups["video"]: record for record in two if record.status == "ok" and _untouched(record)}
-        if not sources:
-            continue
-        for record in one:
-            source = sources.get(record.groups.get("video", ""))
-            if record.status == "ok" and source is not None:
-                yield (source, record) if turned else (record, source)
-        return
+    sources = sources_of(first if untouched[0] else second)
+    for record in second if untouched[0] else first:
+        source = sources.get(record.groups.get("video", ""))
+        if record.status == "ok" and source is not None and source.status == "ok":
+            yield (source, record) if untouched[0] else (record, source)
+
+
+def sources_of(records: Sequence[Record]) -> dict[str, Record]:
+    """Untouched clips by the name of their picture, those with a name of their own."""
+    count = Counter(record.groups.get("video") for record in records)
+    return {
+        record.groups["video"]: record
+        for record in records
+        if count[record.groups.get("video")] == 1 and _untouched(record)
+    }
 
 
 def _untouched(record: Record) -> bool:
@@ -58,13 +68,14 @@ def _untouched(record: Record) -> bool:
 
 def difference(first: Sequence[Record], second: Sequence[Record], metric: str) -> Difference:
     """The paired difference in one metric."""
-    values, members = [], []
-    for one, two in pairs_of(first, second):
-        here, there = getattr(one, metric), getattr(two, metric)
-        if here is not None and there is not None:
-            values.append(float(here) - float(there))
-            members.append(max(members_of(one), members_of(two), key=len))
-    estimate = mean_with_interval(values, members)
+    couples = [
+        (one, two)
+        for one, two in pairs_of(first, second)
+        if getattr(one, metric) is not None and getattr(two, metric) is not None
+    ]
+    values = [float(getattr(one, metric)) - float(getattr(two, metric)) for one, two in couples]
+    members, unit = members_of([one if len(one.groups) >= len(two.groups) else two for one, two in couples])
+    estimate = mean_with_interval(values, members, unit)
     return Difference(metric, estimate, _better(estimate, estimate.p_value, metric))
 
 
@@ -88,8 +99,11 @@ def ranks(methods: Mapping[str, Sequence[Record]], metric: str) -> dict[str, int
     return result
 
 
-def refuse_mixed(descriptions: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise UsageError, naming the field, unless all runs may stand in one table. Takes the contents of run.json."""
+def refuse_mixed(descriptions: Mapping[str, Mapping[str, Any]], lists: bool = True) -> None:
+    """Raise UsageError, naming the field, unless all runs may stand in one table. Takes the contents of run.json.
+
+    `lists`: where there is no manifest, the lists of clips must be the same.
+    """
     names = list(descriptions)
     for name in names[1:]:
         one, other = descriptions[names[0]], descriptions[name]
@@ -97,6 +111,8 @@ def refuse_mixed(descriptions: Mapping[str, Mapping[str, Any]]) -> None:
             (field, one["key"].get(field), other["key"].get(field)) for field in sorted({*one["key"], *other["key"]})
         ]
         fields.append(("manifest_sha256", one.get("manifest_sha256"), other.get("manifest_sha256")))
+        if lists and one.get("manifest_sha256") is None:
+            fields.append(("the list of clips", one["list"]["sha256"], other["list"]["sha256"]))
         for field, here, there in fields:
             if here != there:
                 raise UsageError(
@@ -110,7 +126,7 @@ def compare_runs(first: Path, second: Path) -> dict[str, Any]:
 
     Raises UsageError for runs that cannot be compared, or that share no scored clip.
     """
-    refuse_mixed({str(run): read_description(run) for run in (first, second)})
+    refuse_mixed({str(run): read_description(run) for run in (first, second)}, lists=False)
     ours, theirs = read_records(first), read_records(second)
     both = sum(1 for _ in pairs_of(ours, theirs))
     if not both:

@@ -22,6 +22,7 @@ from lse_bench.media.audio import SAMPLE_RATE, Sound, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
 from lse_bench.media.writer import VIDEO_QUALITY, write_clip
+from lse_bench.runs.records import Record
 from lse_bench.runs.statistics import mean_with_interval
 from lse_bench.runs.summary import members_of
 from lse_bench.sync.protocol import frame_rate_for
@@ -106,7 +107,7 @@ def robustness(
     Raises UsageError when no clip can be scored.
     """
     values: dict[str, list[dict[str, float]]] = {}
-    members: dict[str, list[frozenset[str]]] = {}
+    made_of: dict[str, list[Record]] = {}
     for clip in clips:
         on_clip(clip.clip)
         if clip.absent is not None:
@@ -131,24 +132,20 @@ def robustness(
                 "offset": float(changed.offset - original.offset),
             }
             values.setdefault(change.name, []).append(moves)
-            members.setdefault(change.name, []).append(_members(clip))
+            record = Record(clip=clip.clip, id=clip.id, status="ok", groups=clip.groups)
+            made_of.setdefault(change.name, []).append(record)
     if not values:
         raise UsageError(f"none of {len(clips)} clips can be scored; robustness needs some that can")
-    rows = {name: _row(found, members[name]) for name, found in values.items()}
+    rows = {name: _row(found, made_of[name]) for name, found in values.items()}
     return {"key": scorer.key, "clips": len(values[CONTROL.name]), "changes": rows}
 
 
-def _members(clip: ListedClip) -> frozenset[str]:
-    from lse_bench.runs.records import Record
-
-    return members_of(Record(clip=clip.clip, id=clip.id, status="ok", groups=clip.groups))
-
-
-def _row(found: Sequence[dict[str, float]], members: Sequence[frozenset[str]]) -> dict[str, Any]:
+def _row(found: Sequence[dict[str, float]], records: Sequence[Record]) -> dict[str, Any]:
+    members, unit = members_of(records)
     row: dict[str, Any] = {"n": len(found)}
     for metric in METRICS:
         moves = [one[metric] for one in found]
-        estimate = mean_with_interval(moves, members)
+        estimate = mean_with_interval(moves, members, unit)
         row[metric] = {
             "mean": estimate.mean,
             "ci95": estimate.ci95,

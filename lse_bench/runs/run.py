@@ -285,11 +285,13 @@ def read_description(run: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not JSON; the run directory is damaged") from None
     if not isinstance(description, dict) or description.get("schema") != SCHEMA:
         there = description if isinstance(description, dict) else {}
-        writer = there.get("versions", {}).get("lse-bench", "another version")
-        raise UsageError(
-            f"{path}: schema {there.get('schema')}, this version reads schema {SCHEMA}. lse-bench {writer} wrote it, "
-            f"and reads it: pip install 'lse-bench=={writer}'"
+        writer = there.get("versions", {}).get("lse-bench")
+        way = (
+            f"lse-bench {writer} wrote it, and reads it: pip install 'lse-bench=={writer}'"
+            if writer
+            else "it does not say which version wrote it; is it a run directory of lse-bench score?"
         )
+        raise UsageError(f"{path}: schema {there.get('schema')}, this version reads schema {SCHEMA}. {way}")
     missing = [name for name in ("key", "list", "protocol") if name not in description]
     if missing or "sha256" not in description["list"]:
         raise UsageError(f"{path}: {', '.join(missing) or 'list.sha256'} is missing; the run directory is damaged")

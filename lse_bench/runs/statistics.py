@@ -41,8 +41,8 @@ class Estimate:
         return float(2 * stats.t.sf(abs(self.mean) / self.standard_error, self.freedom))
 
 
-def mean_with_interval(values: Sequence[float], members: Sequence[frozenset[str]]) -> Estimate:
-    """Mean and 95 % interval of `values`; `members[i]` names the clips that result i is made of.
+def mean_with_interval(values: Sequence[float], members: Sequence[frozenset[str]], unit: str = "clip") -> Estimate:
+    """Mean and 95 % interval of `values`; `members[i]` names the clips (or speakers: `unit`) that result i is made of.
 
     Student's t when no two results share a member, else the dyadic-robust variance with as many degrees of freedom as
     there are members less one. Raises ValueError when the lengths differ.
@@ -56,11 +56,11 @@ def mean_with_interval(values: Sequence[float], members: Sequence[frozenset[str]
     residuals = [value - mean for value in values]
     shared = len(set().union(*members)) < sum(map(len, members))
     units = len(set().union(*members)) if shared else n
-    method = "dyadic-robust over clips, Student t" if shared else "Student t over clips"
+    method = f"dyadic-robust over {unit}s, Student t" if shared else f"Student t over {unit}s"
     if n < 2:
         return Estimate(mean, None, "none: a single result", n)
     if frozenset.intersection(*members):
-        return Estimate(mean, None, "none: one clip is part of every result, so none is independent of another", n)
+        return Estimate(mean, None, f"none: one {unit} is part of every result, so none is independent of another", n)
     # The dyadic estimate can fall below what independent results would have, even below 0; it may only widen.
     squares = math.fsum(r * r for r in residuals)
     if shared:

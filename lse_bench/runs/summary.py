@@ -25,12 +25,13 @@ def summarise(records: Sequence[Record], listed: int, key: dict[str, str]) -> di
     counts results by AV offset; `seconds` are quantiles of the clips' lengths, which move LSE-D and LSE-C.
     """
     scored = [record for record in records if record.status == "ok"]
-    results = sorted(_results(scored, key.get("track_rule")), key=lambda result: result[0])
+    units, unit = members_of(scored)
+    results = sorted(_results(scored, units, key.get("track_rule")), key=lambda result: result[0])
     failed: Counter[Status] = Counter(record.status for record in records if record.status != "ok")
     metrics = {}
     for metric in METRICS:
         rows = [(float(values[metric]), members) for _, members, values in results if values[metric] is not None]
-        estimate = mean_with_interval([value for value, _ in rows], [members for _, members in rows])
+        estimate = mean_with_interval([value for value, _ in rows], [members for _, members in rows], unit)
         metrics[metric] = {
             "mean": estimate.mean,
             "ci95": estimate.ci95,
@@ -62,18 +63,35 @@ def _quantiles(values: Sequence[float]) -> dict[str, float]:
     return {f"{share:g}": float(value) for share, value in zip(_QUANTILES, found, strict=True)}
 
 
-def _results(records: Sequence[Record], rule: str | None) -> Iterator[tuple[str, frozenset[str], dict[str, Any]]]:
+def _results(
+    records: Sequence[Record], units: Sequence[frozenset[str]], rule: str | None
+) -> Iterator[tuple[str, frozenset[str], dict[str, Any]]]:
     """What is averaged: (sort key, members, values by metric), one for each clip or each scored face track."""
-    for record in records:
+    for record, members in zip(records, units, strict=True):
         if rule != "all" or record.tracks is None:
-            yield record.id, members_of(record), {metric: getattr(record, metric) for metric in METRICS}
+            yield record.id, members, {metric: getattr(record, metric) for metric in METRICS}
             continue
         for track in record.tracks:
             if track["status"] == "ok":
-                yield f"{record.id} {track['track']:06d}", members_of(record), track
+                yield f"{record.id} {track['track']:06d}", members, track
 
 
-def members_of(record: Record) -> frozenset[str]:
-    """The clips a result is made of: source picture and source sound where known, else the clip itself."""
-    sources = {record.groups[name] for name in ("video", "sound") if name in record.groups}
-    return frozenset(sources or {record.id})
+def members_of(records: Sequence[Record]) -> tuple[list[frozenset[str]], str]:
+    """What each record is made of, for intervals, and what that is called: "speaker" or "clip".
+
+    Speakers of picture and sound where every record names its picture's; a sound's speaker is that of the pictures of
+    the same clip, and a clip that is no picture here counts as a speaker of its own. Else the clips: source picture and
+    source sound where known, or the record itself.
+    """
+    if records and all("speaker" in record.groups for record in records):
+        speaker = {record.groups["video"]: record.groups["speaker"] for record in records if "video" in record.groups}
+        sounds = [record.groups.get("sound") for record in records]
+        return [
+            frozenset({record.groups["speaker"]} | ({speaker.get(sound, f"clip {sound}")} if sound else set()))
+            for record, sound in zip(records, sounds, strict=True)
+        ], "speaker"
+    found = []
+    for record in records:
+        sources = {record.groups[name] for name in ("video", "sound") if name in record.groups}
+        found.append(frozenset(sources or {record.id}))
+    return found, "clip"

@@ -136,11 +136,17 @@ def _rows(entries: list[Entry]) -> list[dict[str, Any]]:
 
 def _refuse_mixed_extras(entries: Sequence[Entry]) -> None:
     """FID and fd-sync of one table must be of one kind as well."""
-    for extra, field_ in (("fid", "fid_id"), ("fd_sync", "key")):
-        found = [(entry.run, entry.extras[extra][field_]) for entry in entries if extra in entry.extras]
-        for run, value in found[1:]:
-            if value != found[0][1]:
-                raise UsageError(f"{found[0][0]} and {run}: {extra} of another {field_} ({found[0][1]} and {value})")
+    for extra, names in (("fid", ("fid_id", "reference")), ("fd_sync", ("key", "reference"))):
+        found = [(entry.run, entry.extras[extra]) for entry in entries if extra in entry.extras]
+        for name in names:
+            for run, content in found[1:]:
+                here, there = found[0][1].get(name), content.get(name)
+                matched = name == "reference" and ":matched:" in str(content.get("fid_id"))  # of the method's own clips
+                if here != there and not matched:
+                    raise UsageError(
+                        f"{found[0][0]} and {run} cannot be compared: {extra} of another {name} ({here} and {there}). "
+                        "Compute both the same way, against the same originals"
+                    )
 
 
 def _beats_real(name: str, records: dict[str, Sequence[Record]], metric: str) -> bool | None:
@@ -178,10 +184,9 @@ def by_group(records: Sequence[Record], name: str) -> list[dict[str, Any]]:
     for group, found in sorted(members.items()):
         scored = [record for record in found if record.status == "ok"]
         row: dict[str, Any] = {"group": group, "listed": len(found), "scored": len(scored)}
+        units, unit = members_of(scored)
         for metric in RANKED:
-            estimate = mean_with_interval(
-                [float(getattr(record, metric)) for record in scored], [members_of(record) for record in scored]
-            )
+            estimate = mean_with_interval([float(getattr(record, metric)) for record in scored], units, unit)
             row |= {metric: estimate.mean, f"{metric}_ci95": estimate.ci95}
         rows.append(row)
     return rows

@@ -137,7 +137,7 @@ def wide_csv(tables: Sequence[dict[str, Any]]) -> str:
                 found = row["metrics"][name]
                 line += [found["mean"], *(found["ci95"] or (None, None))]
             rows.append([*line, row["rank"]["lse_d"], row["rank"]["lse_c"]])
-    return _csv(head, rows)
+    return csv_text(head, rows)
 
 
 def long_csv(tables: Sequence[dict[str, Any]]) -> str:
@@ -150,10 +150,11 @@ def long_csv(tables: Sequence[dict[str, Any]]) -> str:
                 rows.append([*lead, name, found["mean"], *(found["ci95"] or (None, None)), found["n"]])
             single = ("fid", "kid", "fd_sync", "within_1")
             rows += [[*lead, name, row[name], None, None, row["scored"]] for name in single]
-    return _csv(["corpus", "protocol", "evaluator", "method", "measure", "value", "low", "high", "n"], rows)
+    return csv_text(["corpus", "protocol", "evaluator", "method", "measure", "value", "low", "high", "n"], rows)
 
 
-def _csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def csv_text(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A CSV file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)

@@ -116,6 +116,8 @@ def test_each_number_has_its_command_and_manifest_on_record(killed_twice: Path) 
 def test_a_failed_step_stops_only_what_needs_it(bench_file: Path, tmp_path: Path) -> None:
     config = config_of(bench_file.read_text(), bench_file)
     steps = steps_of(config, bench_file.parent, tmp_path)
+    without = config.model_copy(update={"fd_sync": None})
+    fewer = steps_of(without, bench_file.parent, tmp_path)
     said: list[str] = []
 
     def run(arguments: Sequence[str]) -> tuple[int, str | None]:
@@ -132,6 +134,8 @@ def test_a_failed_step_stops_only_what_needs_it(bench_file: Path, tmp_path: Path
     assert {row["method"] for row in summary["tables"][0]["rows"]} == {"real", "unsynced"}
     assert summary["failed"]["generate mini copy"] == "the program is not there"
     assert summary["failed"]["score mini copy lrs-lossless@1"] == "needs generate mini copy: the program is not there"
+    again = run_bench(without, fewer, tmp_path, run)
+    assert all(row["fd_sync"] is None for row in again["tables"][0]["rows"])  # and none left from before
     ended = read_steps(tmp_path)
     assert [step.label for step in steps if not finished(step, ended)] == list(summary["failed"])
     assert sum("left out" in text for text in said) == 2
@@ -154,11 +158,15 @@ def test_a_step_that_raises_is_that_steps_failure(bench_file: Path, tmp_path: Pa
         ("build = { pairs = 4, seed = 1 }", "", "a `file`, or is made"),
         ("generator = \"command\"", "generator = \"wav2lop\"", "Did you mean wav2lip"),
         ("keep_windows = true", "keep_window = true", "--keep-window"),
+        ("keep_windows = true", "precision = \"fp8\"", "--precision fp8: there are fp32"),
+        ("keep_windows = true", "shard = \"1/2\"", "--shard is not for a benchmark"),
+        ("lrs-lossless@1", "lrs-losless@1", "no protocol called lrs-losless@1"),
+        ("[fd_sync]", "[[protocols]]\nprotocol = \"lrs-lossless\"\n[fd_sync]", "two protocols are lrs-lossless@1"),
         ("weights = \"syncnet-mini\"\nkeep", "weights = \"syncnet_v2\"\nkeep", "forbids fetching"),
         ("weights = \"syncnet-mini\"\nkeep", "weights = \"gone.pth\"\nkeep", "gone.pth: neither a file nor weights"),
         ("minilrs = { speakers = 2, clips = 2, frames = 40, seed = 5, split = \"test\", style = \"plain\" }",
          "root = \"nowhere\"", "no folder .*nowhere"),
-        ("name = \"copy\"", "name = \"real\"", "two methods are called real"),
+        ("name = \"copy\"", "name = \"real\"", "under these names"),
     ],
 )  # fmt: skip
 def test_mistakes_are_found_before_the_first_clip(
@@ -174,6 +182,33 @@ def test_mistakes_are_found_before_the_first_clip(
     assert ended.returncode == 2, ended.stderr
     assert re.search(message, ended.stderr), ended.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_digests_cover_files_whatever_their_names(bench_file: Path, tmp_path: Path) -> None:
+    def digest(name: str, content: bytes) -> str:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+        method = f'[[methods]]\nname = "m"\ngenerator = "wav2lip"\noptions = {{ checkpoint = "{name}" }}\n'
+        steps = steps_of(config_of(f"{bench_file.read_text()}\n{method}", bench_file), tmp_path, tmp_path / "out")
+        return next(step.digest for step in steps if step.method == "m" and step.kind == "generate")
+
+    assert digest("lr=1e-4/m.pth", b"one") != digest("lr=1e-4/m.pth", b"two")
+    assert digest("a/m.pth", b"one") == digest("b/m.pth", b"one")
+
+
+def test_the_program_behind_a_command_is_part_of_its_digest(bench_file: Path, tmp_path: Path) -> None:
+    program = bench_file.with_name("copy.py")
+    config = config_of(bench_file.read_text(), bench_file)
+
+    def digest() -> str:
+        steps = steps_of(config, bench_file.parent, tmp_path)
+        return next(step.digest for step in steps if step.label == "generate mini copy")
+
+    before = digest()
+    program.write_text(COPY + "\n")
+    changed = digest()
+    program.write_text(COPY)
+    assert before == digest() != changed
 
 
 def test_run_wants_one_thing_to_do(bench_file: Path, tmp_path: Path) -> None:
@@ -204,8 +239,13 @@ def test_published_figures_have_a_source() -> None:
 
 def test_ours_stand_beside_the_published() -> None:
     row = {"method": "Wav2Lip", "fid": None, "metrics": {"lse_d": {"mean": 7.0}, "lse_c": {"mean": 6.5}}}
-    text = beside_published([{"corpus": "LRS2", "rows": [row]}, {"corpus": "LRW", "rows": [row]}])
-    assert "| LRS2 | Wav2Lip | LSE-D | 6.386 | 7.15 | 7.000 |" in text
+    mine = row | {"method": "mine"}
+    scored_as = {"protocol": "lrs@1", "evaluator": "syncnet_v2"}
+    text = beside_published(
+        [{"corpus": "LRS2", "rows": [row, mine], **scored_as}, {"corpus": "LRW", "rows": [row], **scored_as}]
+    )
+    assert "| LRS2 | Wav2Lip | LSE-D | 6.386 | 7.15 | 7.000 | lrs@1, syncnet_v2 |" in text
+    assert "| LRS2 | mine | LSE-D | – | – | 7.000 |" in text
     assert "| LRW | Wav2Lip | LSE-D | not transcribed | – | 7.000 |" in text
     assert "issue 445" in text
 
@@ -230,8 +270,9 @@ def test_the_published_comparison_runs_on_a_mock_of_lrs2(corpus: Path, tmp_path:
     saved.write_text(text)
     ended = lse_bench_here("run", saved, "--out", tmp_path / "out")
     assert ended.returncode == 0, ended.stderr
-    for row in ("| LRS2 | Wav2Lip | LSE-D | 6.386 | 7.15 | ", "| LRS2 | Wav2Lip+GAN | LSE-C | not transcribed | 6.79 | "):
-        assert row in ended.stdout
+    # Made-up faces and a narrow scorer stand beside no published figure.
+    assert "| LRS2 | Wav2Lip | LSE-D | not comparable | not comparable | " in ended.stdout
+    assert "lrs@1, syncnet-mini |" in ended.stdout and "6.386" not in ended.stdout
     table = json.loads((tmp_path / "out" / "summary.json").read_text())["tables"][0]
     scored = {row["method"]: (row["scored"], row["listed"]) for row in table["rows"]}
     assert scored == {"real": (2, 2), "unsynced": (2, 2), "Wav2Lip": (2, 2), "Wav2Lip+GAN": (2, 2)}

@@ -20,6 +20,7 @@ from lse_bench.manifests.listed import list_digest
 from lse_bench.media.writer import write_clip
 from lse_bench.runs.records import Record, open_records
 from lse_bench.runs.summary import summarise
+from lse_bench.weights.readers import file_digest
 from lse_bench.weights.table import table
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -43,14 +44,15 @@ def write_run(folder: Path, method: str, corpus: str, level: float, clips: int =
         lse_c = float(level + rng.normal(0, 0.1))
         curve = [9.0 - lse_c if shift == 15 else 9.0 for shift in range(31)]
         sha = f"{method}{number}".encode().hex().ljust(64, "0")
-        records.append(Record(clip=f"{name}.mp4", id=name, status="ok", lse_d=9.0 - lse_c, lse_c=lse_c, offset=0,
-                              lse_d_at_0=9.0 - lse_c, lse_d_valid=9.0 - lse_c, lse_c_valid=lse_c, offset_valid=0,
-                              curve=curve, seconds=1.0, groups=groups, sha256=sha))  # fmt: skip
         if playable and number < 2:
             frames = (np.full((64, 64, 3), 4 * shade, np.uint8) for shade in range(25))
             write_clip(videos / f"{name}.mp4", frames, (rng.normal(0, 3000, 16000)).astype(np.int16))
+            sha = file_digest(videos / f"{name}.mp4")
             (run / "windows").mkdir(exist_ok=True)
             np.savez(run / "windows" / f"{name}.npz", distances=rng.uniform(5, 9, (20, 31)).astype(np.float32))
+        records.append(Record(clip=f"{name}.mp4", id=name, status="ok", lse_d=9.0 - lse_c, lse_c=lse_c, offset=0,
+                              lse_d_at_0=9.0 - lse_c, lse_d_valid=9.0 - lse_c, lse_c_valid=lse_c, offset_valid=0,
+                              curve=curve, seconds=1.0, groups=groups, sha256=sha))  # fmt: skip
     key = KEY | {"protocol": protocol}
     about = {
         "schema": 1, "kind": "score", "protocol": protocol, "key": key, "shard": None, "precision": "fp32",
@@ -119,7 +121,7 @@ def test_a_submission_is_copied_and_gives_the_same_tables(runs: list[Path], page
     chosen = [str(run) for run in runs[:5]]
     added = add(chosen, tmp_path / "results", clips=2)
     assert (added["runs"], added["clips"]) == (5, 10)
-    build([str(path) for path in sorted((tmp_path / "results").iterdir()) if path.is_dir()], tmp_path / "page", clips=2)
+    build([str(tmp_path / "results")], tmp_path / "page", clips=2)
     wide = (page / "tables" / "wide.csv").read_text().splitlines()[:6]
     assert (tmp_path / "page" / "tables" / "wide.csv").read_text().splitlines() == wide
     assert len(list((tmp_path / "page" / "clips").rglob("*.mp4"))) == 10
@@ -127,7 +129,40 @@ def test_a_submission_is_copied_and_gives_the_same_tables(runs: list[Path], page
         add(chosen, tmp_path / "results")
 
 
+def test_names_are_for_methods_of_ones_own(runs: list[Path], tmp_path: Path) -> None:
+    for argument, reason in (
+        (f"mine={runs[0]}", "keep their names"),
+        (f"real={runs[2]}/", "keep their names"),
+        (f"mine={tmp_path}", "a name is for a run directory"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            build([argument], tmp_path / "page")
+
+
+def test_a_clip_that_changed_since_is_not_shown(runs: list[Path], tmp_path: Path) -> None:
+    shutil.copytree(runs[2].parent, tmp_path / "moved")
+    about = json.loads((tmp_path / "moved" / "run" / "run.json").read_text())
+    about["source"]["inputs"] = [str(tmp_path / "moved" / "videos")]
+    (tmp_path / "moved" / "run" / "run.json").write_text(json.dumps(about))
+    video = next((tmp_path / "moved" / "videos").glob("*.mp4"))
+    (video.parent / "v9+v9.mp4").write_bytes(video.read_bytes())  # not scored: not shown
+    video.write_bytes(b"another")
+    with pytest.raises(UsageError, match="is not the file that was scored"):
+        build([str(tmp_path / "moved" / "run")], tmp_path / "page")
+    video.unlink()
+    build([str(tmp_path / "moved" / "run")], tmp_path / "page")
+    assert not list((tmp_path / "page").rglob("v9+v9.mp4"))
+
+
 def test_a_submission_that_cannot_be_trusted_is_refused_with_all_reasons(runs: list[Path], tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    shutil.copytree(runs[3], cut)
+    lines = (cut / "records.jsonl").read_text().splitlines(keepends=True)
+    (cut / "records.jsonl").write_text("".join(lines[1:]))
+    kept = [Record.model_validate_json(line) for line in lines[1:]]
+    (cut / "summary.json").write_bytes(json_bytes(summarise(kept, len(kept), KEY)))
+    with pytest.raises(UsageError, match="6 clips were to be scored, the summary is of 5"):
+        add([str(cut), str(runs[0])], tmp_path / "results")
     forged = tmp_path / "forged"
     shutil.copytree(runs[2], forged)
     summary = json.loads((forged / "summary.json").read_text())

@@ -18,7 +18,7 @@ from lse_bench.runs.paired import compare_runs, difference, pairs_of, ranks
 from lse_bench.runs.records import Record, open_records, read_records
 from lse_bench.runs.run import read_description
 from lse_bench.runs.statistics import holm, mean_with_interval
-from lse_bench.runs.summary import summarise
+from lse_bench.runs.summary import members_of, summarise
 from lse_bench.runs.table import by_group, read_entry, tables_of
 from lse_bench.runs.words import latex, long_csv, markdown, wide_csv
 
@@ -85,6 +85,27 @@ def test_a_pair_stands_against_its_untouched_source() -> None:
     turned = difference(real, made, "lse_c")
     assert turned.estimate.mean == 1.0
     assert turned.better == "first"
+
+
+def test_sources_of_one_recording_are_not_guessed() -> None:
+    real = [record("c1", 9.0, video="a"), record("c2", 1.0, video="a"), record("c3", 5.0, video="b")]
+    made = [record("c1+s", 9.0, video="a", sound="s"), record("c3+s", 6.0, video="b", sound="s")]
+    assert [(one.id, two.id) for one, two in pairs_of(made, real)] == [("c3+s", "c3")]
+
+
+def test_results_of_one_speaker_are_not_independent() -> None:
+    found = []
+    for i in range(6):
+        groups = {"video": f"v{i}", "sound": f"v{(i + 1) % 6}", "speaker": f"s{i // 2}"}
+        found.append(record(f"v{i}+v{(i + 1) % 6}", float(i), **groups))  # type: ignore[arg-type]
+    members, unit = members_of(found)
+    assert unit == "speaker"
+    assert members[0] == {"s0"} and members[1] == {"s0", "s1"} and members[5] == {"s2", "s0"}
+    alone = members_of([record("v1+x", 1.0, video="v1", sound="x", speaker="s0")])[0]
+    assert alone == [{"s0", "clip x"}]
+    assert members_of([record("a", 1.0), *found])[1] == "clip"
+    summary = summarise(found, 6, KEY)
+    assert summary["metrics"]["lse_c"]["ci_method"] == "dyadic-robust over speakers, Student t"
 
 
 def test_holm_is_holms() -> None:
@@ -180,7 +201,7 @@ def test_tables_say_ranks_anchors_and_coverage(tmp_path: Path) -> None:
     def pairs(level: float) -> list[Record]:
         found = []
         for i in range(20):
-            groups = {"video": f"v{i}", "sound": f"v{(i + 1) % 20}", "speaker": f"s{i % 2}"}
+            groups = {"video": f"v{i}", "sound": f"v{(i + 1) % 20}", "speaker": f"s{i // 2}"}
             found.append(record(f"v{i}+v{(i + 1) % 20}", float(level + rng.normal(0, 0.2)), **groups))  # type: ignore[arg-type]
         return found
 
@@ -202,7 +223,7 @@ def test_tables_say_ranks_anchors_and_coverage(tmp_path: Path) -> None:
     assert wide_csv([table]).count("\n") == 5
     assert "pairs,lrs-lossless@1,,poor,lse_c," in long_csv([table])
     groups = by_group(entries[3].records, "speaker")
-    assert [(row["group"], row["scored"]) for row in groups] == [("s0", 10), ("s1", 10)]
+    assert [(row["group"], row["scored"]) for row in groups] == [(f"s{n}", 2) for n in range(9)] + [("s9", 2)]
 
 
 def test_summaries_count_offsets_and_lengths() -> None:
