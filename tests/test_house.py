@@ -99,7 +99,8 @@ def test_the_wheel_holds_the_tree(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    tracked = subprocess.run(["git", "ls-files"], cwd=source, check=True, capture_output=True, text=True).stdout.split()
+    listed = subprocess.run(["git", "ls-files"], cwd=source, check=True, capture_output=True, text=True).stdout
+    tracked = listed.splitlines()
     expected = {name for name in tracked if name.startswith("lse_bench/")}
     expected |= {
         f"lse_bench/{name}" for name in tracked if name.startswith(("baselines/", "data_manifests/", "leaderboard/"))

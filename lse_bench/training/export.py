@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,5 +22,15 @@ def write_weights(path: Path, state: Mapping[str, Tensor], about: Mapping[str, s
         kept[name] = (value.to(torch.float16) if shrink else value).detach().cpu().contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(save(kept, metadata={"format": "pt", **about}))
+    partial.write_bytes(_in_order(save(kept, metadata={"format": "pt", **about})))
     os.replace(partial, path)
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with its header sorted: safetensors writes metadata in an order that chance decides, and the
+    same weights should have the same digest.
+    """
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]

@@ -24,9 +24,11 @@ from trainers import METHODS, config_of, export_of, method_of, prepared, run, we
 
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.training.checkpoints import read_checkpoint
+from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Hardware, Method, launch
 from lse_bench.training.run import trained_networks
 from lse_bench.training.steps import Batch, Pass, set_up, take_step
+from lse_bench.weights.readers import read_metadata, read_torch
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +235,18 @@ def test_the_official_layout_is_what_the_released_files_have(tmp_path: Path) -> 
     assert load_expert(tmp_path / "official.pth")
     with pytest.raises(WeightsError, match="this is"):
         load_network(tmp_path / "official.pth")
+
+
+def test_the_same_weights_are_the_same_file(tmp_path: Path) -> None:
+    state = {"b": torch.randn(3, 2), "a": torch.full((2,), 1e6), "n": torch.tensor(3)}
+    about = {name: name * 2 for name in ("zebra", "lse_bench", "width", "offset", "branch")}
+    for number in range(8):
+        write_weights(tmp_path / f"{number}.safetensors", state, about, half=True)
+    assert len({(tmp_path / f"{number}.safetensors").read_bytes() for number in range(8)}) == 1
+    read = read_torch(tmp_path / "0.safetensors")
+    assert torch.equal(read["b"], state["b"].half()) and torch.equal(read["n"], state["n"])
+    assert torch.equal(read["a"], state["a"])  # too large for half precision
+    assert read_metadata(tmp_path / "0.safetensors") == about | {"format": "pt"}
 
 
 def test_a_gradient_that_is_no_number_stops_the_run_too() -> None:
