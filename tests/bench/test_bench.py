@@ -84,6 +84,10 @@ def test_killed_twice_it_ends_with_the_same_summary(bench_file: Path, killed_twi
     assert rows["copy"]["metrics"]["lse_c"]["mean"] > rows["unsynced"]["metrics"]["lse_c"]["mean"]
     assert rows["copy"]["scored"] == rows["copy"]["listed"] == 4
     assert abs(rows["copy"]["fd_sync"]) < 1e-2
+    page = killed_twice.with_name("page")
+    command = [sys.executable, "-m", "lse_bench", "leaderboard", "build", str(killed_twice), "--out", str(page)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert "copy" in (page / "data.js").read_text() and len(list((page / "clips").rglob("*.mp4"))) >= 9
     ended = read_steps(killed_twice)
     assert len(ended) == 11 and not any(one.status for one in ended.values())
 
