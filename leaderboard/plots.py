@@ -15,6 +15,7 @@ from lse_bench.runs.records import Record
 from lse_bench.runs.statistics import mean_with_interval
 from lse_bench.runs.summary import members_of
 from lse_bench.runs.table import Entry
+from lse_bench.runs.words import MINI
 from lse_bench.sync.distance import MAX_SHIFT
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def plots_of(tables: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> Iter
             draw: Draw = partial(_against, table=table, distance=distance, colours=colours)
             yield f"quality-{number}", f"LSE-C against {_DISTANCES[distance]}: {where}", svg_of(draw)
         runs = [(entry.method, entry.records) for entry in members]
-        draw = partial(draw_curves, runs=runs, colours=colours, label="mean distance, 95 % interval")
+        label = f"mean distance{_mini(table)}, 95 % interval"
+        draw = partial(draw_curves, runs=runs, colours=colours, label=label)
         yield f"curve-{number}", f"Mean distance for each shift of the sound: {where}", svg_of(draw)
         draw = partial(_offsets, entries=members, colours=colours)
         yield f"offsets-{number}", f"AV offsets: {where}", svg_of(draw)
@@ -54,9 +56,15 @@ def plots_of(tables: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> Iter
         by_key.setdefault(json.dumps(table["key"], sort_keys=True), []).append(table)
     for number, some in enumerate(by_key.values()):
         scored_as = f"{some[0]['protocol']}, {some[0]['evaluator'] or some[0]['key'].get('weights_sha256', '')[:12]}"
-        for metric, title in (("lse_c", "LSE-C (higher is better)"), ("lse_d", "LSE-D (lower is better)")):
+        mini = _mini(some[0])
+        for metric, title in (("lse_c", f"LSE-C{mini}, higher is better"), ("lse_d", f"LSE-D{mini}, lower is better")):
             draw = partial(_bars, tables=some, metric=metric, label=title, colours=colours)
             yield f"{metric}-{number}", f"{title}, by corpus: {scored_as}", svg_of(draw)
+
+
+def _mini(table: dict[str, Any]) -> str:
+    """How scores of the embedded scorer are marked."""
+    return " (mini)" if table["evaluator"] == MINI else ""
 
 
 def svg_of(draw: Draw) -> str:
@@ -92,7 +100,7 @@ def _against(axes: Axes, table: dict[str, Any], distance: str, colours: dict[str
         axes.annotate(row["method"], (row[distance], found["mean"]), xytext=(7, 5), textcoords="offset points")
     axes.margins(x=0.15, y=0.15)
     axes.set_xlabel(f"{_DISTANCES[distance]} (lower is better)")
-    axes.set_ylabel("LSE-C with 95 % interval (higher is better)")
+    axes.set_ylabel(f"LSE-C{_mini(table)} with 95 % interval, higher is better")
 
 
 def draw_curves(
