@@ -43,7 +43,8 @@ def faults_of(entry: Entry) -> list[str]:
     names = ("listed", "scored", "failed", "metrics")
     if stored is None or not _equal([summary[name] for name in names], [stored.get(name) for name in names]):
         faults.append(
-            f"{SUMMARY_FILE} does not follow from {RECORDS_FILE}: one was edited, or another version wrote it"
+            f"{SUMMARY_FILE} does not follow from {RECORDS_FILE}: one was edited, or another "
+            "version wrote it; the command that made the run writes its summary anew"
         )
     double = {record.sha256 for record in entry.records if record.sha256 and record.status == "ok"}
     if entry.method not in (REAL, UNSYNCED) and len(double) < summary["scored"]:

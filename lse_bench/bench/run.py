@@ -144,6 +144,8 @@ def run_bench(
 
     Raises UsageError when another process works in `out`, and KeyboardInterrupt when a command was interrupted.
     """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file; --out names a folder")
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / BENCH_FILE, json_bytes(_plan(config, steps, out)))
     with open_lines(out / STEPS_FILE) as append:

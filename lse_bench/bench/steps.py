@@ -26,7 +26,6 @@ from lse_bench.weights.store import path_of
 from lse_bench.weights.table import Entry, table
 
 Kind = Literal["corpus", "manifest", "generate", "score", "fid", "fd-sync"]
-_COMMANDS: dict[str, tuple[str, ...]] = {"corpus": ("minilrs",)}
 _SHOWN = 10  # letters of a digest in a file name
 _ANY = "1000000000"  # clips that may fail: a step with failed clips has a result, where they are counted
 

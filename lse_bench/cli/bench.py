@@ -74,6 +74,8 @@ def run(
         assert preset is not None
         text = preset_text(preset, roots, lists)
         if save is not None:
+            if not save.absolute().parent.is_dir():
+                raise UsageError(f"{save}: its folder does not exist")
             save.write_text(text, encoding="utf-8")
             console.print(f"lse-bench run {save} does it", highlight=False, markup=False)
             return

@@ -15,7 +15,7 @@ from typing import Any
 
 from lse_bench.errors import UsageError
 from lse_bench.runs.records import Record, read_records
-from lse_bench.runs.run import read_description
+from lse_bench.runs.run import key_differences, read_description
 from lse_bench.runs.statistics import Estimate, holm, mean_with_interval
 from lse_bench.runs.summary import HIGHER_IS_BETTER, members_of
 
@@ -107,18 +107,16 @@ def refuse_mixed(descriptions: Mapping[str, Mapping[str, Any]], lists: bool = Tr
     names = list(descriptions)
     for name in names[1:]:
         one, other = descriptions[names[0]], descriptions[name]
-        fields = [
-            (field, one["key"].get(field), other["key"].get(field)) for field in sorted({*one["key"], *other["key"]})
-        ]
-        fields.append(("manifest_sha256", one.get("manifest_sha256"), other.get("manifest_sha256")))
+        differing = key_differences(one, other)
+        whole = [("manifest_sha256", one.get("manifest_sha256"), other.get("manifest_sha256"))]
         if lists and one.get("manifest_sha256") is None:
-            fields.append(("the list of clips", one["list"]["sha256"], other["list"]["sha256"]))
-        for field, here, there in fields:
-            if here != there:
-                raise UsageError(
-                    f"{names[0]} and {name} cannot be compared: {field} differs ({here} and {there}). Score both the "
-                    "same way, of the same list"
-                )
+            whole.append(("the list of clips", one["list"]["sha256"], other["list"]["sha256"]))
+        differing += [value for value in whole if value[1] != value[2]]
+        for field, here, there in differing:
+            raise UsageError(
+                f"{names[0]} and {name} cannot be compared: {field} differs ({here} and {there}). Score both the same "
+                "way, of the same list"
+            )
 
 
 def compare_runs(first: Path, second: Path) -> dict[str, Any]:

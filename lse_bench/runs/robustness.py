@@ -107,14 +107,17 @@ def robustness(
     Raises UsageError when no clip can be scored.
     """
     values: dict[str, list[dict[str, float]]] = {}
+    reasons: list[str] = []
     made_of: dict[str, list[Record]] = {}
     for clip in clips:
         on_clip(clip.clip)
         if clip.absent is not None:
+            reasons.append(f"{clip.clip}: {clip.absent.reason}")
             continue
         try:
             original = scorer.score(clip.path)
-        except ClipError:
+        except ClipError as error:
+            reasons.append(str(error))
             continue
         for change in CHANGES:
             if change.crop and scorer.tracking is not None:
@@ -135,7 +138,7 @@ def robustness(
             record = Record(clip=clip.clip, id=clip.id, status="ok", groups=clip.groups)
             made_of.setdefault(change.name, []).append(record)
     if not values:
-        raise UsageError(f"none of {len(clips)} clips can be scored; robustness needs some that can")
+        raise UsageError(f"none of {len(clips)} clips can be scored. {'; '.join(reasons[:3])}")
     rows = {name: _row(found, made_of[name]) for name, found in values.items()}
     return {"key": scorer.key, "clips": len(values[CONTROL.name]), "changes": rows}
 

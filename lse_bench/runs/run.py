@@ -10,7 +10,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -298,16 +298,22 @@ def read_description(run: Path) -> dict[str, Any]:
     return description
 
 
+def key_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """The fields of the comparison key in which two run.json differ, with both values."""
+    fields = sorted({*one["key"], *other["key"]})
+    values = [(name, one["key"].get(name), other["key"].get(name)) for name in fields]
+    return [value for value in values if value[1] != value[2]]
+
+
 def _refuse_difference(first: Path, one: dict[str, Any], second: Path, other: dict[str, Any]) -> None:
-    fields = sorted(set(one["key"]) | set(other["key"]))
-    differing = [(name, one["key"].get(name), other["key"].get(name)) for name in fields]
-    differing.append(("list", one["list"]["sha256"], other["list"]["sha256"]))
+    differing = key_differences(one, other)
+    if one["list"]["sha256"] != other["list"]["sha256"]:
+        differing.append(("list", one["list"]["sha256"], other["list"]["sha256"]))
     for name, here, there in differing:
-        if here != there:
-            raise UsageError(
-                f"{first} and {second} cannot be joined: {name} differs ({here} and {there}). Scores that differ in "
-                "it are never averaged together; choose another --out"
-            )
+        raise UsageError(
+            f"{first} and {second} cannot be joined: {name} differs ({here} and {there}). Scores that differ in it are "
+            "never averaged together; choose another --out"
+        )
 
 
 def _write_summary(out: Path, records: Sequence[Record], listed: int, key: dict[str, str]) -> dict[str, Any]:

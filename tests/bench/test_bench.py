@@ -216,6 +216,10 @@ def test_the_program_behind_a_command_is_part_of_its_digest(bench_file: Path, tm
 
 
 def test_run_wants_one_thing_to_do(bench_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "is a file" in lse_bench_here("run", bench_file, "--out", tmp_path / "file").stderr
+    saved = ("--preset", "wav2lip-paper", "--lrs2", tmp_path, "--save", tmp_path / "none" / "b.toml")
+    assert "its folder does not exist" in lse_bench_here("run", *saved).stderr
     assert lse_bench_here("run").returncode == 2
     assert lse_bench_here("run", bench_file, "--lrs2", tmp_path).returncode == 2
     assert "needs a corpus" in lse_bench_here("run", "--preset", "wav2lip-paper").stderr

@@ -55,7 +55,7 @@ def test_a_delay_moves_the_offset_and_little_else(corpus: Path, tmp_path: Path) 
 def test_robustness_of_nothing_is_refused(narrow: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"")
     scorer = SyncScorer.load(narrow, protocol="lrs-lossless@1")
-    with pytest.raises(UsageError, match="none of 1 clips"):
+    with pytest.raises(UsageError, match="none of 1 clips can be scored.*bad.mp4"):
         robustness(scorer, [ListedClip("bad", "bad.mp4", tmp_path / "bad.mp4")])
 
 
