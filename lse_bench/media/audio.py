@@ -2,6 +2,9 @@
 
 The filter chain is that of `ffmpeg -i clip -ac 1 -async 1 -ar 16000 -c:a pcm_s16le`: times count from the start of
 the file, so sound that starts late has silence before it, and gaps within are filled with silence.
+
+The last frame of sound in an MP4 or MOV file is kept whole, padding included, as every ffmpeg up to 8 keeps it.
+FFmpeg 9 cuts it to the length that the file's index gives; the published scores were made before that.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from lse_bench.media.video import DecodeReport
 
 SAMPLE_RATE = 16_000
 Sound = NDArray[np.int16]
+PADDED = "mov"  # in the name of FFmpeg's reader of MP4, MOV, M4A, 3GP: the one that cuts padding from version 9 on
 
 
 def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Sound]:
@@ -36,6 +40,8 @@ def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[
         graph: Graph | None = None
         shape: tuple[object, ...] | None = None
         for packet in container.demux(stream):
+            if PADDED in info.container:
+                _keep_padding(packet)
             try:
                 frames = packet.decode()
             except av.FFmpegError:
@@ -63,6 +69,22 @@ def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[
                 yield block
     if not count:
         raise ClipError(info.path, "unreadable", "the sound stream holds nothing that can be decoded; it is damaged")
+
+
+def _keep_padding(packet: av.Packet) -> None:
+    """Tell the decoder to leave out samples at the packet's start only.
+
+    The side data `skip_samples` is two little-endian uint32, samples to leave out at the start and at the end, and
+    two bytes with the reasons (FFmpeg's AV_PKT_DATA_SKIP_SAMPLES).
+    """
+    if not packet.has_sidedata("skip_samples"):
+        return
+    skips = packet.get_sidedata("skip_samples")
+    content = bytearray(skips)
+    if any(content[4:8]):
+        content[4:8] = bytes(4)
+        skips.update(bytes(content))
+        packet.set_sidedata(skips)
 
 
 def _chain(frame: av.AudioFrame, tick: Fraction, first: bool) -> Graph:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import av.logging
@@ -21,6 +22,8 @@ from lse_bench.errors import ClipError
 
 av.logging.set_level(av.logging.PANIC)  # FFmpeg's own chatter names no file; our errors do
 
+# Tags that are not UTF-8 do not stop a file from being read. PyAV 18 must be told so; 19 has no such option.
+_OPEN: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 # These containers announce their length in a header, so a cut copy can be told from a short clip.
 _ANNOUNCING = {"mov", "mp4", "matroska", "webm", "avi"}
 _CUT_TOLERANCE = 0.25  # seconds by which data may end before the announced end
@@ -78,7 +81,7 @@ def open_media(path: Path | str) -> Iterator[InputContainer]:
     """Open a media file for reading; whatever FFmpeg cannot open raises ClipError `unreadable` with a likely cause."""
     path = Path(path)
     try:
-        container = av.open(os.fspath(path), metadata_errors="replace")
+        container = av.open(os.fspath(path), **_OPEN)
     except (av.FFmpegError, OSError) as error:
         raise ClipError(path, "unreadable", _why_unreadable(path, error)) from None
     with container:
