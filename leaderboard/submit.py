@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from lse_bench.bench.run import BENCH_FILE
 from lse_bench.bench.run import SUMMARY_FILE as BENCH_SUMMARY
 from lse_bench.errors import UsageError
 from lse_bench.lines import json_bytes, write_atomically
+from lse_bench.runs.agreement import disagreement
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.runs.run import RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER
 from lse_bench.runs.table import EXTRAS, REAL, UNSYNCED, Entry, tables_of
@@ -41,26 +41,18 @@ def faults_of(entry: Entry) -> list[str]:
     except (OSError, ValueError):
         stored = None
     names = ("listed", "scored", "failed", "metrics")
-    if stored is None or not _equal([summary[name] for name in names], [stored.get(name) for name in names]):
+    differs = "it is damaged"
+    if stored is not None:
+        differs = disagreement({name: summary[name] for name in names}, {name: stored.get(name) for name in names})
+    if differs is not None:
         faults.append(
-            f"{SUMMARY_FILE} does not follow from {RECORDS_FILE}: one was edited, or another "
-            "version wrote it; the command that made the run writes its summary anew"
+            f"{SUMMARY_FILE} does not follow from {RECORDS_FILE} ({differs}): one was edited, or another version wrote "
+            "it; the command that made the run writes its summary anew"
         )
     double = {record.sha256 for record in entry.records if record.sha256 and record.status == "ok"}
     if entry.method not in (REAL, UNSYNCED) and len(double) < summary["scored"]:
         faults.append(f"{summary['scored'] - len(double)} scored files are copies of others")
     return faults
-
-
-def _equal(one: Any, other: Any) -> bool:
-    """Whether two contents of JSON are equal, numbers to the ninth digit: libraries differ in the last ones."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
-    return bool(one == other)
 
 
 def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,31 +23,49 @@ from lse_bench.faces.face import Face, suppress
 LONGEST = 640  # pixels of the longer side as the network sees it: a face of 100 px in a 4K frame is still found
 THRESHOLD = 0.2  # of the score, as the package that carries the weights has it
 _STRIDE, _MULTIPLE = 4, 32
+_NETWORKS = 4  # sizes of input whose networks are held: 8 MB each, and their layers' outputs
 _OVERLAP = 0.3  # intersection over union above which the weaker of two boxes goes
 
 
 class CenterFace:
-    """The detector. Raises UsageError when the extra `faces` is not installed."""
+    """The detector. Raises UsageError when the extra `faces` is not installed.
+
+    What it finds in a frame does not depend on the frames before it. OpenCV 4 keeps what a network computed from the
+    size of its first input, so every size of input has a network of its own.
+    """
 
     def __init__(self, threshold: float = THRESHOLD) -> None:
         self.threshold = threshold
-        self._network = cv2.dnn.readNetFromONNX(str(weights_path()))
+        weights_path()  # a missing extra is told before the first frame
+        self._network_for = lru_cache(maxsize=_NETWORKS)(_read_network)
 
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
-        """Faces of each BGR frame, the surest first."""
+        """Faces of each BGR frame, the surest first. Raises ValueError for a frame that is not uint8 (H,W,3)."""
         return [self._detect(frame) for frame in frames]
 
     def _detect(self, frame: NDArray[np.uint8]) -> list[Face]:
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            raise ValueError(f"a frame of {frame.dtype} {frame.shape}; CenterFace takes BGR frames, uint8 (H,W,3)")
         height, width = frame.shape[:2]
         scale = min(1.0, LONGEST / max(width, height))
-        seen = tuple(math.ceil(side * scale / _MULTIPLE) * _MULTIPLE for side in (width, height))
-        self._network.setInput(cv2.dnn.blobFromImage(frame, size=seen, swapRB=True))
-        heat, size, offset, points = self._network.forward(["537", "538", "539", "540"])
+        seen = (_rounded_up(width * scale), _rounded_up(height * scale))
+        network = self._network_for(seen)
+        network.setInput(cv2.dnn.blobFromImage(np.ascontiguousarray(frame), size=seen, swapRB=True))
+        heat, size, offset, points = network.forward(["537", "538", "539", "540"])
         boxes, scores, landmarks = _decode(heat[0, 0], size[0], offset[0], points[0], self.threshold)
         back = np.array([width / seen[0], height / seen[1]])
         boxes = np.clip(boxes * np.tile(back, 2), 0, [width, height, width, height])
         landmarks *= back
         return [Face(boxes[i], float(scores[i]), landmarks[i]) for i in suppress(boxes, scores, _OVERLAP)]
+
+
+def _read_network(size: tuple[int, int]) -> cv2.dnn.Net:
+    """A network that will only see inputs of `size`, width and height."""
+    return cv2.dnn.readNetFromONNX(str(weights_path()))
+
+
+def _rounded_up(side: float) -> int:
+    return math.ceil(side / _MULTIPLE) * _MULTIPLE
 
 
 def weights_path() -> Path:

@@ -11,7 +11,7 @@ import pytest
 from lse_bench.errors import UsageError
 from lse_bench.faces import centerface
 from lse_bench.faces.centerface import CenterFace
-from lse_bench.faces.face import overlap
+from lse_bench.faces.face import Face, overlap
 from lse_bench.manifests.corpora import read_corpus
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
@@ -49,6 +49,48 @@ def test_boxes_scale_with_frames_of_any_size(corpus: Path) -> None:
     small = CenterFace().detect([frame])[0][0].box
     large = CenterFace().detect([cv2.resize(frame, (410, 410))])[0][0].box
     assert overlap(small, large * 160 / 410) > 0.8
+
+
+def test_a_frame_depends_on_no_frame_before_it(corpus: Path) -> None:
+    frame = next(iter(read_frames(probe(read_corpus(corpus)[1][0].path))))
+    sizes = ((640, 360), (160, 160), (640, 360), (96, 224), (1280, 720), (333, 500), (160, 160), (900, 333), (640, 360))
+    frames = [cv2.resize(frame, size) for size in sizes]
+    alone = [CenterFace().detect([one])[0] for one in frames]
+    assert sum(map(len, alone)) >= len(sizes) - 2
+    used = CenterFace()
+    for order in (range(len(frames)), reversed(range(len(frames)))):
+        for number in order:
+            assert same_faces(used.detect([frames[number]])[0], alone[number]), sizes[number]
+    assert all(map(same_faces, used.detect(frames), alone))
+
+
+def test_the_layout_of_a_frame_in_memory_is_nothing(corpus: Path) -> None:
+    frame = next(iter(read_frames(probe(read_corpus(corpus)[1][0].path))))
+    mirrored = np.ascontiguousarray(frame[:, ::-1])
+    detector = CenterFace()
+    (expected,) = detector.detect([mirrored])
+    assert expected
+    views = (frame[:, ::-1], np.asfortranarray(mirrored), np.repeat(mirrored, 2, axis=0)[::2])
+    assert not any(view.flags.c_contiguous for view in views)
+    for view in views:
+        assert same_faces(detector.detect([view])[0], expected)
+    assert same_faces(detector.detect([mirrored[..., ::-1][..., ::-1]])[0], expected)
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((64, 64, 3), np.float32), np.zeros((64, 64), np.uint8), np.zeros((64, 64, 4), np.uint8)]
+)
+def test_what_is_no_bgr_frame_is_refused(wrong: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"uint8 \(H,W,3\)"):
+        CenterFace().detect([wrong])
+
+
+def same_faces(one: list[Face], other: list[Face]) -> bool:
+    """Whether two answers are the same to the last bit."""
+    return len(one) == len(other) and all(
+        np.array_equal(a.box, b.box) and a.score == b.score and np.array_equal(a.landmarks, b.landmarks)
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def test_overlap_by_hand() -> None:

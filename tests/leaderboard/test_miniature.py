@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import pytest
@@ -15,6 +13,7 @@ from lse_bench.leaderboard.submit import faults_of
 
 from lse_bench.bench.config import read_config
 from lse_bench.bench.steps import steps_of
+from lse_bench.runs.agreement import disagreement
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.store import path_of
 from lse_bench.weights.table import table
@@ -33,17 +32,6 @@ def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def near(one: Any, other: Any) -> bool:
-    """Whether two contents are equal, numbers and numbers in text to what other versions of libraries may move."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(near(one[name], other[name]) for name in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(near, one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
-    return bool(one == other)
-
-
 def numbers(text: str) -> list[float]:
     return [float(found) for found in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", text)]
 
@@ -58,7 +46,7 @@ def test_tables_follow_from_the_records(rebuilt: Path) -> None:
     for name in names:
         ours, theirs = ((folder / "tables" / name).read_text() for folder in (rebuilt, PAGE))
         assert words(ours) == words(theirs), name
-        assert near(numbers(ours), numbers(theirs)), name
+        assert disagreement(numbers(ours), numbers(theirs)) is None, name
 
 
 def test_page_and_clips_follow_from_the_records(rebuilt: Path) -> None:
@@ -66,7 +54,7 @@ def test_page_and_clips_follow_from_the_records(rebuilt: Path) -> None:
     for folder in (rebuilt, PAGE):
         text = (folder / "data.js").read_text()
         contents.append(json.loads(text.removeprefix("window.LSE_BENCH = ").removesuffix(";\n")))
-    assert near(contents[0], contents[1])
+    assert disagreement(contents[0], contents[1]) is None
     same = [path.relative_to(PAGE) for path in PAGE.rglob("*") if path.suffix in (".html", ".css", ".mp4")]
     assert len(same) > 12
     assert all((rebuilt / name).read_bytes() == (PAGE / name).read_bytes() for name in [*same, Path("page.js")])

@@ -21,6 +21,19 @@ def test_independent_clips_give_students_interval() -> None:
     assert (estimate.mean, estimate.n) == (pytest.approx(6.6), 5)
 
 
+@pytest.mark.parametrize(
+    ("freedom", "quantile"),
+    [(1, 12.706204736174705), (2, 4.302652729749462), (5, 2.5705818356363155), (63, 1.9983405425207417),
+     (1242, 1.9618758568678976)],
+)  # fmt: skip
+def test_the_interval_does_not_hang_on_the_version_of_scipy(freedom: int, quantile: float) -> None:
+    """Student's t to 13 digits (mpmath, 30 digits); SciPy's own quantile has 9 of them before 1.12."""
+    values = [float(n % 2) for n in range(freedom + 1)]
+    estimate = mean_with_interval(values, alone(freedom + 1))
+    assert estimate.ci95 is not None and estimate.standard_error is not None and estimate.mean is not None
+    assert (estimate.ci95[1] - estimate.mean) / estimate.standard_error == pytest.approx(quantile, rel=1e-13)
+
+
 def test_shared_clips_by_brute_force() -> None:
     random = np.random.default_rng(0)
     values = random.normal(size=40)
