@@ -17,6 +17,7 @@ from lse_bench.baselines.speech2vid.alignment import (
     aligned,
     back_warp,
     canvas_warp,
+    moved,
     put_back,
     shrunk,
     similarity,
@@ -129,13 +130,22 @@ def test_alignment_matrices() -> None:
 def test_aligned_face() -> None:
     held = golden("face_alignment")
     points = held["landmarks68"][0]
-    canvas = cv2.warpAffine(held["image"], canvas_warp(points), (240, 240), borderValue=(110, 110, 110))
-    assert np.abs(canvas.astype(int) - held["aligned_240"]).max() <= 1
+    canvas = np.rint(moved(held["image"] - 110.0, canvas_warp(points), 240, 240) + 110)
+    assert np.abs(canvas - held["aligned_240"]).max() <= 1
     assert np.array_equal(held["aligned_240"][CORNER : CORNER + CUT, CORNER : CORNER + CUT], held["crop_197"])
     off = np.abs(shrunk(held["crop_197"]).astype(int) - held["face_112"])
     assert off[4:-4, 4:-4].max() <= 1 and off.max() <= 4
     whole = np.abs(aligned(held["image"], points).astype(int) - held["face_112"])
     assert whole[4:-4, 4:-4].max() <= 2
+
+
+def test_moving_by_hand() -> None:
+    picture = np.array([[[0.0], [8.0]], [[4.0], [20.0]]])
+    quarter = moved(picture, np.array([[1, 0, -0.25], [0, 1, -0.5]]), 2, 1)[0, :, 0]
+    assert quarter == pytest.approx([0.5 * (0.75 * 0 + 0.25 * 8) + 0.5 * (0.75 * 4 + 0.25 * 20), 0.5 * 6 + 0.5 * 15])
+    aside = np.array([[1, 0, 1.5], [0, 1, 0.0]])
+    assert moved(picture, aside, 4, 2)[..., 0] == pytest.approx(np.array([[0, 0, 4, 4], [0, 2, 12, 10.0]]))
+    assert moved(picture, aside, 4, 2, repeat=True)[..., 0] == pytest.approx(np.array([[0, 0, 4, 8], [4, 4, 12, 20.0]]))
 
 
 def test_a_face_goes_back_where_it_came_from() -> None:
