@@ -1,8 +1,9 @@
-"""Sessions: demo, tests, lint, types, bench, precision, quality, miniature.
+"""Sessions: demo, tests, lint, types, oldest, newest, lock, bench, precision, quality, miniature.
 
-All share one environment, .venv: torch is installed once.
+`python3 bootstrap.py SESSION` runs one on a machine that has only Python; `nox -s SESSION` does the same where nox is.
 
-Set LSE_BENCH_PYTHON to an interpreter that has everything (`pip install -e .[dev]`) to use it instead.
+All but `oldest` and `newest` share one environment, `.venv`, made from `requirements/dev.lock`. Set LSE_BENCH_PYTHON to
+an interpreter that has everything (`pip install -e .[dev]`) to use it instead.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,20 +22,28 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT = Path(__file__).parent
 VENV = ROOT / ".venv"
+REQUIREMENTS = ROOT / "requirements"
+PYTHONS = ("3.11", "3.12", "3.13")
 
 
 def python(session: nox.Session) -> str:
-    """The shared environment's interpreter; installs the project on first use and when pyproject.toml has changed."""
+    """The shared environment's interpreter; it is made on first use and brought up to date when a lock has changed."""
     if chosen := os.environ.get("LSE_BENCH_PYTHON"):
         return chosen
     interpreter = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
     stamp = VENV / "installed"
-    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    lock = REQUIREMENTS / "dev.lock"
+    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + lock.read_bytes()).hexdigest()
     if not interpreter.exists():
+        # Not venv: it carries a pip of its own, which Debian's Python lacks.
         session.run(sys.executable, "-m", "virtualenv", "--quiet", str(VENV), external=True)
     if not stamp.exists() or stamp.read_text() != wanted:
         session.log("installing torch and the rest into .venv; the first time this takes a few minutes")
-        session.run(str(interpreter), "-m", "pip", "install", "--editable", f"{ROOT}[dev]", external=True, silent=True)
+        pip = (str(interpreter), "-m", "pip", "install", "--disable-pip-version-check")
+        environment = {"PIP_USER": "0"}
+        session.run(*pip, "--require-hashes", "--requirement", str(lock), external=True, silent=True, env=environment)
+        offline = ("--no-deps", "--no-build-isolation", "--no-index", "--editable", str(ROOT))
+        session.run(*pip, *offline, external=True, silent=True, env=environment)
         stamp.write_text(wanted)
     return str(interpreter)
 
@@ -48,6 +58,65 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments after -- go to pytest."""
     session.run(python(session), "-m", "pytest", *session.posargs, external=True)
+
+
+@nox.session
+@nox.parametrize("version", PYTHONS)
+def oldest(session: nox.Session, version: str) -> None:
+    """Run the tests with the lowest versions that pyproject.toml allows, on each Python that is here."""
+    interpreter = fresh(session, "oldest", version)
+    uv(session, "pip", "install", "--python", interpreter, "--require-hashes", "-r", str(REQUIREMENTS / "oldest.lock"))
+    uv(session, "pip", "install", "--python", interpreter, "--no-deps", "--no-build-isolation", "-e", str(ROOT))
+    session.run(interpreter, "-m", "pytest", *session.posargs, external=True)
+
+
+@nox.session
+@nox.parametrize("version", PYTHONS)
+def newest(session: nox.Session, version: str) -> None:
+    """Run the tests with what is newest today within the ranges of pyproject.toml, on each Python that is here."""
+    interpreter = fresh(session, "newest", version)
+    uv(session, "pip", "install", "--python", interpreter, "--upgrade", "-e", f"{ROOT}[tests]")
+    session.run(interpreter, "-m", "pytest", *session.posargs, external=True)
+
+
+def fresh(session: nox.Session, name: str, version: str) -> str:
+    """The interpreter of a new environment with this Python, at `.nox/NAME-VERSION`; skips where there is none."""
+    folder = ROOT / ".nox" / f"{name}-{version}"
+    found = interpreter_of(version)
+    if found is None:
+        session.skip(f"no Python {version} on this machine")
+    uv(session, "venv", "--quiet", "--clear", "--no-project", "--python", found, str(folder))
+    return str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
+
+
+def interpreter_of(version: str) -> str | None:
+    """A Python of this version that runs: on the PATH, or of pyenv."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    candidates = [shutil.which(f"python{version}"), *map(str, sorted(pyenv.glob(f"{version}.*/bin/python{version}")))]
+    for candidate in filter(None, candidates):
+        # pyenv's stand-ins on the PATH fail for versions that are not switched on.
+        if subprocess.run([candidate, "-c", ""], check=False, capture_output=True).returncode == 0:
+            return candidate
+    return None
+
+
+def uv(session: nox.Session, *arguments: str) -> None:
+    """Run uv, which bootstrap.py installs beside nox."""
+    session.run(sys.executable, "-m", "uv", *arguments, external=True, env={"UV_PYTHON_DOWNLOADS": "never"})
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Renew the locks in requirements/: what is newest today for all, the lowest allowed versions for `oldest`."""
+    names = {
+        "bootstrap.lock": [str(REQUIREMENTS / "bootstrap.in")],
+        "dev.lock": ["pyproject.toml", "--extra", "dev"],
+        "oldest.lock": ["pyproject.toml", "--extra", "tests", "--resolution", "lowest-direct"],
+    }
+    for name, what in names.items():
+        options = ("--universal", "--python-version", PYTHONS[0], "--generate-hashes", "--no-header", "--no-annotate")
+        out = ("--upgrade", "--quiet", "--output-file", str(REQUIREMENTS / name))
+        uv(session, "pip", "compile", *what, *options, *out, *session.posargs)
 
 
 @nox.session

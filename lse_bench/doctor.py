@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-State = Literal["ok", "note", "missing"]
+from lse_bench.systems import install_line
+from lse_bench.versions import out_of_range
 
-LIBGL_FIX = "on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0"
+State = Literal["ok", "note", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ class Finding:
 def explain_import_error(error: ImportError) -> str | None:
     """The fix for an import that fails for want of a system library, None for any other failure."""
     text = str(error)
-    if "libGL" in text or "libgthread" in text or "libglib" in text:
-        return f"OpenCV cannot start ({text}). It needs two system libraries; {LIBGL_FIX}"
+    if any(name in text for name in ("libGL", "libgthread", "libglib", "libxcb")):
+        return f"OpenCV cannot start ({text}). It needs two system libraries: {install_line()}"
     if "torchvision::nms" in text:
         return "torch and torchvision do not belong together: pip install --force-reinstall torch torchvision"
     return None
@@ -40,7 +41,7 @@ def examine() -> list[Finding]:
         Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         Finding("cores", "ok", str(os.cpu_count())),
     ]
-    for check in (_opencv, _media, _ffmpeg, _torch, _extras, _weights):
+    for check in (_ranges, _opencv, _media, _ffmpeg, _torch, _extras, _weights):
         try:
             findings += check()
         except ImportError as error:
@@ -49,6 +50,21 @@ def examine() -> list[Finding]:
         except (OSError, RuntimeError, ValueError) as error:
             findings.append(Finding(check.__name__.strip("_"), "missing", f"{type(error).__name__}: {error}", None))
     return findings
+
+
+def _ranges() -> list[Finding]:
+    """Libraries and Python outside the ranges that this version was tried with."""
+    return [
+        Finding(
+            f"version of {found.package}",
+            "missing",
+            f"{found.version}, but this version of LSE-Bench was tried with {found.wanted}",
+            f"use another Python: {found.wanted}"
+            if found.package == "python"
+            else f"pip install '{found.package}{found.wanted}'",
+        )
+        for found in out_of_range()
+    ]
 
 
 def _opencv() -> list[Finding]:

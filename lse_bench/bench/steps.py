@@ -20,7 +20,8 @@ from lse_bench.bench.config import BenchConfig, ManifestConfig, MethodConfig, Op
 from lse_bench.generators.registry import load
 from lse_bench.manifests.listed import safe_id
 from lse_bench.manifests.manifest import read_manifest
-from lse_bench.sync.protocol import ffmpeg_version, get_protocol
+from lse_bench.sync.protocol import get_protocol
+from lse_bench.versions import ffmpeg_version
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.store import path_of
 from lse_bench.weights.table import Entry, table

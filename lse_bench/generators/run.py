@@ -40,7 +40,7 @@ from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import Manifest, checked, write_manifest
 from lse_bench.media.audio import Sound
 from lse_bench.media.writer import AUDIO_BIT_RATE, AUDIO_CODEC, VIDEO_CODEC, VIDEO_PRESET, VIDEO_QUALITY, ClipWriter
-from lse_bench.runs.run import versions
+from lse_bench.versions import versions
 
 SCHEMA = 1
 NanSound = Literal["skip", "noise"]

@@ -34,6 +34,7 @@ from lse_bench.minilrs.scene import draw_scene
 from lse_bench.minilrs.speech import Timed, Utterance, speak
 from lse_bench.minilrs.text import around_word, speech_of
 from lse_bench.minilrs.visemes import PARAMETERS, LipTrack, lip_track
+from lse_bench.versions import versions
 from lse_bench.weights.readers import file_digest
 
 FOLDER = "minilrs"
@@ -308,6 +309,7 @@ def _finish(spec: Spec, out: Path, made: list[Made]) -> dict[str, Any]:
         "splits": dict(Counter(item.split for item in made)),
         "digest": _joint_digest([(item.id, item.content) for item in made]),
         "files_digest": _joint_digest([(item.id, item.file) for item in made]),
+        "versions": versions("espeakng-loader"),
     }
     _write_json(out / FOLDER / "corpus.json", summary)
     return summary

@@ -6,10 +6,8 @@ the records) and, when asked for, `windows/ID.npz` with the distances of every w
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +24,7 @@ from lse_bench.manifests.listed import ListedClip, list_digest
 from lse_bench.runs.records import Record, open_records, read_records, refuse_doubles
 from lse_bench.runs.summary import summarise
 from lse_bench.runs.tracks import score_fields, track_rows
+from lse_bench.versions import versions
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.table import name_of_digest
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER = "run.json", "summary.json", "windows"
-_PACKAGES = ("lse-bench", "torch", "numpy", "scipy", "av", "opencv-python")
 
 OnRecord = Callable[[Record], None]
 
@@ -59,19 +57,6 @@ class Shard:
     def of(self, clips: Sequence[ListedClip]) -> list[ListedClip]:
         """This shard's clips."""
         return list(clips[self.index - 1 :: self.count])
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, of the packages that touch a score, and of the FFmpeg inside PyAV."""
-    from lse_bench.sync.protocol import ffmpeg_version
-
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found | {"ffmpeg": ffmpeg_version()}
 
 
 def describe_run(

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 from lse_bench.errors import ClipError, UsageError, no_such
 from lse_bench.faces.scene import Tracking
 from lse_bench.media.probe import MediaInfo, VideoStream
+from lse_bench.versions import ffmpeg_version
 
 FPS = Fraction(25)
 FpsPolicy = Literal["require-25", "resample", "as-is"]
@@ -84,13 +85,6 @@ def get_protocol(name: str) -> Protocol:
     if versions:
         return max(versions, key=lambda p: p.version)
     raise UsageError(no_such("protocol", name, PROTOCOLS))
-
-
-def ffmpeg_version() -> str:
-    """The version of the FFmpeg libraries inside PyAV."""
-    import av
-
-    return str(av.ffmpeg_version_info)
 
 
 def comparison_key(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -14,11 +13,11 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from lse_bench.errors import LseBenchError, UsageError
-from lse_bench.runs.run import versions
 from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.config import Config
 from lse_bench.training.loop import BEST, LAST, Hardware, Method, launch, refuse_to_overwrite, train
 from lse_bench.training.prepared import PreparedClips
+from lse_bench.versions import versions
 from lse_bench.weights.readers import file_digest
 
 Bar = Callable[[str, int], AbstractContextManager[tuple[Any, Callable[[str], None]]]]
@@ -116,7 +115,6 @@ def _steps_done(out: Path) -> int:
 def describe(out: Path, method: str, config: Config, hardware: Hardware, about: dict[str, Any], resume: bool) -> None:
     """Write run.json; a resumed run must have the same config and what else `about` holds."""
     path = out / "run.json"
-    extra = {package: importlib.metadata.version(package) for package in ("lightning-fabric", "safetensors")}
     described = {"config": config.model_dump(mode="json"), **about}
     description = {
         "schema": 1,
@@ -124,7 +122,7 @@ def describe(out: Path, method: str, config: Config, hardware: Hardware, about: 
         "method": method,
         **described,
         "hardware": {"accelerator": hardware.accelerator, "devices": hardware.devices, "nodes": hardware.nodes},
-        "versions": versions() | extra,
+        "versions": versions("lightning-fabric", "safetensors"),
     }
     if path.exists() and resume:
         there = json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,67 @@
+"""Versions of what moves a pixel, a sample or a score, for records, and whether they are in the tried ranges."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_PACKAGES = ("lse-bench", "torch", "numpy", "scipy", "av", "opencv-python")
+
+
+def versions(*more: str) -> dict[str, str]:
+    """Versions of Python, of the packages that touch a score, of those in `more`, and of the FFmpeg inside PyAV."""
+    found = {"python": platform.python_version()}
+    for package in (*_PACKAGES, *more):
+        found[package] = installed(package) or "not installed"
+    return found | {"ffmpeg": ffmpeg_version()}
+
+
+def ffmpeg_version() -> str:
+    """The version of the FFmpeg libraries inside PyAV."""
+    import av
+
+    return str(av.ffmpeg_version_info)
+
+
+def installed(package: str) -> str | None:
+    """The version of an installed package; None when there is none."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfRange:
+    """A package whose version was not tried. `wanted`: the range, as in `>=1.11,<2`."""
+
+    package: str
+    version: str
+    wanted: str
+
+
+def out_of_range() -> Iterator[OutOfRange]:
+    """The packages, Python among them, whose versions lie outside the ranges of this version of LSE-Bench.
+
+    The ranges are those that `pyproject.toml` states; extras count where their packages are installed.
+    """
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
+
+    about = importlib.metadata.metadata("lse-bench")
+    python = SpecifierSet(about["Requires-Python"])
+    if not python.contains(platform.python_version(), prereleases=True):
+        yield OutOfRange("python", platform.python_version(), str(python))
+    extras = ["", *(about.get_all("Provides-Extra") or [])]
+    told = set()
+    for line in about.get_all("Requires-Dist") or []:
+        wanted = Requirement(line)
+        version = installed(wanted.name)
+        applies = wanted.marker is None or any(wanted.marker.evaluate({"extra": extra}) for extra in extras)
+        if version is None or not applies or wanted.name in told:
+            continue
+        if not wanted.specifier.contains(version, prereleases=True):
+            told.add(wanted.name)
+            yield OutOfRange(wanted.name, version, str(wanted.specifier))
