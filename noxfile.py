@@ -25,6 +25,9 @@ VENV = ROOT / ".venv"
 REQUIREMENTS = ROOT / "requirements"
 PYTHONS = ("3.11", "3.12", "3.13")
 
+# Nothing is written outside this folder but caches, and the user's own plot settings change no plot.
+os.environ["MPLCONFIGDIR"] = str(ROOT / ".nox" / "matplotlib")
+
 
 def python(session: nox.Session) -> str:
     """The shared environment's interpreter; it is made on first use and brought up to date when a lock has changed."""
