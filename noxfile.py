@@ -1,4 +1,4 @@
-"""Sessions: demo, tests, lint, types, oldest, newest, lock, bench, precision, quality, miniature.
+"""Sessions: demo, tests, lint, types, oldest, newest, lock, bench, precision, portability, quality, miniature.
 
 `python3 bootstrap.py SESSION` runs one on a machine that has only Python; `nox -s SESSION` does the same where nox is.
 
@@ -169,6 +169,27 @@ def precision(session: nox.Session) -> None:
     """Each step's error against the reference: the table of docs/precision.md."""
     session.run(python(session), "benchmarks/precision.py", external=True)
     session.run(python(session), "benchmarks/precision_baselines.py", external=True)
+
+
+@nox.session
+def portability(session: nox.Session) -> None:
+    """Whether scores move with the versions of FFmpeg and OpenCV: one set of clips in four environments."""
+    program, folder = "benchmarks/portability.py", ROOT / ".nox" / "portability-files"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    interpreter = fresh(session, "portability", "3.12")
+    changes = {
+        "a-newest": ("--upgrade", "-e", f"{ROOT}[tests]"),
+        "b-ffmpeg-8": ("av<19",),
+        "c-opencv-4.12": ("opencv-python==4.12.0.88", "numpy<2.3"),
+        "d-opencv-4.9": ("opencv-python==4.9.0.80", "numpy<2", "scipy<1.14"),
+    }
+    for name, change in changes.items():
+        uv(session, "pip", "install", "--python", interpreter, *change)
+        if not (folder / "clips").exists():
+            session.run(interpreter, program, "make", str(folder), external=True)
+        session.run(interpreter, program, "measure", str(folder), name, external=True)
+    session.run(interpreter, program, "compare", str(folder), external=True)
 
 
 @nox.session
