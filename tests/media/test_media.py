@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from fractions import Fraction
 from itertools import zip_longest
@@ -15,10 +16,10 @@ import pytest
 from conftest import golden_file
 
 from lse_bench.errors import ClipError
-from lse_bench.media.audio import read_sound
+from lse_bench.media.audio import keep_padding, read_sound
 from lse_bench.media.jpeg import encode_jpegs, through_jpeg
 from lse_bench.media.probe import probe
-from lse_bench.media.video import DecodeReport, TimedFrame, at_constant_rate, decode, read_frames
+from lse_bench.media.video import DecodeReport, TimedFrame, ToBgr, at_constant_rate, decode, read_frames
 from lse_bench.media.writer import write_clip
 
 
@@ -51,6 +52,53 @@ def test_sound_is_the_original_within_one_unit(name: str) -> None:
     difference = np.abs(sound.astype(int) - expected)
     assert difference.max() <= 1
     assert (difference > 0).mean() <= 0.001
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "m4a"])
+def test_the_last_frame_of_sound_is_kept_whole(tmp_path: Path, suffix: str) -> None:
+    """FFmpeg 9 would cut it to the 336 samples that the file's index gives; every ffmpeg before keeps 1,024."""
+    path = clips.write(tmp_path / f"clip.{suffix}", clips.even(30), clips.speech(19_792 / 16_000))
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.size]
+    assert packets[-1].duration == 336 and packets[0].pts == -1024
+    sound = np.concatenate(list(read_sound(probe(path))))
+    assert len(sound) == 1024 * (len(packets) - 1) == 20_480
+
+
+def test_sound_to_leave_out_at_the_start_stays_left_out(tmp_path: Path) -> None:
+    path = clips.write(tmp_path / "clip.mp4", clips.even(30), clips.speech(19_792 / 16_000))
+    with av.open(str(path)) as container:
+        first = next(packet for packet in container.demux(audio=0))
+        skips = first.get_sidedata("skip_samples")
+        assert bytes(skips)[:8] == struct.pack("<II", 1024, 0)
+        skips.update(struct.pack("<IIBB", 1024, 688, 0, 0))
+        first.set_sidedata(skips)
+        keep_padding(first)
+        assert bytes(first.get_sidedata("skip_samples")) == struct.pack("<IIBB", 1024, 0, 0, 0)
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "ogg", "mkv"])
+def test_other_containers_are_cut_as_they_say(tmp_path: Path, suffix: str) -> None:
+    """LAME's header, Opus' granule position and Matroska's discard padding count in every version of FFmpeg."""
+    codec = {"mp3": "libmp3lame", "ogg": "libopus", "mkv": "libopus"}[suffix]
+    path = tmp_path / f"sound.{suffix}"
+    ffmpeg("-f", "lavfi", "-i", "sine=440:r=16000:d=1.237", "-c:a", codec, str(path))
+    program = np.frombuffer(ffmpeg("-i", str(path), "-ac", "1", "-ar", "16000", "-f", "s16le", "-"), np.int16)
+    sound = np.concatenate(list(read_sound(probe(path))))
+    assert abs(len(program) - 19_792) < 400  # without a cut it would be more
+    assert abs(len(sound) - len(program)) <= 1
+
+
+def test_a_converter_keeps_nothing_of_the_pictures_before() -> None:
+    """One converter for a whole clip gives what a fresh one gives, whatever size and format came before."""
+    random = np.random.default_rng(0)
+    pictures = []
+    for width, height, form in ((96, 64, "yuv420p"), (64, 96, "yuv444p"), (96, 64, "yuvj420p"), (96, 64, "yuv420p")):
+        bgr = cv2.resize(random.integers(0, 256, (8, 8, 3), dtype=np.uint8), (width, height))
+        pictures.append(av.VideoFrame.from_ndarray(bgr, format="bgr24").reformat(format=form))
+    used = ToBgr()
+    for picture in [*pictures, *reversed(pictures)]:
+        assert np.array_equal(used(picture), ToBgr()(picture))
 
 
 def uneven_clips(folder: Path) -> dict[str, Path]:
