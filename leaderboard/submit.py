@@ -41,7 +41,7 @@ def faults_of(entry: Entry) -> list[str]:
     except (OSError, ValueError):
         stored = None
     names = ("listed", "scored", "failed", "metrics")
-    differs = "it is damaged"
+    differs: str | None = "it is damaged"
     if stored is not None:
         differs = disagreement({name: summary[name] for name in names}, {name: stored.get(name) for name in names})
     if differs is not None:

@@ -71,7 +71,7 @@ def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[
         raise ClipError(info.path, "unreadable", "the sound stream holds nothing that can be decoded; it is damaged")
 
 
-def keep_padding(packet: av.Packet) -> None:
+def keep_padding(packet: av.Packet[av.AudioStream]) -> None:
     """Tell the decoder to leave out samples at the packet's start only.
 
     The side data `skip_samples` is two little-endian uint32, samples to leave out at the start and at the end, and
