@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import scipy
 import torch
 import torchvision
 from pytorch_fid import fid_score
@@ -23,6 +24,14 @@ from lse_bench.fidelity.sources import items_of
 from lse_bench.weights.formula import formula_weights
 
 PICTURES, SIZE, ROUNDS = 100, 224, 3
+
+
+def refuse_new_scipy() -> None:
+    """Stop where pytorch-fid's distance does not run: it passes an option that SciPy 1.18 no longer has."""
+    if tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 18):
+        raise SystemExit(
+            f"pytorch-fid 0.3.0 does not run with SciPy {scipy.__version__}; on Python 3.11 the lock has an older one"
+        )
 
 
 def inception_state() -> dict[str, torch.Tensor]:
@@ -52,6 +61,7 @@ def main() -> None:
     theirs.load_state_dict_from_url = lambda url, progress: state
     original = theirs.InceptionV3([3]).eval()
     network = FidInception(state)
+    refuse_new_scipy()
     print(f"\nFID, 2 threads, torch {torch.__version__}: seconds (ours, pytorch-fid), times faster")
     with tempfile.TemporaryDirectory() as folder:
         random = np.random.default_rng(0)

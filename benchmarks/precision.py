@@ -19,7 +19,7 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # the golden files' paths and weights are known there; hence the late imports
 
-from bench_fid import inception_state  # noqa: E402
+from bench_fid import inception_state, refuse_new_scipy  # noqa: E402
 from conftest import GOLDEN, SHARED, WITHOUT_JPEG, calibrated_weights  # noqa: E402
 from original import ffmpeg_program  # noqa: E402
 
@@ -142,6 +142,7 @@ def syncnet(state: dict[str, torch.Tensor], weights: Path) -> None:
 
 
 def fid() -> None:
+    refuse_new_scipy()
     from pytorch_fid import fid_score
     from pytorch_fid import inception as theirs
     from torch_fidelity.metric_kid import kid_features_to_metric
