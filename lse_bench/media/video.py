@@ -50,7 +50,7 @@ def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Time
     report = report or DecodeReport()
     assert info.video is not None
     count = 0
-    turn = _Upright()
+    turn = Upright()
     with open_media(info.path) as container:
         stream = container.streams[info.video.index]
         assert isinstance(stream, av.VideoStream)
@@ -158,22 +158,22 @@ def read_frames(info: MediaInfo, rate: Fraction | None = None, report: DecodeRep
     return (to_bgr(picture) for picture in at_constant_rate(pictures, rate, report))
 
 
-class _Upright:
+class Upright:
     """Turns pictures by the rotation that phones store beside them; most clips have none."""
 
     _CHAINS: ClassVar = {90: ("transpose=cclock",), 180: ("hflip", "vflip"), 270: ("transpose=clock",)}
 
     def __init__(self) -> None:
         self._graph: Graph | None = None
-        self._shape: tuple[int, int, str] | None = None
+        self._built_for: tuple[object, ...] = ()
 
     def __call__(self, picture: av.VideoFrame) -> av.VideoFrame:
         chain = self._CHAINS.get(round(picture.rotation / 90) * 90 % 360)
         if chain is None:
             return picture
-        shape = (picture.width, picture.height, picture.format.name)
-        if self._graph is None or self._shape != shape:
-            self._graph, self._shape = self._build(picture, chain), shape
+        asked = (chain, picture.width, picture.height, picture.format.name)
+        if self._graph is None or self._built_for != asked:
+            self._graph, self._built_for = self._build(picture, chain), asked
         self._graph.push(picture)
         turned = self._graph.pull()
         assert isinstance(turned, av.VideoFrame)

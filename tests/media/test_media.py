@@ -19,7 +19,7 @@ from lse_bench.errors import ClipError
 from lse_bench.media.audio import keep_padding, read_sound
 from lse_bench.media.jpeg import encode_jpegs, through_jpeg
 from lse_bench.media.probe import probe
-from lse_bench.media.video import DecodeReport, TimedFrame, ToBgr, at_constant_rate, decode, read_frames
+from lse_bench.media.video import DecodeReport, TimedFrame, ToBgr, Upright, at_constant_rate, decode, read_frames
 from lse_bench.media.writer import write_clip
 
 
@@ -100,6 +100,34 @@ def test_a_converter_keeps_nothing_of_the_pictures_before() -> None:
     used = ToBgr()
     for picture in [*pictures, *reversed(pictures)]:
         assert np.array_equal(used(picture), ToBgr()(picture))
+
+
+def test_a_rotation_that_changes_in_mid_stream_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    bgr = cv2.resize(np.arange(192, dtype=np.uint8).reshape(8, 8, 3), (64, 64))
+    drawn = av.VideoFrame.from_ndarray(bgr, format="bgr24").reformat(format="yuv444p")
+    upright, real_build = Upright(), Upright._build
+
+    class Turned:
+        """The same picture with another rotation beside it."""
+
+        def __init__(self, rotation: int) -> None:
+            self.rotation, self.width, self.height, self.format = rotation, 64, 64, drawn.format
+
+    class Graph:
+        def __init__(self, chain: tuple[str, ...]) -> None:
+            self.graph = real_build(drawn, chain)
+
+        def push(self, picture: Turned) -> None:
+            self.graph.push(drawn)
+
+        def pull(self) -> av.VideoFrame:
+            return self.graph.pull()
+
+    monkeypatch.setattr(upright, "_build", lambda picture, chain: Graph(chain))
+    turned = [upright(Turned(angle)).to_ndarray() for angle in (90, 270, 90, 180)]
+    plain = drawn.to_ndarray()
+    for found, quarters in zip(turned, (1, 3, 1, 2), strict=True):
+        assert np.array_equal(found, np.rot90(plain, quarters, axes=(1, 2)))
 
 
 def uneven_clips(folder: Path) -> dict[str, Path]:
