@@ -36,18 +36,22 @@ def python(session: nox.Session) -> str:
     interpreter = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
     stamp = VENV / "installed"
     lock = REQUIREMENTS / "dev.lock"
-    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + lock.read_bytes()).hexdigest()
-    if not interpreter.exists():
+    digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + lock.read_bytes()).hexdigest()
+    made_with = f"{sys.version} {ROOT}"
+    there = stamp.read_text(encoding="utf-8").rsplit(" ", 1) if stamp.exists() and interpreter.exists() else [""]
+    if there[0] != made_with:  # of another Python, of a clone that was moved, or broken off
+        shutil.rmtree(VENV, ignore_errors=True)
         # Not venv: it carries a pip of its own, which Debian's Python lacks.
-        session.run(sys.executable, "-m", "virtualenv", "--quiet", str(VENV), external=True)
-    if not stamp.exists() or stamp.read_text() != wanted:
+        make = (sys.executable, "-m", "virtualenv", "--quiet", "--no-periodic-update", "--python", sys.executable)
+        session.run(*make, str(VENV), external=True)
+    if there != [made_with, digest]:
         session.log("installing torch and the rest into .venv; the first time this takes a few minutes")
+        stamp.unlink(missing_ok=True)
         pip = (str(interpreter), "-m", "pip", "install", "--disable-pip-version-check")
-        environment = {"PIP_USER": "0"}
-        session.run(*pip, "--require-hashes", "--requirement", str(lock), external=True, silent=True, env=environment)
+        session.run(*pip, "--require-hashes", "--requirement", str(lock), external=True)
         offline = ("--no-deps", "--no-build-isolation", "--no-index", "--editable", str(ROOT))
-        session.run(*pip, *offline, external=True, silent=True, env=environment)
-        stamp.write_text(wanted)
+        session.run(*pip, *offline, external=True, silent=True)
+        stamp.write_text(f"{made_with} {digest}", encoding="utf-8")
     return str(interpreter)
 
 

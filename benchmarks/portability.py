@@ -35,7 +35,8 @@ from lse_bench.versions import versions
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "syncnet"
 SIZES = ((320, 240), (640, 360), (480, 640), (960, 540), (1280, 720))
 SHORT = 5  # of the clips: their sound ends before their picture
-ALLOWED = 1e-6
+# Largest differences: nothing may move samples, windows and curves; OpenCV 4 and 5 add in another order in CenterFace.
+ALLOWED = {"samples": 1e-6, "windows": 1e-6, "curve": 1e-6, "tracked": 1e-3, "boxes": 1e-3}
 Found = dict[str, NDArray[Any]]
 
 
@@ -105,11 +106,9 @@ def compare(folder: Path) -> None:
             keys = [key for key in first if key.startswith(kind)]
             equal = [key for key in keys if first[key].shape == found[key].shape]
             apart = [float(np.abs(first[key].astype(float) - found[key]).max(initial=0)) for key in equal]
-            console.print(
-                f"  {kind}: {len(equal)} of {len(keys)} of one length, largest difference {max(apart):.1e} {unit}"
-            )
-            if kind in ("samples", "windows", "curve"):
-                moved |= len(equal) < len(keys) or max(apart) > ALLOWED
+            most = max(apart, default=0.0)
+            console.print(f"  {kind}: {len(equal)} of {len(keys)} of one length, largest difference {most:.1e} {unit}")
+            moved |= len(equal) < len(keys) or most > ALLOWED[kind]
     raise SystemExit(1 if moved else 0)
 
 

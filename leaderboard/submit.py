@@ -41,10 +41,9 @@ def faults_of(entry: Entry) -> list[str]:
     except (OSError, ValueError):
         stored = None
     names = ("listed", "scored", "failed", "metrics")
-    differs: str | None = "it is damaged"
-    if stored is not None:
-        differs = disagreement({name: summary[name] for name in names}, {name: stored.get(name) for name in names})
-    if differs is not None:
+    if not isinstance(stored, dict):
+        faults.append(f"{SUMMARY_FILE} is damaged; the command that made the run writes it anew")
+    elif differs := disagreement({name: summary[name] for name in names}, {name: stored.get(name) for name in names}):
         faults.append(
             f"{SUMMARY_FILE} does not follow from {RECORDS_FILE} ({differs}): one was edited, or another version wrote "
             "it; the command that made the run writes its summary anew"

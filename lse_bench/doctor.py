@@ -53,12 +53,12 @@ def examine() -> list[Finding]:
 
 
 def _ranges() -> list[Finding]:
-    """Libraries and Python outside the ranges that this version was tried with."""
+    """Libraries and Python outside the ranges that this version was tested with."""
     return [
         Finding(
             f"version of {found.package}",
             "missing",
-            f"{found.version}, but this version of LSE-Bench was tried with {found.wanted}",
+            f"{found.version} was not tested; this version of LSE-Bench was tested with {found.wanted}",
             f"use another Python: {found.wanted}"
             if found.package == "python"
             else f"pip install '{found.package}{found.wanted}'",

@@ -10,13 +10,13 @@ import platform
 
 OPENCV_LIBRARIES = ("libGL.so.1", "libgthread-2.0.so.0")
 
-# By ID or ID_LIKE of /etc/os-release. `{python}` is what the same line has to install where Python is too old or new.
+# By ID or ID_LIKE of /etc/os-release.
 _LINES = {
-    "debian": "apt-get install {python}libgl1 libglib2.0-0",
-    "fedora": "dnf install {python}mesa-libGL glib2",
-    "rhel": "dnf install {python}mesa-libGL glib2",
-    "suse": "zypper install {python}Mesa-libGL1 libgthread-2_0-0",
-    "arch": "pacman -S {python}libglvnd glib2",
+    "debian": "apt-get install libgl1 libglib2.0-0",
+    "fedora": "dnf install mesa-libGL glib2",
+    "rhel": "dnf install mesa-libGL glib2",
+    "suse": "zypper install Mesa-libGL1 libgthread-2_0-0",
+    "arch": "pacman -S libglvnd glib2",
 }
 
 
@@ -33,13 +33,13 @@ def missing_libraries() -> list[str]:
     return missing
 
 
-def install_line(python: str = "") -> str:
-    """The command that installs what OpenCV needs, and the package `python`, on this system, for an administrator.
+def install_line() -> str:
+    """The command that installs what OpenCV needs on this system, for an administrator.
 
-    On a system that is not known, Debian's, which says what to look for.
+    An unknown system gets Debian's line. It shows which libraries to look for.
     """
     known = [_LINES[name] for name in _names_of_this_system() if name in _LINES]
-    return (known[0] if known else _LINES["debian"]).format(python=f"{python} " if python else "")
+    return known[0] if known else _LINES["debian"]
 
 
 def _names_of_this_system() -> list[str]:

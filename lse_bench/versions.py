@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 _OF_DEVELOPERS = ("tests", "dev")  # extras whose packages compute nothing
 _PACKAGES = ("lse-bench", "torch", "numpy", "scipy", "av", "opencv-python")
@@ -17,6 +21,19 @@ def versions(*more: str) -> dict[str, str]:
     for package in (*_PACKAGES, *more):
         found[package] = installed(package) or "not installed"
     return found | {"ffmpeg": ffmpeg_version()}
+
+
+def joined_versions(there: Mapping[str, Any] | None, now: Mapping[str, str]) -> dict[str, Any]:
+    """The `versions` of work that goes on: those it was begun with and, as `continued_with`, others that joined later.
+
+    `there`: the stored description that is gone on with, None for new work.
+    """
+    if not there or "versions" not in there:
+        return {"versions": dict(now)}
+    later = list(there.get("continued_with", []))
+    if now != there["versions"] and now not in later:
+        later.append(dict(now))
+    return {"versions": there["versions"], **({"continued_with": later} if later else {})}
 
 
 def ffmpeg_version() -> str:
@@ -36,7 +53,7 @@ def installed(package: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class OutOfRange:
-    """A package whose version was not tried. `wanted`: the range, as in `>=1.11,<2`."""
+    """A package whose version was not tested. `wanted`: the range, as in `>=1.11,<2`."""
 
     package: str
     version: str
@@ -54,7 +71,7 @@ def out_of_range() -> Iterator[OutOfRange]:
     about = importlib.metadata.metadata("lse-bench")
     python = SpecifierSet(about["Requires-Python"])
     if not python.contains(platform.python_version(), prereleases=True):
-        yield OutOfRange("python", platform.python_version(), str(python))
+        yield OutOfRange("python", platform.python_version(), _shown(python))
     extras = ["", *(extra for extra in about.get_all("Provides-Extra") or [] if extra not in _OF_DEVELOPERS)]
     told = set()
     for line in about.get_all("Requires-Dist") or []:
@@ -65,4 +82,9 @@ def out_of_range() -> Iterator[OutOfRange]:
             continue
         if not wanted.specifier.contains(version, prereleases=True):
             told.add(wanted.name)
-            yield OutOfRange(wanted.name, version, str(wanted.specifier))
+            yield OutOfRange(wanted.name, version, _shown(wanted.specifier))
+
+
+def _shown(wanted: SpecifierSet) -> str:
+    """A range with its lower end first."""
+    return ",".join(sorted(map(str, wanted), reverse=True))

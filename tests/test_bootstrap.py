@@ -6,6 +6,7 @@ import ast
 import base64
 import hashlib
 import importlib.util
+import os
 import re
 import stat
 import subprocess
@@ -40,27 +41,35 @@ def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(module, "LOCK", lock)
     monkeypatch.setattr(module, "HOME", tmp_path / "home")
     (tmp_path / "home").mkdir()
-    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CONFIG_FILE", "PIP_PROXY", "PIP_CERT", "NETRC"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    for name in list(os.environ):
+        if name.startswith("PIP_") or name.lower() in ("http_proxy", "all_proxy", "netrc"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_CONFIG_DIRS", str(tmp_path / "xdg"))
     monkeypatch.setattr(module, "INDEX", "http://127.0.0.1:9/not-asked")
+    real_files = module.pip_files
+    monkeypatch.setattr(module, "pip_files", lambda: [path for path in real_files() if tmp_path in path.parents])
     return module
 
 
 class Index(BaseHTTPRequestHandler):
-    """A package index that asks for a login."""
+    """A package index that asks for a login, and sends on to `elsewhere` for files where that is set."""
 
     login = "me:se cret"
     content = WHEEL
+    elsewhere = ""
 
     def do_GET(self) -> None:
         wanted = "Basic " + base64.b64encode(self.login.encode()).decode()
         if self.headers["Authorization"] != wanted:
             self.send_error(401)
+            return
+        if self.elsewhere and self.path.startswith("/files/"):
+            self.send_response(302)
+            self.send_header("Location", self.elsewhere + self.path)
+            self.end_headers()
             return
         answers = {
             "/simple/pip/": b'<!DOCTYPE html><a href="../../files/pip-26.2-py3-none-any.whl#sha256=0">old</a>'
@@ -112,6 +121,29 @@ def test_pip_comes_from_the_index_of_a_configuration_file(bootstrap: ModuleType,
     assert bootstrap.fetch_pip().read_bytes() == WHEEL
 
 
+def test_the_login_goes_to_no_other_host(bootstrap: ModuleType, index: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Store(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers["Authorization"])
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(WHEEL)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing on the terminal."""
+
+    store = ThreadingHTTPServer(("127.0.0.1", 0), Store)
+    threading.Thread(target=store.serve_forever, daemon=True).start()
+    monkeypatch.setattr(Index, "elsewhere", f"http://127.0.0.1:{store.server_address[1]}")
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://me:se%20cret@{index}/simple")
+    assert bootstrap.fetch_pip().read_bytes() == WHEEL
+    assert seen == [None]
+    store.shutdown()
+    store.server_close()
+
+
 def test_another_file_under_pips_name_is_refused(
     bootstrap: ModuleType, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +155,53 @@ def test_another_file_under_pips_name_is_refused(
     assert list(bootstrap.HOME.iterdir()) == []
 
 
+def test_pip_comes_from_a_folder_where_there_is_no_index(
+    bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / "pip-26.3-py3-none-any.whl").write_bytes(WHEEL)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(SystemExit, match="names no place"):
+        bootstrap.fetch_pip()
+    for place in (str(tmp_path / "wheels"), (tmp_path / "wheels").as_uri()):
+        monkeypatch.setenv("PIP_FIND_LINKS", place)
+        assert bootstrap.fetch_pip().read_bytes() == WHEEL
+
+
+def test_an_index_may_be_a_folder(bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "simple" / "pip").mkdir(parents=True)
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "pip-26.3-py3-none-any.whl").write_bytes(WHEEL)
+    page = '<base href="../../files/"><a href=" pip-26.3-py3-none-any.whl ">pip</a>'
+    (tmp_path / "simple" / "pip" / "index.html").write_text(page)
+    monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "simple").as_uri())
+    assert bootstrap.fetch_pip().read_bytes() == WHEEL
+
+
+def test_only_where_packages_come_from_is_taken_over(
+    bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config" / "pip").mkdir(parents=True)
+    (tmp_path / "config" / "pip" / "pip.conf").write_text(
+        "[global]\nuser = true\ntarget = /elsewhere\nindex_url = http://a/\nproxy = http://p/\n"
+        "[install]\n--index-url = http://b/\n"
+    )
+    for name in ("PIP_TARGET", "PIP_CONSTRAINT", "PYTHONPATH", "VIRTUALENV_NO_PIP", "NOXPYTHON", "PYTHONWARNINGS"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "7")
+    monkeypatch.setenv("PIP_PROXY", "")
+    found = bootstrap.clean_environment()
+    kept = {name: value for name, value in found.items() if name.startswith(("PIP_", "PYTHONP", "VIRTUALENV", "NOXP"))}
+    assert kept == {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_INDEX_URL": "http://b/",
+        "PIP_PROXY": "http://p/",
+        "PIP_TIMEOUT": "7",
+    }
+    assert found["HOME"] == str(tmp_path)
+
+
 def test_no_index_is_said_with_the_way_out(bootstrap: ModuleType) -> None:
     with pytest.raises(SystemExit, match=r"(?s)9/not-asked/pip/: .*python3-venv"):
         bootstrap.fetch_pip()
@@ -131,7 +210,7 @@ def test_no_index_is_said_with_the_way_out(bootstrap: ModuleType) -> None:
 def test_a_python_that_does_not_fit_looks_for_another(
     bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, script in (("python3.13", "exit 127"), ("python3.12", f'exec "{sys.executable}" "$@"')):
+    for name, script in (("python3.13", "exit 127"), ("python3.12", "exit 0")):
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")  # the first is a stand-in, as pyenv makes them
         (tmp_path / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -159,6 +238,7 @@ def test_each_system_has_its_line(release: dict[str, str], line: str, monkeypatc
     assert systems.install_line() == line
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems need no libraries; it would go on")
 def test_missing_libraries_stop_it_with_that_line(tmp_path: Path) -> None:
     """The whole program, where ctypes finds nothing, as in a minimal Debian."""
     (tmp_path / "sitecustomize.py").write_text(
@@ -170,11 +250,12 @@ def test_missing_libraries_stop_it_with_that_line(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=60,
     )
-    if sys.platform == "linux":
-        assert done.returncode == 1
-        assert re.search(r"needs libGL\.so\.1 and libgthread-2\.0\.so\.0.*\n    .*install ", done.stderr)
-        assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert "needs libGL.so.1 and libgthread-2.0.so.0" in done.stderr
+    assert done.stderr.rstrip().endswith(systems.install_line())
+    assert "Traceback" not in done.stderr
 
 
 def pins(name: str) -> dict[str, list[Requirement]]:

@@ -95,7 +95,7 @@ def test_fid_of_faces(faces: Path, inception_file: Path) -> None:
     result = lse_bench_here("fid", faces, faces, *options, "--region", "face")
     assert result.returncode == 0, result.stderr
     told = json.loads(result.stdout)
-    assert told["fid_id"].startswith("fid@1:face-centerface:640:0.2-")
+    assert told["fid_id"].startswith("fid@1:face-centerface@2:640:0.2-")
     assert told["generated"]["frames"] == 10 and told["generated"]["without_face"] == 2
     assert all(int(size.split("x")[0]) < 280 for size in told["generated"]["sizes"])
     wrong = lse_bench_here("fid", faces, faces, *options, "--detector", "centerface")

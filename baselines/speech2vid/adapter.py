@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from lse_bench.baselines.speech2vid.alignment import aligned, put_back
+from lse_bench.baselines.speech2vid.alignment import RULE, aligned, put_back
 from lse_bench.baselines.speech2vid.model import COLUMNS, IDENTITIES, MIDDLE
 from lse_bench.baselines.speech2vid.weights import load_deblurring, load_network
 from numpy.typing import NDArray
@@ -54,6 +54,7 @@ class Speech2Vid(FaceGenerator):
         found: dict[str, object] = {
             "window_start": self._start,
             "alignment": "68 landmarks, or 5 where no more are known",
+            "rule": RULE,
         }
         if self._deblur_file is not None:
             found["deblur_sha256"] = file_digest(self._deblur_file)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from lse_bench.faces.face import Face
 
+RULE = "bilinear@2"  # how pixels are moved; 1 was OpenCV's, which its version 5 changed
 CANVAS, CORNER, CUT = 240, 21, 197
 GREY = 110
 _FIRST, _LAST = 27, 48  # of 68: nose and eyes
@@ -67,16 +68,17 @@ def moved(
 ) -> NDArray[np.float64]:
     """`picture` (H,W,C) moved by `warp` (2,3) into a picture (height,width,C), bilinearly, float64.
 
-    Outside it lies 0 or, with `repeat`, its edge. Not OpenCV's function: up to version 4 that rounds places to 1/32 of
-    a pixel, from 5 on it does not, and colours differ by up to 6 of 255.
+    Pixels outside the picture are 0. With `repeat` they take the value of the nearest edge. OpenCV's own function is
+    not used: its version 4 rounds positions to 1/32 of a pixel, its version 5 does not, and colours differ by up to 6
+    of 255.
     """
     back = np.asarray(cv2.invertAffineTransform(warp), dtype=np.float64)
     y, x = np.mgrid[:height, :width].astype(np.float64)
     sides = np.array(picture.shape[1::-1], dtype=np.float64)
     places = np.stack([x, y, np.ones_like(x)], axis=-1) @ back.T
-    grid = torch.from_numpy(2 * places / np.maximum(sides - 1, 1) - 1)[None]
+    grid = torch.from_numpy((2 * places + 1) / sides - 1)[None]  # -1 and 1 are the outer edges of the picture
     planes = torch.from_numpy(np.ascontiguousarray(picture, dtype=np.float64)).permute(2, 0, 1)[None]
-    seen = F.grid_sample(planes, grid, padding_mode="border" if repeat else "zeros", align_corners=True)
+    seen = F.grid_sample(planes, grid, padding_mode="border" if repeat else "zeros", align_corners=False)
     return np.asarray(seen[0].permute(1, 2, 0).numpy(), dtype=np.float64)
 
 
@@ -92,8 +94,8 @@ class AlignedCropper:
         return None if face.landmarks is None else aligned(frame, face.landmarks)
 
     def settings(self) -> dict[str, object]:
-        """Nothing else moves a pixel."""
-        return {}
+        """The rule alone moves a pixel."""
+        return {"rule": RULE}
 
 
 def shrunk(face: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -124,9 +126,9 @@ def put_back(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A drawn face (109,109,3) where it belongs in a picture (height,width,3), and how much of it counts, 0-1."""
     warp = back_warp(landmarks)
-    face = moved(drawn, warp, width, height, repeat=True)
-    mask = moved(_soft()[..., None], warp, width, height)[..., 0]
-    return face.astype(np.float32), mask.astype(np.float32)
+    # The mask is 0 along its edge, so what is repeated of it outside is 0 as well.
+    both = moved(np.dstack([drawn, _soft()]), warp, width, height, repeat=True).astype(np.float32)
+    return np.ascontiguousarray(both[..., :3]), np.ascontiguousarray(both[..., 3])
 
 
 @cache

@@ -91,10 +91,12 @@ def load_detector(
     Raises UsageError for an unknown name, a missing extra or folder, and WeightsError for a wrong file.
     """
     if name == "centerface":
-        from lse_bench.faces.centerface import LONGEST, THRESHOLD, CenterFace, weights_path
+        from lse_bench.faces.centerface import LONGEST, THRESHOLD, VERSION, CenterFace, weights_path
 
         network = CenterFace()
-        return FaceDetector(name, f"centerface:{LONGEST}:{THRESHOLD:g}", file_digest(weights_path()), network.detect)
+        return FaceDetector(
+            name, f"centerface@{VERSION}:{LONGEST}:{THRESHOLD:g}", file_digest(weights_path()), network.detect
+        )
     if name == "s3fd":
         from lse_bench.faces.s3fd import S3fd
 

@@ -40,7 +40,7 @@ from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import Manifest, checked, write_manifest
 from lse_bench.media.audio import Sound
 from lse_bench.media.writer import AUDIO_BIT_RATE, AUDIO_CODEC, VIDEO_CODEC, VIDEO_PRESET, VIDEO_QUALITY, ClipWriter
-from lse_bench.versions import versions
+from lse_bench.versions import joined_versions, versions
 
 SCHEMA = 1
 NanSound = Literal["skip", "noise"]
@@ -336,7 +336,7 @@ def _prepare(call: Call) -> None:
 def _write_description(call: Call, rows: Sequence[Row], decodes: int) -> dict[str, Any]:
     lost = [row for row in rows if row.status != "ok"]
     path = call.out / GENERATION_FILE
-    before = json.loads(path.read_text(encoding="utf-8"))["decodes"] if path.exists() else 0
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     content = {
         "schema": SCHEMA,
         "kind": "generation",
@@ -354,8 +354,8 @@ def _write_description(call: Call, rows: Sequence[Row], decodes: int) -> dict[st
         "reasons": dict(Counter((row.reason or "").split(":")[0] for row in lost)),
         "warnings": sum(bool(row.warnings) for row in rows),
         "videos": len({job.video for job in call.manifest.jobs}),
-        "decodes": before + decodes,
-        "versions": versions(),
+        "decodes": (before["decodes"] if before else 0) + decodes,
+        **joined_versions(before, versions()),
         "command": list(call.command),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }

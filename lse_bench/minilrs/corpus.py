@@ -34,7 +34,7 @@ from lse_bench.minilrs.scene import draw_scene
 from lse_bench.minilrs.speech import Timed, Utterance, speak
 from lse_bench.minilrs.text import around_word, speech_of
 from lse_bench.minilrs.visemes import PARAMETERS, LipTrack, lip_track
-from lse_bench.versions import versions
+from lse_bench.versions import joined_versions, versions
 from lse_bench.weights.readers import file_digest
 
 FOLDER = "minilrs"
@@ -277,7 +277,7 @@ def _open(spec: Spec, out: Path) -> dict[str, Made]:
         raise UsageError(f"{out}: already holds something else; --out names a new or empty folder")
     try:
         about.parent.mkdir(parents=True, exist_ok=True)
-        _write_json(about, {"spec": spec.as_json()})
+        _write_json(about, {"spec": spec.as_json(), "versions": versions("espeakng-loader")})
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror}") from None
     return {}
@@ -302,6 +302,7 @@ def _finish(spec: Spec, out: Path, made: list[Made]) -> dict[str, Any]:
         for split in ("train", "val", "test"):
             lines = [item.id + (_tag(item) if split == "test" else "") for item in made if item.split == split]
             (out / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    about = out / FOLDER / "corpus.json"
     summary = {
         "spec": spec.as_json(),
         "clips": len(made),
@@ -309,9 +310,9 @@ def _finish(spec: Spec, out: Path, made: list[Made]) -> dict[str, Any]:
         "splits": dict(Counter(item.split for item in made)),
         "digest": _joint_digest([(item.id, item.content) for item in made]),
         "files_digest": _joint_digest([(item.id, item.file) for item in made]),
-        "versions": versions("espeakng-loader"),
+        **joined_versions(json.loads(about.read_text(encoding="utf-8")), versions("espeakng-loader")),
     }
-    _write_json(out / FOLDER / "corpus.json", summary)
+    _write_json(about, summary)
     return summary
 
 

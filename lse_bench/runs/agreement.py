@@ -7,6 +7,7 @@ Libraries and processors differ in the last digits of a sum, a logarithm or a qu
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 TOLERANCE = 1e-9
@@ -19,7 +20,7 @@ def disagreement(one: Any, other: Any, where: str = "") -> str | None:
     at = where or "content"
     if isinstance(one, dict) and isinstance(other, dict):
         if one.keys() != other.keys():
-            return f"{at}: the names {sorted(one.keys() ^ other.keys())} stand on one side only"
+            return f"{at}: the names {sorted(map(str, one.keys() ^ other.keys()))} stand on one side only"
         parts = [(one[name], other[name], f"{where}.{name}" if where else str(name)) for name in one]
     elif isinstance(one, list | tuple) and isinstance(other, list | tuple):
         if len(one) != len(other):
@@ -34,4 +35,4 @@ def disagreement(one: Any, other: Any, where: str = "") -> str | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)

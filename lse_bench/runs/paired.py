@@ -20,6 +20,7 @@ from lse_bench.runs.statistics import Estimate, holm, mean_with_interval
 from lse_bench.runs.summary import HIGHER_IS_BETTER, members_of
 
 ALPHA = 0.05
+_SAME = 1e-6  # in units of the score: what rounding may move from machine to machine decides nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,9 @@ def difference(first: Sequence[Record], second: Sequence[Record], metric: str) -
 
 
 def _better(estimate: Estimate, p_value: float | None, metric: str) -> str | None:
-    if p_value is None or p_value >= ALPHA or not estimate.mean or metric not in HIGHER_IS_BETTER:
+    if p_value is None or p_value >= ALPHA or estimate.mean is None or metric not in HIGHER_IS_BETTER:
+        return None
+    if abs(estimate.mean) <= _SAME:
         return None
     return "first" if (estimate.mean > 0) == HIGHER_IS_BETTER[metric] else "second"
 

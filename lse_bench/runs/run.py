@@ -24,7 +24,7 @@ from lse_bench.manifests.listed import ListedClip, list_digest
 from lse_bench.runs.records import Record, open_records, read_records, refuse_doubles
 from lse_bench.runs.summary import summarise
 from lse_bench.runs.tracks import score_fields, track_rows
-from lse_bench.versions import versions
+from lse_bench.versions import joined_versions, versions
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.table import name_of_digest
 
@@ -186,7 +186,11 @@ def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> 
         raise UsageError(f"{out}: already holds something; merge into a new folder")
     records = [record for run in runs for record in read_records(run)]
     refuse_doubles(records, out)
-    merged = descriptions[0] | {
+    joined = descriptions[0]
+    for description in descriptions[1:]:
+        for one in (description["versions"], *description.get("continued_with", [])):
+            joined = joined | joined_versions(joined, one)
+    merged = joined | {
         "shard": None,
         "merged_from": [description["shard"] for description in descriptions],
         "command": list(command),
@@ -249,6 +253,9 @@ def _prepare(out: Path, description: dict[str, Any]) -> None:
             raise UsageError(
                 f"{out}: holds shard {there.get('shard')}, asked for {description['shard']}; choose another --out"
             )
+        joined = there | joined_versions(there, description["versions"])
+        if joined != there:
+            write_atomically(out / RUN_FILE, json_bytes(joined))
         return
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; --out names a folder")

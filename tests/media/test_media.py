@@ -22,6 +22,8 @@ from lse_bench.media.probe import probe
 from lse_bench.media.video import DecodeReport, TimedFrame, ToBgr, Upright, at_constant_rate, decode, read_frames
 from lse_bench.media.writer import write_clip
 
+OPENCV = tuple(map(int, cv2.__version__.split(".")[:2]))
+
 
 def ffmpeg(*arguments: str) -> bytes:
     import imageio_ffmpeg
@@ -34,6 +36,8 @@ def ffmpeg(*arguments: str) -> bytes:
 def test_frames_are_opencvs_to_the_pixel(name: str) -> None:
     info = probe(golden_file(name))
     assert info.video is not None
+    if name == "clip_a.mp4" and OPENCV < (4, 13):
+        pytest.skip("OpenCV's own reader takes the colours of this clip for others before 4.13, by up to 10 levels")
     capture = cv2.VideoCapture(str(info.path))
     count = 0
     for frame in read_frames(info, info.video.rate):

@@ -71,6 +71,16 @@ def test_a_paired_difference_is_the_paired_t_test() -> None:
     assert difference(one, two, "offset").better is None  # an offset is neither better nor worse
 
 
+def test_rounding_decides_nothing() -> None:
+    """The same videos scored on another machine are neither better nor worse, however even the rounding is."""
+    for size, better in ((1e-15, None), (2e-7, None), (1e-4, "first")):
+        one = [record(f"{i}", 5.0 + size * (1 + 0.01 * i)) for i in range(5)]
+        found = difference(one, [record(f"{i}", 5.0) for i in range(5)], "lse_c")
+        assert found.better == better, size
+    twice = {name: [record(f"{i}", 5.0 + size) for i in range(9)] for name, size in (("a", 0.0), ("b", 2e-7))}
+    assert ranks(twice, "lse_c") == {"a": 1, "b": 1}
+
+
 def test_a_pair_stands_against_its_untouched_source() -> None:
     real = [record(f"v{i}", 6.0 + i, video=f"v{i}") for i in range(4)]
     made = [record(f"v{i}+v{j}", 5.0 + i, video=f"v{i}", sound=f"v{j}") for i in range(4) for j in range(4) if i != j]
