@@ -72,7 +72,8 @@ def tests(session: nox.Session) -> None:
 def oldest(session: nox.Session, version: str) -> None:
     """Run the tests with the lowest versions that pyproject.toml allows, on each Python that is here."""
     interpreter = fresh(session, "oldest", version)
-    uv(session, "pip", "install", "--python", interpreter, "--require-hashes", "-r", str(REQUIREMENTS / "oldest.lock"))
+    pinned = ("--require-hashes", "--only-binary", ":all:", "-r", str(REQUIREMENTS / "oldest.lock"))
+    uv(session, "pip", "install", "--python", interpreter, *pinned)
     uv(session, "pip", "install", "--python", interpreter, "--no-deps", "--no-build-isolation", "-e", str(ROOT))
     session.run(interpreter, "-m", "pytest", *session.posargs, external=True)
 
