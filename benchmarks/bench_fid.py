@@ -1,4 +1,4 @@
-"""FID beside pytorch-fid: features of the same pictures, and the distance itself. Run by `nox -s bench`."""
+"""FID beside pytorch-fid: features of the same pictures, and the distance itself. Run by `bootstrap.py bench`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Wav2Lip through the runner against a loop that works as the original: frames per second, pixels; memory; decodes.
 
-Run by `nox -s bench`, or: python benchmarks/bench_generate.py [--only speed|memory]
+Run by `bootstrap.py bench`, or: python benchmarks/bench_generate.py [--only speed|memory]
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Each step's error against the reference, as the table of docs/precision.md. Run by `nox -s precision`."""
+"""Each step's error against the reference, as the table of docs/precision.md. Run by `bootstrap.py precision`."""
 
 from __future__ import annotations
 

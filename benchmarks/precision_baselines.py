@@ -1,6 +1,6 @@
 """The baselines' errors against the original systems, as the second table of docs/precision.md.
 
-Networks are read from files in the official formats, filled by formula. Run by `nox -s precision`.
+Networks are read from files in the official formats, filled by formula. Run by `bootstrap.py precision`.
 """
 
 from __future__ import annotations

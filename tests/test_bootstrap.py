@@ -290,7 +290,7 @@ def test_the_lock_lies_within_the_ranges(python: str) -> None:
     for wanted in applying(direct(), python):
         (pin,) = applying(locked[wanted.name], python)
         (version,) = (one.version for one in pin.specifier)
-        assert wanted.specifier.contains(version), f"{wanted}: the lock has {version}; nox -s lock"
+        assert wanted.specifier.contains(version), f"{wanted}: the lock has {version}; bootstrap.py lock"
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -304,7 +304,7 @@ def test_the_stated_lower_ends_are_those_that_are_tried(python: str) -> None:
         (pin,) = applying(locked[wanted.name], python)
         (version,) = (one.version for one in pin.specifier)
         parts = low.split(".")
-        assert version.split(".")[: len(parts)] == parts, f"{wanted}: nox -s oldest tries {version}"
+        assert version.split(".")[: len(parts)] == parts, f"{wanted}: bootstrap.py oldest tries {version}"
 
 
 def test_the_pythons_are_the_same_everywhere(bootstrap: ModuleType) -> None:
