@@ -1,4 +1,4 @@
-"""Seconds per second of video, side by side: the published network and pipeline, and ours. Run by `bootstrap.py bench`."""
+"""Seconds per second of video: the published network and pipeline beside ours. Run: `bootstrap.py bench`."""
 
 from __future__ import annotations
 
