@@ -33,14 +33,17 @@ BATCH4: dict[str, Any] = json.loads((FOLDER / "wav2lip_training.json").read_text
 LIPGAN: dict[str, Any] = json.loads((FOLDER / "lipgan_training.json").read_text())
 THREE_STEPS = "wav2lip_wt0.03_expert_eval"  # well-conditioned; the others take half a minute each
 FIRST = 1e-5
-LATER = {"recon": 1e-4, "sync": 2e-3, "perceptual": 5e-3, "disc_real": 5e-3, "disc_fake": 5e-3}
+# After the first step rounding grows. Limits are three times the largest distance from the original's figures under
+# oneDNN's instruction sets SSE4.1, AVX2, AVX-512 and AMX with one and two threads: 2.3e-5 for Wav2Lip's `recon`, 3.1e-3
+# for `sync`; 1.3e-4, 1.6e-4, 7.3e-4 and 3.0e-3 for LipGAN's four. From step to step these figures fall by far more.
+LATER = {"recon": 1e-4, "sync": 1e-2, "perceptual": 5e-3, "disc_real": 5e-3, "disc_fake": 5e-3}
 RELEASED_QUALITY_WEIGHT, RELEASED_PENALTY = 0.07, 0.01
-LIPGAN_LATER = {"mae": 2e-4, "total": 2e-4, "sync_loss": 3e-4, "adv": 4e-3}
+LIPGAN_LATER = {"mae": 4e-4, "total": 5e-4, "sync_loss": 2.2e-3, "adv": 9e-3}
 
 
 @pytest.fixture(autouse=True)
 def two_threads() -> Iterator[None]:
-    """The tolerances of later steps are of a run with two threads; the discriminator's losses hang on rounding."""
+    """The figures of later steps depend on rounding, and rounding on the number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
