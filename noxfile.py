@@ -1,7 +1,7 @@
 """Sessions: demo, tests, lint, types, oldest, newest, lock, bench, precision, portability, quality, miniature.
 
-`python3 bootstrap.py SESSION` runs one on a machine that has only Python; `nox -s SESSION` does the same where `nox[uv]`
-is installed.
+`python3 bootstrap.py SESSION` runs one on a machine that has only Python. `nox -s SESSION` does the same beside an
+installed `nox[uv]`.
 
 All but `oldest`, `newest` and `portability` share one environment, `.venv`, made from `requirements/dev.lock`. Set
 LSE_BENCH_PYTHON to an interpreter that has everything (`pip install -e .[dev]`) to use it instead.
