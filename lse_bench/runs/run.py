@@ -188,8 +188,8 @@ def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> 
     refuse_doubles(records, out)
     joined = descriptions[0]
     for description in descriptions[1:]:
-        for one in (description["versions"], *description.get("continued_with", [])):
-            joined = joined | joined_versions(joined, one)
+        for one in (description.get("versions"), *description.get("continued_with", [])):
+            joined = joined | (joined_versions(joined, one) if one else {})
     merged = joined | {
         "shard": None,
         "merged_from": [description["shard"] for description in descriptions],
