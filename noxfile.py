@@ -155,32 +155,32 @@ def types(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Speed and memory, ours beside the original's; some twenty-five minutes."""
     interpreter = python(session)
-    session.run(interpreter, "benchmarks/bench_lse.py", *session.posargs, external=True)
-    session.run(interpreter, "benchmarks/bench_tracked.py", external=True)
-    session.run(interpreter, "benchmarks/bench_generate.py", external=True)
-    session.run(interpreter, "benchmarks/bench_fid.py", external=True)
-    session.run(interpreter, "benchmarks/bench_minilrs.py", external=True)
-    session.run(interpreter, "benchmarks/bench_training.py", external=True)
-    session.run(interpreter, "benchmarks/bench_leaderboard.py", external=True)
+    session.run(interpreter, "measurements/bench_lse.py", *session.posargs, external=True)
+    session.run(interpreter, "measurements/bench_tracked.py", external=True)
+    session.run(interpreter, "measurements/bench_generate.py", external=True)
+    session.run(interpreter, "measurements/bench_fid.py", external=True)
+    session.run(interpreter, "measurements/bench_minilrs.py", external=True)
+    session.run(interpreter, "measurements/bench_training.py", external=True)
+    session.run(interpreter, "measurements/bench_leaderboard.py", external=True)
 
 
 @nox.session
 def miniature(session: nox.Session) -> None:
     """Train every method on MiniLRS and evaluate it: `-- --work FOLDER`; some two hours."""
-    session.run(python(session), "benchmarks/miniature.py", *session.posargs, external=True)
+    session.run(python(session), "measurements/miniature.py", *session.posargs, external=True)
 
 
 @nox.session
 def precision(session: nox.Session) -> None:
     """Each step's error against the reference: the table of docs/precision.md."""
-    session.run(python(session), "benchmarks/precision.py", external=True)
-    session.run(python(session), "benchmarks/precision_baselines.py", external=True)
+    session.run(python(session), "measurements/precision.py", external=True)
+    session.run(python(session), "measurements/precision_baselines.py", external=True)
 
 
 @nox.session
 def portability(session: nox.Session) -> None:
     """Whether scores move with the versions of FFmpeg and OpenCV: one set of clips in four environments."""
-    program, folder = "benchmarks/portability.py", ROOT / ".nox" / "portability-files"
+    program, folder = "measurements/libraries.py", ROOT / ".nox" / "portability-files"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     interpreter = fresh(session, "portability", "3.12")
@@ -201,8 +201,8 @@ def portability(session: nox.Session) -> None:
 @nox.session
 def quality(session: nox.Session) -> None:
     """How good syncnet-mini, or the weights named after --, is on unseen clips; some fifteen minutes."""
-    session.run(python(session), "benchmarks/face_detection.py", external=True)
-    session.run(python(session), "benchmarks/talking_face.py", external=True)
-    session.run(python(session), "benchmarks/unsynced.py", external=True)
-    session.run(python(session), "benchmarks/coverage.py", external=True)
-    session.run(python(session), "benchmarks/syncnet_quality.py", *session.posargs, external=True)
+    session.run(python(session), "measurements/face_detection.py", external=True)
+    session.run(python(session), "measurements/talking_face.py", external=True)
+    session.run(python(session), "measurements/unsynced.py", external=True)
+    session.run(python(session), "measurements/coverage.py", external=True)
+    session.run(python(session), "measurements/syncnet_quality.py", *session.posargs, external=True)

@@ -160,6 +160,7 @@ def _provenance(entry: Entry) -> list[list[str]]:
         ],
         ["frame rate", about["key"].get("fps_policy", "")],
         ["precision", f"{about.get('precision')} on {about.get('device')}"],
+        ["machine", _machine(about.get("machine", {}))],
         ["versions", ", ".join(f"{name} {version}" for name, version in about.get("versions", {}).items())],
         ["command", " ".join(about.get("command", []))],
         ["started", about.get("started", "")],
@@ -178,6 +179,14 @@ def _provenance(entry: Entry) -> list[list[str]]:
             [name, json.dumps({key: value for key, value in extra.items() if key in ("fid_id", "key", "warnings")})]
         )
     return [[name, str(value)] for name, value in lines if value]
+
+
+def _machine(about: dict[str, Any]) -> str:
+    """A record's machine in one line; records of earlier versions name none."""
+    if not about:
+        return ""
+    widest = (about.get("instruction_sets") or ["unknown instruction set"])[-1]
+    return f"{about['processor']}, {widest}, {about['threads']} threads"
 
 
 def copied_clips(entries: Sequence[Entry], count: int) -> dict[str, dict[str, Path]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lse_bench.processor import usable_cores
 from lse_bench.systems import install_line
 from lse_bench.versions import out_of_range
 
@@ -39,7 +40,7 @@ def examine() -> list[Finding]:
     """Look at Python, libraries, codecs, devices and weights; what fails is a finding."""
     findings = [
         Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
-        Finding("cores", "ok", str(os.cpu_count())),
+        Finding("cores", "ok", _cores()),
     ]
     for check in (_ranges, _opencv, _media, _ffmpeg, _torch, _extras, _weights):
         try:
@@ -50,6 +51,11 @@ def examine() -> list[Finding]:
         except (OSError, RuntimeError, ValueError) as error:
             findings.append(Finding(check.__name__.strip("_"), "missing", f"{type(error).__name__}: {error}", None))
     return findings
+
+
+def _cores() -> str:
+    usable, there = usable_cores(), os.cpu_count() or 1
+    return f"{usable} usable of {there} (affinity or a container's quota)" if usable < there else str(usable)
 
 
 def _ranges() -> list[Finding]:

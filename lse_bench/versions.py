@@ -1,4 +1,6 @@
-"""Versions of what moves a pixel, a sample or a score, for records, and whether they are in the tried ranges."""
+"""What moves a pixel, a sample or a score besides the settings: versions and the machine, for records; and whether the
+versions are in the tried ranges.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,8 @@ import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from lse_bench.processor import machine
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
@@ -23,17 +27,28 @@ def versions(*more: str) -> dict[str, str]:
     return found | {"ffmpeg": ffmpeg_version()}
 
 
-def joined_versions(there: Mapping[str, Any] | None, now: Mapping[str, str]) -> dict[str, Any]:
-    """The `versions` of work that goes on: those it was begun with and, as `continued_with`, others that joined later.
+def surroundings(*more: str) -> dict[str, Any]:
+    """`versions`, of the packages in `more` too, and `machine`: what a record says about where it was made."""
+    return {"versions": versions(*more), "machine": machine()}
 
-    `there`: the stored description that is gone on with, None for new work.
+
+def surroundings_of(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The surroundings in a stored description; records of earlier versions name no machine, or no versions."""
+    return {name: description[name] for name in ("versions", "machine") if name in description}
+
+
+def joined(there: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str, Any]:
+    """The surroundings of work that goes on: those it was begun in and, as `continued_with`, others that came later.
+
+    `there`: the stored description that is gone on with, None for new work. `now`: of `surroundings`.
     """
     if not there or "versions" not in there:
-        return {"versions": dict(now)}
+        return dict(now)
+    begun = {name: there[name] for name in now if name in there}
     later = list(there.get("continued_with", []))
-    if now != there["versions"] and now not in later:
+    if begun != now and now not in later:
         later.append(dict(now))
-    return {"versions": there["versions"], **({"continued_with": later} if later else {})}
+    return begun | ({"continued_with": later} if later else {})
 
 
 def ffmpeg_version() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -59,6 +58,7 @@ def prepare(
     """Crop faces and compute sound features of a corpus once, for training."""
     from lse_bench.manifests.corpora import read_corpus
     from lse_bench.minilrs.corpus import read_summary
+    from lse_bench.processor import usable_cores
     from lse_bench.training.prepare import BoxCropper, Cropper, Preparation, SyncFilter
     from lse_bench.training.prepare import prepare as prepare_clips
 
@@ -92,7 +92,7 @@ def prepare(
         found = find_weights(console, sync_weights, offline, trust)
         sync = SyncFilter(found, min_confidence, max_offset, not drop_offsets)
     preparation = Preparation(cropper, detector or "centerface", weights, boxes, sync)
-    processes = workers or os.cpu_count() or 1
+    processes = workers or usable_cores()
     with progress_bar(console, "preparing", len(clips)) as (_, advance):
         index = prepare_clips(clips, root, out, preparation, processes, lambda id: advance("preparing"))
     problems: dict[str, str] = index["problems"]

@@ -15,7 +15,7 @@ from lse_bench.fidelity.frechet import Statistics, frechet_distance
 from lse_bench.fidelity.sources import Item
 from lse_bench.sync.embed import embed_clip
 from lse_bench.sync.scorer import SyncScorer
-from lse_bench.versions import versions
+from lse_bench.versions import surroundings
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ def compare_lips(made: LipSet, reference: LipSet, key: dict[str, str]) -> dict[s
         "key": key,
         "generated": _counts(made),
         "reference": _counts(reference),
-        "versions": versions(),
+        **surroundings(),
         "warnings": warnings,
     }
 

@@ -25,7 +25,7 @@ from lse_bench.fidelity.frechet import (
 )
 from lse_bench.fidelity.kid import KidScore, Reservoir, kid
 from lse_bench.fidelity.sources import BoxSource, FrameCount, Item, frames_of
-from lse_bench.versions import versions
+from lse_bench.versions import surroundings
 
 VERSION = 1
 ReferenceFrames = Literal["matched", "pooled"]
@@ -185,7 +185,7 @@ def compare(generated: FrameSet, reference: FrameSet, protocol: FidProtocol, see
         "seed": seed,
         "generated": _describe(generated),
         "reference": _describe(reference),
-        "versions": versions(),
+        **surroundings(),
         "warnings": _warnings(generated, "generated") + _warnings(reference, "reference"),
     }
 

@@ -40,7 +40,7 @@ from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import Manifest, checked, write_manifest
 from lse_bench.media.audio import Sound
 from lse_bench.media.writer import AUDIO_BIT_RATE, AUDIO_CODEC, VIDEO_CODEC, VIDEO_PRESET, VIDEO_QUALITY, ClipWriter
-from lse_bench.versions import joined_versions, versions
+from lse_bench.versions import joined, surroundings
 
 SCHEMA = 1
 NanSound = Literal["skip", "noise"]
@@ -355,7 +355,7 @@ def _write_description(call: Call, rows: Sequence[Row], decodes: int) -> dict[st
         "warnings": sum(bool(row.warnings) for row in rows),
         "videos": len({job.video for job in call.manifest.jobs}),
         "decodes": (before["decodes"] if before else 0) + decodes,
-        **joined_versions(before, versions()),
+        **joined(before, surroundings()),
         "command": list(call.command),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }

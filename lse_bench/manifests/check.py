@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from lse_bench.errors import ClipError
 from lse_bench.manifests.manifest import Manifest
 from lse_bench.manifests.official import corpora
 from lse_bench.media.probe import probe
+from lse_bench.processor import usable_cores
 
 OnFile = Callable[[], None]
 
@@ -48,7 +48,7 @@ def check_manifest(manifest: Manifest, root: Path, on_file: OnFile = lambda: Non
             return seconds, "no sound, and a job wants it"
         return seconds, None
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # FFmpeg reads outside Python's lock
+    with ThreadPoolExecutor(usable_cores()) as pool:  # FFmpeg reads outside Python's lock
         for name, (seconds, problem) in zip(names, pool.map(look, names), strict=True):
             findings.seconds += seconds
             if problem is not None:

@@ -34,7 +34,8 @@ from lse_bench.minilrs.scene import draw_scene
 from lse_bench.minilrs.speech import Timed, Utterance, speak
 from lse_bench.minilrs.text import around_word, speech_of
 from lse_bench.minilrs.visemes import PARAMETERS, LipTrack, lip_track
-from lse_bench.versions import joined_versions, versions
+from lse_bench.processor import usable_cores
+from lse_bench.versions import joined, surroundings
 from lse_bench.weights.readers import file_digest
 
 FOLDER = "minilrs"
@@ -65,7 +66,7 @@ def make_corpus(
 ) -> dict[str, Any]:
     """Make the corpus in `out` and return what `corpus.json` says; goes on where an earlier call stopped.
 
-    `workers`: processes, default one for each core; they change nothing but time. `on_clip` is called with every
+    `workers`: processes, default one for each usable core; they change nothing but time. `on_clip` is called with every
     clip, those found there included. Raises UsageError when `out` holds another corpus.
     """
     plans = plan_clips(spec)
@@ -78,7 +79,7 @@ def make_corpus(
         for item in made.values():
             record.write(json.dumps(asdict(item)) + "\n")
         record.flush()
-        for item in _make_all(spec, rest, out, workers or os.cpu_count() or 1):
+        for item in _make_all(spec, rest, out, workers or usable_cores()):
             made[item.id] = item
             record.write(json.dumps(asdict(item)) + "\n")
             record.flush()
@@ -277,7 +278,7 @@ def _open(spec: Spec, out: Path) -> dict[str, Made]:
         raise UsageError(f"{out}: already holds something else; --out names a new or empty folder")
     try:
         about.parent.mkdir(parents=True, exist_ok=True)
-        _write_json(about, {"spec": spec.as_json(), "versions": versions("espeakng-loader")})
+        _write_json(about, {"spec": spec.as_json(), **surroundings("espeakng-loader")})
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror}") from None
     return {}
@@ -310,7 +311,7 @@ def _finish(spec: Spec, out: Path, made: list[Made]) -> dict[str, Any]:
         "splits": dict(Counter(item.split for item in made)),
         "digest": _joint_digest([(item.id, item.content) for item in made]),
         "files_digest": _joint_digest([(item.id, item.file) for item in made]),
-        **joined_versions(json.loads(about.read_text(encoding="utf-8")), versions("espeakng-loader")),
+        **joined(json.loads(about.read_text(encoding="utf-8")), surroundings("espeakng-loader")),
     }
     _write_json(about, summary)
     return summary

@@ -24,7 +24,7 @@ from lse_bench.manifests.listed import ListedClip, list_digest
 from lse_bench.runs.records import Record, open_records, read_records, refuse_doubles
 from lse_bench.runs.summary import summarise
 from lse_bench.runs.tracks import score_fields, track_rows
-from lse_bench.versions import joined_versions, versions
+from lse_bench.versions import joined, surroundings, surroundings_of
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.table import name_of_digest
 
@@ -85,7 +85,7 @@ def describe_run(
         "manifest_sha256": None if generation is None else generation["manifest"].get("asked_sha256"),
         "generation": generation,
         "shard": None if shard is None else f"{shard.index}/{shard.count}",
-        "versions": versions(),
+        **surroundings(),
         "device": scorer.device,
         "precision": scorer.precision,
         "seed": None,
@@ -99,7 +99,7 @@ def _generation_of(source: Source | None) -> dict[str, Any] | None:
     found = None if source is None or len(source.inputs) != 1 else read_generation(source.inputs[0])
     if found is None:
         return None
-    return {name: found[name] for name in ("generator", "key", "manifest", "versions")}
+    return {name: found[name] for name in ("generator", "key", "manifest")} | surroundings_of(found)
 
 
 def score_run(
@@ -186,11 +186,11 @@ def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> 
         raise UsageError(f"{out}: already holds something; merge into a new folder")
     records = [record for run in runs for record in read_records(run)]
     refuse_doubles(records, out)
-    joined = descriptions[0]
+    whole = descriptions[0]
     for description in descriptions[1:]:
-        for one in (description.get("versions"), *description.get("continued_with", [])):
-            joined = joined | (joined_versions(joined, one) if one else {})
-    merged = joined | {
+        for one in (surroundings_of(description), *description.get("continued_with", [])):
+            whole = whole | (joined(whole, one) if one else {})
+    merged = whole | {
         "shard": None,
         "merged_from": [description["shard"] for description in descriptions],
         "command": list(command),
@@ -253,9 +253,9 @@ def _prepare(out: Path, description: dict[str, Any]) -> None:
             raise UsageError(
                 f"{out}: holds shard {there.get('shard')}, asked for {description['shard']}; choose another --out"
             )
-        joined = there | joined_versions(there, description["versions"])
-        if joined != there:
-            write_atomically(out / RUN_FILE, json_bytes(joined))
+        whole = there | joined(there, surroundings_of(description))
+        if whole != there:
+            write_atomically(out / RUN_FILE, json_bytes(whole))
         return
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; --out names a folder")

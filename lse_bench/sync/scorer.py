@@ -6,7 +6,6 @@ with the length or number of clips, and nothing goes through the disk.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from lse_bench.faces.detectors import load_detector
 from lse_bench.faces.scene import Tracking
 from lse_bench.features.syncnet_mfcc import COEFFICIENTS
 from lse_bench.media.program import Ffmpeg, find_ffmpeg
+from lse_bench.processor import usable_cores
 from lse_bench.sync.distance import CurveSum, LseScore, combine
 from lse_bench.sync.feed import Event, Failure, feed
 from lse_bench.sync.protocol import (
@@ -112,7 +112,7 @@ class SyncScorer:
         tile = self.network.tile
         self.batch_size = tile * -(-(batch_size or tile) // tile)
         # On a CPU the network takes every core, so reading ahead would only compete with it.
-        spare_cores = 0 if self.device == "cpu" else min(_MAX_READERS, os.cpu_count() or 1)
+        spare_cores = 0 if self.device == "cpu" else min(_MAX_READERS, usable_cores())
         self.workers = spare_cores if workers is None else workers
 
     @classmethod

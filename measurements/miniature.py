@@ -1,7 +1,7 @@
 """The paper in miniature: train every method on MiniLRS from its `mini` config, and see what came out.
 
-Run: bootstrap.py miniature, or: python benchmarks/miniature.py --work FOLDER [--weights FOLDER | --export FOLDER]. Two
-hours on two cores. What is finished in the work folder is kept: a stopped run goes on. With --weights nothing is
+Run: bootstrap.py miniature, or: python measurements/miniature.py --work FOLDER [--weights FOLDER | --export FOLDER].
+Two hours on two cores. What is finished in the work folder is kept: a stopped run goes on. With --weights nothing is
 trained: the weights of that folder (`expert-mini.safetensors`, `wav2lip-mini.safetensors`, …) are evaluated; --export
 writes trained ones to such a folder, in half precision.
 

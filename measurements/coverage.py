@@ -1,6 +1,6 @@
 """Whether a 95 % interval holds what it promises where clips serve both as picture and as sound.
 
-Run: python benchmarks/coverage.py [--sets 5000]; some fifteen seconds. Each set has clips with an effect on every pair
+Run: python measurements/coverage.py [--sets 5000]; fifteen seconds. Each set has clips with an effect on every pair
 they are in, as picture and as sound, and pairs drawn at random; the true mean is 0. Counted is how often each interval
 covers it: pairs taken as independent (naive), clustered by picture only, by sound only, and ours (dyadic-robust).
 """

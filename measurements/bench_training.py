@@ -4,7 +4,7 @@ Loader: samples of Wav2Lip's generator from prepared clips, and as the original 
 resized, the clip's sound read and its whole mel spectrogram computed, for every sample. Step: Wav2Lip+GAN at full width
 with the released settings through our loop's step, and written out as the released script has it.
 
-Run by `bootstrap.py bench`, or: python benchmarks/bench_training.py [--only loader|step] [--batch 4] [--rounds 3]
+Run by `bootstrap.py bench`, or: python measurements/bench_training.py [--only loader|step] [--batch 4] [--rounds 3]
 """
 
 from __future__ import annotations

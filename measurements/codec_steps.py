@@ -3,7 +3,7 @@
 Prints LSE-D and LSE-C of one face track with ever fewer of the steps: source -> MPEG-4 and MP3 at 25 fps -> JPEG ->
 crop -> XVID -> JPEG at 200 kb/s. All rows but the last keep the one-frame shift of the pictures that the files cause.
 
-Run: python benchmarks/codec_steps.py [CLIP --boxes FOLDER] [--weights syncnet-mini] [--ffmpeg PROGRAM]
+Run: python measurements/codec_steps.py [CLIP --boxes FOLDER] [--weights syncnet-mini] [--ffmpeg PROGRAM]
 Without a clip: a MiniLRS face in a larger frame, found by CenterFace.
 """
 

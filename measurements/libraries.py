@@ -2,9 +2,9 @@
 
 `bootstrap.py portability` makes the environments and runs all of it. By hand, with the same FOLDER each time:
 
-    python benchmarks/portability.py make FOLDER           # the files: MiniLRS clips, and faces in frames of five sizes
-    python benchmarks/portability.py measure FOLDER NAME   # in each environment: FOLDER/NAME.npz
-    python benchmarks/portability.py compare FOLDER        # the table; exit status 1 when a number moved
+    python measurements/libraries.py make FOLDER           # the files: MiniLRS clips, and faces in frames of five sizes
+    python measurements/libraries.py measure FOLDER NAME   # in each environment: FOLDER/NAME.npz
+    python measurements/libraries.py compare FOLDER        # the table; exit status 1 when a number moved
 """
 
 from __future__ import annotations

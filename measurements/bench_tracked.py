@@ -1,6 +1,6 @@
 """Whole videos: frames per second of finding, tracking and scoring faces, the original's loop beside it; memory.
 
-Run by `bootstrap.py bench`, or: python benchmarks/bench_tracked.py [--only speed|memory]
+Run by `bootstrap.py bench`, or: python measurements/bench_tracked.py [--only speed|memory]
 """
 
 from __future__ import annotations

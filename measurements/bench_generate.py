@@ -1,6 +1,6 @@
 """Wav2Lip through the runner against a loop that works as the original: frames per second, pixels; memory; decodes.
 
-Run by `bootstrap.py bench`, or: python benchmarks/bench_generate.py [--only speed|memory]
+Run by `bootstrap.py bench`, or: python measurements/bench_generate.py [--only speed|memory]
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TEMPER = 2.0**-10  # keeps formula weights from saturating the last sigmoid
 
 _MEMORY = """
 import sys, torch
-sys.path.insert(0, "benchmarks")
+sys.path.insert(0, "measurements")
 torch.set_num_threads(2)
 from pathlib import Path
 import bench_generate

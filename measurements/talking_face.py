@@ -2,7 +2,7 @@
 
 Both faces move their lips; the sound is one's. Half of the time it is the right one's.
 
-Run: python benchmarks/talking_face.py [--cases 50] [--stride 5] [--out FOLDER]
+Run: python measurements/talking_face.py [--cases 50] [--stride 5] [--out FOLDER]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How often CenterFace finds exactly one face in MiniLRS frames, its box over the sidecar's by half or more.
 
-Run: python benchmarks/face_detection.py [--clips 100] [--out FOLDER]
+Run: python measurements/face_detection.py [--clips 100] [--out FOLDER]
 """
 
 from __future__ import annotations

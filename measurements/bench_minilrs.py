@@ -1,11 +1,10 @@
 """How fast MiniLRS is made: speech, faces, sidecars, compression and digests, everything included.
 
-Run: python benchmarks/bench_minilrs.py
+Run: python measurements/bench_minilrs.py
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -16,13 +15,14 @@ from rich.table import Table
 from lse_bench.manifests.corpora import FLAVOURS
 from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.plan import Spec
+from lse_bench.processor import usable_cores
 
 FRAMES_WANTED = 120  # per second and core
 
 
 def main() -> None:
     """Print frames per second and per core, with one worker and with one for each core."""
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     table = Table(title=f"MiniLRS, {cores} cores, {FRAMES_WANTED} frames per second and core are wanted")
     for heading in ("flavour", "workers", "frames", "seconds", "frames/s", "frames/s and core"):
         table.add_column(heading, justify="right")

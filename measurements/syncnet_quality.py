@@ -6,7 +6,7 @@ AUC of LSE-C, real against unsynced; how often a window's own sound beats one 5 
 out of longer ones, so that both streams hold real content. Cutting whole frames cuts whole windows, so cut clips are
 slices of the embeddings; `tests/sync/test_quality.py` compares such slices with files that were really cut.
 
-Run: `bootstrap.py quality`, or `python benchmarks/syncnet_quality.py [WEIGHTS...] [--clips 200] [--out FOLDER]`
+Run: `bootstrap.py quality`, or `python measurements/syncnet_quality.py [WEIGHTS...] [--clips 200] [--out FOLDER]`
 """
 
 from __future__ import annotations

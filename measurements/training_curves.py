@@ -1,6 +1,6 @@
 """Validation curves of training runs as SVG: LSE-C on foreign sound, and L1 of the mouth relative to a pasted one.
 
-Run: python benchmarks/training_curves.py NAME=RUN... --out FOLDER
+Run: python measurements/training_curves.py NAME=RUN... --out FOLDER
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Does training go the way the shipped weights went? The first 20 losses of the shipped config against the stored ones.
 
-Run: python benchmarks/retrain.py [--corpus FOLDER] [--out FOLDER]; without --corpus the config's corpus is made first,
-which takes some five minutes.
+Run: python measurements/retrain.py [--corpus FOLDER] [--out FOLDER]; without --corpus the config's corpus is made
+first, which takes five minutes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What full-size training costs: arithmetic and memory of one step with the released settings, counted, not guessed.
 
-Run: python benchmarks/training_cost.py --data FOLDER, a folder with `box` and `aligned` of `lse-bench prepare`. Each
+Run: python measurements/training_cost.py --data FOLDER, a folder with `box` and `aligned` of `lse-bench prepare`. Each
 method takes one real step at full width with a small batch on the CPU. FLOPs are counted by torch's FlopCounterMode
 (forward and backward, a multiplication and an addition are two), activations as the bytes that autograd keeps for the
 backward pass; both grow with the batch and are scaled to the released one. Parameters cost 16 bytes each under Adam.
