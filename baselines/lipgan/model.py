@@ -16,6 +16,8 @@ from lse_bench.baselines.widths import Widths
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lse_bench.precision import widened
+
 Branch = Literal["master", "fully_pythonic"]
 Size = Literal["residual", "basic"]
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
@@ -197,7 +199,7 @@ class Generator(nn.Module):
         return drawn
 
     def forward(self, faces: Tensor, sound: Tensor) -> Tensor:
-        return torch.sigmoid(self.logits(faces, sound).float())
+        return torch.sigmoid(widened(self.logits(faces, sound)))
 
 
 class InstanceNorm(nn.Module):

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
+from lse_bench.precision import widened
 from lse_bench.sync.syncnet import load_syncnet
 from lse_bench.training.config import RunConfig, Section, Width
 from lse_bench.training.evaluate import Draw, Pictures, spread
@@ -176,7 +177,7 @@ def measure_clips(
     rows = []
     for clip in clips:
         batch = {name: value.to(device) for name, value in samples.of([clip] * _PER_CLIP, rng).items()}
-        drawn = generator(faces_of(batch), batch["sound"]).float()
+        drawn = widened(generator(faces_of(batch), batch["sound"]))
         rows.append(mouth_measures(drawn, unit(batch["target"]), unit(batch["reference"])))
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
@@ -191,23 +192,23 @@ def passes_of(penalty: float | None, roll: int = ROLL) -> list[Pass]:
         training = generator.training
         generator.eval()
         with torch.no_grad():
-            drawn = generator(faces_of(batch), sound).float()
+            drawn = widened(generator(faces_of(batch), sound))
         generator.train(training)
         counts = bool(batch["coin"] > 0)
         losses = []
         for trained, faces, heard in ((counts, drawn, sound), (not counts, target, sound.roll(roll, dims=0))):
             with torch.set_grad_enabled(trained):
-                distance = judge(faces, heard).float()
+                distance = widened(judge(faces, heard))
                 losses.append(contrastive_loss(distance, torch.ones_like(distance)))
         return losses[not counts], {"disc_loss": losses[0], "unsync_loss": losses[1]}
 
     def drawing(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean absolute error, and how far the discriminator finds faces from their sound."""
-        drawn = networks[GENERATOR](faces_of(batch), batch["sound"]).float()
+        drawn = widened(networks[GENERATOR](faces_of(batch), batch["sound"]))
         mae = F.l1_loss(drawn, unit(batch["target"]))
         if penalty is None:
             return mae, {"loss": mae, "mae": mae}
-        distance = networks[JUDGE](drawn, batch["sound"]).float()
+        distance = widened(networks[JUDGE](drawn, batch["sound"]))
         adversarial = contrastive_loss(distance, torch.zeros_like(distance))
         total = mae + penalty * adversarial
         return total, {"loss": total, "mae": mae, "adv": adversarial}
@@ -218,7 +219,7 @@ def passes_of(penalty: float | None, roll: int = ROLL) -> list[Pass]:
 
 def real_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
     """The discriminator on real faces with their own sound."""
-    distance = networks[JUDGE](unit(batch["target"]), batch["sound"]).float()
+    distance = widened(networks[JUDGE](unit(batch["target"]), batch["sound"]))
     loss = contrastive_loss(distance, torch.zeros_like(distance))
     return loss, {"sync_loss": loss}
 
@@ -232,6 +233,7 @@ def export(networks: dict[str, nn.Module], config: LipGanConfig, out: Path) -> l
         "size": config.size,
         "width": repr(config.width),
         "window_offset": str(config.window_offset),
+        "precision": config.precision,
     }
     write_weights(path, networks[GENERATOR].state_dict(), about)
     return [path]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lse_bench.errors import WeightsError
+from lse_bench.precision import widened
 from lse_bench.weights.matconvnet import DagLayer, DagNet
 
 _EPSILON = 1e-5  # of BatchNorm where the file names none
@@ -69,8 +70,8 @@ class BatchNorm(nn.BatchNorm2d):
             return super().forward(x.masked_fill(missing, 0)).masked_fill(missing, torch.nan)
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
         assert self.num_batches_tracked is not None
-        known, axes = (~missing).float(), (0, 2, 3)
-        values = x.float().masked_fill(missing, 0)
+        values, axes = widened(x).masked_fill(missing, 0), (0, 2, 3)
+        known = (~missing).to(values.dtype)
         count = known.sum(axes).clamp(min=2)
         mean = values.sum(axes) / count
         centred = (values - mean[:, None, None]) * known

@@ -36,6 +36,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
+from lse_bench.precision import widened
 from lse_bench.sync.syncnet import load_syncnet
 from lse_bench.training.config import OptimizerConfig, RunConfig, Width
 from lse_bench.training.evaluate import Draw, Pictures, spread
@@ -129,7 +130,7 @@ class Speech2VidTraining(Method):
 
     def loss(self, networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean absolute error, and that of the content encoder's features."""
-        drawn, wanted = networks[GENERATOR](inputs_of(batch)).float(), wanted_of(batch)
+        drawn, wanted = widened(networks[GENERATOR](inputs_of(batch))), wanted_of(batch)
         mae = F.l1_loss(drawn, wanted)
         content = torch.zeros((), device=drawn.device)
         if self._content is not None:
@@ -248,13 +249,13 @@ class DeblurTraining(Method):
     def _soft(self, batch: Batch) -> Tensor:
         if self._generator is None:
             return unit(batch["blurred"].flip(-1))
-        drawn: Tensor = self._generator(inputs_of(batch)).float()
+        drawn: Tensor = widened(self._generator(inputs_of(batch)))
         return drawn
 
     def loss(self, networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
         """Of the sharpened face against the real one."""
         soft, wanted = self._soft(batch), wanted_of(batch)
-        sharpened = soft + networks[DEBLUR]({"input_lip": soft}).float()
+        sharpened = soft + widened(networks[DEBLUR]({"input_lip": soft}))
         loss = (F.mse_loss if self.config.loss == "mse" else F.l1_loss)(sharpened, wanted)
         return loss, {"loss": loss}
 
@@ -267,7 +268,7 @@ class DeblurTraining(Method):
                 blurred = np.stack([cv2.GaussianBlur(face, (_BLUR, _BLUR), _SIGMA) for face in inside])
                 batch["blurred"] = torch.from_numpy(blurred).to(device)
             soft, wanted = self._soft(batch), wanted_of(batch)
-            sharpened = (soft + networks[DEBLUR]({"input_lip": soft}).float()).clamp(0, 1)
+            sharpened = (soft + widened(networks[DEBLUR]({"input_lip": soft}))).clamp(0, 1)
             soft_errors.append(float(F.l1_loss(soft, wanted)))
             sharp_errors.append(float(F.l1_loss(sharpened, wanted)))
         return {"soft": float(np.mean(soft_errors)), "sharp": float(np.mean(sharp_errors))}
@@ -292,5 +293,5 @@ def export(networks: dict[str, nn.Module], config: Speech2VidConfig | DeblurConf
     name = GENERATOR if GENERATOR in networks else DEBLUR
     state = {key: value for key, value in networks[name].state_dict().items() if "num_batches" not in key}
     path = out / "weights.safetensors"
-    write_weights(path, state, {"lse_bench": name, "width": repr(config.width)})
+    write_weights(path, state, {"lse_bench": name, "width": repr(config.width), "precision": config.precision})
     return [path]

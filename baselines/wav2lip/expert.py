@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
+from lse_bench.precision import widened
 from lse_bench.training.config import GuideConfig, OptimizerConfig, RunConfig, Section, Width
 from lse_bench.training.evaluate import spread
 from lse_bench.training.export import write_weights
@@ -85,7 +86,7 @@ class ListeningExpert(nn.Module):
     def forward(self, mel: Tensor, faces: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
         """Embeddings of sound and faces, the logits' scale, and the lip parameters read from each; see `Expert`."""
         heard, seen = self.expert.embed(mel, faces)
-        sound, face = F.normalize(heard.float()), F.normalize(seen.float())
+        sound, face = F.normalize(widened(heard)), F.normalize(widened(seen))
         scale = None if self.log_scale is None else self.log_scale.exp()
         if self.lips_seen is None or self.lips_heard is None:
             return sound, face, scale, None, None
@@ -214,14 +215,14 @@ def matching_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Ten
         loss = expert_loss(sound, face, batch["in_sync"])
         return loss, {"loss": loss}
     with torch.autocast(faces.device.type, enabled=False):
-        logits = face.float() @ sound.float().T * scale
+        logits = widened(face) @ widened(sound).T * scale
         own = torch.arange(len(face), device=face.device)
         matching = 0.5 * (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own))
         parts = {"matching": matching, "hits": (logits.argmax(1) == own).float().mean(), "scale": scale}
         guide = torch.zeros((), device=face.device)
         loss = matching
         if seen is not None and heard is not None:
-            guide = F.mse_loss(seen.float(), batch["lips"]) + F.mse_loss(heard.float(), batch["lips"])
+            guide = F.mse_loss(widened(seen), batch["lips"]) + F.mse_loss(widened(heard), batch["lips"])
             loss = matching + batch["guide"] * guide
     return loss, {"loss": loss, "guide": guide} | parts
 
@@ -258,7 +259,7 @@ def export(networks: dict[str, nn.Module], config: ExpertConfig, out: Path) -> l
     assert isinstance(network, ListeningExpert)
     state = network.expert.state_dict()
     files = [out / "weights.safetensors"]
-    write_weights(files[0], state, {"lse_bench": NAME, "width": repr(config.width)})
+    write_weights(files[0], state, {"lse_bench": NAME, "width": repr(config.width), "precision": config.precision})
     if config.width == 1:
         files.append(out / "lipsync_expert.pth")
         write_official(files[1], state, config.steps)

@@ -14,19 +14,22 @@ from lse_bench.baselines.halves import SIZE
 from torch import Tensor
 from torch.nn import functional as F
 
+from lse_bench.precision import widened
+
 Listener = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # the expert
 
 
 def cross_entropy(chance: Tensor, wanted: Tensor) -> Tensor:
     """Binary cross entropy, in full precision whatever the rest runs in."""
     with torch.autocast(chance.device.type, enabled=False):
-        return F.binary_cross_entropy(chance.float(), wanted.float())
+        chance = widened(chance)
+        return F.binary_cross_entropy(chance, wanted.to(chance.dtype))
 
 
 def expert_loss(sound: Tensor, face: Tensor, in_sync: Tensor) -> Tensor:
     """Cross entropy of the cosine of the expert's embeddings (B,D) against `in_sync` (B,1): 1 or 0."""
     # Both are of length 1 and not negative; rounding can carry the cosine over 1.
-    cosine = F.cosine_similarity(sound.float(), face.float()).clamp(0, 1)
+    cosine = F.cosine_similarity(widened(sound), widened(face)).clamp(0, 1)
     return cross_entropy(cosine[:, None], in_sync)
 
 
@@ -41,7 +44,7 @@ def sync_loss(expert: Listener, mel: Tensor, drawn: Tensor, gentle: bool = False
     """
     sound, face = expert(mel, lower_windows(drawn))
     if gentle:
-        return -torch.log((1 + F.cosine_similarity(sound.float(), face.float())) / 2).mean()
+        return -torch.log((1 + F.cosine_similarity(widened(sound), widened(face))) / 2).mean()
     return expert_loss(sound, face, torch.ones(len(drawn), 1, device=drawn.device))
 
 

@@ -14,6 +14,8 @@ from lse_bench.baselines.widths import Widths
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lse_bench.precision import widened
+
 WINDOW_FRAMES = 5  # of the expert
 COLUMNS = 16  # mel columns of a window: 0.2 s
 
@@ -123,7 +125,7 @@ class Generator(nn.Module):
         x = self.audio_encoder(mel)
         for decode in self.face_decoder_blocks:
             x = torch.cat([decode(x), features.pop()], dim=1)
-        drawn: Tensor = self.output_block[2](self.output_block[:2](x).float())
+        drawn: Tensor = self.output_block[2](widened(self.output_block[:2](x)))
         return drawn.reshape(frames, -1, *drawn.shape[1:]).permute(1, 2, 0, 3, 4) if frames else drawn
 
 
@@ -185,7 +187,7 @@ class QualityDiscriminator(nn.Module):
             x = encode(x)
         convolve, squash = self.binary_pred
         # In full precision: a bfloat16 chance is 1 from 6.5 on, whose logarithm teaches nothing.
-        judged: Tensor = squash(convolve(x).float())
+        judged: Tensor = squash(widened(convolve(x)))
         return judged.flatten(1)
 
 

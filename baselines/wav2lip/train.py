@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
+from lse_bench.precision import widened
 from lse_bench.sync.syncnet import load_syncnet
 from lse_bench.training.config import OptimizerConfig, RunConfig, Section, Width
 from lse_bench.training.evaluate import Draw, Pictures, spread
@@ -231,7 +232,7 @@ def passes_of(
             for module in networks[GENERATOR].modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
-        drawn = networks[GENERATOR](batch["mels"], torch.cat([masked(target), reference], dim=1)).float()
+        drawn = widened(networks[GENERATOR](batch["mels"], torch.cat([masked(target), reference], dim=1)))
         recon = F.l1_loss(drawn, target)
         sync = perceptual = torch.zeros((), device=drawn.device)
         if sync_weight and expert is not None:
@@ -285,7 +286,7 @@ def measure_clips(
         some = list(clips[start : start + together])
         batch = {name: value.to(device) for name, value in samples.of(some, rng).items()}
         target, reference = planes(batch["target"]), planes(batch["reference"])
-        drawn = generator(batch["mels"], torch.cat([masked(target), reference], dim=1)).float()
+        drawn = widened(generator(batch["mels"], torch.cat([masked(target), reference], dim=1)))
         sync = float("nan") if expert is None else float(sync_loss(expert, batch["mel"], drawn, gentle))
         rows.append(mouth_measures(drawn, target, reference) | {"sync": sync})
         weights.append(len(some))
@@ -311,7 +312,12 @@ def export(networks: dict[str, nn.Module], config: GeneratorConfig, out: Path) -
     name = "wav2lip" if config.judge is None else "wav2lip-gan"
     state = networks[GENERATOR].state_dict()
     files = [out / "weights.safetensors"]
-    about = {"lse_bench": name, "width": repr(config.width), "window_offset": str(config.window_offset)}
+    about = {
+        "lse_bench": name,
+        "width": repr(config.width),
+        "window_offset": str(config.window_offset),
+        "precision": config.precision,
+    }
     write_weights(files[0], state, about)
     if config.width == 1:
         files.append(out / f"{name.replace('-', '_')}.pth")

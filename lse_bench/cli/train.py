@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -53,7 +54,9 @@ class Settings:
     out: Annotated[Path, typer.Option(help="Run directory.")]
     seed: Annotated[int | None, typer.Option(help="In place of the config's.")] = None
     steps: Annotated[int | None, typer.Option(min=1, help="In place of the config's.")] = None
-    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16, in place of the config's.")] = None
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, bf16, fp16, or auto: bf16 where it is faster; in place of the config's.")
+    ] = None
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto"
     devices: Annotated[int, typer.Option(min=1, help="How many on each machine.")] = 1
     nodes: Annotated[int, typer.Option(min=1, help="How many machines, started by torchrun.")] = 1
@@ -68,11 +71,11 @@ class Settings:
         changes = {"seed": self.seed, "steps": self.steps, "precision": self.precision}
         return load_config(name, kind, package).changed({k: v for k, v in changes.items() if v is not None})
 
-    def hardware(self, config: RunConfig) -> Hardware:
+    def hardware(self) -> Hardware:
         """What to train on."""
         from lse_bench.training.loop import Hardware
 
-        return Hardware(self.device, self.devices, self.nodes, config.precision, self.loaders, self.compile)
+        return Hardware(self.device, self.devices, self.nodes, loaders=self.loaders, compiled=self.compile)
 
 
 def method(name: str, *examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -124,8 +127,12 @@ def syncnet(
     from lse_bench.training.syncnet_run import train_syncnet
 
     chosen = settings.config(config, TrainConfig, "lse_bench.training")
-    hardware = settings.hardware(chosen)
-    _report(settings.out, lambda bar: train_syncnet(chosen, hardware, settings.out, corpus, settings.resume, bar))
+    hardware = settings.hardware()
+
+    def run(bar: Any, tell: Any) -> tuple[dict[str, float], list[Path]]:
+        return train_syncnet(chosen, hardware, settings.out, corpus, settings.resume, bar, tell)
+
+    _report(settings.out, run)
 
 
 @method(
@@ -297,22 +304,27 @@ def _prepared(
 ) -> None:
     from lse_bench.training.run import train_prepared
 
-    hardware = settings.hardware(config)
+    hardware = settings.hardware()
 
-    def run(bar: Any) -> tuple[dict[str, float], list[Path]]:
-        return train_prepared(name, make, export, config, hardware, settings.out, data, weights, settings.resume, bar)
+    def run(bar: Any, tell: Any) -> tuple[dict[str, float], list[Path]]:
+        where = (settings.out, data, weights, settings.resume)
+        return train_prepared(name, make, export, config, hardware, *where, bar, tell)
 
     _report(settings.out, run)
 
 
-def _report(out: Path, run: Callable[[Any], tuple[dict[str, float], list[Path]]]) -> None:
+def _report(out: Path, run: Callable[[Any, Any], tuple[dict[str, float], list[Path]]]) -> None:
     console = make_console()
 
     def bar(label: str, total: int):  # type: ignore[no-untyped-def]
         return progress_bar(console, label, total)
 
+    def tell(line: str) -> None:
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # one of several processes speaks
+            console.print(line, highlight=False, markup=False)
+
     try:
-        measures, files = run(bar)
+        measures, files = run(bar, tell)
     except KeyboardInterrupt:
         console.print(f"stopped; --resume with --out {out} goes on from the last checkpoint", highlight=False)
         raise typer.Exit(130) from None

@@ -15,7 +15,8 @@ from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
 from lse_bench.minilrs.plan import Spec
-from lse_bench.training.loop import Precision, Schedule
+from lse_bench.precision import Precision
+from lse_bench.training.loop import Schedule
 
 # Of the published networks: the narrowest hidden layer has 16 channels.
 Width = Annotated[float, Field(gt=0, le=1, multiple_of=1 / 16)]
@@ -46,10 +47,13 @@ class OptimizerConfig(Section):
 
 
 class RunConfig(Section):
-    """What every training run states; see `loop.Schedule`. `export`: the checkpoint that weights are made of."""
+    """What every training run states; see `loop.Schedule`. `export`: the checkpoint that weights are made of.
+
+    `precision`: `auto` takes bf16 where the hardware computes it faster than fp32, and fp32 elsewhere.
+    """
 
     seed: int
-    precision: Precision
+    precision: Precision | Literal["auto"]
     steps: int = Field(gt=0)
     accumulate: int = Field(default=1, gt=0)
     warm_up: int = Field(default=0, ge=0)

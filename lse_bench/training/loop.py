@@ -28,12 +28,13 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
+from lse_bench.devices import settle_threads
 from lse_bench.errors import UsageError
+from lse_bench.precision import Precision
 from lse_bench.training.checkpoints import read_checkpoint, save_atomically, write_checkpoint
 from lse_bench.training.logs import Log
 from lse_bench.training.steps import BadLossError, Batch, Pass, set_up, take_step
 
-Precision = Literal["fp32", "bf16", "fp16"]
 _FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "fp32": "32-true",
     "bf16": "bf16-mixed",
@@ -130,6 +131,7 @@ class Hardware:
 def launch(hardware: Hardware) -> Fabric:
     """Start the processes, one for each device. Raises UsageError when the hardware is not there."""
     several = hardware.devices * hardware.nodes > 1
+    settle_threads()
     for noisy in ("lightning_fabric.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(noisy).setLevel(logging.WARNING)  # which precision was asked for is known
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +13,9 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch import nn
 
+from lse_bench.devices import choose_device
 from lse_bench.errors import LseBenchError, UsageError
+from lse_bench.precision import Choice, choose_precision
 from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.config import Config
 from lse_bench.training.loop import BEST, LAST, Hardware, Method, launch, refuse_to_overwrite, train
@@ -20,8 +23,33 @@ from lse_bench.training.prepared import PreparedClips
 from lse_bench.versions import surroundings
 from lse_bench.weights.readers import file_digest
 
+RUN_FILE = "run.json"
 Bar = Callable[[str, int], AbstractContextManager[tuple[Any, Callable[[str], None]]]]
 Export = Callable[[dict[str, nn.Module], Config, Path], list[Path]]
+
+
+def settled(
+    config: Config, hardware: Hardware, out: Path, resume: bool, tell: Callable[[str], None]
+) -> tuple[Config, Hardware, str]:
+    """Config and hardware with a precision instead of `auto`, and why it is this one.
+
+    A config that names a precision is obeyed, a run that goes on keeps its own, and else `choose_precision` decides.
+    `tell` gets a line about it.
+    """
+    begun = out / RUN_FILE
+    if config.precision != "auto":
+        choice = Choice(config.precision, "named")
+    elif resume and begun.exists():
+        there = json.loads(begun.read_text(encoding="utf-8"))
+        choice = Choice(there["config"]["precision"], there["hardware"].get("precision_reason", "named"))
+    else:
+        choice = choose_precision(choose_device(hardware.accelerator), hardware.devices * hardware.nodes)
+    tell(f"precision: {choice.precision} ({choice.reason})")
+    return (
+        config.changed({"precision": choice.precision}),
+        dataclasses.replace(hardware, precision=choice.precision),
+        choice.reason,
+    )
 
 
 def train_prepared(
@@ -35,21 +63,24 @@ def train_prepared(
     weights: Mapping[str, Path | None],
     resume: bool,
     bar: Bar,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> tuple[dict[str, float], list[Path]]:
     """Train the method that `make` gives on prepared clips, into the run directory `out`.
 
-    `weights`: files that the method uses, by what for. Returns the last validation and the files that `export` wrote.
+    `weights`: files that the method uses, by what for. `tell` gets lines for the user. Returns the last validation and
+    the files that `export` wrote.
     Raises UsageError when the hardware is not there, the data cannot be trained on, or `out` holds another run.
     """
     refuse_to_overwrite(out, resume)
     method = make()
+    config, hardware, reason = settled(config, hardware, out, resume, tell)
     fabric = launch(hardware)
     index = PreparedClips(data).about
     about = {
         "data": {"digest": index["digest"], "settings": index["settings"]},
         "weights": {use: None if path is None else file_digest(path) for use, path in weights.items()},
     }
-    on_first(fabric, lambda: describe(out, name, config, hardware, about, resume))
+    on_first(fabric, lambda: describe(out, name, config, hardware, reason, about, resume))
     measures = run_method(fabric, method, config, hardware, out, bar)
     files: list[Path] = []
     if fabric.is_global_zero:
@@ -112,16 +143,23 @@ def _steps_done(out: Path) -> int:
     return int(read_checkpoint(last)["step"]) if last.exists() else 0
 
 
-def describe(out: Path, method: str, config: Config, hardware: Hardware, about: dict[str, Any], resume: bool) -> None:
-    """Write run.json; a resumed run must have the same config and what else `about` holds."""
-    path = out / "run.json"
+def describe(
+    out: Path, method: str, config: Config, hardware: Hardware, reason: str, about: dict[str, Any], resume: bool
+) -> None:
+    """Write run.json; a resumed run must have the same config and what else `about` holds. `reason`: for the
+    precision.
+    """
+    path = out / RUN_FILE
     described = {"config": config.model_dump(mode="json"), **about}
     description = {
         "schema": 1,
         "kind": "train",
         "method": method,
         **described,
-        "hardware": {"accelerator": hardware.accelerator, "devices": hardware.devices, "nodes": hardware.nodes},
+        "hardware": {
+            **{name: getattr(hardware, name) for name in ("accelerator", "devices", "nodes", "precision")},
+            "precision_reason": reason,
+        },
         **surroundings("lightning-fabric", "safetensors"),
     }
     if path.exists() and resume:

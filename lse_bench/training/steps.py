@@ -100,7 +100,7 @@ def take_step(
         optimizer.step()
     for network in trained.plain.values():
         network.requires_grad_(True)
-    return {name: float(torch.stack(parts).float().mean()) for name, parts in logged.items()}
+    return {name: float(torch.stack(parts).double().mean()) for name, parts in logged.items()}
 
 
 def _refuse(fabric: Fabric, several: bool, what: str, value: float, batch: Batch) -> None:

@@ -28,6 +28,7 @@ from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
 from lse_bench.minilrs.visemes import PARAMETERS
+from lse_bench.precision import widened
 from lse_bench.sync.quality import auc, score_embeddings, shifted_offset, window_wins
 from lse_bench.sync.syncnet import FRAME_SIZE, WINDOW_FRAMES, SyncNet
 from lse_bench.training.config import ChangeConfig, OptimizerConfig, TrainConfig
@@ -60,7 +61,7 @@ class Pairs(nn.Module):
         lip = _through(net.netcnnlip, frames.float())
         sound = _through(net.netcnnaud, mfcc)
         with torch.autocast(frames.device.type, enabled=False):  # the heads decide by small differences
-            seen, heard = net.netfclip(lip.flatten(1).float()), net.netfcaud(sound.flatten(1).float())
+            seen, heard = net.netfclip(widened(lip.flatten(1))), net.netfcaud(widened(sound.flatten(1)))
             return seen, heard, self.log_scale.exp(), self.lips_seen(seen), self.lips_heard(heard)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +16,32 @@ from lse_bench.training.config import TrainConfig
 from lse_bench.training.data import store_clips
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Hardware, launch, refuse_to_overwrite
-from lse_bench.training.run import Bar, describe, no_bar, on_first, run_method, trained_networks
+from lse_bench.training.run import Bar, describe, no_bar, on_first, run_method, settled, trained_networks
 from lse_bench.training.split import split_clips
 from lse_bench.training.syncnet import HALF, NETWORK, Pairs, SyncNetMethod
 
 
 def train_syncnet(
-    config: TrainConfig, hardware: Hardware, out: Path, corpus: Path | None, resume: bool, bar: Bar
+    config: TrainConfig,
+    hardware: Hardware,
+    out: Path,
+    corpus: Path | None,
+    resume: bool,
+    bar: Bar,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> tuple[dict[str, float], list[Path]]:
-    """Train into the run directory `out`; returns the last validation and the weights. `bar` shows progress.
+    """Train into the run directory `out`; returns the last validation and the weights.
+
+    `bar` shows progress, `tell` gets lines for the user.
 
     Raises UsageError when the hardware is not there, the corpus cannot be trained on, or `out` holds another run.
     """
     refuse_to_overwrite(out, resume)
+    config, hardware, reason = settled(config, hardware, out, resume, tell)
     fabric = launch(hardware)
     show = bar if fabric.is_global_zero else no_bar
     root = corpus or out / "corpus"
-    on_first(fabric, lambda: _prepare(config, hardware, out, root, corpus is None, resume, show))
+    on_first(fabric, lambda: _prepare(config, hardware, reason, out, root, corpus is None, resume, show))
     method = SyncNetMethod(config, out / "data" / "training", out / "data" / "validation")
     method.open()
     measures = run_method(fabric, method, config, hardware, out, bar)
@@ -48,12 +57,12 @@ def export(networks: dict[str, nn.Module], config: TrainConfig, out: Path) -> li
     network = networks[NETWORK]
     assert isinstance(network, Pairs)
     path = out / "weights.safetensors"
-    write_weights(path, network.syncnet.state_dict(), {})
+    write_weights(path, network.syncnet.state_dict(), {"precision": config.precision})
     return [path]
 
 
 def _prepare(
-    config: TrainConfig, hardware: Hardware, out: Path, root: Path, make: bool, resume: bool, bar: Bar
+    config: TrainConfig, hardware: Hardware, reason: str, out: Path, root: Path, make: bool, resume: bool, bar: Bar
 ) -> None:
     """Corpus, run.json and decoded clips; by one process for all."""
     if make:
@@ -66,7 +75,7 @@ def _prepare(
             raise UsageError(f"{root}: this {flavour} corpus has no clips for {name}")
     if config.guide.steps and not truth_path(parts["training"][0].path, root).exists():
         raise UsageError(f"{root}: the guide needs lip parameters, which only MiniLRS has; set guide.steps = 0")
-    describe(out, "syncnet", config, hardware, {"corpus": _about(root, clips)}, resume)
+    describe(out, "syncnet", config, hardware, reason, {"corpus": _about(root, clips)}, resume)
     for name, part in parts.items():
         label = f"decoding for {name}"
         with bar(label, len(part)) as (_, advance):
