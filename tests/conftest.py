@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from trainers import prepared
 
 from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.plan import Part, Spec
@@ -107,6 +108,12 @@ def join_lrs2(parts: list[Path], out: Path) -> Path:
             with (out / f"{split}.txt").open("a") as file:
                 file.write((part / f"{split}.txt").read_text())
     return out
+
+
+@pytest.fixture(scope="session")
+def prepared_clips(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The corpus prepared for training: `box` and `aligned` crops."""
+    return prepared(corpus, tmp_path_factory.mktemp("prepared"))
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from lse_bench.baselines.wav2lip.model import Expert, Generator
 from lse_bench.baselines.wav2lip.train import GENERATOR
 from lse_bench.baselines.wav2lip.weights import load_expert, load_network, write_official
 from torch import Tensor, nn
-from trainers import METHODS, config_of, export_of, method_of, prepared, run, weights_for
+from trainers import METHODS, config_of, export_of, method_of, run, weights_for
 
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.training.checkpoints import read_checkpoint
@@ -32,8 +32,8 @@ from lse_bench.weights.readers import read_metadata, read_torch
 
 
 @pytest.fixture(scope="module")
-def data(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return prepared(corpus, tmp_path_factory.mktemp("prepared"))
+def data(prepared_clips: Path) -> Path:
+    return prepared_clips
 
 
 @pytest.fixture(scope="module")
