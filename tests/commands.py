@@ -1,9 +1,11 @@
-"""The command inside this process: for what it refuses, where a start of Python would take longer than the work."""
+"""The command: inside this process, where the start of a process is not what is tested; in one of its own; killed."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import signal
+import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -31,3 +33,39 @@ def lse_bench_here(*arguments: object) -> Ended:
         finally:
             sys.argv = kept
     return Ended(status, out.getvalue(), error.getvalue())
+
+
+def lse_bench(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "lse_bench", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+_KILLED = """
+import importlib, os, signal, sys
+module, name, calls = sys.argv[1], sys.argv[2], int(sys.argv[3])
+target = importlib.import_module(module)
+real = getattr(target, name)
+def counted(*arguments, **named):
+    global calls
+    done = real(*arguments, **named)
+    calls -= 1
+    if calls == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done
+setattr(target, name, counted)
+sys.argv = ["lse-bench", *sys.argv[4:]]
+from lse_bench.cli import main
+main()
+"""
+
+
+def killed(after: str, calls: int, *arguments: object) -> None:
+    """The command in a process of its own, which dies at once when it has called the function `after` (`module:name`)
+    `calls` times.
+    """
+    module, name = after.split(":")
+    ended = subprocess.run(
+        [sys.executable, "-c", _KILLED, module, name, str(calls), *map(str, arguments)], capture_output=True, text=True
+    )
+    assert ended.returncode == -signal.SIGKILL, f"it ended before it could be killed: {ended.stderr}"

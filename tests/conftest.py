@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from trainers import prepared
 
 from lse_bench.minilrs.corpus import make_corpus
@@ -24,6 +26,7 @@ os.environ["LSE_BENCH_WEIGHTS"] = str(Path(tempfile.gettempdir()) / "lse-bench-t
 
 TESTS = Path(__file__).parent
 GOLDEN = TESTS / "golden" / "syncnet"
+SPLITS: tuple[Part, ...] = ("train", "val", "test")
 SHARED = TESTS.parents[1] / "shared"  # material that shows real people; a stranger does not have it
 
 # Without the JPEG step: LSE-D, LSE-C, offset, windows, frames, samples (measured on the original).
@@ -33,6 +36,19 @@ WITHOUT_JPEG = {
     "c": (18.37223, 0.04859, 3, 70, 90, 48128),
     "d": (18.45983, 0.07602, 1, 50, 75, 35295),
 }
+
+
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A file or folder that `make` makes, once for all processes of this test run."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    path, made = base / name, base / f"{name}.made"
+    with FileLock(base / f"{name}.lock"):
+        if not made.exists():
+            make(path)
+            made.touch()
+    return path
 
 
 def shared_file(*parts: str) -> Path:
@@ -74,9 +90,7 @@ def calibrated_state() -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="session")
 def calibrated(calibrated_state: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The calibrated checkpoint as a file."""
-    path = tmp_path_factory.mktemp("weights") / "calibrated.pth"
-    torch.save(calibrated_state, path)
-    return path
+    return once(tmp_path_factory, "calibrated.pth", lambda path: torch.save(calibrated_state, path))
 
 
 @pytest.fixture(scope="session")
@@ -84,19 +98,21 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of a narrow SyncNet: the same code paths in a fiftieth of the time."""
     network = SyncNet(widths_sound=(8, 16, 16, 16, 16, 32), widths_lip=(8, 16, 16, 16, 16, 32))
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    path = tmp_path_factory.mktemp("weights") / "narrow.pth"
-    torch.save(as_tensors(formula_weights(shapes, seed=1)), path)
-    return path
+    state = as_tensors(formula_weights(shapes, seed=1))
+    return once(tmp_path_factory, "narrow.pth", lambda path: torch.save(state, path))
 
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small MiniLRS in LRS2's layout: six speakers with two clips of 75 frames, two of them in val and test each."""
-    out = tmp_path_factory.mktemp("minilrs") / "lrs2"
-    splits: tuple[Part, ...] = ("train", "val", "test")
-    for seed, split in enumerate(splits):  # other seeds, other people
-        make_corpus(Spec(speakers=2, clips=2, seed=seed, split=split, frames=75), out.with_name(split), workers=2)
-    return join_lrs2([out.with_name(split) for split in splits], out)
+
+    def make(out: Path) -> None:
+        folder = tmp_path_factory.mktemp("minilrs")
+        for seed, split in enumerate(SPLITS):  # other seeds, other people
+            make_corpus(Spec(speakers=2, clips=2, seed=seed, split=split, frames=75), folder / split, workers=1)
+        join_lrs2([folder / split for split in SPLITS], out)
+
+    return once(tmp_path_factory, "lrs2", make)
 
 
 def join_lrs2(parts: list[Path], out: Path) -> Path:
@@ -113,12 +129,24 @@ def join_lrs2(parts: list[Path], out: Path) -> Path:
 @pytest.fixture(scope="session")
 def prepared_clips(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The corpus prepared for training: `box` and `aligned` crops."""
-    return prepared(corpus, tmp_path_factory.mktemp("prepared"))
+    return once(tmp_path_factory, "prepared", lambda path: prepared(corpus, path))
 
 
 @pytest.fixture(scope="session")
-def inception_state() -> dict[str, torch.Tensor]:
+def inception_state(inception_file: Path) -> dict[str, torch.Tensor]:
     """Formula weights under the names of pytorch-fid's Inception."""
+    state: dict[str, torch.Tensor] = torch.load(inception_file, weights_only=True)
+    return state
+
+
+@pytest.fixture(scope="session")
+def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a checkpoint file."""
+    return once(tmp_path_factory, "inception.pth", lambda path: torch.save(inception_weights(), path))
+
+
+def inception_weights() -> dict[str, torch.Tensor]:
+    """See `inception_state`."""
     import torchvision
     from pytorch_fid import inception as theirs
 
@@ -126,11 +154,3 @@ def inception_state() -> dict[str, torch.Tensor]:
     network.Mixed_7b, network.Mixed_7c = theirs.FIDInceptionE_1(1280), theirs.FIDInceptionE_2(2048)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     return as_tensors(formula_weights(shapes, seed=3))
-
-
-@pytest.fixture(scope="session")
-def inception_file(inception_state: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same as a checkpoint file."""
-    path = tmp_path_factory.mktemp("inception") / "inception.pth"
-    torch.save(inception_state, path)
-    return path

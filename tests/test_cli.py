@@ -1,24 +1,17 @@
-"""The real command, in a real process, on good, bad and odd files."""
+"""The real command on good, bad and odd files."""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import clips
 import numpy as np
 import pytest
-from commands import lse_bench_here
+from commands import lse_bench, lse_bench_here
 from conftest import SHARED, shared_file
-
-
-def lse_bench(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lse_bench", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 
 def records_of(run: Path) -> dict[str, dict]:
@@ -33,7 +26,7 @@ def test_good_bad_and_odd_files_in_one_folder(narrow: Path, tmp_path: Path) -> N
     clips.good(folder / "good_2.mp4", seed=2)
     options = ("--weights", narrow, "--protocol", "lrs-lossless", "--device", "cpu", "--json")
     out = tmp_path / "run"
-    result = lse_bench("score", folder, *options, "--out", out, "--max-failed", len(failing))
+    result = lse_bench_here("score", folder, *options, "--out", out, "--max-failed", len(failing))
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stderr
     summary = json.loads(result.stdout)
@@ -54,7 +47,7 @@ def test_good_bad_and_odd_files_in_one_folder(narrow: Path, tmp_path: Path) -> N
         assert records[name]["status"] == "ok" and records[name]["warnings"] == []
     assert "5 frames, 6 are needed" in records["five_frames.mp4"]["reason"]
     assert "60.00 fps, but LSE is defined at 25" in records["sixty_fps.mp4"]["reason"]
-    again = lse_bench("score", folder, *options, "--out", out)
+    again = lse_bench_here("score", folder, *options, "--out", out)
     assert again.returncode == 1 and f"{len(failing)} clips without a score" in again.stderr
 
 
@@ -110,6 +103,7 @@ def test_wrong_usage_is_one_sentence_and_status_2(
     assert words in " ".join(result.stderr.split()) and "Traceback" not in result.stderr
 
 
+@pytest.mark.command
 def test_mini_scores_are_labelled(corpus: Path, tmp_path: Path) -> None:
     clip = next(corpus.glob("mvlrs_v1/main/*/*.mp4"))
     result = lse_bench("score", clip, "--weights", "syncnet-mini", "--out", tmp_path / "run")

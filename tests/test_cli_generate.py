@@ -17,7 +17,7 @@ import pytest
 from checkpoints import write_dagnn, write_lipgan, write_wav2lip
 from commands import lse_bench_here
 from lse_bench.baselines.speech2vid.model import entry_shapes, generator_layers, net_of
-from test_cli import lse_bench, records_of
+from test_cli import records_of
 
 from lse_bench.faces.detectors import load_detector
 from lse_bench.faces.face import overlap
@@ -37,7 +37,7 @@ PAIRS = 2
 def pairs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A manifest of the test split of MiniLRS."""
     path = tmp_path_factory.mktemp("manifest") / "pairs.json"
-    result = lse_bench("manifest", "build", corpus, "--pairs", PAIRS, "--out", path)
+    result = lse_bench_here("manifest", "build", corpus, "--pairs", PAIRS, "--out", path)
     assert result.returncode == 0, result.stderr
     return path
 
@@ -56,7 +56,9 @@ def test_generate_then_score(name: str, pairs: Path, corpus: Path, tmp_path: Pat
     out, run = tmp_path / "videos", tmp_path / "run"
     options = ("--manifest", pairs, "--checkpoint", checkpoint_of(name, tmp_path), "--out", out, "--json")
     boxes = ("--detector", "boxes", "--boxes", corpus / "minilrs" / "truth" / "mvlrs_v1" / "main")
-    made = lse_bench("generate", name, *options, *(() if name == "lipgan" else boxes))  # lipgan: the default detector
+    made = lse_bench_here(
+        "generate", name, *options, *(() if name == "lipgan" else boxes)
+    )  # lipgan: the default detector
     assert made.returncode == 0, made.stderr
     centerface = load_detector("centerface")
     summary = json.loads(made.stdout)
@@ -80,7 +82,7 @@ def test_generate_then_score(name: str, pairs: Path, corpus: Path, tmp_path: Pat
         inside = np.zeros_like(changed)
         inside[max(0, top - 14) : bottom + 14, max(0, left - 14) : right + 14] = True
         assert changed[inside].mean() > 0.3 and changed[~inside].mean() < 0.02
-    scored = lse_bench("score", out, "--weights", "syncnet-mini", "--out", run)
+    scored = lse_bench_here("score", out, "--weights", "syncnet-mini", "--out", run)
     assert scored.returncode == 0, scored.stderr
     assert {record["status"] for record in records_of(run).values()} == {"ok"}
     assert all("sound" in record["groups"] for record in records_of(run).values())

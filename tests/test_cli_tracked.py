@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from commands import lse_bench_here
 from conftest import shared_file
-from test_cli import lse_bench, records_of
+from test_cli import records_of
 
 from lse_bench.manifests.corpora import read_corpus
 from lse_bench.media.probe import probe
@@ -33,7 +33,7 @@ def faces(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_tracked_with_overlay(faces: Path, tmp_path: Path) -> None:
     out, seen = tmp_path / "run", tmp_path / "seen"
     options = ("--weights", "syncnet-mini", "--protocol", "tracked", "--min-track", 50, "--stride", 5, "--json")
-    result = lse_bench("score", faces, *options, "--out", out, "--overlay", seen, "--max-failed", 1)
+    result = lse_bench_here("score", faces, *options, "--out", out, "--overlay", seen, "--max-failed", 1)
     assert result.returncode == 0, result.stderr
     summary = json.loads(result.stdout)
     assert summary["scored"] == 2 and summary["failed"] == {"no_face": 1} and summary["tracks"] == 2
@@ -52,7 +52,7 @@ def test_tracked_with_overlay(faces: Path, tmp_path: Path) -> None:
     changed = np.abs(drawn[40].astype(int) - plain[40]).max(axis=2) > 60
     assert changed[:, max(0, left - 12) : left + 12].any() and changed[top : bottom + 60].any()
     assert not changed[:10].any()
-    other = lse_bench("score", faces, *options, "--out", out, "--track-rule", "best")
+    other = lse_bench_here("score", faces, *options, "--out", out, "--track-rule", "best")
     assert other.returncode == 2 and "protocol differs" in other.stderr
 
 

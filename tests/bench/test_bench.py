@@ -69,7 +69,8 @@ def killed_twice(bench_file: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     command = [sys.executable, "-m", "lse_bench", "run", str(bench_file), "--out", str(out)]
     kill_at("3/11", command)
     kill_at("8/11", command)
-    subprocess.run(command, check=True, capture_output=True)
+    ended = lse_bench_here(*command[3:])
+    assert ended.returncode == 0, ended.stderr
     return out
 
 
@@ -85,8 +86,8 @@ def test_killed_twice_it_ends_with_the_same_summary(bench_file: Path, killed_twi
     assert rows["copy"]["scored"] == rows["copy"]["listed"] == 4
     assert abs(rows["copy"]["fd_sync"]) < 1e-2
     page = killed_twice.with_name("page")
-    command = [sys.executable, "-m", "lse_bench", "leaderboard", "build", str(killed_twice), "--out", str(page)]
-    subprocess.run(command, check=True, capture_output=True)
+    built = lse_bench_here("leaderboard", "build", killed_twice, "--out", page)
+    assert built.returncode == 0, built.stderr
     assert "copy" in (page / "data.js").read_text() and len(list((page / "clips").rglob("*.mp4"))) >= 9
     ended = read_steps(killed_twice)
     assert len(ended) == 11 and not any(one.status for one in ended.values())

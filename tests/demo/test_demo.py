@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import lse_bench_here
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -17,8 +16,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     out = tmp_path_factory.mktemp("demo") / "demo"
-    command = [sys.executable, "-m", "lse_bench", "demo", "--clips", "1", "--out", str(out), "--json"]
-    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    result = lse_bench_here("demo", "--clips", "1", "--out", out, "--json")
+    assert result.returncode == 0, result.stderr
     return out, json.loads(result.stdout)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from commands import lse_bench_here
 
 from lse_bench.errors import UsageError
 from lse_bench.fidelity.fd_sync import LipSet, compare_lips, measure_lips
@@ -59,8 +58,7 @@ def test_the_command_counts_failures_and_names_the_weights(corpus: Path, tmp_pat
     clip = next(corpus.glob("mvlrs_v1/main/*/*.mp4"))
     (folder / "good.mp4").write_bytes(clip.read_bytes())
     (folder / "bad.mp4").write_bytes(b"not a video")
-    command = [sys.executable, "-m", "lse_bench", "fd-sync", str(folder), str(corpus), "--weights", "syncnet-mini"]
-    result = subprocess.run([*command, "--json"], capture_output=True, text=True)
+    result = lse_bench_here("fd-sync", folder, corpus, "--weights", "syncnet-mini", "--json")
     assert result.returncode == 1
     assert "1 clips failed" in result.stderr
     content = json.loads(result.stdout)

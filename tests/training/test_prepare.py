@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from commands import lse_bench_here
 from trainers import truth_boxes
 
 from lse_bench.errors import UsageError
@@ -156,12 +155,8 @@ def test_a_damaged_file_is_named_when_it_is_read(corpus: Path, clips: list[Corpu
 def test_the_command_prepares_and_trains(corpus: Path, tmp_path: Path) -> None:
     from trainers import config_of
 
-    def lse_bench(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "lse_bench", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True)
-
     boxes = ("--detector", "boxes", "--boxes", truth_boxes(corpus), "--workers", 1)
-    result = lse_bench("prepare", "lrs2", "--root", corpus, "--out", tmp_path / "box", *boxes, "--json")
+    result = lse_bench_here("prepare", "lrs2", "--root", corpus, "--out", tmp_path / "box", *boxes, "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["clips"] == 12
     recipe = tmp_path / "tiny.toml"
@@ -172,15 +167,15 @@ def test_the_command_prepares_and_trains(corpus: Path, tmp_path: Path) -> None:
         lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
     recipe.write_text("\n".join(lines) + "\n")
     train = ("train", "expert", "--config", recipe, "--data", tmp_path / "box", "--device", "cpu", "--loaders", 0)
-    result = lse_bench(*train, "--out", tmp_path / "run")
+    result = lse_bench_here(*train, "--out", tmp_path / "run")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "run" / "weights.safetensors").exists()
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     assert about["method"] == "expert"
     assert about["data"]["digest"] == PreparedClips(tmp_path / "box").about["digest"]
-    again = lse_bench(*train, "--out", tmp_path / "run")
+    again = lse_bench_here(*train, "--out", tmp_path / "run")
     assert again.returncode == 2
     assert "pass --resume" in again.stderr
-    wrong = lse_bench("prepare", "lrs3", "--root", corpus, "--out", tmp_path / "x")
+    wrong = lse_bench_here("prepare", "lrs3", "--root", corpus, "--out", tmp_path / "x")
     assert wrong.returncode == 2
     assert "this is lrs2, not lrs3" in wrong.stderr

@@ -5,16 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from commands import lse_bench_here
+from commands import killed, lse_bench, lse_bench_here
 
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.manifests.corpora import CorpusClip, read_corpus
@@ -221,40 +217,33 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(recipe: Path, corpus: Path, out: Path, *options: str) -> list[str]:
-    base = [sys.executable, "-m", "lse_bench", "train", "syncnet", "--config", str(recipe), "--corpus", str(corpus)]
+    base = ["train", "syncnet", "--config", str(recipe), "--corpus", str(corpus)]
     return [*base, "--device", "cpu", "--out", str(out), *options]
 
 
 def test_a_killed_command_resumes_to_the_weights_of_an_uninterrupted_one(
     recipe: Path, corpus: Path, tmp_path: Path
 ) -> None:
-    subprocess.run(command(recipe, corpus, tmp_path / "whole"), check=True, capture_output=True)
-    running = subprocess.Popen(
-        command(recipe, corpus, tmp_path / "parts", "--loaders", "0"), stderr=subprocess.PIPE, start_new_session=True
+    assert lse_bench_here(*command(recipe, corpus, tmp_path / "whole")).returncode == 0
+    killed(
+        "lse_bench.training.loop:write_checkpoint", 1, *command(recipe, corpus, tmp_path / "parts", "--loaders", "0")
     )
-    while running.poll() is None and not (tmp_path / "parts" / "last.ckpt").exists():
-        pass
-    os.killpg(running.pid, signal.SIGKILL)
-    running.communicate()
     assert not (tmp_path / "parts" / "weights.safetensors").exists()
-    refused = lse_bench_here(*command(recipe, corpus, tmp_path / "parts")[3:])
+    refused = lse_bench_here(*command(recipe, corpus, tmp_path / "parts"))
     assert refused.returncode == 2
     assert "pass --resume" in refused.stderr
-    other = subprocess.run(
-        command(recipe, corpus, tmp_path / "parts", "--resume", "--seed", "5"), capture_output=True, text=True
-    )
+    other = lse_bench_here(*command(recipe, corpus, tmp_path / "parts", "--resume", "--seed", "5"))
     assert other.returncode == 2
     assert "was begun with another config" in " ".join(other.stderr.split())
-    subprocess.run(
-        command(recipe, corpus, tmp_path / "parts", "--resume", "--loaders", "0"), check=True, capture_output=True
-    )
+    ended = lse_bench_here(*command(recipe, corpus, tmp_path / "parts", "--resume", "--loaders", "0"))
+    assert ended.returncode == 0, ended.stderr
     whole, parts = (file_digest(tmp_path / name / "weights.safetensors") for name in ("whole", "parts"))
     assert whole == parts
 
 
 def test_two_processes_train_together(recipe: Path, corpus: Path, tmp_path: Path) -> None:
     options = ["--devices", "2", "--steps", "2", "--loaders", "0"]
-    result = subprocess.run(command(recipe, corpus, tmp_path / "two", *options), capture_output=True, text=True)
+    result = lse_bench(*command(recipe, corpus, tmp_path / "two", *options))
     assert result.returncode == 0, result.stderr
     assert len((tmp_path / "two" / "log.csv").read_text().splitlines()) == 3
     assert load_syncnet(tmp_path / "two" / "weights.safetensors").embedding == 20
@@ -265,7 +254,7 @@ def test_missing_hardware_is_said_before_any_work(recipe: Path, corpus: Path, tm
         pytest.skip("this machine has a GPU")
     options = command(recipe, corpus, tmp_path / "gpu")
     options[options.index("cpu")] = "cuda"
-    result = subprocess.run(options, capture_output=True, text=True)
+    result = lse_bench_here(*options)
     assert result.returncode == 2
     assert "--device cuda" in result.stderr
     assert "Traceback" not in result.stderr
