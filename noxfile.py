@@ -1,9 +1,10 @@
-"""Sessions: demo, tests, lint, types, oldest, newest, lock, bench, precision, portability, quality, miniature.
+"""Sessions: demo, quick, tests, lint, types, oldest, newest, lock, and measurements: bench, precision, processors,
+libraries, faults, quality, miniature.
 
 `python3 bootstrap.py SESSION` runs one on a machine that has only Python. `nox -s SESSION` does the same beside an
 installed `nox[uv]`.
 
-All but `oldest`, `newest` and `portability` share one environment, `.venv`, made from `requirements/dev.lock`. Set
+All but `oldest`, `newest` and `libraries` share one environment, `.venv`, made from `requirements/dev.lock`. Set
 LSE_BENCH_PYTHON to an interpreter that has everything (`pip install -e .[dev]`) to use it instead.
 """
 
@@ -18,6 +19,9 @@ from pathlib import Path
 
 import nox
 
+sys.path.insert(0, str(Path(__file__).parent))
+from lse_bench.processor import usable_cores
+
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "tests"]
 
@@ -25,6 +29,8 @@ ROOT = Path(__file__).parent
 VENV = ROOT / ".venv"
 REQUIREMENTS = ROOT / "requirements"
 PYTHONS = ("3.11", "3.12", "3.13")
+QUICK = "not slow and not command and not browser and not network"
+MOST_WORKERS = 8  # each takes up to 2 GB
 
 # Nothing is written outside this folder but caches, and the user's own plot settings change no plot.
 os.environ["MPLCONFIGDIR"] = str(ROOT / ".nox" / "matplotlib")
@@ -65,7 +71,13 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments after -- go to pytest."""
-    session.run(python(session), "-m", "pytest", *session.posargs, external=True)
+    run_tests(session, python(session))
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """Run the fast ring: no test that is slow, starts a program, or needs a browser or a server."""
+    run_tests(session, python(session), "-m", QUICK)
 
 
 @nox.session
@@ -76,7 +88,7 @@ def oldest(session: nox.Session, version: str) -> None:
     pinned = ("--require-hashes", "--only-binary", ":all:", "-r", str(REQUIREMENTS / "oldest.lock"))
     uv(session, "pip", "install", "--python", interpreter, *pinned)
     uv(session, "pip", "install", "--python", interpreter, "--no-deps", "--no-build-isolation", "-e", str(ROOT))
-    session.run(interpreter, "-m", "pytest", *session.posargs, external=True)
+    run_tests(session, interpreter)
 
 
 @nox.session
@@ -85,7 +97,19 @@ def newest(session: nox.Session, version: str) -> None:
     """Run the tests with what is newest today within the ranges of pyproject.toml, on each Python that is here."""
     interpreter = fresh(session, "newest", version)
     uv(session, "pip", "install", "--python", interpreter, "--upgrade", "-e", f"{ROOT}[tests]")
-    session.run(interpreter, "-m", "pytest", *session.posargs, external=True)
+    run_tests(session, interpreter)
+
+
+def run_tests(session: nox.Session, interpreter: str, *options: str) -> None:
+    """One process of pytest for each usable core, which share torch's threads. On 2 cores the whole suite takes 6
+    minutes so, and 11 in one process; a process that is done takes work of the other (worksteal), since tests differ
+    in length by a thousand.
+    """
+    workers = min(usable_cores(), MOST_WORKERS)
+    share = {"OMP_NUM_THREADS": str(max(1, usable_cores() // workers)), "OMP_WAIT_POLICY": "passive"}
+    spread = ("--numprocesses", str(workers), "--dist", "worksteal")
+    given = {name: value for name, value in share.items() if name not in os.environ}
+    session.run(interpreter, "-m", "pytest", *spread, *options, *session.posargs, external=True, env=given)
 
 
 def fresh(session: nox.Session, name: str, version: str) -> str:
@@ -178,12 +202,12 @@ def precision(session: nox.Session) -> None:
 
 
 @nox.session
-def portability(session: nox.Session) -> None:
+def libraries(session: nox.Session) -> None:
     """Whether scores move with the versions of FFmpeg and OpenCV: one set of clips in four environments."""
-    program, folder = "measurements/libraries.py", ROOT / ".nox" / "portability-files"
+    program, folder = "measurements/libraries.py", ROOT / ".nox" / "libraries-files"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    interpreter = fresh(session, "portability", "3.12")
+    interpreter = fresh(session, "libraries", "3.12")
     changes = {
         "a-newest": ("--upgrade", "-e", f"{ROOT}[tests]"),
         "b-ffmpeg-8": ("av<19",),

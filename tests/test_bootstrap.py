@@ -102,6 +102,7 @@ def test_any_python_3_can_read_it() -> None:
     ast.parse((ROOT / "bootstrap.py").read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
+@pytest.mark.network
 def test_pip_comes_from_the_index_of_the_environment(
     bootstrap: ModuleType, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +111,7 @@ def test_pip_comes_from_the_index_of_the_environment(
     assert wheel.name == "pip-26.3-py3-none-any.whl" and wheel.read_bytes() == WHEEL
 
 
+@pytest.mark.network
 def test_pip_comes_from_the_index_of_a_configuration_file(bootstrap: ModuleType, index: str, tmp_path: Path) -> None:
     (tmp_path / "config" / "pip").mkdir(parents=True)
     (tmp_path / "config" / "pip" / "pip.conf").write_text(
@@ -121,6 +123,7 @@ def test_pip_comes_from_the_index_of_a_configuration_file(bootstrap: ModuleType,
     assert bootstrap.fetch_pip().read_bytes() == WHEEL
 
 
+@pytest.mark.network
 def test_the_login_goes_to_no_other_host(bootstrap: ModuleType, index: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
@@ -144,6 +147,7 @@ def test_the_login_goes_to_no_other_host(bootstrap: ModuleType, index: str, monk
     store.server_close()
 
 
+@pytest.mark.network
 def test_another_file_under_pips_name_is_refused(
     bootstrap: ModuleType, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +242,7 @@ def test_each_system_has_its_line(release: dict[str, str], line: str, monkeypatc
     assert systems.install_line() == line
 
 
+@pytest.mark.command
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems need no libraries; it would go on")
 def test_missing_libraries_stop_it_with_that_line(tmp_path: Path) -> None:
     """The whole program, where ctypes finds nothing, as in a minimal Debian."""

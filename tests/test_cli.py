@@ -18,6 +18,7 @@ def records_of(run: Path) -> dict[str, dict]:
     return {row["clip"]: row for row in map(json.loads, (run / "records.jsonl").read_text().splitlines())}
 
 
+@pytest.mark.slow
 def test_good_bad_and_odd_files_in_one_folder(narrow: Path, tmp_path: Path) -> None:
     folder = tmp_path / "clips"
     failing = clips.bad_folder(folder)
@@ -156,6 +157,7 @@ def test_doctor_names_a_version_outside_the_range(monkeypatch: pytest.MonkeyPatc
     assert "<3.14" in (lines["version of python"].fix or "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.exists(), reason="the clips show real people and are not in the repository")
 def test_real_clips_behave(narrow: Path, tmp_path: Path) -> None:
     folder = shared_file("clips", "latentsync_demo1.mp4").parent
@@ -202,6 +204,7 @@ def test_default_weights_are_looked_for_in_the_store(tmp_path: Path, monkeypatch
     assert str(tmp_path / "weights" / "syncnet_v2.model") in "".join(result.stderr.split("\n"))
 
 
+@pytest.mark.slow
 def test_fid_of_folders_runs_and_saved_statistics(narrow: Path, inception_file: Path, tmp_path: Path) -> None:
     for number in range(3):
         clips.good(tmp_path / "made" / f"{number}.mp4", 0.4, seed=number)

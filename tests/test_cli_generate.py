@@ -51,6 +51,7 @@ def checkpoint_of(name: str, folder: Path) -> Path:
     return write_wav2lip(folder / "wav2lip.pth", "older")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wav2lip", "lipgan", "speech2vid"])
 def test_generate_then_score(name: str, pairs: Path, corpus: Path, tmp_path: Path) -> None:
     out, run = tmp_path / "videos", tmp_path / "run"
@@ -88,6 +89,7 @@ def test_generate_then_score(name: str, pairs: Path, corpus: Path, tmp_path: Pat
     assert all("sound" in record["groups"] for record in records_of(run).values())
 
 
+@pytest.mark.slow
 def test_real_has_the_scores_of_its_sources(pairs: Path, corpus: Path, tmp_path: Path) -> None:
     assert lse_bench_here("generate", "real", "--manifest", pairs, "--out", tmp_path / "real").returncode == 0
     for name, folder in (("real", tmp_path / "real"), ("sources", corpus / "mvlrs_v1")):
@@ -103,6 +105,7 @@ def test_real_has_the_scores_of_its_sources(pairs: Path, corpus: Path, tmp_path:
         assert (record["lse_d"], record["lse_c"]) == pytest.approx((same["lse_d"], same["lse_c"]), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_legacy_drops_what_the_original_drops(tmp_path: Path) -> None:
     """A sound of 161 mel columns has 46 windows: a video of 46 frames is kept, one of 45 is skipped, as is one with a
     faceless frame; the original says nothing of either."""
@@ -178,6 +181,7 @@ def with_plugins(site: Path, *arguments: object) -> subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(site)})
 
 
+@pytest.mark.command
 def test_plugins_are_listed_and_a_broken_one_stops_nothing(plugins: Path) -> None:
     listed = with_plugins(plugins, "generate", "--list", "--json")
     assert listed.returncode == 0, listed.stderr
@@ -193,6 +197,7 @@ def test_plugins_are_listed_and_a_broken_one_stops_nothing(plugins: Path) -> Non
     assert not any(rows[name]["broken"] for name in ("wav2lip", "lipgan", "speech2vid"))
 
 
+@pytest.mark.command
 def test_plugins_run(plugins: Path, pairs: Path, corpus: Path, tmp_path: Path) -> None:
     boxes = ("--boxes", corpus / "minilrs" / "truth" / "mvlrs_v1" / "main", "--manifest", pairs)
     for name in ("mirror", "blur-mouths"):

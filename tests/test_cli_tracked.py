@@ -90,6 +90,7 @@ def test_options_that_need_tracks_are_refused_elsewhere(faces: Path, narrow: Pat
         assert result.returncode == 2 and words in result.stderr, result.stderr
 
 
+@pytest.mark.slow
 def test_fid_of_faces(faces: Path, inception_file: Path) -> None:
     options = ("--weights", inception_file, "--device", "cpu", "--json", "--groups", 0, "--frame-step", 15)
     result = lse_bench_here("fid", faces, faces, *options, "--region", "face")
@@ -102,6 +103,7 @@ def test_fid_of_faces(faces: Path, inception_file: Path) -> None:
     assert wrong.returncode == 2 and "for --region face" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_real_portrait_and_stage_clips(calibrated: Path, tmp_path: Path) -> None:
     """One track over nearly all of a portrait clip; the stage clip breaks at its cuts; times are said."""
     real = tmp_path / "real"

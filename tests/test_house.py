@@ -35,11 +35,13 @@ def run_python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
+@pytest.mark.command
 def test_importing_the_package_loads_nothing_heavy() -> None:
     loaded = run_python("import sys, lse_bench; dir(lse_bench); print(*sys.modules)").split()
     assert not set(HEAVY) & set(loaded)
 
 
+@pytest.mark.command
 @pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["generate", "--help"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
@@ -89,6 +91,7 @@ def test_dependencies_point_inwards() -> None:
     assert checked > 40
 
 
+@pytest.mark.command
 def test_the_wheel_holds_the_tree(tmp_path: Path) -> None:
     source = tmp_path / "source"
     subprocess.run(

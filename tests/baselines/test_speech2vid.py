@@ -70,6 +70,7 @@ def inputs() -> dict[str, torch.Tensor]:
     return {"input_audio": torch.from_numpy(sound), "input_face": torch.from_numpy(face), "lip": torch.from_numpy(lip)}
 
 
+@pytest.mark.original
 @pytest.mark.parametrize("file", ["dagnn_small.mat", "dagnn_small_uint8.mat"])
 def test_every_rule_of_the_format(file: str) -> None:
     held = golden("dagnn_small_expected")
@@ -82,6 +83,7 @@ def test_every_rule_of_the_format(file: str) -> None:
         np.testing.assert_allclose(found[name].numpy(), held[name], atol=2e-5, err_msg=name)
 
 
+@pytest.mark.original
 def test_generator_read_back_from_a_file(v201: Path) -> None:
     held, given = golden("official_shape_forward"), inputs()
     network = load_network(v201)
@@ -102,6 +104,7 @@ def test_generator_read_back_from_a_file(v201: Path) -> None:
         np.testing.assert_allclose(drawn[:1], held["prediction_nan"], atol=5e-5)
 
 
+@pytest.mark.original
 def test_deblurring_and_content_networks(v114: Path) -> None:
     held, given = golden("official_shape_forward"), inputs()
     content = Graph(formula_net(content_layers()), "relu5_face_lip_1_out")
@@ -120,6 +123,7 @@ def test_learnable_parameters_are_as_many_as_published() -> None:
     assert sum(int(np.prod(shape)) for name, shape in shapes.items() if "running" not in name) == 28_046_275
 
 
+@pytest.mark.original
 def test_alignment_matrices() -> None:
     held = golden("face_alignment")
     for points, wanted, warp in zip(held["landmarks68"], held["similarity"], held["warp_240"], strict=True):
@@ -127,6 +131,7 @@ def test_alignment_matrices() -> None:
         np.testing.assert_allclose(canvas_warp(points), warp, atol=1e-9)
 
 
+@pytest.mark.original
 def test_aligned_face() -> None:
     held = golden("face_alignment")
     points = held["landmarks68"][0]
@@ -149,6 +154,7 @@ def test_moving_by_hand() -> None:
     assert moved(picture, aside, 4, 2, repeat=True)[..., 0] == pytest.approx(np.array([[0, 0, 4, 8], [4, 4, 12, 20.0]]))
 
 
+@pytest.mark.original
 def test_a_face_goes_back_where_it_came_from() -> None:
     """Cut out, cropped to what the network draws, and put back, a smooth picture is itself again."""
     y, x = np.mgrid[0:220, 0:260]
@@ -161,6 +167,7 @@ def test_a_face_goes_back_where_it_came_from() -> None:
     assert mask[round(corner[1]), round(corner[0])] == pytest.approx(1)
 
 
+@pytest.mark.original
 def test_five_points_do_nearly_what_68_do() -> None:
     points = golden("face_alignment")["landmarks68"][0]
     five = np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
@@ -182,6 +189,7 @@ def test_windows_hear_around_their_frame() -> None:
         assert list(held["padded_chunk_starts"][:4]) == [0, 4, 8, 12]  # four columns a frame
 
 
+@pytest.mark.original
 def test_adapter_speaks_over_a_still_identity(v201: Path, v114: Path) -> None:
     held = golden("face_alignment")
     picture = np.ascontiguousarray(held["image"][..., ::-1])

@@ -55,6 +55,7 @@ def test_entries_are_the_published_ones(name: str, network: type[torch.nn.Module
     assert [(name, list(value.shape)) for name, value in network().state_dict().items()] == wanted
 
 
+@pytest.mark.original
 @pytest.mark.parametrize("form", ["plain", "zip", "older", "script"])
 def test_generator_from_every_form_of_file(files: dict[str, Path], form: str) -> None:
     held = golden("wav2lip_generator_forward")
@@ -64,6 +65,7 @@ def test_generator_from_every_form_of_file(files: dict[str, Path], form: str) ->
     np.testing.assert_allclose(drawn, held["out_4d_tempered"], atol=5e-6)
 
 
+@pytest.mark.original
 def test_generator_sequences_and_untempered() -> None:
     held = golden("wav2lip_generator_forward")
     random = draw(2)
@@ -82,6 +84,7 @@ def test_generator_sequences_and_untempered() -> None:
         np.testing.assert_allclose(sound, held["audio_embedding_4d"], atol=1e-3)
 
 
+@pytest.mark.original
 def test_fast_form_is_the_same_function() -> None:
     held = golden("wav2lip_generator_forward")
     network = Generator().eval()
@@ -91,6 +94,7 @@ def test_fast_form_is_the_same_function() -> None:
     np.testing.assert_allclose(drawn, held["out_4d_tempered"], atol=5e-6)
 
 
+@pytest.mark.original
 def test_expert_and_discriminator() -> None:
     held = golden("wav2lip_syncnet_forward")
     expert = Expert().eval()
@@ -106,6 +110,7 @@ def test_expert_and_discriminator() -> None:
         np.testing.assert_allclose(judge(tensor(seen["face"])).numpy(), seen["out"], atol=1e-6)
 
 
+@pytest.mark.original
 def test_masking_is_the_lower_half() -> None:
     held = golden("wav2lip_generator_forward")
     faces = tensor(held["face_4d"])
@@ -114,6 +119,7 @@ def test_masking_is_the_lower_half() -> None:
     assert torch.equal(masked(faces)[:, :, :48], faces[:, :, :48])
 
 
+@pytest.mark.original
 def test_batches_as_the_original_makes_them() -> None:
     held = golden("wav2lip_datagen_paste")
     top, bottom, left, right = (int(number) for number in held["box_y1y2x1x2"])
@@ -124,6 +130,7 @@ def test_batches_as_the_original_makes_them() -> None:
     np.testing.assert_allclose(network_input(crops, masked_first=True).permute(0, 2, 3, 1).numpy(), wanted, atol=1e-6)
 
 
+@pytest.mark.original
 def test_paste_as_wav2lip_and_as_lipgan() -> None:
     held = golden("wav2lip_datagen_paste")
     top, bottom, left, right = (int(number) for number in held["box_y1y2x1x2"])
@@ -134,6 +141,7 @@ def test_paste_as_wav2lip_and_as_lipgan() -> None:
     assert np.array_equal(cut_last, held["pasted_lipgan"])
 
 
+@pytest.mark.original
 @pytest.mark.parametrize("fps", ["23.976", "24", "25", "29.97", "30", "50", "60"])
 def test_windows_of_sound(fps: str) -> None:
     held = golden("alignment")
@@ -143,6 +151,7 @@ def test_windows_of_sound(fps: str) -> None:
     assert np.array_equal(window_starts(801, 27, rate), held[f"lipgan_fully_pythonic_fps{fps}"])
 
 
+@pytest.mark.original
 def test_frames_follow_the_rule_of_each_script(files: dict[str, Path]) -> None:
     samples = 160 * 200  # 161 columns
     held = golden("alignment")

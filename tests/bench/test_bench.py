@@ -74,6 +74,7 @@ def killed_twice(bench_file: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return out
 
 
+@pytest.mark.command
 def test_killed_twice_it_ends_with_the_same_summary(bench_file: Path, killed_twice: Path, tmp_path: Path) -> None:
     whole = lse_bench_here("run", bench_file, "--out", tmp_path / "whole", "--json")
     assert whole.returncode == 0, whole.stderr
@@ -99,6 +100,7 @@ def undone(bench: Path, out: Path) -> set[str]:
     return {step["step"].split()[0] for step in plan["steps"] if not step["done"]}
 
 
+@pytest.mark.command
 def test_what_is_done_is_kept_and_only_what_changed_is_done_anew(bench_file: Path, killed_twice: Path) -> None:
     assert undone(bench_file, killed_twice) == set()
     text = bench_file.read_text()
@@ -109,6 +111,7 @@ def test_what_is_done_is_kept_and_only_what_changed_is_done_anew(bench_file: Pat
     assert undone(other, killed_twice) == {"corpus", "manifest", "generate", "score", "fd-sync"}
 
 
+@pytest.mark.command
 def test_each_number_has_its_command_and_manifest_on_record(killed_twice: Path) -> None:
     run = next((killed_twice / "scores" / "mini" / "copy").glob("lrs-lossless@1-*"))
     about = json.loads((run / "run.json").read_text())
@@ -259,6 +262,7 @@ def test_ours_stand_beside_the_published() -> None:
     assert "issue 445" in text
 
 
+@pytest.mark.slow
 def test_the_published_comparison_runs_on_a_mock_of_lrs2(corpus: Path, tmp_path: Path) -> None:
     """The preset's file, with the narrow networks of this package in place of the released ones."""
     names = [line.split()[0] for line in (corpus / "test.txt").read_text().splitlines()]

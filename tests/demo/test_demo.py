@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from commands import lse_bench_here
 
+pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -52,6 +53,7 @@ def test_the_report_says_what_the_numbers_are(demo: tuple[Path, dict]) -> None:
     assert not re.findall(r"(?:src|href)\s*=\s*[\"']https?:", page)
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_a_browser_shows_table_and_plot_and_plays_the_clips(demo: tuple[Path, dict]) -> None:
     from playwright.sync_api import sync_playwright

@@ -41,6 +41,7 @@ def in_order(rows: np.ndarray, score: int) -> np.ndarray:
     return rows[np.lexsort((*rows.T, -rows[:, score]))]
 
 
+@pytest.mark.original
 @pytest.mark.parametrize("name", PICTURES)
 def test_answers_of_the_network(detectors: dict[str, S3fd], name: str) -> None:
     want, detector = golden(name), detectors[name]
@@ -51,6 +52,7 @@ def test_answers_of_the_network(detectors: dict[str, S3fd], name: str) -> None:
     np.testing.assert_allclose(prior, want["prior"], atol=1e-7)
 
 
+@pytest.mark.original
 @pytest.mark.parametrize("name", PICTURES)
 def test_both_suppressions_of_the_networks_answers(name: str) -> None:
     want = golden(name)
@@ -64,6 +66,7 @@ def test_both_suppressions_of_the_networks_answers(name: str) -> None:
     np.testing.assert_allclose(in_order(rows, 4), in_order(want["faces"], 4), atol=1e-3)
 
 
+@pytest.mark.original
 def test_decoding_and_kept_indices_are_exact() -> None:
     want = golden("s3fd_boxes")
     decoded = decode(want["loc"], want["priors"])
@@ -74,6 +77,7 @@ def test_decoding_and_kept_indices_are_exact() -> None:
     np.testing.assert_array_equal(kept, want["keep"])
 
 
+@pytest.mark.original
 def test_frames_in_a_batch_are_found_as_alone(detectors: dict[str, S3fd]) -> None:
     picture = np.ascontiguousarray(golden("s3fd_scale_1")["image_rgb"][:, :, ::-1])
     detector = detectors["s3fd_scale_1"]

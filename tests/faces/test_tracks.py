@@ -38,6 +38,7 @@ def test_there_are_nine_cases() -> None:
     assert len(CASES) == 9
 
 
+@pytest.mark.original
 @pytest.mark.parametrize("case", CASES)
 def test_tracks_are_the_originals(case: str) -> None:
     found = track_shot(faces_of(case)).kept
@@ -54,6 +55,7 @@ def test_whatever_is_dropped_has_a_reason() -> None:
     assert reasons["size_exactly_100"] == ["a face of 100 px, more than 100 are needed"]
 
 
+@pytest.mark.original
 def test_smoothing_is_the_originals() -> None:
     path = crop_path(track_shot(faces_of("main")).kept[0])
     with np.load(GOLDEN / "crop_path.npz") as want:
@@ -61,6 +63,7 @@ def test_smoothing_is_the_originals() -> None:
             assert np.abs(ours - want[theirs]).max() < 1e-9
 
 
+@pytest.mark.original
 def test_crops_from_the_source_are_within_20_levels() -> None:
     """JPEG 0 is the first frame, JPEG 1 the second, which is shown twice; from then on JPEG i is frame i-1."""
     path = crop_path(track_shot(faces_of("main")).kept[0])
@@ -72,6 +75,8 @@ def test_crops_from_the_source_are_within_20_levels() -> None:
             assert np.abs(ours.astype(int) - theirs).max() <= 20
 
 
+@pytest.mark.original
+@pytest.mark.slow
 def test_crops_from_the_originals_jpegs_are_exact(tmp_path: Path) -> None:
     try:
         ffmpeg = find_ffmpeg()

@@ -16,6 +16,7 @@ def synthetic() -> np.ndarray:
     return np.asarray(wavfile.read(GOLDEN / "speech2vid" / "synthetic_16k.wav")[1])
 
 
+@pytest.mark.original
 def test_mel_of_a_synthetic_sound() -> None:
     sound = synthetic()
     with np.load(GOLDEN / "generators" / "wav2lip_melspectrogram_synthetic.npz") as held:
@@ -24,6 +25,7 @@ def test_mel_of_a_synthetic_sound() -> None:
         np.testing.assert_allclose(mel, held["mel"], atol=5e-6)
 
 
+@pytest.mark.original
 def test_mel_of_speech() -> None:
     folder = ("golden", "generators")
     sound = wavfile.read(shared_file(*folder, "speech_2s_16k.wav"))[1]
@@ -42,6 +44,7 @@ def test_long_sound_is_worked_on_in_blocks() -> None:
         mel_spectrogram(sound[:400])
 
 
+@pytest.mark.original
 def test_mfcc_of_a_synthetic_sound_with_silence() -> None:
     with np.load(GOLDEN / "speech2vid" / "audio_mfcc.npz") as held:
         mfcc, wanted = htk_mfcc(synthetic()), held["synthetic_mfcc"]
@@ -50,6 +53,7 @@ def test_mfcc_of_a_synthetic_sound_with_silence() -> None:
     np.testing.assert_allclose(mfcc[np.isfinite(wanted)], wanted[np.isfinite(wanted)], atol=1e-8)
 
 
+@pytest.mark.original
 def test_mfcc_of_speech() -> None:
     sound = wavfile.read(shared_file("golden", "speech2vid", "speech_2s_16k.wav"))[1]
     with np.load(GOLDEN / "speech2vid" / "audio_mfcc.npz") as held:

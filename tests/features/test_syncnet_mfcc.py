@@ -7,6 +7,7 @@ from conftest import golden_file
 from lse_bench.features.syncnet_mfcc import HOP, WINDOW, MfccStream, mfcc
 
 
+@pytest.mark.original
 @pytest.mark.parametrize("clip", ["a", "b", "c", "d"])
 def test_golden(clip: str) -> None:
     with np.load(golden_file(f"lrs_clip_{clip}.npz")) as golden:

@@ -35,6 +35,7 @@ def blurred(corpus: Path, out: Path, sigma: float) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_fd_sync_grows_with_the_damage(corpus: Path, tmp_path: Path) -> None:
     scorer = SyncScorer.load("syncnet-mini", protocol="lrs-lossless@1")
 
@@ -52,6 +53,7 @@ def test_fd_sync_grows_with_the_damage(corpus: Path, tmp_path: Path) -> None:
     assert 0 < values[0] < values[1]
 
 
+@pytest.mark.slow
 def test_the_command_counts_failures_and_names_the_weights(corpus: Path, tmp_path: Path) -> None:
     folder = tmp_path / "made"
     folder.mkdir()

@@ -19,6 +19,8 @@ from lse_bench.fidelity.inception import FidInception
 from lse_bench.fidelity.sources import items_of, matched
 
 
+@pytest.mark.original
+@pytest.mark.slow
 def test_features_are_pytorch_fids(inception_state: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     from pytorch_fid import inception as theirs
 
@@ -193,6 +195,8 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[
 """
 
 
+@pytest.mark.command
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_memory_does_not_grow_with_the_number_of_frames() -> None:
     """20,000 frames of 2048 features in shards against 500, features by a random projection."""

@@ -31,6 +31,7 @@ def test_diagonal_covariances_in_closed_form() -> None:
     assert frechet_distance(one, two) == pytest.approx(((variances[0] ** 0.5 - variances[1] ** 0.5) ** 2).sum())
 
 
+@pytest.mark.original
 @pytest.mark.parametrize("count", [3000, 300])
 def test_against_pytorch_fid(count: int) -> None:
     x, y = features(count, 512, seed=1), features(count, 512, seed=2, shift=0.05)
@@ -73,6 +74,7 @@ def test_too_little_is_said() -> None:
         frechet_distance(Statistics.of(features(9, 8)), Statistics.of(features(9, 16)))
 
 
+@pytest.mark.original
 def test_saved_statistics_come_back_and_pytorch_fids_are_read(tmp_path: Path) -> None:
     x = features(50, 32)
     statistics = Statistics.of(x)
@@ -89,6 +91,8 @@ def test_saved_statistics_come_back_and_pytorch_fids_are_read(tmp_path: Path) ->
         load_statistics(tmp_path / "bad.npz")
 
 
+@pytest.mark.original
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [(1500, 1200), (300, 300), (300, 260)])
 def test_kid_against_torch_fidelity(first: int, second: int) -> None:
     metric = pytest.importorskip("torch_fidelity.metric_kid")
@@ -139,6 +143,7 @@ def test_shapes_of_statistics_are_checked(tmp_path: Path) -> None:
         load_statistics(tmp_path / "odd.npz")
 
 
+@pytest.mark.original
 def test_very_few_frames_give_pytorch_fids_own_rounding() -> None:
     """With 30 frames nearly all eigenvalues are rounding, and a set is not at 0 from itself, there as here."""
     one = Statistics.of(features(30, 512, seed=1))

@@ -187,6 +187,7 @@ def browser() -> Iterator[object]:
         yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
 
 
+@pytest.mark.browser
 def test_a_browser_sorts_filters_plays_and_shows_provenance(browser: object, page: Path) -> None:
     for width, scheme in ((1280, "light"), (390, "dark")):
         shown = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)  # type: ignore[attr-defined]

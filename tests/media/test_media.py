@@ -81,6 +81,7 @@ def test_sound_to_leave_out_at_the_start_stays_left_out(tmp_path: Path) -> None:
         assert bytes(first.get_sidedata("skip_samples")) == struct.pack("<IIBB", 1024, 0, 0, 0)
 
 
+@pytest.mark.command
 @pytest.mark.parametrize("suffix", ["mp3", "mkv"])
 def test_other_containers_are_cut_as_they_say(tmp_path: Path, suffix: str) -> None:
     """LAME's header and the padding that Matroska announces count in every version of FFmpeg."""
@@ -150,6 +151,7 @@ def uneven_clips(folder: Path) -> dict[str, Path]:
     }
 
 
+@pytest.mark.command
 @pytest.mark.parametrize("rate", [None, 25])
 def test_constant_rate_and_jpeg_are_those_of_the_ffmpeg_program(tmp_path: Path, rate: int | None) -> None:
     """The same number of files with the same pixels, however frames are spaced (ffmpeg 9 in the imageio wheel)."""
@@ -195,6 +197,7 @@ def test_doubled_rate_drops_every_other_frame() -> None:
     assert 25 <= len(kept) <= 27 and len(kept) + report.dropped == 50
 
 
+@pytest.mark.command
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_phone_rotation_is_undone_as_opencv_does(tmp_path: Path, degrees: int) -> None:
     path = clips.write(tmp_path / "flat.mp4", clips.even(10), clips.speech(0.4), size=(96, 64))
@@ -279,6 +282,7 @@ def test_a_clip_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.command
 def test_whole_files_are_not_called_cut(tmp_path: Path) -> None:
     """A second sound track that is longer, and a Matroska file that does not begin at 0."""
     plain = clips.write(tmp_path / "plain.mp4", clips.even(25), clips.speech(1))

@@ -26,12 +26,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     return out, make_corpus(SMALL, out, workers=1)
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_same_corpus(small: tuple[Path, dict], tmp_path: Path) -> None:
     other = make_corpus(SMALL, tmp_path / "two", workers=2)
     assert (other["digest"], other["files_digest"]) == (small[1]["digest"], small[1]["files_digest"])
     assert make_corpus(Spec(speakers=3, clips=2, seed=7, frames=30), tmp_path / "seed", 1)["digest"] != other["digest"]
 
 
+@pytest.mark.command
 def test_a_killed_corpus_goes_on_and_ends_the_same(small: tuple[Path, dict], tmp_path: Path) -> None:
     out = tmp_path / "killed"
     options = ["--speakers", "3", "--clips", "2", "--seed", "6", "--frames", "30", "--out", str(out), "--workers", "1"]

@@ -34,6 +34,7 @@ def test_changes_are_small_and_known() -> None:
     assert tighter(frame).shape == frame.shape and tighter(frame)[48:53, 48:53].any()
 
 
+@pytest.mark.slow
 def test_a_delay_moves_the_offset_and_little_else(corpus: Path, tmp_path: Path) -> None:
     _, listed = read_corpus(corpus)
     for clip in listed[:2]:

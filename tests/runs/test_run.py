@@ -102,6 +102,7 @@ def test_a_run_directory_holds_what_the_design_says(plain: Path, folder: Path, s
         assert np.allclose(kept["distances"].mean(axis=0), records["3"].curve, rtol=1e-6)
 
 
+@pytest.mark.command
 def test_killed_in_the_middle_and_started_again(folder: Path, narrow: Path, plain: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     program = (

@@ -18,6 +18,7 @@ def curve_of(lip: np.ndarray, sound: np.ndarray, step: int = 8, keep: bool = Fal
     return total.finish()
 
 
+@pytest.mark.original
 @pytest.mark.parametrize("clip", ["a", "b", "c", "d"])
 def test_golden(clip: str) -> None:
     with np.load(golden_file(f"lrs_cal_clip_{clip}.npz")) as golden:

@@ -21,6 +21,7 @@ from lse_bench.sync.syncnet import FastSyncNet, SyncNet
 from lse_bench.sync.windows import read_windows
 
 
+@pytest.mark.original
 @pytest.mark.parametrize("clip", ["a", "b", "d"])
 def test_from_stored_jpegs_and_sound(clip: str, calibrated_state: dict[str, torch.Tensor]) -> None:
     """The original's own JPEG files and sound: features to 3e-5, curve and scores to 1e-5, offset exactly."""
@@ -49,6 +50,7 @@ def test_from_stored_jpegs_and_sound(clip: str, calibrated_state: dict[str, torc
         assert score.offset == int(golden["offset"])
 
 
+@pytest.mark.original
 @pytest.mark.parametrize("clip", list(WITHOUT_JPEG))
 def test_lossless(clip: str, calibrated: Path) -> None:
     scorer = SyncScorer.load(calibrated, protocol="lrs-lossless@1", fps_policy="as-is", device="cpu")
@@ -61,6 +63,7 @@ def test_lossless(clip: str, calibrated: Path) -> None:
     assert found == (offset, windows, frames, samples)
 
 
+@pytest.mark.original
 @pytest.mark.parametrize("clip", ["a", "b", "c", "d"])
 def test_with_the_jpeg_step(clip: str, calibrated: Path) -> None:
     """Against ffmpeg 9.0.2. Clip a differs in one frame, where a byte of the encoder's name tips rate control."""
@@ -72,6 +75,7 @@ def test_with_the_jpeg_step(clip: str, calibrated: Path) -> None:
     assert (score.offset, score.windows) == (expected["offset"], expected["windows"])
 
 
+@pytest.mark.original
 def test_another_frame_rate_is_refused_by_default(calibrated: Path) -> None:
     scorer = SyncScorer.load(calibrated, protocol="lrs-lossless@1", device="cpu")
     with pytest.raises(ClipError, match=r"clip_c.mp4: 29.97 fps, but LSE is defined at 25 fps") as caught:

@@ -72,6 +72,8 @@ def centerface(**options: int) -> Tracking:
     return Tracking(load_detector("centerface"), **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.original
+@pytest.mark.slow
 def test_the_stored_jpegs_and_sound_give_the_published_scores(calibrated: Path) -> None:
     network = SyncScorer.load(calibrated, protocol="lrs-lossless").network
     lips, sounds = [], []
@@ -91,6 +93,7 @@ def test_the_stored_jpegs_and_sound_give_the_published_scores(calibrated: Path) 
         assert (score.offset, score.windows) == (want["offset"], len(want["lip"]))
 
 
+@pytest.mark.slow
 def test_tracked_legacy_from_the_source_clip(calibrated: Path, stored: Tracking) -> None:
     clip = shared_file("clips", "latentsync_demo1.mp4")
     programs = [imageio_ffmpeg.get_ffmpeg_exe()]
@@ -110,6 +113,7 @@ def test_tracked_legacy_from_the_source_clip(calibrated: Path, stored: Tracking)
         assert scorer.ffmpeg is not None and scorer.ffmpeg.version in scorer.key["ffmpeg"]
 
 
+@pytest.mark.slow
 def test_tracked_is_the_original_without_codecs_and_shifts(calibrated: Path, stored: Tracking) -> None:
     scorer = SyncScorer.load(calibrated, protocol="tracked", tracking=stored)
     (outcome,) = scorer.score_all([(0, shared_file("clips", "latentsync_demo1.mp4"))])
@@ -118,6 +122,7 @@ def test_tracked_is_the_original_without_codecs_and_shifts(calibrated: Path, sto
     assert len(outcome.tracks) == 2 and outcome.failure is None
 
 
+@pytest.mark.slow
 def test_the_talking_face_is_the_more_confident(found: ClipOutcome) -> None:
     assert found.failure is None and len(found.tracks) == 2
     assert found.facts.scene is not None
@@ -126,6 +131,7 @@ def test_the_talking_face_is_the_more_confident(found: ClipOutcome) -> None:
     assert abs(found.tracks[left].offset) <= 1
 
 
+@pytest.mark.slow
 def test_a_track_depends_on_nothing_around_it(staged: Path, found: ClipOutcome, tmp_path: Path) -> None:
     """Another batch size, other clips in the batch, reading ahead: the same numbers."""
     clips.good(tmp_path / "none.mp4")
@@ -139,6 +145,7 @@ def test_a_track_depends_on_nothing_around_it(staged: Path, found: ClipOutcome, 
             np.testing.assert_allclose(outcomes[clip].tracks[number].curve, score.curve, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rules_records_and_summaries(staged: Path, found: ClipOutcome, tmp_path: Path) -> None:
     scores = list(found.tracks.values())
     best = combine(scores, "best")

@@ -80,6 +80,7 @@ def test_bad_clips_are_left_out_and_said(corpus: Path, tmp_path: Path) -> None:
         prepare([cut], root, tmp_path / "none", preparation(root))
 
 
+@pytest.mark.slow
 def test_any_number_of_processes_and_a_stop_give_the_same(
     corpus: Path, clips: list[CorpusClip], tmp_path: Path
 ) -> None:
@@ -105,6 +106,7 @@ def test_any_number_of_processes_and_a_stop_give_the_same(
         prepare(clips, corpus, out, Preparation(BoxCropper((0, 10, 0, 0)), "boxes", boxes=truth_boxes(corpus)))
 
 
+@pytest.mark.slow
 def test_syncnet_corrects_what_is_early_or_late(corpus: Path, clips: list[CorpusClip], tmp_path: Path) -> None:
     root = tmp_path / "corpus"
     shutil.copytree(corpus, root)
@@ -152,6 +154,7 @@ def test_a_damaged_file_is_named_when_it_is_read(corpus: Path, clips: list[Corpu
         store.read(store.clips[0], "faces", 0, 5)
 
 
+@pytest.mark.slow
 def test_the_command_prepares_and_trains(corpus: Path, tmp_path: Path) -> None:
     from trainers import config_of
 

@@ -221,6 +221,8 @@ def command(recipe: Path, corpus: Path, out: Path, *options: str) -> list[str]:
     return [*base, "--device", "cpu", "--out", str(out), *options]
 
 
+@pytest.mark.command
+@pytest.mark.slow
 def test_a_killed_command_resumes_to_the_weights_of_an_uninterrupted_one(
     recipe: Path, corpus: Path, tmp_path: Path
 ) -> None:
@@ -241,6 +243,8 @@ def test_a_killed_command_resumes_to_the_weights_of_an_uninterrupted_one(
     assert whole == parts
 
 
+@pytest.mark.command
+@pytest.mark.slow
 def test_two_processes_train_together(recipe: Path, corpus: Path, tmp_path: Path) -> None:
     options = ["--devices", "2", "--steps", "2", "--loaders", "0"]
     result = lse_bench(*command(recipe, corpus, tmp_path / "two", *options))

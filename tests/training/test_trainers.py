@@ -80,6 +80,7 @@ def test_every_trainer_takes_three_steps_and_exports(
         assert (tmp_path / "samples" / "step-0000003.png").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wav2lip-gan", "lipgan"])
 def test_a_stopped_run_resumes_to_the_same_weights(
     name: str, data: Path, weights: dict[str, Path], tmp_path: Path
@@ -130,6 +131,8 @@ fabric.barrier()
 """
 
 
+@pytest.mark.command
+@pytest.mark.slow
 def test_two_processes_average_the_gradients_of_both_halves(
     data: Path, weights: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -158,6 +161,7 @@ def test_two_processes_average_the_gradients_of_both_halves(
     assert largest > 1e-2
 
 
+@pytest.mark.slow
 def test_bf16_and_fp32_agree_in_the_mean_loss(data: Path, weights: dict[str, Path]) -> None:
     means = []
     for precision in ("fp32", "bf16"):

@@ -104,6 +104,7 @@ def assert_nothing_final(item: Entry) -> None:
     assert not path_of(item).exists()
 
 
+@pytest.mark.network
 def test_download_is_announced_verified_and_kept(server: Server, folder: Path) -> None:
     item, said, steps = made_up(server), [], []
     options = Options(say=said.append, progress=lambda done, total: steps.append((done, total)))
@@ -116,12 +117,14 @@ def test_download_is_announced_verified_and_kept(server: Server, folder: Path) -
     assert sorted(path.name for path in folder.iterdir()) == ["made_up.pth", "made_up.pth.lock"]
 
 
+@pytest.mark.network
 def test_a_cut_download_is_resumed(server: Server) -> None:
     server.script = ["cut"]
     assert fetch(made_up(server)).read_bytes() == CONTENT
     assert server.seen[1][1] is not None and server.seen[1][1].startswith("bytes="), "the rest only"
 
 
+@pytest.mark.network
 def test_what_an_earlier_call_left_is_resumed(server: Server, folder: Path) -> None:
     folder.mkdir()
     (folder / "made_up.pth.partial").write_bytes(CONTENT[:1_000_000])
@@ -129,6 +132,7 @@ def test_what_an_earlier_call_left_is_resumed(server: Server, folder: Path) -> N
     assert server.seen == [("/made_up.pth", "bytes=1000000-")]
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("mood", ["no ranges", "no length"])
 def test_servers_without_ranges_or_lengths(server: Server, folder: Path, mood: str) -> None:
     folder.mkdir()
@@ -138,6 +142,7 @@ def test_servers_without_ranges_or_lengths(server: Server, folder: Path, mood: s
     assert fetch(made_up(server)).read_bytes() == CONTENT
 
 
+@pytest.mark.network
 def test_a_leftover_of_another_file_is_not_built_upon(server: Server, folder: Path) -> None:
     folder.mkdir()
     (folder / "made_up.pth.partial").write_bytes(b"x" * 1000)
@@ -149,6 +154,7 @@ def test_a_leftover_of_another_file_is_not_built_upon(server: Server, folder: Pa
     assert fetch(made_up(server)).read_bytes() == CONTENT
 
 
+@pytest.mark.network
 def test_a_wrong_digest_is_named_and_deleted(server: Server, folder: Path) -> None:
     server.script = ["other"]
     item = made_up(server)
@@ -159,6 +165,7 @@ def test_a_wrong_digest_is_named_and_deleted(server: Server, folder: Path) -> No
     assert fetch(item).read_bytes() == CONTENT
 
 
+@pytest.mark.network
 def test_a_web_page_instead_of_the_file(server: Server) -> None:
     server.script = ["page"]
     with pytest.raises(WeightsError, match=r"announces 35 bytes.*has 3,000,000"):
@@ -169,6 +176,7 @@ def test_a_web_page_instead_of_the_file(server: Server) -> None:
     assert_nothing_final(made_up(server))
 
 
+@pytest.mark.network
 def test_server_errors(server: Server) -> None:
     server.script = ["503", "500"]
     assert fetch(made_up(server)).read_bytes() == CONTENT, "a passing failure is tried again"
@@ -183,6 +191,7 @@ def test_server_errors(server: Server) -> None:
         fetch(made_up(server, file="closed.pth", urls=("http://127.0.0.1:9/closed",)))
 
 
+@pytest.mark.network
 def test_always_cut_keeps_what_came(server: Server, folder: Path) -> None:
     server.script = ["cut"] * 3
     item = made_up(server)
@@ -194,6 +203,8 @@ def test_always_cut_keeps_what_came(server: Server, folder: Path) -> None:
     assert fetch(item).read_bytes() == CONTENT and server.seen[-1][1] == f"bytes={held}-"
 
 
+@pytest.mark.network
+@pytest.mark.command
 def test_a_disk_that_fills_up(server: Server, folder: Path) -> None:
     """A real write error, from a limit on file size that only the child has."""
     program = (
@@ -212,6 +223,7 @@ def test_a_disk_that_fills_up(server: Server, folder: Path) -> None:
     assert fetch(item).read_bytes() == CONTENT
 
 
+@pytest.mark.network
 def test_too_little_room_is_seen_before_writing(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = store.shutil.disk_usage("/")
     monkeypatch.setattr(store.shutil, "disk_usage", lambda path: usage._replace(free=1000))
@@ -220,6 +232,8 @@ def test_too_little_room_is_seen_before_writing(server: Server, monkeypatch: pyt
     assert_nothing_final(made_up(server))
 
 
+@pytest.mark.network
+@pytest.mark.command
 def test_two_processes_at_once_fetch_once(server: Server) -> None:
     item = made_up(server)
     program = (
@@ -232,6 +246,7 @@ def test_two_processes_at_once_fetch_once(server: Server) -> None:
     assert len(server.seen) == 1
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("how", ["option", "variable"])
 def test_offline_asks_nobody(server: Server, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if how == "variable":
@@ -245,6 +260,7 @@ def test_offline_asks_nobody(server: Server, how: str, monkeypatch: pytest.Monke
     assert fetch(item, Options(offline=True)) == path_of(item), "what is here may be used"
 
 
+@pytest.mark.network
 def test_a_mirror_is_asked_first_and_need_not_have_everything(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LSE_BENCH_MIRROR", f"{server.url}/mirror/")
     assert fetch(made_up(server)).read_bytes() == CONTENT
@@ -255,6 +271,7 @@ def test_a_mirror_is_asked_first_and_need_not_have_everything(server: Server, mo
     assert server.seen[-1][0] == "/made_up.pth"
 
 
+@pytest.mark.network
 def test_files_behind_a_form_are_explained(server: Server, folder: Path) -> None:
     item = made_up(server, by_hand=True)
     with pytest.raises(WeightsError, match=rf"in a browser from {server.url}.*CC0.*{folder}/made_up.pth.*{DIGEST}"):
@@ -262,6 +279,7 @@ def test_files_behind_a_form_are_explained(server: Server, folder: Path) -> None
     assert server.seen == []
 
 
+@pytest.mark.network
 def test_an_unknown_digest_needs_trust_and_is_remembered(server: Server) -> None:
     item, said = made_up(server, sha256=None, bytes=None), []
     with pytest.raises(WeightsError, match="nobody has published a digest.*--trust"):
@@ -295,6 +313,7 @@ def test_the_table_is_whole() -> None:
     assert name_of_digest("0" * 64) is None
 
 
+@pytest.mark.network
 def test_a_wrong_file_in_the_store_is_refused(server: Server, folder: Path) -> None:
     folder.mkdir()
     (folder / "made_up.pth").write_bytes(b"wrong")
@@ -304,6 +323,7 @@ def test_a_wrong_file_in_the_store_is_refused(server: Server, folder: Path) -> N
     assert server.seen == []
 
 
+@pytest.mark.network
 def test_an_address_that_sends_something_else_is_passed_over(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LSE_BENCH_MIRROR", f"{server.url}/mirror")
     server.script = ["page"]
@@ -313,6 +333,7 @@ def test_an_address_that_sends_something_else_is_passed_over(server: Server, mon
     assert fetch(made_up(server)).read_bytes() == CONTENT
 
 
+@pytest.mark.network
 def test_nothing_is_resumed_that_cannot_be_verified(server: Server, folder: Path) -> None:
     folder.mkdir()
     (folder / "made_up.pth.partial").write_bytes(b"x" * 1000)
