@@ -1,6 +1,6 @@
 """Whether a number moves with the versions of the libraries: the same files measured in several environments.
 
-`bootstrap.py portability` makes the environments and runs all of it. By hand, with the same FOLDER each time:
+`bootstrap.py libraries` makes the environments and runs all of it. By hand, with the same FOLDER each time:
 
     python measurements/libraries.py make FOLDER           # the files: MiniLRS clips, and faces in frames of five sizes
     python measurements/libraries.py measure FOLDER NAME   # in each environment: FOLDER/NAME.npz

@@ -77,6 +77,7 @@ def test_layers_are_told_by_rank_not_by_number_or_place(tmp_path: Path) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_wrong_files_are_named(tmp_path: Path) -> None:
     master = write_lipgan(tmp_path / "master.h5", "master_basic")
     with pytest.raises(WeightsError, match=r"branch master \(MFCC, 12x35\), fully_pythonic was asked for"):

@@ -189,7 +189,7 @@ def test_wav2lip_as_written_out(run: str) -> None:
     generator, expert = ready(Generator(NARROW)), ready(Expert(NARROW)).train(BATCH4[run]["expert_in_train_mode"])
     judge = ready(QualityDiscriminator(NARROW)) if gan else None
     quality = RELEASED_QUALITY_WEIGHT if gan else 0.0
-    batches, beta = [generator_batch(2)] * 3, 0.5 if gan else 0.9
+    batches, beta = [generator_batch(2)] * 2, 0.5 if gan else 0.9
     wanted = written_out.wav2lip_steps(generator, expert, judge, batches, 1e-4, beta, weight, quality)
     refuse_apart(wav2lip_run(run, batches, NARROW), wanted)
 
@@ -211,6 +211,7 @@ def lipgan_alone(branch: Branch, path: Path, count: int) -> list[float]:
 
 
 @pytest.mark.original
+@pytest.mark.slow
 def test_lipgan_by_error_alone_as_the_original(files: tuple[Branch, Path, Path]) -> None:
     branch, path, _ = files
     wanted = LIPGAN["generator_only"][branch]["mae"]
@@ -225,6 +226,7 @@ def test_lipgan_by_error_alone_as_tensorflow_in_float64(files: tuple[Branch, Pat
 
 
 @pytest.mark.original
+@pytest.mark.slow
 def test_lipgan_against_its_discriminator_as_the_original(files: tuple[Branch, Path, Path]) -> None:
     branch, path, judge_path = files
     networks = {lipgan.GENERATOR: load_generator(path).train(), lipgan.JUDGE: Discriminator(branch)}

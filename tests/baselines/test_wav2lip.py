@@ -179,11 +179,12 @@ def test_adapter_draws_what_the_network_draws(files: dict[str, Path]) -> None:
             tensor(mel[None, None, :, int(9 * 3.2) : int(9 * 3.2) + 16]), network_input(crops[9:10], masked_first=True)
         )
     wanted = (drawn[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
-    assert np.abs(answers[9].pixels.astype(int) - wanted).max() <= 1
+    np.testing.assert_allclose(answers[9].pixels.astype(int), wanted, rtol=0, atol=1)
     with pytest.raises(ClipError, match="Wav2Lip needs"):
         list(generator.generate(iter(crops), sound[:1000], 0))
 
 
+@pytest.mark.slow
 def test_wrong_files_are_named(files: dict[str, Path], tmp_path: Path) -> None:
     expert, judge, larger = tmp_path / "expert.pth", tmp_path / "judge.pth", tmp_path / "288.pth"
     torch.save({"state_dict": filled(Expert())}, expert)

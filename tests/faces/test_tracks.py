@@ -60,7 +60,7 @@ def test_smoothing_is_the_originals() -> None:
     path = crop_path(track_shot(faces_of("main")).kept[0])
     with np.load(GOLDEN / "crop_path.npz") as want:
         for ours, theirs in ((path.x, "x"), (path.y, "y"), (path.half, "s")):
-            assert np.abs(ours - want[theirs]).max() < 1e-9
+            np.testing.assert_allclose(ours, want[theirs], rtol=0, atol=1e-9)
 
 
 @pytest.mark.original
@@ -72,7 +72,7 @@ def test_crops_from_the_source_are_within_20_levels() -> None:
         for number, theirs in zip(want["crop_index"], want["crops_bgr"], strict=True):
             source = frames[number if number < 2 else number - 1]
             ours = crop_face(source, path.x[number], path.y[number], path.half[number])
-            assert np.abs(ours.astype(int) - theirs).max() <= 20
+            np.testing.assert_allclose(ours.astype(int), theirs, rtol=0, atol=20)
 
 
 @pytest.mark.original

@@ -32,7 +32,7 @@ def test_features_are_pytorch_fids(inception_state: dict, monkeypatch: pytest.Mo
         expected = torch.cat([network(inputs[i : i + 16])[0] for i in range(0, 64, 16)]).squeeze().numpy()
     found = FidInception(inception_state).features(frames)
     assert found.shape == expected.shape == (64, 2048)
-    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
     assert np.linalg.norm(found - expected) <= 1e-5 * np.linalg.norm(expected)
 
 

@@ -60,8 +60,8 @@ def test_merged_shards_equal_one_pass() -> None:
             stream.push(batch)
         merged = merged + stream.finish()
     assert merged.count == whole.count
-    assert np.abs(merged.mean - whole.mean).max() <= 1e-9 * np.abs(whole.mean).max()
-    assert np.abs(merged.covariance - whole.covariance).max() <= 1e-9 * np.abs(whole.covariance).max()
+    np.testing.assert_allclose(merged.mean, whole.mean, rtol=0, atol=1e-9 * np.abs(whole.mean).max())
+    np.testing.assert_allclose(merged.covariance, whole.covariance, rtol=0, atol=1e-9 * np.abs(whole.covariance).max())
     assert np.allclose(whole.covariance, np.cov(x.astype(np.float64), rowvar=False), rtol=1e-10)
     other = Statistics.of(features(1000, 256, 5))
     assert frechet_distance(merged, other) == pytest.approx(frechet_distance(whole, other), rel=1e-9)

@@ -74,7 +74,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     for name, record in first.items():
         assert record.status == second[name].status
         if record.curve is not None:
-            assert np.abs(np.subtract(record.curve, second[name].curve)).max() <= 1e-6
+            np.testing.assert_allclose(record.curve, second[name].curve, rtol=0, atol=1e-6)
             assert record.lse_d == pytest.approx(second[name].lse_d, abs=1e-6)
             assert record.lse_c == pytest.approx(second[name].lse_c, abs=1e-6)
             assert record.offset == second[name].offset

@@ -23,8 +23,9 @@ def curve_of(lip: np.ndarray, sound: np.ndarray, step: int = 8, keep: bool = Fal
 def test_golden(clip: str) -> None:
     with np.load(golden_file(f"lrs_cal_clip_{clip}.npz")) as golden:
         score = curve_of(golden["lip"], golden["aud"], keep=True)
-        assert np.abs(score.curve - golden["mdist"]).max() <= 1e-5
-        assert score.per_window is not None and np.abs(score.per_window - golden["dist"]).max() <= 1e-5
+        np.testing.assert_allclose(score.curve, golden["mdist"], rtol=0, atol=1e-5)
+        assert score.per_window is not None
+        np.testing.assert_allclose(score.per_window, golden["dist"], rtol=0, atol=1e-5)
         assert score.distance == pytest.approx(float(golden["lse_d"]), abs=1e-5)
         assert score.confidence == pytest.approx(float(golden["lse_c"]), abs=1e-5)
         assert score.offset == int(golden["offset"])

@@ -87,7 +87,7 @@ def test_the_stored_jpegs_and_sound_give_the_published_scores(calibrated: Path) 
             sounds.append(network.sound(mfcc[:, None]).numpy())
     score = score_embeddings(np.concatenate(lips), np.concatenate(sounds))
     with np.load(golden_file("real_video_scores_cal.npz")) as want:
-        assert np.abs(score.curve - want["mdist"]).max() < 1e-5
+        np.testing.assert_allclose(score.curve, want["mdist"], rtol=0, atol=1e-5)
         assert score.distance == pytest.approx(want["lse_d"], abs=1e-5)
         assert score.confidence == pytest.approx(want["lse_c"], abs=1e-5)
         assert (score.offset, score.windows) == (want["offset"], len(want["lip"]))
