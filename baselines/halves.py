@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 import torch
+from lse_bench.baselines.widths import SIZE
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lse_bench.generators.batches import batches
 from lse_bench.generators.interface import FaceCrop
-
-SIZE = 96  # pixels of a face's side
 
 
 def network_input(crops: list[FaceCrop], *, masked_first: bool) -> Tensor:

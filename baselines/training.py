@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from lse_bench.errors import UsageError
 from lse_bench.training.evaluate import Draw, Pictures, foreign_lse, sheet, spread
@@ -26,25 +25,6 @@ def begin_from(network: nn.Module, given: nn.Module, path: Path) -> None:
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise UsageError(f"{path}: --init of another shape than the config's network: {reason}") from None
-
-
-def unit(pictures: Tensor) -> Tensor:
-    """(…,3,H,W) of pictures (…,H,W,3), 0-1 of 0-255; what is floating-point already stays as it is."""
-    if pictures.is_floating_point():
-        return pictures
-    return pictures.movedim(-1, -3).float() / 255
-
-
-def mouth_measures(drawn: Tensor, target: Tensor, reference: Tensor) -> dict[str, float]:
-    """Mean absolute errors, 0-1, of faces (…,H,W): whole (`recon`), lower half (`mouth`), and what pasting the
-    reference's lower half would give (`copy`)."""
-    half = drawn.shape[-2] // 2
-    mouths = [faces[..., half:, :] for faces in (drawn, target, reference)]
-    return {
-        "recon": float(F.l1_loss(drawn, target)),
-        "mouth": float(F.l1_loss(mouths[0], mouths[1])),
-        "copy": float(F.l1_loss(mouths[2], mouths[1])),
-    }
 
 
 def foreign(

@@ -1,7 +1,8 @@
-"""Narrow versions of the published networks, for laptops."""
+"""Sizes that the published networks share: a face's side, and channels, which may be fewer, for laptops."""
 
 from __future__ import annotations
 
+SIZE = 96  # pixels of a face's side
 _NARROWEST = 16  # channels of the thinnest hidden layer, so that a width is a whole number of sixteenths
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from lse_bench.baselines.wav2lip.losses import judged_as, sync_loss
 from lse_bench.baselines.wav2lip.model import Expert, Generator, QualityDiscriminator, masked
-from lse_bench.baselines.wav2lip.train import GENERATOR, JUDGE, passes_of
+from lse_bench.baselines.wav2lip.passes import GENERATOR, JUDGE, passes_of
 from lse_bench.baselines.wav2lip.windows import WindowSamples, first_column, places
 from scipy.io import wavfile
 from torch.nn import functional as F

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from lse_bench.baselines.lipgan.model import SOUND_SHAPE, Branch
-from lse_bench.baselines.training import unit
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lse_bench.features import htk_mfcc, mel
 from lse_bench.generators.interface import FPS, SAMPLES_PER_FRAME
@@ -67,15 +65,3 @@ class FaceSamples:
         starts = np.array([self.first_column(frame) for frame in range(clip.frames)])
         columns = np.nan_to_num(self.store.read(clip, self._feature))
         return windows(columns, np.clip(starts, 0, max(0, len(columns) - self._wide)), self._wide)[:, None]
-
-
-def faces_of(batch: Batch) -> Tensor:
-    """What the generator sees (B,6,96,96): the reference whole, then the target with its lower half zero; a golden
-    batch has it ready as `faces`.
-    """
-    if "faces" in batch:
-        return batch["faces"]
-    target, reference = unit(batch["target"]), unit(batch["reference"])
-    blanked = target.clone()
-    blanked[..., target.shape[-2] // 2 :, :] = 0
-    return torch.cat([reference, blanked], dim=1)

@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from lse_bench.baselines.lipgan.keras_adam import KerasAdam
-from lse_bench.baselines.lipgan.model import Branch, Discriminator, Generator, Size, contrastive_loss
-from lse_bench.baselines.lipgan.samples import FaceSamples, faces_of
+from lse_bench.baselines.lipgan.model import Branch, Discriminator, Generator, Size
+from lse_bench.baselines.lipgan.passes import GENERATOR, JUDGE, ROLL, faces_of, passes_of
+from lse_bench.baselines.lipgan.samples import FaceSamples
 from lse_bench.baselines.lipgan.weights import load_generator
-from lse_bench.baselines.training import begin_from, foreign, in_batches, mouth_measures, sample_sheet, unit
+from lse_bench.baselines.pictures import mouth_measures, unit
+from lse_bench.baselines.training import begin_from, foreign, in_batches, sample_sheet
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
@@ -34,10 +35,8 @@ from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
 from lse_bench.training.prepared import PreparedClip, PreparedClips
 from lse_bench.training.split import split_clips
-from lse_bench.training.steps import Batch, Memory, Networks, Pass
+from lse_bench.training.steps import Batch, Pass
 
-GENERATOR, JUDGE = "generator", "judge"
-ROLL = 10  # items by which the sound moves along the batch to be out of sync; no negative where the batch divides it
 _PER_CLIP = 4  # faces of each clip in validation
 
 
@@ -180,48 +179,6 @@ def measure_clips(
         drawn = widened(generator(faces_of(batch), batch["sound"]))
         rows.append(mouth_measures(drawn, unit(batch["target"]), unit(batch["reference"])))
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-
-
-def passes_of(penalty: float | None, roll: int = ROLL) -> list[Pass]:
-    """See the module's text; without a penalty the generator by its error alone."""
-
-    def wrong_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
-        """The discriminator on what is not real or not in sync; `batch["coin"]` chooses which of them counts."""
-        target, sound = unit(batch["target"]), batch["sound"]
-        generator, judge = networks[GENERATOR], networks[JUDGE]
-        training = generator.training
-        generator.eval()
-        with torch.no_grad():
-            drawn = widened(generator(faces_of(batch), sound))
-        generator.train(training)
-        counts = bool(batch["coin"] > 0)
-        losses = []
-        for trained, faces, heard in ((counts, drawn, sound), (not counts, target, sound.roll(roll, dims=0))):
-            with torch.set_grad_enabled(trained):
-                distance = widened(judge(faces, heard))
-                losses.append(contrastive_loss(distance, torch.ones_like(distance)))
-        return losses[not counts], {"disc_loss": losses[0], "unsync_loss": losses[1]}
-
-    def drawing(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean absolute error, and how far the discriminator finds faces from their sound."""
-        drawn = widened(networks[GENERATOR](faces_of(batch), batch["sound"]))
-        mae = F.l1_loss(drawn, unit(batch["target"]))
-        if penalty is None:
-            return mae, {"loss": mae, "mae": mae}
-        distance = widened(networks[JUDGE](drawn, batch["sound"]))
-        adversarial = contrastive_loss(distance, torch.zeros_like(distance))
-        total = mae + penalty * adversarial
-        return total, {"loss": total, "mae": mae, "adv": adversarial}
-
-    passes = [Pass(GENERATOR, drawing)]
-    return passes if penalty is None else [Pass(JUDGE, wrong_loss), Pass(JUDGE, real_loss), *passes]
-
-
-def real_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
-    """The discriminator on real faces with their own sound."""
-    distance = widened(networks[JUDGE](unit(batch["target"]), batch["sound"]))
-    loss = contrastive_loss(distance, torch.zeros_like(distance))
-    return loss, {"sync_loss": loss}
 
 
 def export(networks: dict[str, nn.Module], config: LipGanConfig, out: Path) -> list[Path]:

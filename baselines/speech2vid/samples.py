@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from lse_bench.baselines.speech2vid.model import COLUMNS, DRAWN_SIZE, IDENTITIES, MIDDLE
-from lse_bench.baselines.training import unit
-from torch import Tensor
+from lse_bench.baselines.speech2vid.model import COLUMNS, IDENTITIES, MIDDLE
 
 from lse_bench.errors import UsageError
 from lse_bench.features.htk_mfcc import COLUMNS_PER_SECOND, htk_columns
@@ -18,7 +16,6 @@ from lse_bench.training.split import split_clips
 from lse_bench.training.steps import Batch
 
 PER_FRAME = int(COLUMNS_PER_SECOND / FPS)  # MFCC columns
-INSIDE = slice(1, 1 + DRAWN_SIZE)  # the part of an aligned face that is drawn
 _PER_CLIP = 4  # faces of each clip in validation
 
 
@@ -74,14 +71,3 @@ def frames_of(clip: PreparedClip) -> range:
     """Frames whose window of sound lies in the clip."""
     last = (htk_columns(clip.frames * SAMPLES_PER_FRAME) - COLUMNS) // PER_FRAME
     return range(MIDDLE, min(clip.frames, last + MIDDLE + 1))
-
-
-def inputs_of(batch: Batch) -> dict[str, Tensor]:
-    """What the generator takes: the identity as RGB, 0-255, and the sound."""
-    identity = batch["identity"].flip(-1).movedim(-1, 2).flatten(1, 2).float()
-    return {"input_audio": batch["sound"], "input_face": identity}
-
-
-def wanted_of(batch: Batch) -> Tensor:
-    """What it should draw: RGB (B,3,109,109), 0-1."""
-    return unit(batch["target"][:, INSIDE, INSIDE].flip(-1))

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import torch
+from lse_bench.baselines.pictures import mouth_measures, unit
 from lse_bench.baselines.speech2vid.graph import Graph
 from lse_bench.baselines.speech2vid.model import (
     COLUMNS,
@@ -23,12 +24,11 @@ from lse_bench.baselines.speech2vid.model import (
     PREDICTION,
     deblur_layers,
     generator_layers,
-    initial_entries,
-    net_of,
 )
-from lse_bench.baselines.speech2vid.samples import INSIDE, PER_FRAME, IdentitySamples, inputs_of, wanted_of
+from lse_bench.baselines.speech2vid.passes import INSIDE, drawing_pass, fresh, inputs_of, sharpening_pass, wanted_of
+from lse_bench.baselines.speech2vid.samples import PER_FRAME, IdentitySamples
 from lse_bench.baselines.speech2vid.weights import DEBLUR, GENERATOR, load_content, load_deblurring, load_network
-from lse_bench.baselines.training import foreign, in_batches, mouth_measures, sample_sheet, unit
+from lse_bench.baselines.training import foreign, in_batches, sample_sheet
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
@@ -43,8 +43,7 @@ from lse_bench.training.evaluate import Draw, Pictures, spread
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
 from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
-from lse_bench.training.steps import Batch, Memory, Networks, Pass
-from lse_bench.weights.matconvnet import DagLayer
+from lse_bench.training.steps import Batch, Pass
 
 _BLUR, _SIGMA = 5, 2.0  # of the blurred faces that a re-implementation trains its deblurring on
 
@@ -108,8 +107,8 @@ class Speech2VidTraining(Method):
 
     def networks(self) -> dict[str, nn.Module]:
         """The generator."""
-        fresh = _fresh(generator_layers(self.config.width), PREDICTION)
-        return {GENERATOR: fresh if self._init is None else _alike(load_network(self._init), fresh, self._init)}
+        network = fresh(generator_layers(self.config.width), PREDICTION)
+        return {GENERATOR: network if self._init is None else _alike(load_network(self._init), network, self._init)}
 
     def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
         """The config's."""
@@ -122,21 +121,11 @@ class Speech2VidTraining(Method):
 
     def passes(self, step: int) -> list[Pass]:
         """One."""
-        return [Pass(GENERATOR, self.loss)]
+        return [drawing_pass(self._content, self.config.content, self.config.mask_zero_targets)]
 
     def batch(self, number: int, rank: int) -> Batch:
         """See `IdentitySamples.of`."""
         return self._samples.batch(self.training, self.config.batch, (self.config.seed, number, rank))
-
-    def loss(self, networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean absolute error, and that of the content encoder's features."""
-        drawn, wanted = widened(networks[GENERATOR](inputs_of(batch))), wanted_of(batch)
-        mae = F.l1_loss(drawn, wanted)
-        content = torch.zeros((), device=drawn.device)
-        if self._content is not None:
-            content = content_loss(*self._content, drawn, wanted, self.config.mask_zero_targets)
-        loss = mae + self.config.content * content
-        return loss, {"loss": loss, "mae": mae, "content": content}
 
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
         """On held-out clips: L1 of whole faces (`recon`) and lower halves, that of a pasted other face of the clip
@@ -185,19 +174,6 @@ def measure_clips(
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
-def content_loss(encoder: Graph, features: tuple[str, ...], drawn: Tensor, wanted: Tensor, mask_zeros: bool) -> Tensor:
-    """Sum over the encoder's ReLUs of the mean absolute difference between drawn and wanted faces.
-
-    `mask_zeros`: where a wanted feature is exactly 0 nothing counts, the quirk of the authors' own loss.
-    """
-    seen, right = (encoder.variables({"input_lip": faces}, features) for faces in (drawn, wanted))
-    losses = []
-    for name in features:
-        difference = (seen[name] - right[name].detach()).abs()
-        losses.append((difference * (right[name] != 0) if mask_zeros else difference).mean())
-    return torch.stack(losses).sum()
-
-
 class DeblurTraining(Method):
     """The deblurring network's method for the loop; the generator is frozen."""
 
@@ -218,7 +194,7 @@ class DeblurTraining(Method):
 
     def networks(self) -> dict[str, nn.Module]:
         """The deblurring network. Its last layer begins at 0, so that it first leaves faces as they are."""
-        network = _fresh(deblur_layers(self.config.width), DEBLURRED)
+        network = fresh(deblur_layers(self.config.width), DEBLURRED)
         if self._init is not None:
             return {DEBLUR: _alike(load_deblurring(self._init), network, self._init)}
         nn.init.zeros_(network.get_submodule(network.chain[-1].name).weight)  # type: ignore[arg-type]
@@ -235,7 +211,7 @@ class DeblurTraining(Method):
 
     def passes(self, step: int) -> list[Pass]:
         """One."""
-        return [Pass(DEBLUR, self.loss)]
+        return [sharpening_pass(self._soft, self.config.loss)]
 
     def batch(self, number: int, rank: int) -> Batch:
         """As the generator's, and `blurred` uint8 (B,109,109,3) where the config blurs."""
@@ -251,13 +227,6 @@ class DeblurTraining(Method):
             return unit(batch["blurred"].flip(-1))
         drawn: Tensor = widened(self._generator(inputs_of(batch)))
         return drawn
-
-    def loss(self, networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
-        """Of the sharpened face against the real one."""
-        soft, wanted = self._soft(batch), wanted_of(batch)
-        sharpened = soft + widened(networks[DEBLUR]({"input_lip": soft}))
-        loss = (F.mse_loss if self.config.loss == "mse" else F.l1_loss)(sharpened, wanted)
-        return loss, {"loss": loss}
 
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
         """On held-out clips: mean absolute error before (`soft`) and after (`sharp`)."""
@@ -280,12 +249,6 @@ def _alike(given: Graph, fresh: Graph, path: Path) -> Graph:
     if shapes[0] != shapes[1]:
         raise UsageError(f"{path}: --init of another shape than the config's network; is its width the config's?")
     return given
-
-
-def _fresh(layers: list[DagLayer], output: str) -> Graph:
-    """A network that begins as MatConvNet's do, drawn from torch's random state."""
-    rng = np.random.default_rng(int(torch.randint(0, 2**31, ())))
-    return Graph(net_of(layers, initial_entries(layers, rng)), output)
 
 
 def export(networks: dict[str, nn.Module], config: Speech2VidConfig | DeblurConfig, out: Path) -> list[Path]:

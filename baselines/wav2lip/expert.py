@@ -13,31 +13,28 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
-from lse_bench.baselines.halves import SIZE
 from lse_bench.baselines.training import begin_from
-from lse_bench.baselines.wav2lip.losses import expert_loss
 from lse_bench.baselines.wav2lip.model import WINDOW_FRAMES, Expert
+from lse_bench.baselines.wav2lip.passes import EXPERT, ListeningExpert, matching_loss
 from lse_bench.baselines.wav2lip.weights import load_expert, write_official
 from lse_bench.baselines.wav2lip.windows import mel_window, places
+from lse_bench.baselines.widths import SIZE
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
-from lse_bench.precision import widened
 from lse_bench.training.config import GuideConfig, OptimizerConfig, RunConfig, Section, Width
 from lse_bench.training.evaluate import spread
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
 from lse_bench.training.prepared import PreparedClip, PreparedClips
 from lse_bench.training.split import split_clips
-from lse_bench.training.steps import Batch, Memory, Networks, Pass
+from lse_bench.training.steps import Batch, Pass
 
-NAME = "expert"
 HALF = SIZE // 2
-_LIPS = 7 * WINDOW_FRAMES
 _FAR = (5, 15)  # frames: how far off the wrong sound of validation's windows is
 _PER_CLIP = 8  # windows of each clip in validation
 _FLOOR = 3.7e-44  # e**-100: torch holds logarithms of chances above -100
@@ -72,27 +69,6 @@ class ExpertConfig(RunConfig):
     change: ChangeConfig = ChangeConfig()
 
 
-class ListeningExpert(nn.Module):
-    """The expert and, where InfoNCE trains it, what only training needs."""
-
-    def __init__(self, width: float, infonce: bool, guided: bool) -> None:
-        super().__init__()
-        self.expert = Expert(width)
-        embedding = int(512 * width)
-        self.log_scale = nn.Parameter(torch.tensor(2.0)) if infonce else None
-        self.lips_seen = nn.Linear(embedding, _LIPS) if guided else None
-        self.lips_heard = nn.Linear(embedding, _LIPS) if guided else None
-
-    def forward(self, mel: Tensor, faces: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
-        """Embeddings of sound and faces, the logits' scale, and the lip parameters read from each; see `Expert`."""
-        heard, seen = self.expert.embed(mel, faces)
-        sound, face = F.normalize(widened(heard)), F.normalize(widened(seen))
-        scale = None if self.log_scale is None else self.log_scale.exp()
-        if self.lips_seen is None or self.lips_heard is None:
-            return sound, face, scale, None, None
-        return sound, face, scale, self.lips_seen(seen), self.lips_heard(heard)
-
-
 class ExpertTraining(Method):
     """The method for the loop."""
 
@@ -102,7 +78,7 @@ class ExpertTraining(Method):
         """`data`: prepared clips. `init`: weights to begin with. Raises UsageError for data it cannot train on."""
         self.config, self._init = config, init
         self._store = PreparedClips(data)
-        self._store.need("box", NAME)
+        self._store.need("box", EXPERT)
         parts = split_clips(self._store.clips)
         fewest = config.windows if config.loss == "infonce" else 2
         self.training = [clip for clip in parts["training"] if len(places(clip)) >= fewest]
@@ -123,15 +99,15 @@ class ExpertTraining(Method):
         network = ListeningExpert(self.config.width, self.config.loss == "infonce", self.config.guide.steps > 0)
         if self._init is not None:
             begin_from(network.expert, load_expert(self._init), self._init)
-        return {NAME: network.to(memory_format=torch.channels_last)}
+        return {EXPERT: network.to(memory_format=torch.channels_last)}
 
     def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
         """The config's."""
-        return {NAME: self.config.optimizer.of(networks[NAME])}
+        return {EXPERT: self.config.optimizer.of(networks[EXPERT])}
 
     def passes(self, step: int) -> list[Pass]:
         """One."""
-        return [Pass(NAME, matching_loss)]
+        return [Pass(EXPERT, matching_loss)]
 
     def batch(self, number: int, rank: int) -> Batch:
         """`faces` uint8 (N,15,48,96), `mel` (N,1,80,16), `in_sync` (N,1); under the guide `lips` and its weight."""
@@ -192,7 +168,7 @@ class ExpertTraining(Method):
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
         """On held-out clips: how often a window's own sound is nearer than one 5 to 15 frames off (`window`), and the
         released code's loss with half of the pairs wrong (`sync`)."""
-        network = networks[NAME]
+        network = networks[EXPERT]
         assert isinstance(network, ListeningExpert)
         return window_accuracy(network.expert, self._store, self.validation, self.config.validation_clips, device)
 
@@ -205,26 +181,6 @@ def _stain(pictures: NDArray[np.float32], rng: np.random.Generator) -> None:
     far = ((x - rng.uniform(0, width)) / across) ** 2 + ((y - rng.uniform(0, height)) / down) ** 2
     patch = np.exp(-far)[None, :, :, None] * rng.uniform(0, 0.8, (len(pictures), 1, 1, 1))
     pictures += (patch * (rng.uniform(0, 255, 3) - pictures)).astype(np.float32)
-
-
-def matching_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
-    """The released loss of an expert without a scale, InfoNCE of one with it."""
-    faces = batch["faces"] if batch["faces"].is_floating_point() else batch["faces"].float() / 255
-    sound, face, scale, seen, heard = networks[NAME](batch["mel"], faces)
-    if scale is None:
-        loss = expert_loss(sound, face, batch["in_sync"])
-        return loss, {"loss": loss}
-    with torch.autocast(faces.device.type, enabled=False):
-        logits = widened(face) @ widened(sound).T * scale
-        own = torch.arange(len(face), device=face.device)
-        matching = 0.5 * (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own))
-        parts = {"matching": matching, "hits": (logits.argmax(1) == own).float().mean(), "scale": scale}
-        guide = torch.zeros((), device=face.device)
-        loss = matching
-        if seen is not None and heard is not None:
-            guide = F.mse_loss(widened(seen), batch["lips"]) + F.mse_loss(widened(heard), batch["lips"])
-            loss = matching + batch["guide"] * guide
-    return loss, {"loss": loss, "guide": guide} | parts
 
 
 def window_accuracy(
@@ -255,11 +211,11 @@ def window_accuracy(
 
 def export(networks: dict[str, nn.Module], config: ExpertConfig, out: Path) -> list[Path]:
     """`weights.safetensors`, and at full width `lipsync_expert.pth` for the original code."""
-    network = networks[NAME]
+    network = networks[EXPERT]
     assert isinstance(network, ListeningExpert)
     state = network.expert.state_dict()
     files = [out / "weights.safetensors"]
-    write_weights(files[0], state, {"lse_bench": NAME, "width": repr(config.width), "precision": config.precision})
+    write_weights(files[0], state, {"lse_bench": EXPERT, "width": repr(config.width), "precision": config.precision})
     if config.width == 1:
         files.append(out / "lipsync_expert.pth")
         write_official(files[1], state, config.steps)

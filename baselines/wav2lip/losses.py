@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from lse_bench.baselines.halves import SIZE
+from lse_bench.baselines.widths import SIZE
 from torch import Tensor
 from torch.nn import functional as F
 

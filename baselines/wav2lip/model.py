@@ -9,8 +9,7 @@ networks for a laptop.
 from __future__ import annotations
 
 import torch
-from lse_bench.baselines.halves import SIZE
-from lse_bench.baselines.widths import Widths
+from lse_bench.baselines.widths import SIZE, Widths
 from torch import Tensor, nn
 from torch.nn import functional as F
 

@@ -13,15 +13,16 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from lse_bench.baselines.training import begin_from, foreign, in_batches, mouth_measures, sample_sheet
-from lse_bench.baselines.wav2lip.losses import judged_as, sync_loss
+from lse_bench.baselines.pictures import mouth_measures
+from lse_bench.baselines.training import begin_from, foreign, in_batches, sample_sheet
+from lse_bench.baselines.wav2lip.losses import sync_loss
 from lse_bench.baselines.wav2lip.model import COLUMNS, Expert, Generator, QualityDiscriminator, masked
+from lse_bench.baselines.wav2lip.passes import GENERATOR, JUDGE, passes_of, planes
 from lse_bench.baselines.wav2lip.weights import load_expert, load_network, write_official
-from lse_bench.baselines.wav2lip.windows import WindowSamples, first_column, planes
+from lse_bench.baselines.wav2lip.windows import WindowSamples, first_column
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
@@ -33,9 +34,8 @@ from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
 from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
 from lse_bench.training.split import split_clips
-from lse_bench.training.steps import Batch, Memory, Networks, Pass
+from lse_bench.training.steps import Batch, Pass
 
-GENERATOR, JUDGE = "generator", "judge"
 _PER_CLIP = 2  # windows of each clip in validation
 
 
@@ -214,56 +214,12 @@ class GeneratorTraining(Method):
         return sample_sheet(self._store, self.validation, self.drawer(networks[GENERATOR], device))
 
 
-def passes_of(
-    expert: nn.Module | None,
-    sync_weight: float,
-    quality_weight: float | None,
-    settled_norms: bool = False,
-    gentle: bool = False,
-) -> list[Pass]:
-    """The generator: (1-w-q) L1 + w sync + q quality. Then, with a quality weight, the judge on what was drawn before
-    the generator's step. Without a sync weight the expert is not asked. `settled_norms`: see `norm_start`.
-    """
-    quality = quality_weight or 0.0
-
-    def drawing(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
-        target, reference = planes(batch["target"]), planes(batch["reference"])
-        if settled_norms:
-            for module in networks[GENERATOR].modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-        drawn = widened(networks[GENERATOR](batch["mels"], torch.cat([masked(target), reference], dim=1)))
-        recon = F.l1_loss(drawn, target)
-        sync = perceptual = torch.zeros((), device=drawn.device)
-        if sync_weight and expert is not None:
-            sync = sync_loss(expert, batch["mel"], drawn, gentle)
-        if quality:
-            perceptual = judged_as(networks[JUDGE](drawn), real=True)
-        loss = sync_weight * sync + quality * perceptual + (1 - sync_weight - quality) * recon
-        parts = {"loss": loss, "recon": recon, "sync": sync}
-        if quality_weight is not None:
-            parts["perceptual"] = perceptual
-            memory["drawn"], memory["target"] = drawn.detach(), target
-        return loss, parts
-
-    passes = [Pass(GENERATOR, drawing)]
-    return [*passes, Pass(JUDGE, judge_loss)] if quality_weight is not None else passes
-
-
 def hear_like(generator: Generator, expert: Expert) -> None:
     """Begin the generator's audio encoder as the expert's, which has one residual block more and is of its width."""
     blocks = list(expert.audio_encoder)
     del blocks[len(blocks) - 3]
     for ours, theirs in zip(generator.audio_encoder, blocks, strict=True):
         ours.load_state_dict(theirs.state_dict())
-
-
-def judge_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
-    """The quality discriminator on real and drawn faces."""
-    judge = networks[JUDGE]
-    real = judged_as(judge(memory["target"]), real=True)
-    fake = judged_as(judge(memory["drawn"]), real=False)
-    return real + fake, {"disc_real": real, "disc_fake": fake}
 
 
 def measure_clips(

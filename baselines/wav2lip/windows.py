@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from lse_bench.baselines.training import unit
 from lse_bench.baselines.wav2lip.model import COLUMNS, WINDOW_FRAMES
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lse_bench.features.mel import COLUMNS_PER_SECOND
 from lse_bench.generators.interface import FPS
@@ -41,11 +39,6 @@ def mel_windows(store: PreparedClips, clip: PreparedClip, start: int, offset: in
     first = int(starts[0])
     columns = store.read(clip, "mel", first, int(starts[-1]) - first + COLUMNS)
     return windows(columns, starts - first, COLUMNS)[:, None]
-
-
-def planes(pictures: Tensor) -> Tensor:
-    """(B,3,T,H,W), 0-1, of pictures (B,T,H,W,3), 0-255; what is floating-point already stays as it is."""
-    return pictures if pictures.is_floating_point() else unit(pictures).transpose(1, 2)
 
 
 class WindowSamples:

@@ -16,9 +16,10 @@ from lse_bench.training.config import TrainConfig
 from lse_bench.training.data import store_clips
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Hardware, launch, refuse_to_overwrite
+from lse_bench.training.pairs import NETWORK, Pairs
 from lse_bench.training.run import Bar, describe, no_bar, on_first, run_method, settled, trained_networks
 from lse_bench.training.split import split_clips
-from lse_bench.training.syncnet import HALF, NETWORK, Pairs, SyncNetMethod
+from lse_bench.training.syncnet import HALF, SyncNetMethod
 
 
 def train_syncnet(

@@ -19,15 +19,15 @@ import torch
 import written_out
 from checkpoints import GOLDEN, filled, lipgan_inputs, write_lipgan
 from lightning_fabric import Fabric
-from lse_bench.baselines.lipgan import train as lipgan
+from lse_bench.baselines.lipgan import passes as lipgan
 from lse_bench.baselines.lipgan.keras_adam import KerasAdam
 from lse_bench.baselines.lipgan.model import BRANCHES, Branch, Discriminator
 from lse_bench.baselines.lipgan.model import Generator as LipGanGenerator
 from lse_bench.baselines.lipgan.weights import fill, load_generator
-from lse_bench.baselines.wav2lip import expert as experts
-from lse_bench.baselines.wav2lip import train as wav2lip
+from lse_bench.baselines.wav2lip import passes as wav2lip
 from lse_bench.baselines.wav2lip.losses import sync_loss
 from lse_bench.baselines.wav2lip.model import Expert, Generator, QualityDiscriminator
+from lse_bench.baselines.wav2lip.train import hear_like
 
 from lse_bench.training.loop import Hardware, launch
 from lse_bench.training.steps import Batch, Pass, set_up, take_step
@@ -128,12 +128,12 @@ def of_the_same(make: Callable[[], Any]) -> tuple[Any, Any]:
 
 @pytest.mark.original
 def test_expert_as_the_original() -> None:
-    network = experts.ListeningExpert(1.0, infonce=False, guided=False)
+    network = wav2lip.ListeningExpert(1.0, infonce=False, guided=False)
     ready(network.expert)
     rows = steps(
-        {experts.NAME: network},
-        {experts.NAME: adam(network)},
-        [Pass(experts.NAME, experts.matching_loss)],
+        {wav2lip.EXPERT: network},
+        {wav2lip.EXPERT: adam(network)},
+        [Pass(wav2lip.EXPERT, wav2lip.matching_loss)],
         [expert_batch()] * 3,
     )
     found = [row["loss"] for row in rows]
@@ -144,9 +144,9 @@ def test_expert_as_the_original() -> None:
 
 @pytest.mark.usefixtures("in_float64")
 def test_expert_as_written_out() -> None:
-    network, other = of_the_same(lambda: experts.ListeningExpert(NARROW, infonce=False, guided=False))
-    passes = [Pass(experts.NAME, experts.matching_loss)]
-    found = steps({experts.NAME: network}, {experts.NAME: adam(network)}, passes, [expert_batch()] * 3)
+    network, other = of_the_same(lambda: wav2lip.ListeningExpert(NARROW, infonce=False, guided=False))
+    passes = [Pass(wav2lip.EXPERT, wav2lip.matching_loss)]
+    found = steps({wav2lip.EXPERT: network}, {wav2lip.EXPERT: adam(network)}, passes, [expert_batch()] * 3)
     refuse_apart(found, written_out.expert_steps(other.expert, [expert_batch()] * 3, 1e-4))
 
 
@@ -286,7 +286,7 @@ def test_the_generator_can_begin_with_the_experts_ear() -> None:
     torch.manual_seed(0)
     generator, expert = Generator(1 / 16), Expert(1 / 16)
     before = generator.face_encoder_blocks[0][0].conv_block[0].weight.clone()
-    wav2lip.hear_like(generator, expert)
+    hear_like(generator, expert)
     ours, theirs = list(generator.audio_encoder), list(expert.audio_encoder)
     assert len(theirs) == len(ours) + 1
     for one, other in ((ours[0], theirs[0]), (ours[10], theirs[10]), (ours[11], theirs[12]), (ours[12], theirs[13])):

@@ -20,9 +20,10 @@ from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.config import TrainConfig, load_config
 from lse_bench.training.data import store_clips
 from lse_bench.training.loop import Hardware, launch, refuse_to_overwrite, train
+from lse_bench.training.pairs import NETWORK, Pairs, contrastive, infonce
 from lse_bench.training.run import trained_networks
 from lse_bench.training.split import split_clips
-from lse_bench.training.syncnet import HALF, NETWORK, Pairs, SyncNetMethod, contrastive, infonce
+from lse_bench.training.syncnet import HALF, SyncNetMethod
 from lse_bench.training.syncnet_run import export
 from lse_bench.weights.readers import file_digest
 

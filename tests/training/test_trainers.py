@@ -17,7 +17,7 @@ import torch
 from lse_bench.baselines.lipgan.weights import load_generator
 from lse_bench.baselines.speech2vid import weights as speech2vid_weights
 from lse_bench.baselines.wav2lip.model import Expert, Generator
-from lse_bench.baselines.wav2lip.train import GENERATOR
+from lse_bench.baselines.wav2lip.passes import GENERATOR
 from lse_bench.baselines.wav2lip.weights import load_expert, load_network, write_official
 from torch import Tensor, nn
 from trainers import METHODS, config_of, export_of, method_of, run, weights_for
@@ -283,7 +283,7 @@ def test_digital_silence_leaves_speech2vid_whole(data: Path, weights: dict[str, 
     for name, value in networks["speech2vid"].state_dict().items():
         assert torch.isfinite(value).all(), name
     network = networks["speech2vid"].eval()
-    from lse_bench.baselines.speech2vid.samples import inputs_of
+    from lse_bench.baselines.speech2vid.passes import inputs_of
 
     with torch.no_grad():
         first = network(inputs_of(batch))
