@@ -15,6 +15,7 @@ from lse_bench.bench.run import SUMMARY_FILE as BENCH_SUMMARY
 from lse_bench.errors import UsageError
 from lse_bench.lines import json_bytes, write_atomically
 from lse_bench.runs.agreement import disagreement
+from lse_bench.runs.paired import byte_equal
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.runs.run import RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER
 from lse_bench.runs.table import EXTRAS, REAL, UNSYNCED, Entry, tables_of
@@ -54,6 +55,24 @@ def faults_of(entry: Entry) -> list[str]:
     return faults
 
 
+def repeats_of(entries: Sequence[Entry], target: Path) -> list[dict[str, Any]]:
+    """Where collections beside `target` hold the same method on the same pairs: how many files are byte-equal.
+
+    Processors and libraries decide bytes of generated videos, so a repeated run may share few of them.
+    """
+    found = []
+    for folder in sorted(target.parent.glob(f"*/{COLLECTION_FILE}")):
+        for there in find_entries([str(folder.parent)]):
+            for entry in entries:
+                same = (entry.method, entry.table) == (there.method, there.table)
+                manifests = {one.description.get("manifest_sha256") for one in (entry, there)}
+                if same and len(manifests) == 1:
+                    equal, of = byte_equal(entry.records, there.records)
+                    about = {"method": entry.method, "corpus": entry.corpus, "protocol": entry.description["protocol"]}
+                    found.append(about | {"collection": str(folder.parent), "byte_equal": equal, "of": of})
+    return found
+
+
 def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:
     """Copy runs, or one benchmark, into the new folder `target`: descriptions, records and summaries; and of `clips`
     pairs of each corpus the videos with their windows.
@@ -74,6 +93,7 @@ def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:
         ]
     if faults:
         raise UsageError("cannot be added:\n  - " + "\n  - ".join(faults))
+    repeats = repeats_of(entries, target)
     bench = Path(inputs[0])
     whole = len(inputs) == 1 and (bench / BENCH_SUMMARY).exists()
     played = copied_clips(entries, clips)
@@ -94,4 +114,5 @@ def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:
     if whole:
         shutil.copyfile(bench / BENCH_FILE, target / BENCH_FILE)
     write_atomically(target / COLLECTION_FILE, json_bytes({"schema": 1, "kind": "collection", "runs": rows}))
-    return {"tables": len(tables), "runs": len(entries), "clips": sum(map(len, played.values()))}
+    videos = sum(map(len, played.values()))
+    return {"tables": len(tables), "runs": len(entries), "clips": videos, "repeats": repeats}

@@ -27,7 +27,7 @@ from lse_bench.minilrs import corpus as minilrs
 from lse_bench.minilrs.plan import Part, Spec
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.training.config import load_config
-from lse_bench.training.loop import Hardware, launch
+from lse_bench.training.hardware import Hardware, launch
 from lse_bench.training.steps import set_up, take_step
 
 Found = dict[str, NDArray[Any]]

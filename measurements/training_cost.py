@@ -26,7 +26,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lse_bench.training.config import load_config
 from lse_bench.training.export import write_weights
-from lse_bench.training.loop import Hardware, Method, launch
+from lse_bench.training.hardware import Hardware, launch
+from lse_bench.training.loop import Method
 from lse_bench.training.steps import set_up, take_step
 
 SMALL = 2

@@ -13,7 +13,8 @@ from lse_bench.baselines.wav2lip import train as wav2lip
 
 from lse_bench.manifests.corpora import read_corpus
 from lse_bench.training.config import RunConfig, load_config
-from lse_bench.training.loop import Hardware, Method, launch, train
+from lse_bench.training.hardware import Hardware, launch
+from lse_bench.training.loop import Method, train
 from lse_bench.training.prepare import BoxCropper, Preparation, prepare
 
 METHODS = ("expert", "wav2lip", "wav2lip-gan", "lipgan", "speech2vid", "speech2vid-deblur")

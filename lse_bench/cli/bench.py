@@ -205,5 +205,6 @@ def compare(
     shown.print(table)
     for number, run_ in enumerate((first, second)):
         print(f"{'AB'[number]}: {run_}: {result['scored'][number]} of {result['listed'][number]} clips scored")
+    print(f"{result['byte_equal']} of {result['same_clips']} files of the same clip are byte-equal")
     print(f"intervals: {result['ci_method']}")
     warn_of_weights(make_console(), read_description(first)["key"]["weights_sha256"])

@@ -65,4 +65,7 @@ def add(
         print(json.dumps(added, indent=2))
         return
     text = f"{added['runs']} runs in {added['tables']} tables, {added['clips']} videos: {out}"
-    make_console().print(text, highlight=False, markup=False)
+    for row in added["repeats"]:
+        where = f"{row['method']} on {row['corpus']}, {row['protocol']}"
+        text += f"\n{where}: {row['byte_equal']} of {row['of']} files are byte-equal to those of {row['collection']}"
+    make_console().print(text, highlight=False, markup=False, soft_wrap=True)

@@ -18,7 +18,8 @@ from lse_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from lse_bench.training.config import RunConfig
-    from lse_bench.training.loop import Hardware, Method
+    from lse_bench.training.hardware import Hardware
+    from lse_bench.training.loop import Method
 
     Config = TypeVar("Config", bound=RunConfig)
 
@@ -73,7 +74,7 @@ class Settings:
 
     def hardware(self) -> Hardware:
         """What to train on."""
-        from lse_bench.training.loop import Hardware
+        from lse_bench.training.hardware import Hardware
 
         return Hardware(self.device, self.devices, self.nodes, loaders=self.loaders, compiled=self.compile)
 

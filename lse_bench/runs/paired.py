@@ -122,6 +122,13 @@ def refuse_mixed(descriptions: Mapping[str, Mapping[str, Any]], lists: bool = Tr
             )
 
 
+def byte_equal(first: Sequence[Record], second: Sequence[Record]) -> tuple[int, int]:
+    """How many files of the same clip are equal byte for byte, and of how many both digests are known."""
+    digests = {record.id: record.sha256 for record in second if record.sha256}
+    known = [(record.sha256, digests[record.id]) for record in first if record.sha256 and record.id in digests]
+    return sum(one == other for one, other in known), len(known)
+
+
 def compare_runs(first: Path, second: Path) -> dict[str, Any]:
     """What two run directories say against each other: counts and the paired difference in every metric.
 
@@ -132,6 +139,7 @@ def compare_runs(first: Path, second: Path) -> dict[str, Any]:
     both = sum(1 for _ in pairs_of(ours, theirs))
     if not both:
         raise UsageError(f"{first} and {second} share no clip that both scored; are they of the same list?")
+    equal, of = byte_equal(ours, theirs)
     metrics = {}
     for metric, higher in HIGHER_IS_BETTER.items():
         found = difference(ours, theirs, metric)
@@ -149,6 +157,8 @@ def compare_runs(first: Path, second: Path) -> dict[str, Any]:
         "scored": scored,
         "listed": [len(ours), len(theirs)],
         "both": both,
+        "byte_equal": equal,
+        "same_clips": of,
         "ci_method": difference(ours, theirs, "lse_c").estimate.ci_method,
         "metrics": metrics,
     }

@@ -8,38 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import logging
 import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from numpy.typing import NDArray
 from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
-from lse_bench.devices import settle_threads
 from lse_bench.errors import UsageError
-from lse_bench.precision import Precision
 from lse_bench.training.checkpoints import read_checkpoint, save_atomically, write_checkpoint
 from lse_bench.training.logs import Log
 from lse_bench.training.steps import BadLossError, Batch, Pass, set_up, take_step
 
-_FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-    "fp32": "32-true",
-    "bf16": "bf16-mixed",
-    "fp16": "16-mixed",
-}
 OnStep = Callable[[int, dict[str, float]], None]
 LAST, BEST = "last.ckpt", "best.ckpt"
 
@@ -114,41 +103,6 @@ class Schedule:
             return (step + 1) / self.warm_up
         progress = (step - self.warm_up) / max(1, self.steps - self.warm_up)
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """`accelerator`: cpu, cuda or auto; `devices` on each of `nodes`; `loaders`: processes that prepare batches."""
-
-    accelerator: str = "auto"
-    devices: int = 1
-    nodes: int = 1
-    precision: Precision = "fp32"
-    loaders: int = 1
-    compiled: bool = False
-
-
-def launch(hardware: Hardware) -> Fabric:
-    """Start the processes, one for each device. Raises UsageError when the hardware is not there."""
-    several = hardware.devices * hardware.nodes > 1
-    settle_threads()
-    for noisy in ("lightning_fabric.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)  # which precision was asked for is known
-    try:
-        fabric = Fabric(
-            accelerator=hardware.accelerator,
-            devices=hardware.devices,
-            num_nodes=hardware.nodes,
-            # The first process prepares the data for all; the others wait for it as long as that takes.
-            strategy=DDPStrategy(timeout=timedelta(days=2)) if several else "auto",
-            precision=_FABRIC_PRECISION[hardware.precision],
-        )
-    except (RuntimeError, ValueError, MisconfigurationException) as error:
-        raise UsageError(f"--device {hardware.accelerator} --devices {hardware.devices}: {error}") from None
-    if hardware.precision == "fp16" and fabric.device.type == "cpu":  # Fabric would take bf16 instead
-        raise UsageError("--precision fp16 is for GPUs; bf16 is what processors know, and fp32 what all do")
-    fabric.launch()
-    return fabric
 
 
 def refuse_to_overwrite(out: Path, resume: bool) -> None:

@@ -18,7 +18,8 @@ from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.precision import Choice, choose_precision
 from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.config import Config
-from lse_bench.training.loop import BEST, LAST, Hardware, Method, launch, refuse_to_overwrite, train
+from lse_bench.training.hardware import Hardware, launch
+from lse_bench.training.loop import BEST, LAST, Method, refuse_to_overwrite, train
 from lse_bench.training.prepared import PreparedClips
 from lse_bench.versions import surroundings
 from lse_bench.weights.readers import file_digest

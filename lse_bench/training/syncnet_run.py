@@ -15,7 +15,8 @@ from lse_bench.minilrs.corpus import make_corpus, read_summary, truth_path
 from lse_bench.training.config import TrainConfig
 from lse_bench.training.data import store_clips
 from lse_bench.training.export import write_weights
-from lse_bench.training.loop import Hardware, launch, refuse_to_overwrite
+from lse_bench.training.hardware import Hardware, launch
+from lse_bench.training.loop import refuse_to_overwrite
 from lse_bench.training.pairs import NETWORK, Pairs
 from lse_bench.training.run import Bar, describe, no_bar, on_first, run_method, settled, trained_networks
 from lse_bench.training.split import split_clips

@@ -29,7 +29,7 @@ from lse_bench.baselines.wav2lip.losses import sync_loss
 from lse_bench.baselines.wav2lip.model import Expert, Generator, QualityDiscriminator
 from lse_bench.baselines.wav2lip.train import hear_like
 
-from lse_bench.training.loop import Hardware, launch
+from lse_bench.training.hardware import Hardware, launch
 from lse_bench.training.steps import Batch, Pass, set_up, take_step
 from lse_bench.weights.keras import read_keras
 

@@ -129,6 +129,24 @@ def test_a_submission_is_copied_and_gives_the_same_tables(runs: list[Path], page
         add(chosen, tmp_path / "results")
 
 
+def test_a_repeated_run_says_how_many_files_are_the_same(runs: list[Path], tmp_path: Path) -> None:
+    first, again = tmp_path / "results" / "first", tmp_path / "results" / "again"
+    chosen = [str(run) for run in runs[:3]]
+    assert add(chosen, first)["repeats"] == []
+    other = tmp_path / "other"
+    shutil.copytree(runs[2], other)
+    lines = [json.loads(line) for line in (other / "records.jsonl").read_text().splitlines()]
+    lines[0]["sha256"] = "f" * 64  # made on another processor
+    (other / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    repeats = add([*chosen[:2], str(other)], again)["repeats"]
+    assert [(row["method"], row["byte_equal"], row["of"]) for row in repeats] == [
+        ("real", len(lines), len(lines)),
+        ("unsynced", len(lines), len(lines)),
+        ("Wav2Lip", len(lines) - 1, len(lines)),
+    ]
+    assert {row["collection"] for row in repeats} == {str(first)}
+
+
 def test_names_are_for_methods_of_ones_own(runs: list[Path], tmp_path: Path) -> None:
     for argument, reason in (
         (f"mine={runs[0]}", "keep their names"),

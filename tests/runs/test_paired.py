@@ -15,7 +15,7 @@ from scipy import stats
 from lse_bench.errors import UsageError
 from lse_bench.lines import json_bytes
 from lse_bench.runs.agreement import disagreement
-from lse_bench.runs.paired import compare_runs, difference, pairs_of, ranks
+from lse_bench.runs.paired import byte_equal, compare_runs, difference, pairs_of, ranks
 from lse_bench.runs.records import Record, open_records, read_records
 from lse_bench.runs.run import read_description
 from lse_bench.runs.statistics import holm, mean_with_interval
@@ -79,6 +79,16 @@ def test_rounding_decides_nothing() -> None:
         assert found.better == better, size
     twice = {name: [record(f"{i}", 5.0 + size) for i in range(9)] for name, size in (("a", 0.0), ("b", 2e-7))}
     assert ranks(twice, "lse_c") == {"a": 1, "b": 1}
+
+
+def test_files_that_are_equal_are_counted() -> None:
+    def of(digests: dict[str, str | None]) -> list[Record]:
+        return [record(name, 5.0).model_copy(update={"sha256": digest}) for name, digest in digests.items()]
+
+    one = of({"a": "1", "b": "2", "c": "3", "d": None, "e": "5"})
+    two = of({"e": "5", "a": "1", "b": "other", "c": None, "d": None})
+    assert byte_equal(one, two) == (2, 3)
+    assert byte_equal([], two) == (0, 0)
 
 
 def test_a_pair_stands_against_its_untouched_source() -> None:

@@ -13,7 +13,7 @@ from trainers import config_of
 
 from lse_bench import precision
 from lse_bench.precision import choose_precision, seconds_of_convolution, widened
-from lse_bench.training.loop import Hardware
+from lse_bench.training.hardware import Hardware
 from lse_bench.training.run import no_bar, train_prepared
 from lse_bench.weights.readers import read_metadata
 

@@ -19,7 +19,8 @@ from lse_bench.training import syncnet
 from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.config import TrainConfig, load_config
 from lse_bench.training.data import store_clips
-from lse_bench.training.loop import Hardware, launch, refuse_to_overwrite, train
+from lse_bench.training.hardware import Hardware, launch
+from lse_bench.training.loop import refuse_to_overwrite, train
 from lse_bench.training.pairs import NETWORK, Pairs, contrastive, infonce
 from lse_bench.training.run import trained_networks
 from lse_bench.training.split import split_clips

@@ -25,7 +25,8 @@ from trainers import METHODS, config_of, export_of, method_of, run, weights_for
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.export import write_weights
-from lse_bench.training.loop import Hardware, Method, launch
+from lse_bench.training.hardware import Hardware, launch
+from lse_bench.training.loop import Method
 from lse_bench.training.run import trained_networks
 from lse_bench.training.steps import Batch, Pass, set_up, take_step
 from lse_bench.weights.readers import read_metadata, read_torch
@@ -114,7 +115,7 @@ _TWO = """
 import sys, torch
 from pathlib import Path
 from trainers import config_of, method_of
-from lse_bench.training.loop import Hardware, launch
+from lse_bench.training.hardware import Hardware, launch
 from lse_bench.training.steps import set_up, take_step
 data, expert, out = (Path(argument) for argument in sys.argv[1:])
 fabric = launch(Hardware("cpu", devices=2))
