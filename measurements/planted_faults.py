@@ -140,14 +140,11 @@ def main() -> int:
                 held[str(number)] = try_fault(number, tree, whole, arguments.workers)
                 arguments.out.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
             row = held[str(number)]
-                    told = f"{number:>2}  {row['ring'] or 'NOT FOUND':<9} {row['seconds']:>6.0f} s"
-            print(f"{told}  {row['file']}: {row['new']}")f"{number:>2}  {row['ring'] or 'NOT FOUND':<9} {row['seconds']:>6.0f} s  {row['file']}: {row['new']}")
-                    told = f"{number:>2}  {row['ring'] or 'NOT FOUND':<9} {row['seconds']:>6.0f} s"
-            print(f"{told}  {row['file']}: {row['new']}")f"    {row['test'] or '-'}", flush=True)
+            print(f"{number:>2}  {row['ring'] or 'NOT FOUND':<9} {row['seconds']:>6.0f} s  {row['test'] or '-'}")
+            print(f"    {row['file']}: {row['new']}", flush=True)
         shutil.rmtree(tree)
     rings = [row["ring"] for row in held.values()]
-            told = f"{number:>2}  {row['ring'] or 'NOT FOUND':<9} {row['seconds']:>6.0f} s"
-            print(f"{told}  {row['file']}: {row['new']}")
+    print(
         f"{rings.count('quick')} by the quick ring, {rings.count('whole')} by the rest, {rings.count(None)} not found"
     )
     return int(None in rings)
