@@ -1,5 +1,5 @@
 """Sessions: demo, quick, tests, lint, types, oldest, newest, lock, and measurements: bench, precision, processors,
-libraries, faults, quality, miniature.
+libraries, faults, gpu, quality, miniature.
 
 `python3 bootstrap.py SESSION` runs one on a machine that has only Python. `nox -s SESSION` does the same beside an
 installed `nox[uv]`.
@@ -199,6 +199,26 @@ def precision(session: nox.Session) -> None:
     """Each step's error against the reference: the table of docs/precision.md."""
     session.run(python(session), "measurements/precision.py", external=True)
     session.run(python(session), "measurements/precision_baselines.py", external=True)
+
+
+@nox.session
+def processors(session: nox.Session) -> None:
+    """Whether numbers and tolerances hold under every instruction set and number of threads; some forty minutes."""
+    interpreter = python(session)
+    session.run(interpreter, "measurements/processors.py", "tests", *session.posargs, external=True)
+    session.run(interpreter, "measurements/processors.py", "results", external=True)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Which tests find planted faults; an hour."""
+    session.run(python(session), "measurements/planted_faults.py", *session.posargs, external=True)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """The networks and a step of every trainer on this machine's device."""
+    session.run(python(session), "measurements/gpu.py", *session.posargs, external=True)
 
 
 @nox.session
