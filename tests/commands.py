@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from lse_bench.cli import main
 
@@ -33,6 +35,12 @@ def lse_bench_here(*arguments: object) -> Ended:
         finally:
             sys.argv = kept
     return Ended(status, out.getvalue(), error.getvalue())
+
+
+def with_path(folder: Path) -> dict[str, str]:
+    """This process's environment for another Python that finds modules in `folder` too."""
+    there = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *([there] if there else [])])}
 
 
 def lse_bench(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -26,6 +26,7 @@ os.environ["LSE_BENCH_WEIGHTS"] = str(Path(tempfile.gettempdir()) / "lse-bench-t
 
 TESTS = Path(__file__).parent
 GOLDEN = TESTS / "golden" / "syncnet"
+LATE = ("baselines", "bench", "demo", "leaderboard", "measurements", "training")
 SPLITS: tuple[Part, ...] = ("train", "val", "test")
 SHARED = TESTS.parents[1] / "shared"  # material that shows real people; a stranger does not have it
 
@@ -36,6 +37,11 @@ WITHOUT_JPEG = {
     "c": (18.37223, 0.04859, 3, 70, 90, 48128),
     "d": (18.45983, 0.07602, 1, 50, 75, 35295),
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folders whose tests take long come last, so that a plain fault shows early."""
+    items.sort(key=lambda item: item.path.parent.name in LATE)
 
 
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,9 +13,11 @@ from pathlib import Path
 import clips
 import numpy as np
 import pytest
-from checkpoints import write_dagnn, write_lipgan, write_wav2lip
-from commands import lse_bench_here
-from lse_bench.baselines.speech2vid.model import entry_shapes, generator_layers, net_of
+import torch
+from checkpoints import WAV2LIP_TEMPER, filled, write_lipgan, write_wav2lip
+from commands import lse_bench_here, with_path
+from lse_bench.baselines.speech2vid.model import entry_shapes, generator_layers
+from lse_bench.baselines.wav2lip.model import Generator
 from test_cli import records_of
 
 from lse_bench.faces.detectors import load_detector
@@ -27,10 +28,12 @@ from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
 from lse_bench.minilrs.corpus import truth_path
+from lse_bench.training.export import write_weights
 from lse_bench.weights.formula import formula_weights
 
 ROOT = Path(__file__).parents[1]
 PAIRS = 2
+NARROW = 1 / 16
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +46,16 @@ def pairs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def checkpoint_of(name: str, folder: Path) -> Path:
+    """LipGAN's published form, and narrow networks of our own; `tests/baselines` read every other form."""
     if name == "lipgan":
         return write_lipgan(folder / "lipgan.h5", "fully_pythonic_basic")
+    path, about = folder / "weights.safetensors", {"lse_bench": name, "width": repr(NARROW), "window_offset": "0"}
     if name == "speech2vid":
-        layers = generator_layers()
-        return write_dagnn(folder / "v201.mat", net_of(layers, formula_weights(entry_shapes(layers))))
-    return write_wav2lip(folder / "wav2lip.pth", "older")
+        entries = formula_weights(entry_shapes(generator_layers(NARROW)))
+        write_weights(path, {key: torch.from_numpy(np.asarray(value)) for key, value in entries.items()}, about)
+    else:
+        write_weights(path, filled(Generator(NARROW), "output_block.1", WAV2LIP_TEMPER), about)
+    return path
 
 
 @pytest.mark.slow
@@ -178,7 +185,7 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def with_plugins(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "lse_bench", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(site)})
+    return subprocess.run(command, capture_output=True, text=True, env=with_path(site))
 
 
 @pytest.mark.command

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from commands import with_path
 
 SCRIPT = Path(__file__).parents[2] / "measurements" / "gpu.py"
 PARTS = ["scorer", "inception", "train-syncnet", "train-expert", "train-wav2lip", "train-wav2lip-gan", "train-lipgan",
@@ -31,8 +31,9 @@ Parts = dict[str, list[dict[str, object]]]
 def run(tmp_path: Path, *options: object) -> tuple[subprocess.CompletedProcess[str], Parts]:
     (tmp_path / "sitecustomize.py").write_text(ABSENT)
     command = [sys.executable, SCRIPT, "--device", "cpu", "--small", "--out", tmp_path / "gpu.json", *options]
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    ended = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, check=False)
+    ended = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, env=with_path(tmp_path), check=False
+    )
     return ended, json.loads((tmp_path / "gpu.json").read_text())["parts"]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import with_path
 from lse_bench.baselines.lipgan.weights import load_generator
 from lse_bench.baselines.speech2vid import weights as speech2vid_weights
 from lse_bench.baselines.wav2lip.model import Expert, Generator
@@ -140,7 +140,7 @@ def test_two_processes_average_the_gradients_of_both_halves(
     script = tmp_path / "two.py"
     script.write_text(_TWO)
     found = tmp_path / "gradients.pt"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = with_path(Path(__file__).parents[1])
     command = [sys.executable, str(script), str(data), str(weights["expert"]), str(found)]
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
