@@ -61,8 +61,8 @@ def drawn_corpus(out: Path) -> Found:
                 yield frame
 
         real(path, passed(), sound, *rest, **named)
-        found[f"MiniLRS: sound|{path.stem}"] = np.asarray(sound)
-        found[f"MiniLRS: pictures as drawn|{path.stem}"] = np.stack(pictures)
+        found[f"MiniLRS: sound|{name_of(path)}"] = np.asarray(sound)
+        found[f"MiniLRS: pictures as drawn|{name_of(path)}"] = np.stack(pictures)
         pictures.clear()
 
     minilrs.write_clip = kept
@@ -71,8 +71,18 @@ def drawn_corpus(out: Path) -> Found:
     finally:
         minilrs.write_clip = real
     for clip in read_corpus(out)[1]:
-        found[f"MiniLRS: pictures in the file|{clip.path.stem}"] = np.stack(list(read_frames(probe(clip.path))))
+        found[f"MiniLRS: pictures in the file|{name_of(clip.path)}"] = np.stack(list(read_frames(probe(clip.path))))
     return found
+
+
+def name_of(path: Path) -> str:
+    """A clip's name, with its speaker's."""
+    return f"{path.parent.name}/{path.stem}"
+
+
+def scorer_of() -> SyncScorer:
+    """The scorer of every score here."""
+    return SyncScorer.load("syncnet-mini", protocol="lrs@1", device="cpu")
 
 
 def make_shared(shared: Path) -> None:
@@ -89,8 +99,9 @@ def make_shared(shared: Path) -> None:
 
 
 def videos(shared: Path, out: Path) -> Found:
-    """Generated videos, as read back from their files."""
+    """Generated videos, as read back from their files, and their scores."""
     found: Found = {}
+    scorer = scorer_of()
     boxes = shared / "train" / "minilrs" / "truth" / "mvlrs_v1" / "main"
     for name in GENERATORS:
         lse_bench("generate", name, "--manifest", shared / "pairs.json", "--checkpoint", f"{name}-mini",
@@ -98,21 +109,29 @@ def videos(shared: Path, out: Path) -> Found:
         for path in sorted((out / name).glob("*.mp4")):
             found[f"{name}-mini: pictures in the file|{path.stem}"] = np.stack(list(read_frames(probe(path))))
             found[f"{name}-mini: sound in the file|{path.stem}"] = np.concatenate(list(read_sound(probe(path))))
+            found |= scored(scorer, f"files of {name}-mini made here", path)
     return found
 
 
 def scores(shared: Path) -> Found:
     """Curves of real and generated clips."""
     found: Found = {}
-    scorer = SyncScorer.load("syncnet-mini", protocol="lrs@1", device="cpu")
+    scorer = scorer_of()
     clips = [clip.path for clip in read_corpus(shared / "train")[1]]
-    for kind, paths in (("real", clips), ("generated", sorted((shared / "videos").glob("*.mp4")))):
+    for kind, paths in (
+        ("the same real files", clips),
+        ("the same generated files", sorted((shared / "videos").glob("*.mp4"))),
+    ):
         for path in paths:
-            score = scorer.score(path)
-            found[f"LSE-D, {kind}|{path.stem}"] = np.array([score.distance])
-            found[f"LSE-C, {kind}|{path.stem}"] = np.array([score.confidence])
-            found[f"offset, {kind}|{path.stem}"] = np.array([score.offset])
+            found |= scored(scorer, kind, path)
     return found
+
+
+def scored(scorer: SyncScorer, kind: str, path: Path) -> Found:
+    """The three scores of a clip."""
+    score = scorer.score(path)
+    values = {"LSE-D": score.distance, "LSE-C": score.confidence, "offset": float(score.offset)}
+    return {f"{name}, {kind}|{name_of(path)}": np.array([value]) for name, value in values.items()}
 
 
 def training(shared: Path) -> Found:

@@ -39,17 +39,16 @@ _FLAG_OF = {"AVX512_CORE": "avx512f", "AVX2": "avx2", "SSE41": "sse4_1"}
 Found = dict[str, NDArray[np.float64]]
 
 
-def old_processor() -> dict[str, str]:
-    """Every library held to what a processor of 2010 knows."""
+def held_back() -> dict[str, dict[str, str]]:
+    """Variables that hold each library to what a processor of 2010 knows."""
     line = cv2.getCPUFeaturesLine() if hasattr(cv2, "getCPUFeaturesLine") else ""
     numpy_core = getattr(np, "_core", None) or np.core
+    opencv = ",".join(word.strip("*?") for word in line.split() if word.startswith("*AVX"))
     return {
-        "ONEDNN_MAX_CPU_ISA": "SSE41",
-        "ATEN_CPU_CAPABILITY": "default",
-        "NPY_DISABLE_CPU_FEATURES": " ".join(numpy_core._multiarray_umath.__cpu_dispatch__),
-        "OPENCV_CPU_DISABLE": ",".join(word.strip("*?") for word in line.split() if word.startswith("*AVX")),
-        "OPENCV_IPP": "sse42",
-        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX512F,-AVX512VL,-AVX512BW,-AVX512DQ",
+        "torch": {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default"},
+        "NumPy": {"NPY_DISABLE_CPU_FEATURES": " ".join(numpy_core._multiarray_umath.__cpu_dispatch__)},
+        "OpenCV": {"OPENCV_CPU_DISABLE": opencv, "OPENCV_IPP": "sse42"},
+        "glibc": {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX512F,-AVX512VL,-AVX512BW,-AVX512DQ"},
     }
 
 
@@ -63,7 +62,17 @@ def settings() -> dict[str, dict[str, str]]:
     for name in ("avx2", "default"):
         if name == "default" or name in known:
             found[f"torch {name}"] = {"ATEN_CPU_CAPABILITY": name, "OMP_NUM_THREADS": "1"}
-    return found | {"all of 2010": old_processor() | {"OMP_NUM_THREADS": "1"}}
+    everything = {name: value for held in held_back().values() for name, value in held.items()}
+    return found | {"all of 2010": everything | {"OMP_NUM_THREADS": "1"}}
+
+
+def single_libraries() -> dict[str, dict[str, str]]:
+    """Settings in which one library is held back, to tell which of them moves something."""
+    return {
+        f"{name} of 2010": variables | {"OMP_NUM_THREADS": "1"}
+        for name, variables in held_back().items()
+        if name != "torch"
+    }
 
 
 def environment(setting: dict[str, str]) -> dict[str, str]:
@@ -140,7 +149,7 @@ def run_results(console: Console, work: Path) -> int:
 
     shared = work / "shared"
     names = []
-    for name, setting in settings().items():
+    for name, setting in (settings() | single_libraries()).items():
         out = work / f"{name.replace(' ', '-')}.npz"
         names.append(name)
         if not out.exists():
