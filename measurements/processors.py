@@ -92,14 +92,15 @@ def run_tests(console: Console, work: Path, only: list[str], options: list[str])
             continue
         workers = max(1, usable_cores() // int(setting["OMP_NUM_THREADS"]))
         command = [sys.executable, "-m", "pytest", "-q", "-p", "spread_plugin", "-n", str(workers)]
-        where = [str(ROOT / "tests" / part) for part in NUMERIC]
+        where = [] if any(option.startswith("tests") for option in options) else [f"tests/{part}" for part in NUMERIC]
         variables = environment(setting) | {"LSE_BENCH_SPREAD": str(folder)}
         ended = subprocess.run([*command, *options, *where], env=variables, cwd=ROOT, capture_output=True, text=True)
         lines = ended.stdout.splitlines()
         console.print(f"{name}: {lines[-1] if lines else ended.stderr[-300:]}", highlight=False)
         if ended.returncode:
             failed.append(name)
-            console.print("\n".join(line for line in lines if line.startswith("FAILED")), highlight=False)
+            told = [line for line in lines if line.startswith("FAILED")]
+            console.print("\n".join(told), highlight=False, markup=False, soft_wrap=True)
         else:
             (folder / "ended").touch()
     return print_spreads(console, work) or bool(failed)
@@ -113,10 +114,10 @@ def print_spreads(console: Console, work: Path) -> int:
         stacked = [run[key] for run in runs.values() if key in run]
         if len(stacked) < 2 or len({one.shape for one in stacked}) > 1:
             continue
-        values = np.stack([one[0] for one in stacked])
+        values = np.stack([one[0] for one in stacked])  # found - wanted, since both may be computed
         tolerance = np.max([one[1] for one in stacked], axis=0)
-        spread = np.ptp(values, axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
+            spread = np.nan_to_num(np.ptp(values, axis=0))  # NaN where both are
             ratios = np.where(spread > 0, tolerance / spread, np.inf)
         if ratios.size:
             worst = int(np.argmin(ratios))

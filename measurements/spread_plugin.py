@@ -1,4 +1,5 @@
-"""A plug-in of pytest that keeps what the tests compare: every number found, wanted, and its tolerance.
+"""A plug-in of pytest that keeps what the tests compare: how far each number found is from the one wanted, and its
+tolerance.
 
 `pytest -p spread_plugin` with LSE_BENCH_SPREAD=FOLDER writes one .npz a process. It stands in for `pytest.approx`,
 `numpy.testing.assert_allclose` and `torch.testing.assert_close`, which decide as before.
@@ -32,7 +33,7 @@ def _flat(value: Any) -> NDArray[np.float64]:
 
 
 def _keep(found: Any, wanted: Any, relative: float, absolute: float, largest: bool) -> None:
-    """One comparison as rows `found` and `tolerance`; what is no number is left out. `largest`: the larger of the two
+    """One comparison as rows `found` - `wanted` and `tolerance`; what is no number is left out. `largest`: the larger of the two
     tolerances counts, not their sum.
     """
     global _count
@@ -44,7 +45,7 @@ def _keep(found: Any, wanted: Any, relative: float, absolute: float, largest: bo
         return
     parts = relative * np.abs(expected), np.full_like(expected, absolute)
     tolerance = np.maximum(*parts) if largest else parts[0] + parts[1]
-    _kept[f"{_test}#{_count:04d}"] = np.stack([values, tolerance])
+    _kept[f"{_test}#{_count:04d}"] = np.stack([values - expected, tolerance])
     _count += 1
 
 
