@@ -33,8 +33,9 @@ def _flat(value: Any) -> NDArray[np.float64]:
 
 
 def _keep(found: Any, wanted: Any, relative: float, absolute: float, largest: bool) -> None:
-    """One comparison as rows `found` - `wanted` and `tolerance`; what is no number is left out. `largest`: the larger of the two
-    tolerances counts, not their sum.
+    """One comparison as rows `found` - `wanted` and `tolerance`; what is no number is left out.
+
+    `largest`: the larger of the two tolerances counts, not their sum.
     """
     global _count
     try:
