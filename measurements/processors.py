@@ -180,8 +180,10 @@ def main() -> int:
     parser.add_argument("part", choices=("tests", "results"))
     parser.add_argument("--work", type=Path, help="Folder for what is found; a temporary one by default.")
     parser.add_argument("--only", nargs="*", default=[], help="Names of settings.")
-    parser.add_argument("options", nargs="*", help="For pytest, after --.")
-    arguments: Any = parser.parse_args()
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    arguments: Any = parser.parse_args(given[:end])
+    options = given[end + 1 :]  # of pytest
     console = Console(width=200)
     about = machine()
     console.print(f"{about['processor']}: {', '.join(about['instruction_sets'])}; {about['cores']} cores")
@@ -189,7 +191,7 @@ def main() -> int:
         work = arguments.work or Path(folder)
         work.mkdir(parents=True, exist_ok=True)
         if arguments.part == "tests":
-            return int(run_tests(console, work, arguments.only, arguments.options))
+            return int(run_tests(console, work, arguments.only, options))
         return run_results(console, work)
 
 
