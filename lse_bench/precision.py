@@ -13,8 +13,8 @@ from torch.nn import functional as F
 Precision = Literal["fp32", "bf16", "fp16"]
 
 # A convolution like those in the middle of a generator: (batch, channels, side), kernel 3.
-_SHAPE, _KERNEL = (8, 64, 48), 3
-_ROUNDS = 3
+_SHAPE, _KERNEL = (8, 64, 32), 3
+_ROUNDS = 8  # the shortest counts, so that another program's turn decides nothing
 _GAIN = 0.9  # bfloat16 must be at least a tenth faster, since it is narrower
 
 
@@ -49,8 +49,13 @@ def choose_precision(device: str, processes: int = 1) -> Choice:
 
 
 def seconds_of_convolution(precision: Literal["fp32", "bf16"]) -> float:
-    """The shortest of a few times of one convolution on this processor, forward and backward."""
+    """The shortest of a few times of one convolution on one core of this processor, forward and backward.
+
+    On one core, since threads that wait for each other on a busy machine take many times as long in either precision.
+    """
     batch, channels, side = _SHAPE
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     x = torch.ones(batch, channels, side, side).to(memory_format=torch.channels_last).requires_grad_()
     weight = torch.full((channels, channels, _KERNEL, _KERNEL), 1e-2, requires_grad=True)
     times = []
@@ -60,4 +65,5 @@ def seconds_of_convolution(precision: Literal["fp32", "bf16"]) -> float:
             y = F.conv2d(x, weight, padding=_KERNEL // 2)
         torch.autograd.grad(y.sum(), (x, weight))
         times.append(time.perf_counter() - began)
+    torch.set_num_threads(threads)
     return min(times[1:])
