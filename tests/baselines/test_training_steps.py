@@ -44,9 +44,10 @@ NARROW = 1 / 16
 # Float32 against the original's float32. `python3 bootstrap.py processors` prints how far these values spread over
 # instruction sets and numbers of threads; each limit is at least three times that.
 FIRST = 1e-5
-LATER_EXPERT = 1e-4
+FIRST_SYNC_OF_FOUR = 1e-4  # where the expert, in training mode, takes its BatchNorms' statistics of four values
+LATER_EXPERT = 2e-4  # from step to step it falls by 0.1
 LATER = {"recon": 1e-4, "sync": 1e-2}  # from step to step they fall by 5e-3 and by 0.1
-FIRST_ADV = 1e-2  # of LipGAN, after the discriminator's own step of step 1: a distance of 1.0
+FIRST_ADV = 2e-4  # of LipGAN, after the discriminator's own step of step 1: a distance of 1.0
 # Float64 against float64.
 EXACT = 1e-9
 
@@ -176,7 +177,8 @@ def test_wav2lip_as_the_original(run: str) -> None:
     rows = wav2lip_run(run, [generator_batch()] * count, 1.0)
     for name in LOSSES:
         if name in wanted:
-            assert rows[0][name] == pytest.approx(wanted[name][0], abs=FIRST), name
+            limit = FIRST_SYNC_OF_FOUR if name == "sync" and wanted["expert_in_train_mode"] else FIRST
+            assert rows[0][name] == pytest.approx(wanted[name][0], abs=limit), name
     for step, row in list(enumerate(rows))[1:]:
         for name, limit in LATER.items():
             assert row[name] == pytest.approx(wanted[name][step], abs=limit), (step, name)
