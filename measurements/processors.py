@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lse_bench.processor import machine, usable_cores
@@ -125,7 +126,7 @@ def print_spreads(console: Console, work: Path) -> int:
     moving = sorted(row for row in rows if np.isfinite(row[0]))
     table = Table("test", "numbers", "spread", "tolerance", "tolerance / spread", box=None)
     for ratio, key, spread, tolerance, count in moving[:SHOWN]:
-        table.add_row(key.replace("|", "/"), str(count), f"{spread:.1e}", f"{tolerance:.1e}", f"{ratio:.1f}")
+        table.add_row(escape(key.replace("|", "/")), str(count), f"{spread:.1e}", f"{tolerance:.1e}", f"{ratio:.1f}")
     console.print(table)
     narrow = [row for row in moving if row[0] < WANTED]
     console.print(

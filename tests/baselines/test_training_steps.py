@@ -45,8 +45,8 @@ NARROW = 1 / 16
 # instruction sets and numbers of threads; each limit is at least three times that.
 FIRST = 1e-5
 FIRST_SYNC_OF_FOUR = 1e-4  # where the expert, in training mode, takes its BatchNorms' statistics of four values
-LATER_EXPERT = 2e-4  # from step to step it falls by 0.1
-LATER = {"recon": 1e-4, "sync": 1e-2}  # from step to step they fall by 5e-3 and by 0.1
+LATER_EXPERT = 5e-4  # from step to step it falls by 0.1
+LATER = {"recon": 1.2e-4, "sync": 1e-2}  # from step to step they fall by 5e-3 and by 0.1
 FIRST_ADV = 2e-4  # of LipGAN, after the discriminator's own step of step 1: a distance of 1.0
 # Float64 against float64.
 EXACT = 1e-9

@@ -47,8 +47,8 @@ def test_answers_of_the_network(detectors: dict[str, S3fd], name: str) -> None:
     want, detector = golden(name), detectors[name]
     picture = detector.scaled(np.ascontiguousarray(want["image_rgb"][:, :, ::-1]))
     loc, conf, prior = detector.answers([picture])
-    np.testing.assert_allclose(loc[0], want["loc"], rtol=0, atol=2e-4)
-    np.testing.assert_allclose(conf[0], want["conf"], rtol=0, atol=5e-5)
+    np.testing.assert_allclose(loc[0], want["loc"], rtol=0, atol=7e-4)
+    np.testing.assert_allclose(conf[0], want["conf"], rtol=0, atol=2e-4)
     np.testing.assert_allclose(prior, want["prior"], atol=1e-7)
 
 
