@@ -57,6 +57,11 @@ def find_ffmpeg(path: Path | str | None = None) -> Ffmpeg:
     return Ffmpeg(found, words[2])
 
 
+# An MPEG-4 encoder cuts pictures into as many slices as it has threads, and ffmpeg's own choice is one more than the
+# machine has cores. The published scores were measured with three.
+_ENCODER_THREADS = "3"
+
+
 @dataclass(frozen=True, slots=True)
 class Converted:
     """A clip as the pipeline sees it: `video` (25 fps MPEG-4 and MP3), `pictures` (JPEG, one per frame) and `sound`
@@ -72,7 +77,8 @@ def convert(ffmpeg: Ffmpeg, clip: Path, folder: Path) -> Converted:
     video, sound = folder / "video.avi", folder / "audio.wav"
     pictures = folder / "frames"
     pictures.mkdir()
-    ffmpeg.run(clip, ["-i", str(clip.absolute()), "-qscale:v", "2", "-async", "1", "-r", "25", str(video)])
+    encoded = ["-qscale:v", "2", "-async", "1", "-r", "25", "-threads", _ENCODER_THREADS, str(video)]
+    ffmpeg.run(clip, ["-i", str(clip.absolute()), *encoded])
     ffmpeg.run(clip, ["-i", str(video), "-qscale:v", "2", "-threads", "1", "-f", "image2", str(pictures / "%06d.jpg")])
     ffmpeg.run(clip, ["-i", str(video), "-ac", "1", "-vn", "-acodec", "pcm_s16le", "-ar", "16000", str(sound)])
     return Converted(video, sorted(pictures.glob("*.jpg")), sound)
