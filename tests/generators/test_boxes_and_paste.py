@@ -63,6 +63,8 @@ def test_boxes_are_clipped_cut_and_padded() -> None:
     assert padded_box(np.array([-3.7, 2.9, 20.9, 30.2]), (0, 0, 0, 0), 60, 40) == (0, 2, 20, 30)
     assert padded_box(np.array([5.0, 5.0, 20.0, 35.0]), (10, 10, 3, 2), 60, 40) == (2, 0, 22, 40)
     assert padded_box(np.array([70.0, 5.0, 90.0, 35.0]), (0, 0, 0, 0), 60, 40) is None
+    # Every pad on its own side: top, bottom, left, right.
+    assert padded_box(np.array([15.0, 14.0, 20.0, 25.0]), (4, 9, 3, 2), 60, 40) == (12, 10, 22, 34)
 
 
 def test_surest_or_largest() -> None:
