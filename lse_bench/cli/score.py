@@ -83,7 +83,7 @@ def score(
         str,
         typer.Option(
             help="Face crops: lrs@1 (as published), lrs-lossless@1 (without its JPEG step). Whole videos: tracked@1 "
-            "(in memory), tracked-legacy@1 (as published)."
+            "(in memory), tracked-legacy@2 (as published)."
         ),
     ] = "lrs@1",
     fps_policy: Annotated[

@@ -58,7 +58,7 @@ def find_ffmpeg(path: Path | str | None = None) -> Ffmpeg:
 
 
 # An MPEG-4 encoder cuts pictures into as many slices as it has threads, and ffmpeg's own choice is one more than the
-# machine has cores. The published scores were measured with three.
+# machine has cores. Three gives the reference scores.
 _ENCODER_THREADS = "3"
 
 

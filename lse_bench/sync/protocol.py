@@ -67,7 +67,7 @@ PROTOCOLS = {
         ),
         Protocol(
             "tracked-legacy",
-            1,
+            2,
             "run_pipeline.py and calculate_scores_real_videos.py with every codec step, by the ffmpeg program",
             codec="pipeline",
             tracked=True,
