@@ -42,7 +42,7 @@ def choose_precision(device: str, processes: int = 1) -> Choice:
             return Choice("bf16", "this GPU computes bf16")
         return Choice("fp32", "this GPU has no bf16")
     if processes > 1:
-        return Choice("fp32", "several processes must agree; --precision bf16 takes the other")
+        return Choice("fp32", "several processes need one answer, so none is asked; --precision bf16 chooses bf16")
     single, half = seconds_of_convolution("fp32"), seconds_of_convolution("bf16")
     times = f"a convolution takes {half * 1e3:.1f} ms in bf16, {single * 1e3:.1f} ms in fp32"
     return Choice("bf16" if half < _GAIN * single else "fp32", times)

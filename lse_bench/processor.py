@@ -83,7 +83,10 @@ def _quota() -> float | None:
         return None
     quotas = []
     for line in lines:
-        _, controllers, path = line.split(":", 2)
+        _, _, rest = line.partition(":")
+        controllers, colon, path = rest.partition(":")
+        if not colon:
+            continue
         if controllers and "cpu" not in controllers.split(","):
             continue
         root = _CGROUPS if not controllers else _CGROUPS / controllers

@@ -56,6 +56,12 @@ def test_quota_of_version_2(system: Path, own: str, outer: str, cores: int) -> N
     assert processor.usable_cores() == cores
 
 
+@pytest.mark.parametrize("text", ["", "nonsense\n", "0:\n\n"])
+def test_an_odd_list_of_groups_is_no_limit(system: Path, text: str) -> None:
+    write(system / "proc" / "self" / "cgroup", text)
+    assert processor.usable_cores() == 8
+
+
 def test_a_container_sees_its_own_group_as_the_root(system: Path) -> None:
     write(system / "proc" / "self" / "cgroup", "0::/docker/0123\n")
     write(system / "cgroup" / "cpu.max", "200000 100000\n")

@@ -24,12 +24,16 @@ _FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """`accelerator`: cpu, cuda or auto; `devices` on each of `nodes`; `loaders`: processes that prepare batches."""
+    """`accelerator`: cpu, cuda or auto; `devices` on each of `nodes`; `loaders`: processes that prepare batches.
+
+    `reason`: why it is this precision, in words.
+    """
 
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1
     precision: Precision = "fp32"
+    reason: str = ""
     loaders: int = 1
     compiled: bool = False
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,42 +14,61 @@ from torch import nn
 
 from lse_bench.devices import choose_device
 from lse_bench.errors import LseBenchError, UsageError
+from lse_bench.lines import json_bytes, write_atomically
 from lse_bench.precision import Choice, choose_precision
 from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.config import Config
 from lse_bench.training.hardware import Hardware, launch
 from lse_bench.training.loop import BEST, LAST, Method, refuse_to_overwrite, train
 from lse_bench.training.prepared import PreparedClips
-from lse_bench.versions import surroundings
+from lse_bench.versions import joined, surroundings
 from lse_bench.weights.readers import file_digest
 
 RUN_FILE = "run.json"
+_GIVEN = "as the config or --precision says"
 Bar = Callable[[str, int], AbstractContextManager[tuple[Any, Callable[[str], None]]]]
 Export = Callable[[dict[str, nn.Module], Config, Path], list[Path]]
 
 
-def settled(
+def with_precision(
     config: Config, hardware: Hardware, out: Path, resume: bool, tell: Callable[[str], None]
-) -> tuple[Config, Hardware, str]:
-    """Config and hardware with a precision instead of `auto`, and why it is this one.
+) -> tuple[Config, Hardware]:
+    """Config and hardware with a precision instead of `auto`; `tell` gets a line with the reason for it.
 
     A config that names a precision is obeyed, a run that goes on keeps its own, and else `choose_precision` decides.
-    `tell` gets a line about it.
+    Raises UsageError when the hardware is not there, or a run is to go on that is no training run.
     """
-    begun = out / RUN_FILE
+    begun = _begun(out) if resume else None
     if config.precision != "auto":
-        choice = Choice(config.precision, "named")
-    elif resume and begun.exists():
-        there = json.loads(begun.read_text(encoding="utf-8"))
-        choice = Choice(there["config"]["precision"], there["hardware"].get("precision_reason", "named"))
+        choice = Choice(config.precision, _GIVEN)
+    elif begun is not None:
+        choice = Choice(begun["config"]["precision"], begun["hardware"].get("precision_reason", _GIVEN))
     else:
         choice = choose_precision(choose_device(hardware.accelerator), hardware.devices * hardware.nodes)
     tell(f"precision: {choice.precision} ({choice.reason})")
-    return (
-        config.changed({"precision": choice.precision}),
-        dataclasses.replace(hardware, precision=choice.precision),
-        choice.reason,
-    )
+    hardware = dataclasses.replace(hardware, precision=choice.precision, reason=choice.reason)
+    return config.changed({"precision": choice.precision}), hardware
+
+
+def _begun(out: Path) -> dict[str, Any] | None:
+    """The run.json of the training run in `out`; None where there is none.
+
+    Raises UsageError when it is damaged, or belongs to a run of another command.
+    """
+    path = out / RUN_FILE
+    if not path.exists():
+        return None
+    try:
+        there: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        kind = there["kind"]
+        complete = kind != "train" or {"config", "hardware", "method"} <= there.keys()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        complete, kind = False, None
+    if not complete:
+        raise UsageError(f"{path}: damaged, so nobody can say how this run was begun; choose another --out")
+    if kind != "train":
+        raise UsageError(f"{out}: holds a run of another command ({kind}), no training run; choose another --out")
+    return there
 
 
 def train_prepared(
@@ -74,14 +92,14 @@ def train_prepared(
     """
     refuse_to_overwrite(out, resume)
     method = make()
-    config, hardware, reason = settled(config, hardware, out, resume, tell)
+    config, hardware = with_precision(config, hardware, out, resume, tell)
     fabric = launch(hardware)
     index = PreparedClips(data).about
     about = {
         "data": {"digest": index["digest"], "settings": index["settings"]},
         "weights": {use: None if path is None else file_digest(path) for use, path in weights.items()},
     }
-    on_first(fabric, lambda: describe(out, name, config, hardware, reason, about, resume))
+    on_first(fabric, lambda: describe(out, name, config, hardware, about, resume))
     measures = run_method(fabric, method, config, hardware, out, bar)
     files: list[Path] = []
     if fabric.is_global_zero:
@@ -144,13 +162,12 @@ def _steps_done(out: Path) -> int:
     return int(read_checkpoint(last)["step"]) if last.exists() else 0
 
 
-def describe(
-    out: Path, method: str, config: Config, hardware: Hardware, reason: str, about: dict[str, Any], resume: bool
-) -> None:
-    """Write run.json; a resumed run must have the same config and what else `about` holds. `reason`: for the
-    precision.
+def describe(out: Path, method: str, config: Config, hardware: Hardware, about: dict[str, Any], resume: bool) -> None:
+    """Write run.json. A resumed run must have the same config and what else `about` holds; the surroundings in which it
+    goes on are added. Raises UsageError when `out` holds another run.
     """
     path = out / RUN_FILE
+    now = surroundings("lightning-fabric", "safetensors")
     described = {"config": config.model_dump(mode="json"), **about}
     description = {
         "schema": 1,
@@ -159,17 +176,15 @@ def describe(
         **described,
         "hardware": {
             **{name: getattr(hardware, name) for name in ("accelerator", "devices", "nodes", "precision")},
-            "precision_reason": reason,
+            "precision_reason": hardware.reason,
         },
-        **surroundings("lightning-fabric", "safetensors"),
+        **now,
     }
-    if path.exists() and resume:
-        there = json.loads(path.read_text(encoding="utf-8"))
+    there = _begun(out)
+    if there is not None and resume:
         for name, value in {"method": method, **described}.items():
             if there.get(name) != value:
                 raise UsageError(f"{out}: was begun with another {name}; --resume needs the same")
-        return
+        description = there | joined(there, now)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(".run.json.partial")
-    partial.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_atomically(path, json_bytes(description))

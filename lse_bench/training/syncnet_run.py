@@ -18,7 +18,7 @@ from lse_bench.training.export import write_weights
 from lse_bench.training.hardware import Hardware, launch
 from lse_bench.training.loop import refuse_to_overwrite
 from lse_bench.training.pairs import NETWORK, Pairs
-from lse_bench.training.run import Bar, describe, no_bar, on_first, run_method, settled, trained_networks
+from lse_bench.training.run import Bar, describe, no_bar, on_first, run_method, trained_networks, with_precision
 from lse_bench.training.split import split_clips
 from lse_bench.training.syncnet import HALF, SyncNetMethod
 
@@ -39,11 +39,11 @@ def train_syncnet(
     Raises UsageError when the hardware is not there, the corpus cannot be trained on, or `out` holds another run.
     """
     refuse_to_overwrite(out, resume)
-    config, hardware, reason = settled(config, hardware, out, resume, tell)
+    config, hardware = with_precision(config, hardware, out, resume, tell)
     fabric = launch(hardware)
     show = bar if fabric.is_global_zero else no_bar
     root = corpus or out / "corpus"
-    on_first(fabric, lambda: _prepare(config, hardware, reason, out, root, corpus is None, resume, show))
+    on_first(fabric, lambda: _prepare(config, hardware, out, root, corpus is None, resume, show))
     method = SyncNetMethod(config, out / "data" / "training", out / "data" / "validation")
     method.open()
     measures = run_method(fabric, method, config, hardware, out, bar)
@@ -64,7 +64,7 @@ def export(networks: dict[str, nn.Module], config: TrainConfig, out: Path) -> li
 
 
 def _prepare(
-    config: TrainConfig, hardware: Hardware, reason: str, out: Path, root: Path, make: bool, resume: bool, bar: Bar
+    config: TrainConfig, hardware: Hardware, out: Path, root: Path, make: bool, resume: bool, bar: Bar
 ) -> None:
     """Corpus, run.json and decoded clips; by one process for all."""
     if make:
@@ -77,7 +77,7 @@ def _prepare(
             raise UsageError(f"{root}: this {flavour} corpus has no clips for {name}")
     if config.guide.steps and not truth_path(parts["training"][0].path, root).exists():
         raise UsageError(f"{root}: the guide needs lip parameters, which only MiniLRS has; set guide.steps = 0")
-    describe(out, "syncnet", config, hardware, reason, {"corpus": _about(root, clips)}, resume)
+    describe(out, "syncnet", config, hardware, {"corpus": _about(root, clips)}, resume)
     for name, part in parts.items():
         label = f"decoding for {name}"
         with bar(label, len(part)) as (_, advance):

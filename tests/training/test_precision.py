@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from lse_bench.baselines.wav2lip import expert
 from trainers import config_of
 
 from lse_bench import precision
+from lse_bench.errors import UsageError
 from lse_bench.precision import choose_precision, seconds_of_convolution, widened
+from lse_bench.training import run
 from lse_bench.training.hardware import Hardware
-from lse_bench.training.run import no_bar, train_prepared
+from lse_bench.training.run import describe, no_bar, train_prepared
 from lse_bench.weights.readers import read_metadata
 
 Times = Callable[[float, float], None]
@@ -96,4 +99,39 @@ def test_a_run_keeps_its_precision_and_its_weights_name_it(prepared_clips: Path,
     train("slow", 1)
     assert recorded("slow")[::2] == ("fp32", "fp32")
     train("named", 1, named="bf16")
-    assert recorded("named") == ("bf16", "named", "bf16")
+    assert recorded("named") == ("bf16", "as the config or --precision says", "bf16")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"kind": "score", "schema": 2}', "holds a run of another command (score), no training run"),
+        ('{"kind": "train"}', "damaged, so nobody can say how this run was begun"),
+        ("[1]", "damaged"),
+        ("half of a fi", "damaged"),
+    ],
+)
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_folder_of_another_run_is_refused_and_left_alone(
+    prepared_clips: Path, tmp_path: Path, content: str, words: str, resume: bool
+) -> None:
+    (tmp_path / "run.json").write_text(content)
+    config, data = config_of("expert", precision="fp32", steps=1), prepared_clips / "box"
+    make = lambda: expert.ExpertTraining(config, data)  # noqa: E731
+    with pytest.raises(UsageError, match=re.escape(words)):
+        train_prepared(
+            "expert", make, expert.export, config, Hardware("cpu", loaders=0), tmp_path, data, {}, resume, no_bar
+        )
+    assert (tmp_path / "run.json").read_text() == content
+
+
+def test_a_run_that_goes_on_elsewhere_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, about = config_of("expert"), {"data": {"digest": "d"}}
+    describe(tmp_path, "expert", config, Hardware("cpu"), about, resume=False)
+    begun = json.loads((tmp_path / "run.json").read_text())
+    describe(tmp_path, "expert", config, Hardware("cpu"), about, resume=True)
+    assert json.loads((tmp_path / "run.json").read_text()) == begun
+    other = {"versions": begun["versions"], "machine": begun["machine"] | {"processor": "another"}}
+    monkeypatch.setattr(run, "surroundings", lambda *more: other)
+    describe(tmp_path, "expert", config, Hardware("cpu"), about, resume=True)
+    assert json.loads((tmp_path / "run.json").read_text()) == begun | {"continued_with": [other]}
