@@ -31,33 +31,34 @@ import torch
 from lightning_fabric import Fabric
 
 ROOT = Path(__file__).parents[1]
+# What follows is imported from the checkout, which may not be installed: hence after these lines.
 sys.path.insert(0, str(ROOT))
-import lse_bench  # noqa: E402
+import lse_bench
 
-if importlib.util.find_spec("lse_bench.baselines") is None:  # a checkout, not installed
+if importlib.util.find_spec("lse_bench.baselines") is None:
     lse_bench.__path__.append(str(ROOT))
 
-from lse_bench.baselines.lipgan import passes as lipgan  # noqa: E402
-from lse_bench.baselines.lipgan.keras_adam import KerasAdam  # noqa: E402
-from lse_bench.baselines.lipgan.model import SOUND_SHAPE, Discriminator  # noqa: E402
-from lse_bench.baselines.lipgan.model import Generator as LipGan  # noqa: E402
-from lse_bench.baselines.speech2vid import passes as speech2vid  # noqa: E402
-from lse_bench.baselines.speech2vid.model import (  # noqa: E402
+from lse_bench.baselines.lipgan import passes as lipgan
+from lse_bench.baselines.lipgan.keras_adam import KerasAdam
+from lse_bench.baselines.lipgan.model import SOUND_SHAPE, Discriminator
+from lse_bench.baselines.lipgan.model import Generator as LipGan
+from lse_bench.baselines.speech2vid import passes as speech2vid
+from lse_bench.baselines.speech2vid.model import (
     DEBLURRED,
     PREDICTION,
     deblur_layers,
     generator_layers,
 )
-from lse_bench.baselines.wav2lip import passes as wav2lip  # noqa: E402
-from lse_bench.baselines.wav2lip.model import Expert, Generator, QualityDiscriminator  # noqa: E402
+from lse_bench.baselines.wav2lip import passes as wav2lip
+from lse_bench.baselines.wav2lip.model import Expert, Generator, QualityDiscriminator
 
-from lse_bench.fidelity.inception import FidInception  # noqa: E402
-from lse_bench.processor import machine  # noqa: E402
-from lse_bench.sync.syncnet import FastSyncNet, SyncNet  # noqa: E402
-from lse_bench.training import pairs  # noqa: E402
-from lse_bench.training.hardware import Hardware, launch  # noqa: E402
-from lse_bench.training.steps import Batch, Pass, set_up, take_step  # noqa: E402
-from lse_bench.weights.formula import formula_weights  # noqa: E402
+from lse_bench.fidelity.inception import FidInception
+from lse_bench.processor import machine
+from lse_bench.sync.syncnet import FastSyncNet, SyncNet
+from lse_bench.training import pairs
+from lse_bench.training.hardware import Hardware, launch
+from lse_bench.training.steps import Batch, Pass, set_up, take_step
+from lse_bench.weights.formula import formula_weights
 
 NARROW = 1 / 16
 ROUNDS = 3

@@ -13,11 +13,12 @@ from lse_bench.baselines.wav2lip.model import WINDOW_FRAMES, Expert, masked
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lse_bench.minilrs.visemes import PARAMETERS
 from lse_bench.precision import widened
 from lse_bench.training.steps import Batch, Memory, Networks, Pass
 
 GENERATOR, JUDGE, EXPERT = "generator", "judge", "expert"
-_LIPS = 7 * WINDOW_FRAMES
+_LIPS = len(PARAMETERS) * WINDOW_FRAMES
 
 
 def planes(pictures: Tensor) -> Tensor:

@@ -8,12 +8,14 @@ teeth (f, v); *teeth* 0-1: how much the lips bare them; *tongue* 0-1: tip raised
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from lse_bench.minilrs.speech import Timed
+if TYPE_CHECKING:
+    from lse_bench.minilrs.speech import Timed
 
 PARAMETERS = ("jaw", "width", "round", "press", "tuck", "teeth", "tongue")
 JAW, WIDTH, ROUND, PRESS, TUCK, TEETH, TONGUE = range(7)

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lse_bench.minilrs.visemes import PARAMETERS
 from lse_bench.precision import widened
 from lse_bench.sync.syncnet import WINDOW_FRAMES, SyncNet
 from lse_bench.training.steps import Batch, Memory, Networks, Pass
 
 NETWORK = "syncnet"
-_LIPS = 7 * WINDOW_FRAMES  # the parameters of MiniLRS's lips
+_LIPS = len(PARAMETERS) * WINDOW_FRAMES
 
 
 class Pairs(nn.Module):
