@@ -40,12 +40,13 @@ TENSORFLOW: dict[str, Any] = json.loads((FOLDER / "lipgan_tensorflow.json").read
 RELEASED_QUALITY_WEIGHT, RELEASED_PENALTY = 0.07, 0.01
 LOSSES = ("recon", "sync", "perceptual", "disc_real", "disc_fake")
 NARROW = 1 / 16
+LIPGAN_RATE = 1e-3  # by its error alone
 
 # Float32 against the original's float32. `python3 bootstrap.py processors` prints how far these values spread over
 # instruction sets and numbers of threads; each limit is at least three times that.
 FIRST = 1e-5
 FIRST_SYNC_OF_FOUR = 1e-4  # where the expert, in training mode, takes its BatchNorms' statistics of four values
-LATER_EXPERT = 5e-4  # from step to step it falls by 0.1
+LATER_EXPERT = 1e-4
 LATER = {"recon": 1.2e-4, "sync": 1e-2}  # from step to step they fall by 5e-3 and by 0.1
 FIRST_ADV = 2e-4  # of LipGAN, after the discriminator's own step of step 1: a distance of 1.0
 # Float64 against float64.
@@ -127,20 +128,24 @@ def of_the_same(make: Callable[[], Any]) -> tuple[Any, Any]:
     return one, other
 
 
-@pytest.mark.original
-def test_expert_as_the_original() -> None:
+def expert_losses(count: int) -> list[float]:
     network = wav2lip.ListeningExpert(1.0, infonce=False, guided=False)
     ready(network.expert)
-    rows = steps(
-        {wav2lip.EXPERT: network},
-        {wav2lip.EXPERT: adam(network)},
-        [Pass(wav2lip.EXPERT, wav2lip.matching_loss)],
-        [expert_batch()] * 3,
-    )
-    found = [row["loss"] for row in rows]
-    wanted = BATCH4["syncnet"]["sync"]
-    assert found[0] == pytest.approx(wanted[0], abs=FIRST)
-    assert found == pytest.approx(wanted, abs=LATER_EXPERT)
+    passes = [Pass(wav2lip.EXPERT, wav2lip.matching_loss)]
+    rows = steps({wav2lip.EXPERT: network}, {wav2lip.EXPERT: adam(network)}, passes, [expert_batch()] * count)
+    return [row["loss"] for row in rows]
+
+
+@pytest.mark.original
+def test_experts_first_step_as_the_original() -> None:
+    assert expert_losses(1) == pytest.approx(BATCH4["syncnet"]["sync"][:1], abs=FIRST)
+
+
+@pytest.mark.original
+@pytest.mark.slow
+def test_experts_steps_in_float64_as_the_original(in_float64: None) -> None:
+    """The original's own error in float32 is 3e-5 at step 3; in float64 ours adds none on any processor."""
+    assert expert_losses(3) == pytest.approx(BATCH4["syncnet"]["sync"], abs=LATER_EXPERT)
 
 
 @pytest.mark.usefixtures("in_float64")
@@ -207,7 +212,7 @@ def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def lipgan_alone(branch: Branch, path: Path, count: int) -> list[float]:
     generator = load_generator(path).train().to(torch.get_default_dtype())
-    optimizers: dict[str, torch.optim.Optimizer] = {lipgan.GENERATOR: KerasAdam(generator.parameters(), 1e-3)}
+    optimizers: dict[str, torch.optim.Optimizer] = {lipgan.GENERATOR: KerasAdam(generator.parameters(), LIPGAN_RATE)}
     rows = steps({lipgan.GENERATOR: generator}, optimizers, lipgan.passes_of(None), [lipgan_batch(branch)] * count)
     return [row["mae"] for row in rows]
 
@@ -225,6 +230,32 @@ def test_lipgan_by_error_alone_as_the_original(files: tuple[Branch, Path, Path])
 def test_lipgan_by_error_alone_as_tensorflow_in_float64(files: tuple[Branch, Path, Path], in_float64: None) -> None:
     branch, path, _ = files
     assert lipgan_alone(branch, path, 3) == pytest.approx(TENSORFLOW[branch], abs=EXACT)
+
+
+@pytest.mark.original
+@pytest.mark.slow
+def test_lipgans_first_step_moves_its_last_layers_as_the_original(
+    files: tuple[Branch, Path, Path], in_float64: None
+) -> None:
+    """To a hundredth of a step. The original's float32 gradients of earlier layers are not compared: see
+    `golden/generators/lipgan_tensorflow.json`.
+    """
+    branch, path, _ = files
+    network = load_generator(path).train().double()
+    optimizers: dict[str, torch.optim.Optimizer] = {lipgan.GENERATOR: KerasAdam(network.parameters(), LIPGAN_RATE)}
+    steps({lipgan.GENERATOR: network}, optimizers, lipgan.passes_of(None), [lipgan_batch(branch)])
+    _, block, last = network.head
+    wanted = LIPGAN["generator_only"][branch]["after_step_1"]
+    for layer, name, parts in (
+        (last, "conv2d_67", ("weight", "bias")),
+        (block.norm, "batch_normalization_72", ("weight", "bias")),
+        (block.convolution, "conv2d_66", ("weight",)),
+    ):
+        for part in parts:
+            values = getattr(layer, part).detach().flatten()
+            mean, _, first, end = wanted[f"{name}.{part}"]
+            found = [float(values.mean()), float(values[0]), float(values[-1])]
+            assert found == pytest.approx([mean, first, end], abs=LIPGAN_RATE / 100), (name, part)
 
 
 @pytest.mark.original
