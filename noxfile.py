@@ -102,8 +102,8 @@ def newest(session: nox.Session, version: str) -> None:
 
 def run_tests(session: nox.Session, interpreter: str, *options: str) -> None:
     """One process of pytest for each usable core, which share torch's threads. On 2 cores the whole suite takes 6
-    minutes so, and 11 in one process; a process that is done takes work of the other (worksteal), since tests differ
-    in length by a thousand.
+    minutes so, on one core 12. A process that is done takes work of the other (worksteal), since tests differ in
+    length by a thousand.
     """
     workers = min(usable_cores(), MOST_WORKERS)
     share = {"OMP_NUM_THREADS": str(max(1, usable_cores() // workers)), "OMP_WAIT_POLICY": "passive"}
