@@ -58,11 +58,17 @@ def faults_of(entry: Entry) -> list[str]:
 def repeats_of(entries: Sequence[Entry], target: Path) -> list[dict[str, Any]]:
     """Where collections beside `target` hold the same method on the same pairs: how many files are byte-equal.
 
-    Processors and libraries decide bytes of generated videos, so a repeated run may share few of them.
+    Processors and libraries decide bytes of generated videos, so a repeated run may share few of them. A collection
+    that cannot be read is a row with `problem`, and stops nothing.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for folder in sorted(target.parent.glob(f"*/{COLLECTION_FILE}")):
-        for there in find_entries([str(folder.parent)]):
+        try:
+            held = find_entries([str(folder.parent)])
+        except UsageError as error:
+            found.append({"collection": str(folder.parent), "problem": str(error)})
+            continue
+        for there in held:
             for entry in entries:
                 same = (entry.method, entry.table) == (there.method, there.table)
                 manifests = {one.description.get("manifest_sha256") for one in (entry, there)}

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Asked = Literal["auto", "fp32", "bf16", "fp16"]  # `auto`: see `choose_precision`
 
 # A convolution like those in the middle of a generator: (batch, channels, side), kernel 3.
 _SHAPE, _KERNEL = (8, 64, 32), 3

@@ -66,6 +66,9 @@ def add(
         return
     text = f"{added['runs']} runs in {added['tables']} tables, {added['clips']} videos: {out}"
     for row in added["repeats"]:
+        if "problem" in row:
+            text += f"\nnot compared with {row['collection']}: {row['problem']}"
+            continue
         where = f"{row['method']} on {row['corpus']}, {row['protocol']}"
         text += f"\n{where}: {row['byte_equal']} of {row['of']} files are byte-equal to those of {row['collection']}"
     make_console().print(text, highlight=False, markup=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
 from lse_bench.minilrs.plan import Spec
-from lse_bench.precision import Precision
+from lse_bench.precision import Asked
 from lse_bench.training.loop import Schedule
 
 # Of the published networks: the narrowest hidden layer has 16 channels.
@@ -53,7 +53,7 @@ class RunConfig(Section):
     """
 
     seed: int
-    precision: Precision | Literal["auto"]
+    precision: Asked
     steps: int = Field(gt=0)
     accumulate: int = Field(default=1, gt=0)
     warm_up: int = Field(default=0, ge=0)

@@ -147,6 +147,14 @@ def test_a_repeated_run_says_how_many_files_are_the_same(runs: list[Path], tmp_p
     assert {row["collection"] for row in repeats} == {str(first)}
 
 
+def test_a_damaged_collection_beside_it_stops_nothing(runs: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "collection.json").write_text('{"kind": "coll')
+    (row,) = add([str(run) for run in runs[:2]], tmp_path / "mine")["repeats"]
+    assert row["collection"] == str(tmp_path / "damaged") and "damaged" in row["problem"]
+    assert (tmp_path / "mine" / "collection.json").exists()
+
+
 def test_names_are_for_methods_of_ones_own(runs: list[Path], tmp_path: Path) -> None:
     for argument, reason in (
         (f"mine={runs[0]}", "keep their names"),

@@ -45,6 +45,11 @@ def test_both_answers_of_the_probe(times: Times) -> None:
     assert choose_precision("cpu").precision == "fp32"
 
 
+def test_an_unknown_precision_is_told_what_there_is() -> None:
+    with pytest.raises(UsageError, match="precision: Input should be 'auto', 'fp32', 'bf16' or 'fp16'"):
+        config_of("expert", precision="fp64")
+
+
 def test_several_processes_do_not_ask(times: Times) -> None:
     times(0.008, 0.003)
     assert choose_precision("cpu", processes=2).precision == "fp32"
