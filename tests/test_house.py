@@ -20,7 +20,18 @@ HEAVY = ("torch", "numpy", "scipy", "cv2", "av", "pandas", "matplotlib", "torchv
 
 # From the inside out; a module may import its own layer and those before it.
 LAYERS = [
-    {"errors", "lines", "devices", "precision", "processor", "systems", "versions", "data_manifests", "__init__"},
+    {
+        "errors",
+        "lines",
+        "place",
+        "devices",
+        "precision",
+        "processor",
+        "systems",
+        "versions",
+        "data_manifests",
+        "__init__",
+    },
     {"media"},
     {"features", "manifests", "weights", "faces"},
     {"sync", "fidelity"},

@@ -10,10 +10,10 @@ from lse_bench.bench.steps import Step
 from lse_bench.errors import UsageError
 from lse_bench.fidelity.inception import RESIZES
 from lse_bench.generators.boxes import CHOICES, FACELESS, SMOOTHINGS
+from lse_bench.generators.call import NAN_SOUNDS
 from lse_bench.generators.interface import FaceGenerator
 from lse_bench.generators.paste import PASTES
 from lse_bench.generators.registry import load
-from lse_bench.generators.run import NAN_SOUNDS
 from lse_bench.generators.source import SHORTS
 from lse_bench.sync.protocol import FPS_POLICIES, PRECISIONS, TRACK_RULES, get_protocol
 from lse_bench.weights.table import table

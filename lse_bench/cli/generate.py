@@ -125,10 +125,11 @@ def generate(
         plugin = load(name)
         from lse_bench.devices import choose_device
         from lse_bench.generators.boxes import FACELESS
+        from lse_bench.generators.call import NAN_SOUNDS, Call, Policies, jobs_for
         from lse_bench.generators.interface import FaceGenerator, Options
         from lse_bench.generators.paste import PASTES
         from lse_bench.generators.registry import make_generator
-        from lse_bench.generators.run import NAN_SOUNDS, Call, Policies, generate_run, jobs_for
+        from lse_bench.generators.run import generate_run
         from lse_bench.generators.source import SHORTS
 
     for option, value, allowed in (
@@ -278,6 +279,8 @@ def _weights_of(plugin: Plugin) -> str | None:
 
 
 def _finish(console: Console, summary: dict[str, Any], out: Path, as_json: bool, max_failed: int) -> None:
+    from lse_bench.manifests.generation import FAULTS
+
     if as_json:
         print(json.dumps(summary, indent=2, ensure_ascii=False))
     failed = sum(summary["failed"].values())
@@ -285,6 +288,9 @@ def _finish(console: Console, summary: dict[str, Any], out: Path, as_json: bool,
     console.print(text, highlight=False, markup=False)
     for reason, count in summary["reasons"].items():
         console.print(f"without a video: {count}, {reason}", style="yellow", highlight=False, markup=False)
+    for fault, count in summary["looked"].items():
+        told = FAULTS.get(fault, "not looked at: made by an older version")
+        console.print(f"not as asked: {count}, {told}", style="yellow", highlight=False, markup=False)
     if summary["warnings"]:
         console.print(f"made with a warning: {summary['warnings']} (see generation.jsonl)", style="yellow")
     if failed > max_failed:

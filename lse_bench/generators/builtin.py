@@ -16,6 +16,7 @@ from lse_bench.errors import ClipError, UsageError
 from lse_bench.generators.interface import Job, Options, VideoGenerator
 from lse_bench.media.audio import SAMPLE_RATE
 from lse_bench.media.remux import replace_sound
+from lse_bench.weights.readers import file_digest
 
 TIMEOUT = 1800.0  # seconds
 _TOLD = 300  # characters of a program's last words
@@ -44,7 +45,7 @@ class Unsynced(VideoGenerator):
 
     def generate(self, job: Job) -> Path:
         path = job.scratch / "unsynced.mp4"
-        replace_sound(job.video, job.samples(), path)
+        job.notes.extend(replace_sound(job.video, job.samples(), path))
         return path
 
 
@@ -79,9 +80,11 @@ class Command(VideoGenerator):
                 "braces are doubled"
             ) from None
         self._line = line
+        self._files = {word: file_digest(Path(word)) for word in self._words if Path(word).is_file()}
 
     def description(self) -> dict[str, object]:
-        return {"command": self._line}
+        """The line, and the SHA-256 of every file that it names: a video of another program is another video."""
+        return {"command": self._line, "files": self._files}
 
     def _filled(self, video: str, audio: str, sound: str, output: str, seed: int) -> list[str]:
         return [word.format(video=video, audio=audio, sound=sound, output=output, seed=seed) for word in self._words]

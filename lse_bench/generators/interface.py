@@ -48,7 +48,8 @@ class FaceCrop:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A pair with its files. `scratch`: an empty folder that is deleted afterwards."""
+    """A pair with its files. `scratch`: an empty folder that is deleted afterwards. `notes`: sentences that the
+    generator adds, for the job's row."""
 
     id: str
     video: Path
@@ -56,6 +57,7 @@ class Job:
     scratch: Path
     seed: int = 0
     groups: Mapping[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def frames(self) -> Iterator[Frame]:
         """The source's frames, uint8 (h,w,3) BGR, at 25 per second."""

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -21,8 +23,34 @@ from lse_bench.manifests.manifest import read_manifest
 GENERATION_FILE, ROWS_FILE, MANIFEST_FILE = "generation.json", "generation.jsonl", "manifest.json"
 
 
+Fault = Literal["foreign_sound", "short_picture", "short_sound"]
+FAULTS: Mapping[Fault, str] = MappingProxyType(
+    {
+        "foreign_sound": "sound that is not the job's",
+        "short_picture": "a picture shorter than asked for",
+        "short_sound": "sound shorter than asked for",
+    }
+)
+
+
+class Look(BaseModel):
+    """What a look at a made video found. `frames`: as decoded; `seconds`, `sound_seconds`: of picture and sound;
+    `correlation`: of its sound with the job's, null where either is silent; `lag_ms`: by which its sound comes late;
+    `faults`: in what it is not what was asked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    frames: int
+    seconds: float
+    sound_seconds: float
+    correlation: float | None
+    lag_ms: float | None
+    faults: tuple[Fault, ...] = ()
+
+
 class Row(BaseModel):
-    """A finished job. `frames`: of the video; `sha256`: of the file; both null unless `status` is `ok`."""
+    """A finished job. `frames`: of the video; `sha256`: of the file; `look`: at it; all null unless `status` is `ok`,
+    `look` also in generations of before 0.2."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,6 +60,16 @@ class Row(BaseModel):
     warnings: Sequence[str] = ()
     frames: int | None = None
     sha256: str | None = None
+    look: Look | None = None
+
+
+def looked(rows: Iterable[Row]) -> dict[str, int]:
+    """How many videos a look found faulty, by fault, and how many nobody looked at (`not_looked_at`)."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        if row.status == "ok":
+            counts.update(["not_looked_at"] if row.look is None else row.look.faults)
+    return dict(counts)
 
 
 def video_path(folder: Path, job_id: str) -> Path:

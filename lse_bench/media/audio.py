@@ -18,7 +18,10 @@ from av.filter import Graph
 from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError
-from lse_bench.media.probe import MediaInfo, open_media
+from lse_bench.media.bounds import MAX_CHANNELS, MAX_HOLE, MAX_SOUND_RATE, MIN_SOUND_RATE, Holes
+from lse_bench.media.clock import Clock
+from lse_bench.media.opening import open_media
+from lse_bench.media.probe import MediaInfo
 from lse_bench.media.video import DecodeReport
 
 SAMPLE_RATE = 16_000
@@ -29,7 +32,8 @@ PADDED = "mov"  # in the name of FFmpeg's reader of MP4, MOV, M4A, 3GP: the one 
 def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Sound]:
     """Blocks of int16 samples, 16 kHz mono, -32768...32767.
 
-    A damaged packet is left out and counted in `report`. Raises ClipError `unreadable` when nothing decodes.
+    A damaged packet is left out and counted in `report`. Raises ClipError `unreadable` when nothing decodes, for
+    channels that cannot be mixed to one, and for rates or holes beyond the bounds.
     """
     report = report or DecodeReport()
     assert info.sound is not None
@@ -37,9 +41,13 @@ def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[
     with open_media(info.path) as container:
         stream = container.streams[info.sound.index]
         assert isinstance(stream, av.AudioStream)
+        if info.sound.layout is not None:
+            stream.codec_context.layout = info.sound.layout
+        clock, holes = Clock(container, stream), _SoundHoles(info)
         graph: Graph | None = None
         shape: tuple[object, ...] | None = None
         for packet in container.demux(stream):
+            clock.mend(packet)
             if PADDED in info.container:
                 keep_padding(packet)
             try:
@@ -52,12 +60,13 @@ def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[
                 tick = frame.time_base or Fraction(1, frame.sample_rate)
                 if frame.pts is not None:
                     frame.pts -= round(Fraction(info.origin, av.time_base) / tick)
+                holes.check(frame, tick)
                 now = (frame.format.name, frame.layout.name, frame.sample_rate)
                 if graph is None or shape != now:
                     if graph is not None:  # the format changed in mid-stream: finish what came before
                         graph.push(None)
                         yield from _pull(graph)
-                    graph, shape = _chain(frame, tick, first=count == 0), now
+                    graph, shape = _chain(info, frame, tick, first=count == 0), now
                 graph.push(frame)
                 for block in _pull(graph):
                     count += len(block)
@@ -69,6 +78,30 @@ def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[
                 yield block
     if not count:
         raise ClipError(info.path, "unreadable", "the sound stream holds nothing that can be decoded; it is damaged")
+
+
+class _SoundHoles:
+    """Refuses what would be filled with silence for ever."""
+
+    def __init__(self, info: MediaInfo) -> None:
+        self._path = info.path
+        self._holes = Holes("sound")
+        self._expected = Fraction(0)
+
+    def check(self, frame: av.AudioFrame, tick: Fraction) -> None:
+        rate, channels = frame.sample_rate, len(frame.layout.channels)
+        if not MIN_SOUND_RATE <= rate <= MAX_SOUND_RATE:
+            allowed = f"{MIN_SOUND_RATE:,} to {MAX_SOUND_RATE:,} Hz are read"
+            raise ClipError(self._path, "unreadable", f"sound of {rate:,} Hz; {allowed}. Its header is damaged")
+        if channels > MAX_CHANNELS:
+            raise ClipError(self._path, "unreadable", f"sound of {channels} channels; at most {MAX_CHANNELS} are read")
+        begin = self._expected if frame.pts is None else frame.pts * tick
+        if (refusal := self._holes.refusal(self._expected, begin)) is not None:
+            raise ClipError(self._path, "unreadable", refusal)
+        if begin < self._expected - MAX_HOLE:
+            told = f"its sound jumps back from {float(self._expected):,.2f} to {float(begin):,.2f} s"
+            raise ClipError(self._path, "unreadable", f"{told}; {MAX_HOLE} s at most are passed over")
+        self._expected = begin + Fraction(frame.samples, rate)
 
 
 def keep_padding(packet: av.Packet[av.AudioStream]) -> None:
@@ -87,7 +120,7 @@ def keep_padding(packet: av.Packet[av.AudioStream]) -> None:
         packet.set_sidedata(skips)
 
 
-def _chain(frame: av.AudioFrame, tick: Fraction, first: bool) -> Graph:
+def _chain(info: MediaInfo, frame: av.AudioFrame, tick: Fraction, first: bool) -> Graph:
     graph = Graph()
     source = graph.add_abuffer(
         format=frame.format.name, sample_rate=frame.sample_rate, layout=frame.layout.name, time_base=tick
@@ -97,7 +130,13 @@ def _chain(frame: av.AudioFrame, tick: Fraction, first: bool) -> Graph:
     sink = graph.add("abuffersink")
     for left, right in ((source, align), (align, shape), (shape, sink)):
         left.link_to(right)
-    graph.configure()
+    try:
+        graph.configure()
+    except av.FFmpegError as error:
+        told = f"sound of {len(frame.layout.channels)} channels ({frame.layout.name}) at {frame.sample_rate:,} Hz"
+        raise ClipError(
+            info.path, "unreadable", f"{told} cannot be mixed to one: FFmpeg says: {error.strerror}. Mix it down first"
+        ) from None
     return graph
 
 

@@ -3,46 +3,112 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
+from av.container import InputContainer, OutputContainer
 
 from lse_bench.errors import ClipError
 from lse_bench.media.audio import SAMPLE_RATE, Sound
-from lse_bench.media.probe import open_media
-from lse_bench.media.writer import AUDIO_BIT_RATE, AUDIO_CODEC, AUDIO_OPTIONS
+from lse_bench.media.clock import Clock
+from lse_bench.media.opening import open_media
+from lse_bench.media.probe import MediaInfo, probe
+from lse_bench.media.video import read_frames
+from lse_bench.media.writer import AUDIO_BIT_RATE, AUDIO_CODEC, AUDIO_OPTIONS, write_clip
+
+if TYPE_CHECKING:
+    from lse_bench.media.clock import Packet
 
 _BLOCK = 1024  # samples: one AAC frame
 
 
-def replace_sound(source: Path | str, sound: Sound, path: Path | str) -> None:
+def replace_sound(source: Path | str, sound: Sound, path: Path | str) -> list[str]:
     """Write `path` (mp4): the picture of `source` as it is, with mono int16 `sound` at 16 kHz in place of its own.
 
-    Raises ClipError `no_video` when there is no picture. The file appears when it is whole.
+    The sound begins where the source's file begins. A picture whose codec mp4 cannot hold is encoded again, and the
+    returned warnings say so. Raises ClipError `no_video` when there is no picture, `unreadable` as `probe`. The file
+    appears when it is whole.
     """
     path = Path(path)
+    info = probe(source)
+    if info.video is None:
+        raise ClipError(source, "no_video", "no picture to put sound under")
     partial = path.with_name(f".{path.name}.partial")
     try:
         with open_media(source) as old, av.open(os.fspath(partial), "w", format="mp4") as new:
-            if not old.streams.video:
-                raise ClipError(source, "no_video", "no picture to put sound under")
-            seen = old.streams.video[0]
-            picture = new.add_stream_from_template(seen)
-            heard = new.add_stream(AUDIO_CODEC, rate=SAMPLE_RATE, options=dict(AUDIO_OPTIONS), layout="mono")
-            assert isinstance(heard, av.AudioStream)
-            heard.bit_rate = AUDIO_BIT_RATE
-            for start in range(0, len(sound), _BLOCK):
-                piece = np.ascontiguousarray(sound[None, start : start + _BLOCK])
-                block = av.AudioFrame.from_ndarray(piece, format="s16", layout="mono")
-                block.sample_rate, block.pts, block.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
-                new.mux(heard.encode(block))
-            new.mux(heard.encode(None))
-            for packet in old.demux(seen):
-                if packet.dts is not None:
-                    packet.stream = picture
-                    new.mux(packet)
-        os.replace(partial, path)
+            seen = old.streams[info.video.index]
+            assert isinstance(seen, av.VideoStream)
+            if seen.codec_context.codec.canonical_name in new.supported_codecs:
+                _copy(info, old, seen, sound, new)
+                copied = True
+            else:
+                copied = False
+        if copied:
+            os.replace(partial, path)
+            return []
     finally:
         partial.unlink(missing_ok=True)
+    write_clip(path, read_frames(info, info.video.rate), sound, info.video.rate)
+    return [f"the picture was encoded again: mp4 cannot hold {info.video.codec}"]
+
+
+def _copy(info: MediaInfo, old: InputContainer, seen: av.VideoStream, sound: Sound, new: OutputContainer) -> None:
+    picture = new.add_stream_from_template(seen, opaque=True)  # needs no encoder of that kind
+    heard = new.add_stream(AUDIO_CODEC, rate=SAMPLE_RATE, options=dict(AUDIO_OPTIONS), layout="mono")
+    assert isinstance(heard, av.AudioStream)
+    heard.bit_rate = AUDIO_BIT_RATE
+    for start in range(0, len(sound), _BLOCK):
+        piece = np.ascontiguousarray(sound[None, start : start + _BLOCK])
+        block = av.AudioFrame.from_ndarray(piece, format="s16", layout="mono")
+        block.sample_rate, block.pts, block.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
+        new.mux(heard.encode(block))
+    new.mux(heard.encode(None))
+    tick = seen.time_base or Fraction(1, 1000)
+    origin = round(Fraction(info.origin, av.time_base) / tick)
+    times = _times(info)
+    for packet, (pts, dts) in zip(_packets(old, seen), times, strict=True):
+        packet.pts, packet.dts = pts - origin, dts - origin
+        packet.stream = picture
+        new.mux(packet)
+
+
+def _packets(container: InputContainer, stream: av.VideoStream) -> Iterator[Packet]:
+    """The stream's packets with their mended times."""
+    clock = Clock(container, stream)
+    for packet in container.demux(stream):
+        if packet.size:
+            clock.mend(packet)
+            yield packet
+
+
+def _times(info: MediaInfo) -> list[tuple[int, int]]:
+    """When each packet of the picture is shown and decoded, in ticks of its stream.
+
+    Some readers give the first packets no decoding time (Matroska), some give packets no other (AVI).
+    Raises ClipError `unreadable` for packets without any.
+    """
+    assert info.video is not None
+    with open_media(info.path) as container:
+        stream = container.streams[info.video.index]
+        assert isinstance(stream, av.VideoStream)
+        stamps = [(packet.pts, packet.dts) for packet in _packets(container, stream)]
+    shown = [pts if pts is not None else dts for pts, dts in stamps]
+    known = [time for time in shown if time is not None]
+    if len(known) < len(shown):
+        without = len(shown) - len(known)
+        raise ClipError(info.path, "unreadable", f"{without} of {len(shown)} pictures have no time; write it anew")
+    decoded = [dts for _, dts in stamps if dts is not None]
+    if len(decoded) < len(known):
+        decoded = _decoding_times(known)
+    return list(zip(known, decoded, strict=True))
+
+
+def _decoding_times(shown: list[int]) -> list[int]:
+    """Decoding times for packets in the order in which they are decoded: rising, none after the packet is shown."""
+    ranked = sorted(shown)
+    late = max((rank - time for rank, time in zip(ranked, shown, strict=True)), default=0)
+    return [time - late for time in ranked]

@@ -9,16 +9,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar
 
 import av
 import numpy as np
-from av.filter import Graph
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError
-from lse_bench.media.probe import MediaInfo, open_media
+from lse_bench.media.bounds import MAX_PIXELS, Holes
+from lse_bench.media.clock import Clock
+from lse_bench.media.opening import open_media
+from lse_bench.media.probe import MediaInfo
+from lse_bench.media.upright import Upright
 
 Frame = NDArray[np.uint8]
 SMALL_FRAME = 1_000_000  # pixels: up to this, several threads cost more than they save
@@ -45,10 +47,14 @@ class TimedFrame:
 def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[TimedFrame]:
     """Decoded pictures in the order shown, turned upright as players and the ffmpeg program do.
 
-    A damaged packet is left out and counted in `report`. Raises ClipError `unreadable` when nothing decodes.
+    A damaged packet is left out and counted in `report`. Raises ClipError `unreadable` when nothing decodes, and for
+    frames or holes beyond the bounds.
     """
     report = report or DecodeReport()
     assert info.video is not None
+    if info.video.width * info.video.height > MAX_PIXELS:
+        size = f"{info.video.width}x{info.video.height}"
+        raise ClipError(info.path, "unreadable", f"frames of {size}; at most {MAX_PIXELS:,} pixels are read")
     count = 0
     turn = Upright()
     with open_media(info.path) as container:
@@ -56,12 +62,15 @@ def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Time
         assert isinstance(stream, av.VideoStream)
         small = info.video.width * info.video.height <= SMALL_FRAME
         stream.thread_type = "NONE" if small else "AUTO"
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        clock, holes = Clock(container, stream), Holes("picture")
         tick = stream.time_base or Fraction(1, 1000)
         origin = Fraction(info.origin, av.time_base)
         step = 1 / info.video.rate
         expected = Fraction(0)
         try:
             for packet in container.demux(stream):
+                clock.mend(packet)
                 try:
                     pictures = packet.decode()
                 except av.FFmpegError:
@@ -70,6 +79,10 @@ def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Time
                 for picture in pictures:
                     time = picture.pts * tick - origin if picture.pts is not None else expected
                     duration = picture.duration * tick if picture.duration else step
+                    # Shown for too long, or nothing shown for too long.
+                    for begin, end in ((expected, time), (time, time + duration)):
+                        if (refusal := holes.refusal(begin, end)) is not None:
+                            raise ClipError(info.path, "unreadable", refusal)
                     expected = time + duration
                     count += 1
                     yield TimedFrame(time, duration, turn(picture))
@@ -156,39 +169,3 @@ def read_frames(info: MediaInfo, rate: Fraction | None = None, report: DecodeRep
     if rate is None:
         return (to_bgr(frame.picture) for frame in pictures)
     return (to_bgr(picture) for picture in at_constant_rate(pictures, rate, report))
-
-
-class Upright:
-    """Turns pictures by the rotation that phones store beside them; most clips have none."""
-
-    _CHAINS: ClassVar = {90: ("transpose=cclock",), 180: ("hflip", "vflip"), 270: ("transpose=clock",)}
-
-    def __init__(self) -> None:
-        self._graph: Graph | None = None
-        self._built_for: tuple[object, ...] = ()
-
-    def __call__(self, picture: av.VideoFrame) -> av.VideoFrame:
-        chain = self._CHAINS.get(round(picture.rotation / 90) * 90 % 360)
-        if chain is None:
-            return picture
-        asked = (chain, picture.width, picture.height, picture.format.name)
-        if self._graph is None or self._built_for != asked:
-            self._graph, self._built_for = self._build(picture, chain), asked
-        self._graph.push(picture)
-        turned = self._graph.pull()
-        assert isinstance(turned, av.VideoFrame)
-        return turned
-
-    @staticmethod
-    def _build(picture: av.VideoFrame, chain: tuple[str, ...]) -> Graph:
-        graph = Graph()
-        last = graph.add_buffer(
-            width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
-        )
-        for step in (*chain, "buffersink"):
-            name, _, arguments = step.partition("=")
-            node = graph.add(name, arguments or None)
-            last.link_to(node)
-            last = node
-        graph.configure()
-        return graph

@@ -24,6 +24,7 @@ from lse_bench.manifests.listed import ListedClip, list_digest
 from lse_bench.runs.records import Record, open_records, read_records, refuse_doubles
 from lse_bench.runs.summary import summarise
 from lse_bench.runs.tracks import score_fields, track_rows
+from lse_bench.sync.remarks import warnings_of_score
 from lse_bench.versions import joined, surroundings, surroundings_of
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.table import name_of_digest
@@ -224,6 +225,7 @@ def _record(clip: ListedClip, outcome: ClipOutcome) -> Record:
     if not np.isfinite(score.curve).all():
         reason = "the network gave values that are not numbers; are the weights sound, or is bf16 too narrow for them?"
         return Record(status="error", reason=reason, **common)
+    common["warnings"] = [*facts.warnings, *warnings_of_score(score)]
     return Record(status="ok", **score_fields(score), **common)
 
 

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from lse_bench.errors import ClipError, UsageError, no_such
 from lse_bench.faces.scene import Tracking
+from lse_bench.media.bounds import MAX_FPS
 from lse_bench.media.probe import MediaInfo, VideoStream
 from lse_bench.versions import ffmpeg_version
 
@@ -125,6 +126,8 @@ def frame_rate_for(info: MediaInfo, policy: FpsPolicy) -> Fraction:
     video = info.video
     assert video is not None
     if policy == "as-is":
+        if video.rate > MAX_FPS:
+            raise ClipError(info.path, "wrong_fps", f"{float(video.rate):,.0f} fps; at most {MAX_FPS:,} are read")
         return video.rate
     if policy == "require-25" and not _counts_as_25(video):
         shown = f"variable, {video.average:.2f} fps on average" if video.variable else f"{float(video.rate):.2f} fps"

@@ -24,6 +24,7 @@ from lse_bench.media.probe import probe
 from lse_bench.media.program import Ffmpeg, convert, dump_crop, read_wav, write_crop
 from lse_bench.media.video import DecodeReport, Frame, read_frames
 from lse_bench.sync.protocol import FpsPolicy, Protocol
+from lse_bench.sync.remarks import Motion, warnings_of
 from lse_bench.sync.windows import (
     SAMPLES_PER_FRAME,
     Chunk,
@@ -32,7 +33,6 @@ from lse_bench.sync.windows import (
     StoppedError,
     WindowAssembler,
     open_clip,
-    warnings_of,
     why_too_short,
     windows_of,
 )
@@ -60,7 +60,7 @@ def read_tracked(
             if not crops.first <= number < crops.stop:
                 continue
             if number == crops.first:
-                faces[part] = WindowAssembler(part)
+                faces[part] = WindowAssembler(part, facts.motion)
             windows = faces[part]
             windows.push_sound(heard)
             windows.push_frame(_crop(frame, crops, number))
@@ -132,7 +132,7 @@ def read_legacy(
             pictures, sound = dump_crop(ffmpeg, path, crop, folder / f"{part:05d}")
             samples = read_wav(sound)
             facts.parts.append((len(pictures), len(samples)))
-            yield from windows_of_pictures(map(read_picture, pictures), samples, part)
+            yield from windows_of_pictures(map(read_picture, pictures), samples, part, facts.motion)
         samples = read_wav(files.sound)
         facts.samples, peak = len(samples), int(np.abs(samples.astype(np.int32)).max(initial=0))
     facts.warnings += warnings_of(info, facts, report, peak, protocol, "resample")
@@ -146,9 +146,11 @@ def crops_of(pictures: list[Path], track: Track) -> Iterator[Frame]:
         yield _crop(read_picture(pictures[number]), path, number)
 
 
-def windows_of_pictures(pictures: Iterable[Frame], samples: Sound, part: int = 0) -> Iterator[Chunk]:
+def windows_of_pictures(
+    pictures: Iterable[Frame], samples: Sound, part: int = 0, motion: Motion | None = None
+) -> Iterator[Chunk]:
     """Windows of 224x224 frames and 16 kHz samples that are there in whole."""
-    windows = WindowAssembler(part)
+    windows = WindowAssembler(part, motion)
     windows.push_sound(np.asarray(samples, dtype=np.int16))
     for picture in pictures:
         windows.push_frame(picture)

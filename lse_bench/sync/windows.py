@@ -25,19 +25,13 @@ from lse_bench.media.jpeg import through_jpeg
 from lse_bench.media.probe import MediaInfo, probe
 from lse_bench.media.video import DecodeReport, Frame, at_constant_rate, decode, read_frames
 from lse_bench.sync.protocol import FPS, FpsPolicy, Protocol, frame_rate_for
+from lse_bench.sync.remarks import Motion, warnings_of
 from lse_bench.sync.syncnet import FRAME_SIZE, WINDOW_COLUMNS, WINDOW_FRAMES
 
 COLUMNS_PER_FRAME = 4
 SAMPLES_PER_FRAME = SAMPLE_RATE // int(FPS)
 SPARE = 5  # frames: a clip of n frames has n - 5 windows
 CHUNK = 16  # windows handed on at a time
-
-_LATE = 0.04  # seconds of late start worth a warning: one frame
-_SHORT_SOUND = 0.08  # seconds by which sound may end before the picture
-_LONG_SOUND = 0.5
-_SILENT_PEAK = 33  # of 32767: -60 dB
-_SMALL, _LARGE = 100, 4096  # pixels: the original's tracker drops smaller faces; nobody publishes larger crops
-_SQUARE = 1.35  # width to height beyond which a frame is hardly a face crop
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +57,9 @@ class StoppedError(Exception):
 class ClipFacts:
     """What reading found. `frames`: as scored; `fps`: of the file; `seconds`: length of the picture at that rate.
 
-    `scene`: shots and face tracks under tracked protocols, `parts` frames and samples of each track. `on_step` is told
-    in a few words what is being done, now and then. `stopped`: whether nobody waits for the clip any more.
+    `scene`: shots and face tracks under tracked protocols, `parts` frames and samples of each track. `motion`: whether
+    any face moves. `on_step` is told in a few words what is being done, now and then. `stopped`: whether nobody waits
+    for the clip any more.
     """
 
     frames: int = 0
@@ -74,6 +69,7 @@ class ClipFacts:
     warnings: list[str] = field(default_factory=list)
     scene: Scene | None = None
     parts: list[tuple[int, int]] = field(default_factory=list)
+    motion: Motion = field(default_factory=Motion)
     on_step: Callable[[str], None] = lambda text: None
     stopped: Callable[[], bool] = lambda: False
 
@@ -103,7 +99,7 @@ def read_windows(path: Path | str, protocol: Protocol, fps_policy: FpsPolicy, fa
     else:
         frames = read_frames(info, rate, report)
     sound = SoundReader(info, report)
-    windows = WindowAssembler()
+    windows = WindowAssembler(motion=facts.motion)
     while True:
         for frame in islice(frames, windows.room):
             windows.push_frame(frame)
@@ -153,13 +149,14 @@ class WindowAssembler:
     """Frames and sound of one face into chunks of windows; holds one chunk at most.
 
     The sound of a frame is pushed before `take` is asked for its windows; once the sound has ended, frames that no
-    window can hold are counted only.
+    window can hold are counted only. `motion` is shown every frame.
     """
 
-    def __init__(self, part: int = 0) -> None:
+    def __init__(self, part: int = 0, motion: Motion | None = None) -> None:
         self.frames = 0
         self.samples = 0
         self._part = part
+        self._look = Motion().watch() if motion is None else motion.watch()
         self._planes = _empty_planes()
         self._held = 0  # frames in `_planes`
         self._first = 0  # the window that starts at _planes[0]
@@ -180,6 +177,7 @@ class WindowAssembler:
             return
         same = frame.shape[:2] == (FRAME_SIZE, FRAME_SIZE)
         cv2.split(frame if same else cv2.resize(frame, (FRAME_SIZE, FRAME_SIZE)), list(self._planes[self._held]))
+        self._look(self._planes[self._held, 1])
         self._held += 1
 
     def push_sound(self, samples: NDArray[np.int16]) -> None:
@@ -254,45 +252,3 @@ def why_too_short(frames: int, samples: int) -> str:
         f"the sound lasts {samples} samples, {needed * SAMPLES_PER_FRAME} are needed "
         f"(0.24 s at 16 kHz; the picture has {frames} frames)"
     )
-
-
-def warnings_of(
-    info: MediaInfo, facts: ClipFacts, report: DecodeReport, peak: int, protocol: Protocol, policy: FpsPolicy
-) -> list[str]:
-    """What a reader of the score should know about the file."""
-    video, sound = info.video, info.sound
-    assert video is not None and sound is not None
-    found = []
-    heard = facts.samples / SAMPLE_RATE
-    seen = facts.frames / float(FPS if policy != "as-is" else video.rate)
-    if peak < _SILENT_PEAK:
-        found.append(f"silent sound: its peak is {peak} of 32767; the score says nothing about lip-sync")
-    if video.start > _LATE:
-        found.append(f"late picture: it starts {video.start:.2f} s after the sound; its first frame fills the gap")
-    if sound.start > _LATE:
-        found.append(f"late sound: it starts {sound.start:.2f} s after the picture; silence fills the gap")
-    moved = f"{report.repeated} frames repeated, {report.dropped} dropped"
-    if protocol.codec == "pipeline":
-        moved = "frames repeated or dropped by ffmpeg"
-    if video.variable:
-        found.append(f"variable frame rate: {video.average:.2f} fps on average; {moved} to space them evenly")
-    elif policy == "resample" and abs(video.rate - FPS) > FPS / 1000:
-        found.append(f"resampled from {float(video.rate):.2f} to 25 fps: {moved}")
-    if policy == "as-is" and abs(video.rate - FPS) > FPS / 1000:
-        found.append(f"{float(video.rate):.2f} fps counted as 25: picture and sound drift apart")
-    if heard < seen - _SHORT_SOUND:
-        found.append(f"sound shorter than picture: {heard:.2f} s against {seen:.2f} s; the rest is not scored")
-    elif heard > seen + _LONG_SOUND:
-        found.append(f"sound longer than picture: {heard:.2f} s against {seen:.2f} s; the rest is not scored")
-    if report.damaged:
-        found.append(f"damaged data: {report.damaged} packets could not be decoded and were left out")
-    if protocol.tracked:
-        return found
-    size = f"{video.width}x{video.height}"
-    if min(video.width, video.height) < _SMALL:
-        found.append(f"small frames: {size} enlarged to 224x224; below {_SMALL} px lips are hardly visible")
-    if max(video.width, video.height) > _LARGE:
-        found.append(f"huge frames: {size} reduced to 224x224; {protocol.name} expects face crops")
-    elif max(video.width, video.height) > _SQUARE * min(video.width, video.height):
-        found.append(f"not a face crop: {size} is squashed to 224x224 as a whole, as {protocol.id} does")
-    return found

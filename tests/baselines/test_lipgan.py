@@ -32,7 +32,7 @@ def test_generator(branch: Branch, size: Size, form: str, tmp_path: Path) -> Non
     with np.load(FOLDER / f"lipgan_{branch}_forward.npz") as held, torch.no_grad():
         wanted = held["basic_out" if size == "basic" else "residual_out_tempered"]
         drawn = network(given["face"], given[branch]).permute(0, 2, 3, 1).numpy()
-        np.testing.assert_allclose(drawn, wanted, atol=5e-6)
+        np.testing.assert_allclose(drawn, wanted, atol=1e-5)
         quick = fast(network)(given["face"], given[branch]).permute(0, 2, 3, 1).numpy()
         np.testing.assert_allclose(quick, wanted, atol=1e-5)
 

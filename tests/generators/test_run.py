@@ -19,9 +19,10 @@ from lse_bench.faces.face import Face
 from lse_bench.generators import source as sources
 from lse_bench.generators.boxes import Locating
 from lse_bench.generators.builtin import Command, Real, Unsynced
+from lse_bench.generators.call import Call, Policies, jobs_for
 from lse_bench.generators.interface import FaceCrop, FaceGenerator, Generator, Job, Options, VideoGenerator
 from lse_bench.generators.registry import make_generator
-from lse_bench.generators.run import Call, Policies, generate_run, jobs_for
+from lse_bench.generators.run import generate_run
 from lse_bench.lines import open_lines
 from lse_bench.manifests.clips import find_clips
 from lse_bench.manifests.generation import Row, read_rows
@@ -30,6 +31,7 @@ from lse_bench.manifests.manifest import Manifest, job_of
 from lse_bench.media.audio import Sound, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
+from lse_bench.weights.readers import file_digest
 
 FACE = FaceDetector("fixed", "fixed", "0" * 64, lambda seen: [[Face(np.array([20.0, 30, 80, 90]), 1.0)] for _ in seen])
 
@@ -389,7 +391,15 @@ def test_command(root: Path, tmp_path: Path) -> None:
     slow = Command(Options(settings={"command": f"{line} hang", "timeout": "0.5"}))
     generate_run(call(slow, manifest(("other", "short")), root, tmp_path / "slow"))
     assert "ran over 0.5 s and was stopped" in str(rows_of(tmp_path / "slow")["other+short"].reason)
-    assert json.loads((tmp_path / "out" / "generation.json").read_text())["key"]["description"] == {"command": line}
+    digest = file_digest(program)
+    files = {sys.executable: file_digest(Path(sys.executable)), str(program): digest}
+    described = json.loads((tmp_path / "out" / "generation.json").read_text())["key"]["description"]
+    assert described == {"command": line, "files": files}
+    program.write_text(_PROGRAM + "# another program\n")
+    changed = Command(Options(settings={"command": line}))
+    with pytest.raises(UsageError, match=f"another description files .*a program.py .{digest}, now") as refused:
+        generate_run(call(changed, jobs, root, tmp_path / "out"))
+    assert "choose another --out" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from lse_bench.errors import ClipError
 from lse_bench.media.audio import keep_padding, read_sound
 from lse_bench.media.jpeg import encode_jpegs, through_jpeg
 from lse_bench.media.probe import probe
-from lse_bench.media.video import DecodeReport, TimedFrame, ToBgr, Upright, at_constant_rate, decode, read_frames
+from lse_bench.media.upright import Upright
+from lse_bench.media.video import DecodeReport, TimedFrame, ToBgr, at_constant_rate, decode, read_frames
 from lse_bench.media.writer import write_clip
 
 OPENCV = tuple(map(int, cv2.__version__.split(".")[:2]))
@@ -111,12 +112,15 @@ def test_a_rotation_that_changes_in_mid_stream_is_followed(monkeypatch: pytest.M
     bgr = cv2.resize(np.arange(192, dtype=np.uint8).reshape(8, 8, 3), (64, 64))
     drawn = av.VideoFrame.from_ndarray(bgr, format="bgr24").reformat(format="yuv444p")
     upright, real_build = Upright(), Upright._build
+    matrices = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}  # counterclockwise
 
     class Turned:
-        """The same picture with another rotation beside it."""
+        """The same picture with another matrix beside it."""
 
-        def __init__(self, rotation: int) -> None:
-            self.rotation, self.width, self.height, self.format = rotation, 64, 64, drawn.format
+        def __init__(self, degrees: int) -> None:
+            a, b, c, d = (number << 16 for number in matrices[degrees])
+            self.matrix = [a, b, 0, c, d, 0, 0, 0, 1 << 30]
+            self.width, self.height, self.format = 64, 64, drawn.format
 
     class Graph:
         def __init__(self, chain: tuple[str, ...]) -> None:
@@ -129,6 +133,7 @@ def test_a_rotation_that_changes_in_mid_stream_is_followed(monkeypatch: pytest.M
             return self.graph.pull()
 
     monkeypatch.setattr(upright, "_build", lambda picture, chain: Graph(chain))
+    monkeypatch.setattr("lse_bench.media.upright.matrix_of", lambda picture: picture.matrix)
     turned = [upright(Turned(angle)).to_ndarray() for angle in (90, 270, 90, 180)]
     plain = drawn.to_ndarray()
     for found, quarters in zip(turned, (1, 3, 1, 2), strict=True):

@@ -264,7 +264,7 @@ def test_legacy_warns_too(tmp_path: Path, narrow: Path) -> None:
     (outcome,) = scorer.score_all([(0, clip)])
     assert outcome.failure is None
     told = [warning.split(":")[0] for warning in outcome.facts.warnings]
-    assert told == ["silent sound", "resampled from 30.00 to 25 fps"]
+    assert told == ["silent sound", "resampled from 30.00 to 25 fps", "still picture"]
 
 
 def test_overlays_follow_the_scored_rate_and_cost_no_score(tmp_path: Path, narrow: Path) -> None:

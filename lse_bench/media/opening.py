@@ -1,0 +1,114 @@
+"""Opens media files: regular files only, and no format that reads other files or addresses."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import av
+import av.logging
+from av.container import InputContainer
+
+from lse_bench.errors import ClipError
+
+av.logging.set_level(av.logging.PANIC)  # FFmpeg's own chatter names no file; our errors do
+
+# Tags that are not UTF-8 do not stop a file from being read. PyAV 18 must be told so; 19 has no such option.
+_OPEN: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+# Readers of what is no media itself, but names other files or addresses, or is a script.
+_LEADING_ELSEWHERE = frozenset(
+    [
+        "avisynth",
+        "concat",
+        "dash",
+        "hls",
+        "image2",
+        "imf",
+        "lavfi",
+        "rtsp",
+        "sap",
+        "sdp",
+        "vapoursynth",
+        "webm_dash_manifest",
+    ]
+)
+_HEADS = {
+    b"ffconcat": "a concat script",
+    b"#EXTM3U": "a playlist (M3U8)",
+    b"<MPD": "a DASH manifest",
+    b"v=0": "a session description (SDP)",
+}
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+@contextmanager
+def open_media(path: Path | str) -> Iterator[InputContainer]:
+    """Open a media file for reading; whatever FFmpeg cannot open raises ClipError `unreadable` with a likely cause."""
+    path = Path(path)
+    refuse_irregular(path)
+    options = {"format_whitelist": _media_formats(), "protocol_whitelist": "file"}
+    try:
+        # An absolute name: FFmpeg takes what stands before a colon for a protocol.
+        container = av.open(str(path.absolute()), options=options, **_OPEN)
+    except (av.FFmpegError, OSError) as error:
+        raise ClipError(path, "unreadable", _why_unreadable(path, error)) from None
+    with container:
+        yield container
+
+
+def refuse_irregular(path: Path) -> None:
+    """Raise ClipError `unreadable` for what is no regular file: reading a pipe or a device may never end."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        told = f"a link to {path.readlink()}, which is not there" if path.is_symlink() else "no such file"
+        raise ClipError(path, "unreadable", told) from None
+    except OSError as error:
+        raise ClipError(path, "unreadable", f"cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(mode):
+        kind = next((name for test, name in _KINDS if test(mode)), "no regular file")
+        raise ClipError(path, "unreadable", f"this is {kind}, not a media file")
+
+
+@cache
+def _media_formats() -> str:
+    """FFmpeg's names of all the formats that it reads, but for those that lead elsewhere."""
+    return ",".join(sorted(av.formats_available - _LEADING_ELSEWHERE))
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    """A guess that a person can act on, from the first bytes of a file that FFmpeg refused."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError as problem:
+        return f"cannot be read: {problem.strerror}"
+    said = f"FFmpeg says: {getattr(error, 'strerror', None) or error}"
+    if size == 0:
+        return "the file is empty (0 bytes); whatever wrote it did not finish"
+    if head[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return f"this is an HTML page of {size:,} bytes, not video; the download was answered with a web page"
+    if head.startswith(b"version https://git-lfs"):
+        return f"this is a Git LFS pointer of {size:,} bytes, not the file itself; run `git lfs pull`"
+    for start, kind in _HEADS.items():
+        if start in head[:512]:
+            return f"this is {kind}, which names other files; name the media file itself"
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide"):
+        return (
+            f"an MP4 or MOV of {size:,} bytes without a readable index (moov box): the file is cut off "
+            f"or its writer was killed. {said}"
+        )
+    if all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
+        return f"this is a text file of {size:,} bytes, whatever its name says"
+    return f"no container that FFmpeg knows ({size:,} bytes). {said}"
