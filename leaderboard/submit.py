@@ -13,7 +13,7 @@ from lse_bench.leaderboard.build import CLIPS_FOLDER, COLLECTION_FILE, copied_cl
 from lse_bench.bench.run import BENCH_FILE
 from lse_bench.bench.run import SUMMARY_FILE as BENCH_SUMMARY
 from lse_bench.errors import UsageError
-from lse_bench.lines import json_bytes, write_atomically
+from lse_bench.storage import json_bytes, write_atomically
 from lse_bench.runs.agreement import disagreement
 from lse_bench.runs.paired import byte_equal
 from lse_bench.runs.records import RECORDS_FILE

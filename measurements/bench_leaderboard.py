@@ -14,7 +14,7 @@ from time import perf_counter
 import numpy as np
 from lse_bench.leaderboard.build import build
 
-from lse_bench.lines import json_bytes
+from lse_bench.storage import json_bytes
 from lse_bench.runs.records import Record, open_records
 from lse_bench.runs.summary import summarise
 from lse_bench.runs.table import read_entry

@@ -44,7 +44,7 @@ FAULTS = (
     ("lse_bench/generators/boxes.py", "top - pads[0]", "top - pads[1]"),
     ("lse_bench/generators/boxes.py", "_NEW * box + (1 - _NEW) * mean", "mean + _NEW * box"),
     ("lse_bench/generators/paste.py", "under + mask[..., None] * (drawn", "under - mask[..., None] * (drawn"),
-    ("lse_bench/generators/run.py", "passed += not located.seen", "passed += located.seen"),
+    ("lse_bench/generators/redraw.py", "passed += not located.seen", "passed += located.seen"),
     ("lse_bench/fidelity/frechet.py", "return self.scatter / (self.count - 1)", "return self.scatter / self.count"),
     ("lse_bench/fidelity/frechet.py", "difference * (self.count * other.count / count)",
      "difference * (self.count + other.count)"),

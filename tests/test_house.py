@@ -22,7 +22,7 @@ HEAVY = ("torch", "numpy", "scipy", "cv2", "av", "pandas", "matplotlib", "torchv
 LAYERS = [
     {
         "errors",
-        "lines",
+        "storage",
         "place",
         "devices",
         "precision",

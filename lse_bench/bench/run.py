@@ -22,11 +22,11 @@ from lse_bench.bench.config import BenchConfig
 from lse_bench.bench.needs import needs_of
 from lse_bench.bench.steps import Kind, Step, cells
 from lse_bench.errors import UsageError, WeightsError
-from lse_bench.lines import json_bytes, open_lines, read_lines, write_atomically
 from lse_bench.manifests.manifest import read_manifest
 from lse_bench.manifests.official import corpora
 from lse_bench.media.program import find_ffmpeg
 from lse_bench.runs.table import EXTRAS, Entry, read_entry, tables_of
+from lse_bench.storage import json_bytes, open_lines, read_lines, write_atomically
 from lse_bench.weights.store import Options, why_missing
 from lse_bench.weights.table import table
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+    from lse_bench.manifests.search import Passed
     from lse_bench.weights.store import Options
 
 app = typer.Typer(
@@ -109,6 +110,12 @@ def progress_bar(console: Console, label: str, total: int | None) -> Iterator[tu
     with Progress(*columns, TimeElapsedColumn(), Remaining(), console=console) as progress:
         task = progress.add_task(label, total=total)
         yield progress, lambda text: progress.update(task, advance=1, description=text)
+
+
+def tell_passed(console: Console, passed: Passed) -> None:
+    """Say what a search for files has passed over."""
+    if (told := passed.sentence()) is not None:
+        console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def find_weights(console: Console, name_or_path: str, offline: bool, trust: bool) -> Path:

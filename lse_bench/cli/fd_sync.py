@@ -17,6 +17,7 @@ from lse_bench.cli.common import (
     find_weights,
     make_console,
     progress_bar,
+    tell_passed,
     warn_of_weights,
 )
 from lse_bench.errors import UsageError
@@ -47,12 +48,15 @@ def fd_sync(
     as_json: Json = False,
 ) -> None:
     """How far mouths move from those of real clips, in SyncNet's eyes. Not FID: it says nothing of image quality."""
+    from lse_bench.manifests.search import Passed
     from lse_bench.runs.outputs import items_to_compare
 
     if out is not None and not out.absolute().parent.is_dir():
         raise UsageError(f"{out}: its folder does not exist")
     console = make_console()
-    sets = {"generated": items_to_compare(generated), "reference": items_to_compare(reference)}
+    passed = Passed()
+    sets = {"generated": items_to_compare(generated, passed), "reference": items_to_compare(reference, passed)}
+    tell_passed(console, passed)
     checkpoint = find_weights(console, weights, offline, trust)
     with console.status("Loading torch and the weights"):
         from lse_bench.fidelity.fd_sync import compare_lips, measure_lips

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lse_bench.cli.common import Device, Json, Offline, Trust, app, find_weights, make_console, progress_bar
+from lse_bench.cli.common import (
+    Device,
+    Json,
+    Offline,
+    Trust,
+    app,
+    find_weights,
+    make_console,
+    progress_bar,
+    tell_passed,
+)
 from lse_bench.cli.tracking import SFD_FACE, Boxes, Detector, DetectorWeights, find_detector
 from lse_bench.errors import UsageError
 
@@ -68,6 +78,7 @@ def fid(
 ) -> None:
     """FID (lower is better) and KID between the frames of two sets, with the id of everything that moves them."""
     from lse_bench.fidelity.sources import matched
+    from lse_bench.manifests.search import Passed
     from lse_bench.runs.outputs import items_to_compare
 
     if region not in ("frame", "face"):
@@ -87,7 +98,9 @@ def fid(
     if save_statistics is not None and save_statistics.suffix != ".npz":
         raise UsageError(f"{save_statistics}: saved statistics end in .npz")
     console = make_console()
-    ours, theirs = ([] if path in saved else items_to_compare(path) for path in (generated, reference))
+    passed = Passed()
+    ours, theirs = ([] if path in saved else items_to_compare(path, passed) for path in (generated, reference))
+    tell_passed(console, passed)
     if reference_frames == "matched":
         ours, theirs = matched(ours, theirs)
     source: BoxSource | None = None

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lse_bench.cli.common import Json, app, make_console, progress_bar
+from lse_bench.cli.common import Json, app, make_console, progress_bar, tell_passed
 from lse_bench.errors import UsageError
 
 group = typer.Typer(
@@ -44,12 +44,17 @@ def build(
     """Choose pairs of a video and a sound by a seeded rule."""
     from lse_bench.manifests.manifest import write_manifest
     from lse_bench.manifests.pairing import build_manifest
+    from lse_bench.manifests.search import Passed
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
-    manifest = build_manifest(folder, pairs, seed, rule, split)  # type: ignore[arg-type]
+    console = make_console()
+    passed = Passed()
+    with console.status(f"Looking through {folder}"):
+        manifest = build_manifest(folder, pairs, seed, rule, split, passed)  # type: ignore[arg-type]
+    tell_passed(console, passed)
     write_manifest(manifest, out)
-    make_console().print(f"{len(manifest.jobs)} pairs, {manifest.name}: {out}", highlight=False, markup=False)
+    console.print(f"{len(manifest.jobs)} pairs, {manifest.name}: {out}", highlight=False, markup=False)
 
 
 @group.command(
@@ -71,13 +76,11 @@ def import_(
     """Turn an official test list into a manifest; its digest is checked, and it is never stored anywhere else."""
     from lse_bench.manifests.manifest import write_manifest
     from lse_bench.manifests.official import fetch_list, import_list
+    from lse_bench.storage import read_bytes
 
     console = make_console()
     if list_ is not None:
-        try:
-            content = list_.read_bytes()
-        except OSError as error:
-            raise UsageError(f"{list_}: cannot be read: {error.strerror}") from None
+        content = read_bytes(list_)
     else:
         content = fetch_list(corpus, offline, lambda text: console.print(text, highlight=False, markup=False))
     manifest = import_list(corpus, content, root, any_digest=any_digest)

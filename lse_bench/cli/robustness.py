@@ -21,9 +21,9 @@ def measure_robustness(
     """Score `count` of the clips again, changed; print the table and write robustness.json to `out`."""
     from rich.table import Table
 
-    from lse_bench.lines import json_bytes, write_atomically
     from lse_bench.runs.robustness import METRICS
     from lse_bench.runs.robustness import robustness as measure
+    from lse_bench.storage import json_bytes, write_atomically
 
     some = clips[:: max(1, len(clips) // count)][:count]
     with progress_bar(console, "changing and scoring", len(some)) as (_, advance):

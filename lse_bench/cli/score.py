@@ -21,6 +21,7 @@ from lse_bench.cli.common import (
     find_weights,
     make_console,
     progress_bar,
+    tell_passed,
     warn_of_weights,
 )
 from lse_bench.cli.tracking import (
@@ -143,12 +144,16 @@ def score(
 ) -> None:
     """Score videos: LSE-D (lower is better), LSE-C (higher is better) and AV offset, with every failure counted."""
     from lse_bench.manifests.clips import Source
+    from lse_bench.manifests.search import Passed
     from lse_bench.runs.run import Shard, score_run
 
     console = make_console()
     part = Shard.parse(shard) if shard else None
     source = Source(inputs=inputs, root=root, pairs=pairs, pairs_order=pairs_order)
-    clips = source.clips()
+    passed = Passed()
+    with console.status("Reading the list of clips"):
+        clips = source.clips(passed)
+    tell_passed(console, passed)
     out = out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
     mine = part.of(clips) if part else clips
     from lse_bench.sync.protocol import FPS_POLICIES, TRACK_RULES, get_protocol

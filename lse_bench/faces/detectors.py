@@ -120,7 +120,9 @@ def _digest_of_folder(folder: Path) -> str:
     import hashlib
 
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".npz")):
+    # Through links, as `read_boxes` reads; a loop of them ends at the system's own limit.
+    inside = (Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names)
+    for path in sorted(path for path in inside if path.suffix in (".json", ".npz") and path.is_file()):
         digest.update(f"{path.relative_to(folder)}\0{file_digest(path)}\n".encode())
     return digest.hexdigest()
 
@@ -148,7 +150,7 @@ def read_boxes(clip: Path, folder: Path) -> list[list[Face]]:
                     raise ValueError(f"boxes have the shape {boxes.shape}, (frames, 4) is needed")
                 return [_faces_of(box, found) for box, found in zip(boxes, points, strict=True)]
             return [[_face(found) for found in frame] for frame in json.loads(path.read_text(encoding="utf-8"))]
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError, zipfile.BadZipFile) as error:
             raise ClipError(clip, "no_face", f"{path} holds no boxes: {type(error).__name__}: {error}") from None
     raise ClipError(clip, "no_face", f"no boxes for it in {folder} ({', '.join(places)} with .json or .npz)")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.manifests.listed import MEDIA_SUFFIXES, natural_key, safe_id
+from lse_bench.manifests.search import Passed, search
 from lse_bench.media.pictures import PICTURE_SUFFIXES, read_picture
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
@@ -46,28 +48,35 @@ class FrameCount:
     sizes: dict[tuple[int, int], int] | None = None
 
 
-def items_of(source: Path) -> list[Item]:
+def items_of(source: Path, passed: Passed | None = None) -> list[Item]:
     """The clips or pictures below a folder, of a run directory's input, or a single file, in natural order.
 
-    Raises UsageError when there is nothing, or both videos and pictures.
+    `passed` is told what is passed over. Raises UsageError when there is nothing, both videos and pictures, a link that
+    leads nowhere or a folder that cannot be read: a set is compared as a whole.
     """
     if source.is_file():
         return [Item(safe_id(source.stem), source)]
     if not source.is_dir():
         raise UsageError(f"{source}: no such file or folder")
-    found = sorted(
-        (path for path in source.rglob("*") if path.is_file() and not path.name.startswith(".")),
-        key=lambda path: natural_key(path.relative_to(source).as_posix()),
-    )
-    videos = [path for path in found if path.suffix.lower() in MEDIA_SUFFIXES]
-    pictures = [path for path in found if path.suffix.lower() in PICTURE_SUFFIXES]
+    passed = passed or Passed()
+    found = search(source, MEDIA_SUFFIXES | PICTURE_SUFFIXES, passed)
+    if found.dangling:
+        raise UsageError(f"{found.dangling[0]}: a link that leads nowhere; remove it, or bring back what it names")
+    if passed.closed:
+        raise UsageError(f"{passed.closed[0]}: cannot be read; a set is compared as a whole")
+    videos = [path for path in found.files if path.suffix.lower() in MEDIA_SUFFIXES]
+    pictures = [path for path in found.files if path.suffix.lower() in PICTURE_SUFFIXES]
     if videos and pictures:
         raise UsageError(
             f"{source}: holds {len(videos)} videos and {len(pictures)} pictures; compare one kind at a time"
         )
     if not videos and not pictures:
         raise UsageError(f"{source}: neither videos nor pictures in this folder")
-    return [Item(safe_id(path.relative_to(source).with_suffix("").as_posix()), path) for path in (videos or pictures)]
+    names = [path.relative_to(source) for path in (videos or pictures)]
+    twice = Counter(name.with_suffix("") for name in names)
+    # Names that differ in their suffix only keep it, as in a list of clips.
+    ids = [safe_id((name if twice[name.with_suffix("")] > 1 else name.with_suffix("")).as_posix()) for name in names]
+    return [Item(id_, source / name) for id_, name in zip(ids, names, strict=True)]
 
 
 def matched(first: Sequence[Item], second: Sequence[Item]) -> tuple[list[Item], list[Item]]:

@@ -97,13 +97,15 @@ def jobs_for(generator: Generator, manifest: Manifest) -> Manifest:
         return manifest
     firsts = {job.video: job for job in reversed(manifest.jobs)}  # the first job of each source stands for it
     names = Counter(job.groups.get("video") for job in firsts.values())
+    stems = Counter(Path(job.video).with_suffix("") for job in firsts.values())
     pairs = []
     for job in manifest.jobs:
         if firsts.get(job.video) is not job:
             continue
         name = job.groups.get("video")
         if name is None or names[name] > 1:  # a recording of which several clips are used
-            name = Path(job.video).with_suffix("").as_posix()
+            stem = Path(job.video).with_suffix("")
+            name = stem.as_posix() if stems[stem] == 1 else job.video  # x.mp4 and x.avi keep their suffixes
         groups = {key: value for key, value in job.groups.items() if key != "sound"}
         pairs.append(checked(Pair, id=safe_id(name), video=job.video, sound=job.video, groups=groups))
     return checked(Manifest, **manifest.model_dump(by_alias=True) | {"jobs": tuple(pairs), "sha256": ""})

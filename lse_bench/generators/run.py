@@ -20,10 +20,10 @@ from lse_bench.generators.call import Call
 from lse_bench.generators.interface import FaceGenerator, Job, VideoGenerator
 from lse_bench.generators.redraw import SHORT_SOURCE, FaceJobs, OnRow
 from lse_bench.generators.videos import make_video
-from lse_bench.lines import json_bytes, open_lines, write_atomically
 from lse_bench.manifests.generation import GENERATION_FILE, MANIFEST_FILE, ROWS_FILE, Row, looked, read_rows, video_path
 from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import write_manifest
+from lse_bench.storage import json_bytes, open_lines, write_atomically
 from lse_bench.versions import joined, surroundings
 
 SCHEMA = 1

@@ -7,11 +7,12 @@ statistics know which results are not independent.
 from __future__ import annotations
 
 import csv
-import json
+import difflib
+import io
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -21,20 +22,25 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from lse_bench.errors import UsageError
 from lse_bench.manifests.generation import GENERATION_FILE, clips_of_generation
 from lse_bench.manifests.listed import GROUPS, MEDIA_SUFFIXES, Absent, ListedClip, natural_key, safe_id
+from lse_bench.manifests.search import Passed, search
+from lse_bench.storage import parse_json, read_text
 
 LIST_SUFFIXES = frozenset({".csv", ".json"})
+_CLIP, _SOUND = ("clip", "path", "file", "filename"), ("sound", "audio")
+_COLUMNS = (*_CLIP, *_SOUND, "id", "video", "speaker")
+_NEAR = 0.75  # likeness of a name to one of these that is taken for a slip
 PairsOrder = Literal["auto", "audio-video", "video-audio"]
 
 
 class _Row(BaseModel):
-    """A row of a CSV or JSON list. Other columns are allowed and ignored."""
+    """A row of a CSV or JSON list. Names of columns count without blanks around them and in any case."""
 
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
 
-    clip: str = Field(min_length=1, validation_alias=AliasChoices("clip", "path", "file", "filename"))
+    clip: str = Field(min_length=1, validation_alias=AliasChoices(*_CLIP))
     id: str | None = None
     video: str | None = None
-    sound: str | None = Field(default=None, validation_alias=AliasChoices("sound", "audio"))
+    sound: str | None = Field(default=None, validation_alias=AliasChoices(*_SOUND))
     speaker: str | None = None
 
 
@@ -47,10 +53,10 @@ class Source:
     pairs: Path | None = None
     pairs_order: str = "auto"
 
-    def clips(self) -> list[ListedClip]:
-        """The list. Raises UsageError as `find_clips` and `numbered_outputs`."""
+    def clips(self, passed: Passed | None = None) -> list[ListedClip]:
+        """The list; `passed` is told what is passed over. Raises UsageError as `find_clips` and `numbered_outputs`."""
         if self.pairs is None:
-            return find_clips(self.inputs, self.root)
+            return find_clips(self.inputs, self.root, passed)
         if len(self.inputs) != 1 or self.pairs_order not in get_args(PairsOrder):
             raise UsageError(f"--pairs goes with one folder, and --pairs-order {', '.join(get_args(PairsOrder))}")
         return numbered_outputs(self.inputs[0], self.pairs, cast(PairsOrder, self.pairs_order))
@@ -71,22 +77,23 @@ class Source:
         return cls([Path(path) for path in content["inputs"]], root, pairs, content["pairs_order"])
 
 
-def find_clips(inputs: Sequence[Path], root: Path | None = None) -> list[ListedClip]:
+def find_clips(inputs: Sequence[Path], root: Path | None = None, passed: Passed | None = None) -> list[ListedClip]:
     """Clips from a mix of media files, folders (searched to any depth), folders that `lse-bench generate` made (every
     job of theirs, those without a video too) and lists (.csv, .json).
 
-    `root`: the folder that the names in lists are relative to; the list's own by default. Raises UsageError for
-    inputs that do not exist, lists that cannot be read, or when nothing is found.
+    `root`: the folder that the names in lists are relative to; the list's own by default. `passed` is told what is
+    passed over. Raises UsageError for inputs that do not exist, lists that cannot be read, or when nothing is found.
     """
     clips: list[ListedClip] = []
+    passed = passed or Passed()
     for path in inputs:
         if (path / GENERATION_FILE).is_file():
             clips += clips_of_generation(path)
         elif path.is_dir():
-            clips += _in_folder(path)
+            clips += _in_folder(path, passed)
         elif path.suffix.lower() in LIST_SUFFIXES:
-            clips += _from_list(path, root)
-        elif path.exists():
+            clips += _from_list(path, root, passed)
+        elif path.exists() or path.is_symlink():
             clips.append(ListedClip(safe_id(path.stem), _shown(path.as_posix()), path))
         else:
             raise UsageError(f"{path}: no such file or folder")
@@ -104,7 +111,7 @@ def numbered_outputs(folder: Path, pairs: Path, order: PairsOrder = "auto") -> l
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: not a folder; --pairs wants the folder that holds 0.mp4, 1.mp4, …")
-    lines = [line.split() for line in _text_of(pairs).splitlines() if line.strip()]
+    lines = [line.split() for line in read_text(pairs).split("\n") if line.strip()]
     wrong = next((n for n, names in enumerate(lines, 1) if len(names) != 2), None)
     if wrong is not None:
         raise UsageError(f"{pairs}: line {wrong} has {len(lines[wrong - 1])} names, 2 are needed: sound and video")
@@ -133,23 +140,38 @@ def _shown(name: str) -> str:
     return os.fsencode(name).decode("utf-8", errors="backslashreplace")
 
 
-def _in_folder(folder: Path) -> list[ListedClip]:
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file()]
-    found = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    if not found:
-        raise UsageError(f"{folder}: no video files in this folder (looked for {', '.join(sorted(MEDIA_SUFFIXES))})")
+def _in_folder(folder: Path, passed: Passed) -> list[ListedClip]:
+    found = search(folder, MEDIA_SUFFIXES, passed, generations=True)
     clips = []
-    for path in sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix())):
+    for path in sorted(
+        [*found.files, *found.dangling], key=lambda path: natural_key(path.relative_to(folder).as_posix())
+    ):
         name = path.relative_to(folder)
-        clips.append(ListedClip(safe_id(name.with_suffix("").as_posix()), _shown(name.as_posix()), path))
+        absent = None if path.exists() else Absent("unreadable", f"a link to {path.readlink()}, which is not there")
+        clips.append(ListedClip(safe_id(name.with_suffix("").as_posix()), _shown(name.as_posix()), path, absent=absent))
+    for generation in found.generations:
+        inside = generation.relative_to(folder)
+        clips += [
+            replace(clip, clip=_shown((inside / clip.clip).as_posix())) for clip in clips_of_generation(generation)
+        ]
+    if not clips:
+        over = passed.sentence()
+        raise UsageError(
+            f"{folder}: no video files in this folder (looked for {', '.join(sorted(MEDIA_SUFFIXES))})"
+            + (f"; {over}" if over else "")
+        )
     return clips
 
 
-def _from_list(path: Path, root: Path | None) -> list[ListedClip]:
+def _from_list(path: Path, root: Path | None, passed: Passed) -> list[ListedClip]:
     rows = _json_rows(path) if path.suffix.lower() == ".json" else _csv_rows(path)
+    names = _columns_of(path, rows, passed)
     clips = []
     for number, content in enumerate(rows, 1):
-        filled = {key: value for key, value in content.items() if value not in (None, "")}
+        filled = {names[key]: value for key, value in content.items() if key in names and value not in (None, "")}
+        for alike in (_CLIP, _SOUND):
+            if len(there := [name for name in filled if name in alike]) > 1:
+                raise UsageError(f"{path}: row {number}: {' and '.join(there)} mean the same; leave one out")
         try:
             row = _Row.model_validate(filled)
         except ValidationError as error:
@@ -168,30 +190,36 @@ def _from_list(path: Path, root: Path | None) -> list[ListedClip]:
     return clips
 
 
-def _csv_rows(path: Path) -> list[dict[str, object]]:
+def _columns_of(path: Path, rows: Sequence[Mapping[str | None, object]], passed: Passed) -> dict[str | None, str]:
+    """Our name of each column. Raises UsageError for a name that is a slip, and for two columns of one meaning."""
+    names: dict[str | None, str] = {}
+    for key in dict.fromkeys(key for row in rows for key in row):
+        if key is None:
+            raise UsageError(f"{path}: a row has more values than there are columns; quote values that hold a comma")
+        name = key.strip().casefold()
+        if name in names.values():
+            raise UsageError(f"{path}: two columns are called {name}")
+        if name in _COLUMNS:
+            names[key] = name
+        elif near := difflib.get_close_matches(name, _COLUMNS, n=1, cutoff=_NEAR):
+            raise UsageError(f"{path}: a column is called {key!r}. Did you mean {near[0]}? Rename it, or leave it out")
+        else:
+            passed.columns.append(key)
+    return names
+
+
+def _csv_rows(path: Path) -> list[dict[str | None, object]]:
     try:
-        return list(csv.DictReader(_text_of(path).splitlines()))
+        return list(csv.DictReader(io.StringIO(read_text(path), newline=""), skipinitialspace=True))
     except csv.Error as error:
         raise UsageError(f"{path}: not a CSV list: {error}") from None
 
 
-def _json_rows(path: Path) -> list[dict[str, object]]:
-    try:
-        content = json.loads(_text_of(path))
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path}: not JSON: {error.msg} in line {error.lineno}") from None
+def _json_rows(path: Path) -> list[dict[str | None, object]]:
+    content = parse_json(read_text(path), path, "A list of names, or of objects with `clip`, is needed")
     if not isinstance(content, list):
         raise UsageError(f"{path}: a JSON list of clips is needed (names, or objects with `clip`), found an object")
     return [row if isinstance(row, dict) else {"clip": row} for row in content]
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: not a text file in UTF-8") from None
 
 
 def _without_suffix(name: str) -> str:

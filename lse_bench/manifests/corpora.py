@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from lse_bench.errors import UsageError
+from lse_bench.storage import read_bytes, read_text
 
 Flavour = Literal["lrs2", "lrs3", "lrw"]
 FLAVOURS: tuple[Flavour, ...] = get_args(Flavour)
@@ -50,10 +51,15 @@ def clip_path(flavour: Flavour, split: Split, name: str, number: int) -> Path:
     return Path("lipread_mp4", name, split, f"{name}_{number:05d}.mp4")
 
 
+class NoCorpusError(UsageError):
+    """A folder has none of the layouts."""
+
+
 def read_corpus(root: Path | str) -> tuple[Flavour, list[CorpusClip]]:
     """Which corpus lies in `root`, and its clips sorted by id.
 
-    Raises UsageError when the folder has none of the layouts, or a split names a clip that is not there.
+    Raises NoCorpusError when the folder has none of the layouts, UsageError when it has one but is damaged: a list is
+    missing or cannot be read, or names a clip that is not there.
     """
     root = Path(root)
     readers: dict[Flavour, Callable[[Path], Iterator[CorpusClip]]] = {"lrs2": _lrs2, "lrw": _lrw, "lrs3": _lrs3}
@@ -61,7 +67,7 @@ def read_corpus(root: Path | str) -> tuple[Flavour, list[CorpusClip]]:
         clips = sorted(reader(root), key=lambda clip: (clip.split, clip.id))
         if clips:
             return flavour, clips
-    raise UsageError(
+    raise NoCorpusError(
         f"{root}: neither LRS2 (mvlrs_v1/main with train.txt, val.txt, test.txt), LRS3 (trainval/, test/) nor LRW "
         "(lipread_mp4/WORD/test/). Name the folder that holds these"
     )
@@ -79,7 +85,7 @@ def _lrs2(root: Path) -> Iterator[CorpusClip]:
     if not lists:
         raise UsageError(f"{root}: looks like LRS2, but none of train.txt, val.txt, test.txt is in it")
     for split, path in lists.items():
-        for line in path.read_text(encoding="utf-8").split("\n"):
+        for line in read_text(path).split("\n"):
             if not line.strip():
                 continue
             name = line.split()[0]  # a tag may follow: NF or MV
@@ -92,7 +98,7 @@ def _lrs2(root: Path) -> Iterator[CorpusClip]:
 def _lrs3(root: Path) -> Iterator[CorpusClip]:
     split: Split
     for split in ("trainval", "test"):
-        for clip in (root / split).glob("*/*.mp4"):
+        for clip in (root / split).glob("*/[!.]*.mp4"):  # a Mac leaves ._NAME.mp4 beside each
             name = f"{clip.parent.name}/{clip.stem}"
             yield CorpusClip(name, clip, split, clip.parent.name, _transcript(clip))
 
@@ -110,5 +116,6 @@ def _transcript(clip: Path) -> str:
     path = clip.with_suffix(".txt")
     if not path.is_file():
         return ""
-    first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+    # A transcript names no clip and moves no score, so one in another encoding is read as far as it can be.
+    first = read_bytes(path).decode("utf-8-sig", errors="replace").split("\n", 1)[0]
     return first.removeprefix("Text:").strip()

@@ -16,9 +16,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lse_bench.errors import Status, UsageError
-from lse_bench.lines import read_lines
 from lse_bench.manifests.listed import Absent, ListedClip
 from lse_bench.manifests.manifest import read_manifest
+from lse_bench.storage import read_lines
 
 GENERATION_FILE, ROWS_FILE, MANIFEST_FILE = "generation.json", "generation.jsonl", "manifest.json"
 

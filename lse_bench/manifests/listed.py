@@ -30,6 +30,14 @@ MEDIA_SUFFIXES = frozenset(
         ".3gp",
         ".ogv",
         ".mxf",
+        ".m2ts",
+        ".m2t",
+        ".f4v",
+        ".vob",
+        ".asf",
+        ".dv",
+        ".3g2",
+        ".qt",
     ]
 )  # what a folder is searched for; a file named outright may end in anything
 GROUPS = ("video", "sound", "speaker")
@@ -77,4 +85,4 @@ def list_digest(clips: Iterable[ListedClip]) -> str:
 
 def natural_key(name: str) -> list[tuple[int, int | str]]:
     """Sort key that puts 2.mp4 before 10.mp4."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"([0-9]{1,18})", name) if part]

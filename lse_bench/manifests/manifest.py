@@ -19,8 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.listed import GROUPS, safe_id
+from lse_bench.storage import parse_json, read_text
 
 SCHEMA = 1
+_WAY_OUT = "lse-bench manifest build or import makes one"
 
 
 class Job(BaseModel):
@@ -106,15 +108,13 @@ def jobs_digest(jobs: Sequence[Job]) -> str:
 def read_manifest(path: Path) -> Manifest:
     """Raises UsageError for a file that is not a manifest, naming the field."""
     try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+        return Manifest.model_validate(
+            parse_json(read_text(path), path, "lse-bench manifest build or import makes one")
+        )
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise UsageError(
-            f"{path}: not a manifest ({where}: {first['msg']}). lse-bench manifest build or import makes one"
-        ) from None
+        raise UsageError(f"{path}: not a manifest ({where}: {first['msg']}). {_WAY_OUT}") from None
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
@@ -143,5 +143,7 @@ def checked(model: type[Model], **fields: Any) -> Model:
         return model(**fields)
     except ValidationError as error:
         first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))  # empty for what concerns the whole
         told = str(first["input"]).encode("utf-8", "backslashreplace").decode()
-        raise UsageError(f"{first['msg'].removeprefix('Value error, ')} ({told[:200]}): not for a manifest") from None
+        what = f" ({where}: {told[:200]})" if where else ""
+        raise UsageError(f"not for a manifest: {first['msg'].removeprefix('Value error, ')}{what}") from None

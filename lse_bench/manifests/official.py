@@ -89,7 +89,7 @@ def import_list(name: str, content: bytes, root: Path | None = None, *, any_dige
             "it as it is, and the manifest says so"
         )
     try:
-        lines = [line.split() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
+        lines = [line.split() for line in content.decode("utf-8-sig").split("\n") if line.strip()]
     except UnicodeDecodeError:
         raise UsageError(f"{entry.file}: not a text file in UTF-8") from None
     wrong = next((number for number, names in enumerate(lines, 1) if len(names) != 2), None)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
-from lse_bench.errors import UsageError
+from lse_bench.errors import ClipError, UsageError
 from lse_bench.manifests.clips import find_clips
-from lse_bench.manifests.corpora import CorpusClip, read_corpus
+from lse_bench.manifests.corpora import CorpusClip, NoCorpusError, read_corpus
 from lse_bench.manifests.manifest import Job, Manifest, checked, job_of
+from lse_bench.manifests.search import Passed
+from lse_bench.media.opening import open_media
 
 T = TypeVar("T")
 Rule = Literal["other-speaker", "same-speaker", "self"]
@@ -21,14 +24,20 @@ PRESETS = {"lrs2": 14_239, "lrs3": 14_000, "lrw": 28_000}
 
 
 def build_manifest(
-    folder: Path, pairs: int | None, seed: int = 0, rule: Rule = "other-speaker", split: str = "test"
+    folder: Path,
+    pairs: int | None,
+    seed: int = 0,
+    rule: Rule = "other-speaker",
+    split: str = "test",
+    passed: Passed | None = None,
 ) -> Manifest:
     """`pairs` distinct pairs from a corpus (its `split`) or any folder of videos, the same for the same seed.
 
     Speakers are told by the recording (LRS2, LRS3), by the word (LRW) or by the sub-folder of a plain folder. `pairs`
-    None: every clip once (`self`), or the published list's size. Raises UsageError when the rule leaves too few.
+    None: every clip once (`self`), or the published list's size. `passed`: is told what is left out; of a plain folder
+    that is also what has no picture or no sound. Raises UsageError when the rule leaves too few.
     """
-    corpus, clips = _clips_of(folder, split)
+    corpus, clips = _clips_of(folder, split, passed or Passed())
     if rule not in RULES:
         raise UsageError(f"no pairing rule called {rule}; there are: {', '.join(RULES)}")
     if rule == "self":
@@ -48,18 +57,39 @@ def build_manifest(
     )
 
 
-def _clips_of(folder: Path, split: str) -> tuple[str, list[CorpusClip]]:
+def _clips_of(folder: Path, split: str, passed: Passed) -> tuple[str, list[CorpusClip]]:
     corpus: str
     try:
         corpus, clips = read_corpus(folder)
-    except UsageError:
-        found = find_clips([folder])
-        return "folder", [CorpusClip(c.id, c.path, "test", _subfolder(c.path, folder), "") for c in found]
+    except NoCorpusError:
+        return "folder", _clips_in(folder, passed)
     chosen = [clip for clip in clips if clip.split == split]
     if not chosen:
         there = ", ".join(sorted({clip.split for clip in clips}))
         raise UsageError(f"{folder}: no clips of the split {split}; there are: {there}")
     return ("minilrs" if (folder / "minilrs" / "corpus.json").is_file() else corpus), chosen
+
+
+def _clips_in(folder: Path, passed: Passed) -> list[CorpusClip]:
+    """The videos of a plain folder that have a picture and a sound, and a name that a manifest can hold."""
+    clips = []
+    for clip in find_clips([folder], passed=passed):
+        name = clip.path.relative_to(folder).as_posix()
+        if clip.absent is not None or name != os.fsencode(name).decode("utf-8", "replace"):
+            passed.unfit.append(clip.clip)
+            continue
+        try:
+            with open_media(clip.path) as media:
+                fit = bool(media.streams.video and media.streams.audio)
+        except ClipError:
+            fit = False
+        if fit:
+            clips.append(CorpusClip(clip.id, clip.path, "test", _subfolder(clip.path, folder), ""))
+        else:
+            passed.unfit.append(clip.clip)
+    if not clips:
+        raise UsageError(f"{folder}: none of its {len(passed.unfit)} videos has a picture and a sound")
+    return clips
 
 
 def _subfolder(path: Path, folder: Path) -> str:
@@ -83,7 +113,7 @@ def _draw(
     if pairs > possible:
         raise UsageError(
             f"{folder}: {pairs} pairs wanted, but {len(clips)} clips of {len(by_speaker)} speakers allow {possible} "
-            f"with the rule {rule}"
+            f"with the rule {rule}. {_way_out(rule, len(by_speaker), possible)}"
         )
     chooser = _chooser(seed)
     found: dict[tuple[str, str], tuple[CorpusClip, CorpusClip]] = {}
@@ -102,6 +132,18 @@ def _draw(
         if video is not sound and (_speaker(video) == _speaker(sound)) == (rule == "same-speaker"):
             found.setdefault((video.id, sound.id), (video, sound))
     return list(found.values())
+
+
+def _way_out(rule: Rule, speakers: int, possible: int) -> str:
+    """What to do about too few pairs."""
+    if possible:
+        return f"--pairs {possible} takes them all"
+    if speakers == 1 and rule == "other-speaker":
+        return (
+            "A pair needs two speakers: take --rule same-speaker or self, another --split, or a corpus with more "
+            "speakers in this split (minilrs --speakers 40 has 4 in its test split)"
+        )
+    return "Each speaker has one clip: take --rule other-speaker or self"
 
 
 def _chooser(seed: int) -> np.random.Generator:

@@ -8,17 +8,19 @@ from lse_bench.errors import UsageError
 from lse_bench.fidelity.sources import Item, items_of
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import natural_key
+from lse_bench.manifests.search import Passed
 from lse_bench.runs.records import read_records
 from lse_bench.runs.run import RUN_FILE, read_description
 
 
-def items_to_compare(path: Path) -> list[Item]:
+def items_to_compare(path: Path, passed: Passed) -> list[Item]:
     """The clips of a run directory that were scored, or the videos or pictures of any other folder.
 
-    Raises UsageError when the run does not say where its clips are, or they have moved.
+    `passed` is told what a search passes over. Raises UsageError when the run does not say where its clips are, or they
+    have moved.
     """
     if not (path / RUN_FILE).exists():
-        return items_of(path)
+        return items_of(path, passed)
     description = read_description(path)
     if not description.get("source"):
         raise UsageError(f"{path}: its run.json does not say where the clips are; give their folder instead")

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lse_bench.errors import Status, UsageError
-from lse_bench.lines import open_lines, read_lines
+from lse_bench.storage import open_lines, read_lines
 
 RECORDS_FILE = "records.jsonl"
 

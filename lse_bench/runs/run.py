@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lse_bench.errors import LseBenchError, UsageError
-from lse_bench.lines import json_bytes, write_atomically
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.generation import read_generation
 from lse_bench.manifests.listed import ListedClip, list_digest
 from lse_bench.runs.records import Record, open_records, read_records, refuse_doubles
 from lse_bench.runs.summary import summarise
 from lse_bench.runs.tracks import score_fields, track_rows
+from lse_bench.storage import json_bytes, write_atomically
 from lse_bench.sync.remarks import warnings_of_score
 from lse_bench.versions import joined, surroundings, surroundings_of
 from lse_bench.weights.readers import file_digest
@@ -51,8 +52,9 @@ class Shard:
     def parse(cls, text: str) -> Shard:
         """`2/5`. Raises UsageError for anything else."""
         index, _, count = text.partition("/")
-        if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
-            raise UsageError(f"--shard {text}: a shard is written i/n with 1 <= i <= n, as in 2/5")
+        written = re.fullmatch(r"[0-9]{1,9}/[0-9]{1,9}", text)
+        if written is None or not 1 <= int(index) <= int(count):
+            raise UsageError(f"--shard {text[:40]}: a shard is written i/n with 1 <= i <= n, as in 2/5")
         return cls(int(index), int(count))
 
     def of(self, clips: Sequence[ListedClip]) -> list[ListedClip]:

@@ -14,8 +14,8 @@ from torch import nn
 
 from lse_bench.devices import choose_device
 from lse_bench.errors import LseBenchError, UsageError
-from lse_bench.lines import json_bytes, write_atomically
 from lse_bench.precision import Choice, choose_precision
+from lse_bench.storage import json_bytes, write_atomically
 from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.config import Config
 from lse_bench.training.hardware import Hardware, launch

@@ -23,7 +23,6 @@ from lse_bench.generators.call import Call, Policies, jobs_for
 from lse_bench.generators.interface import FaceCrop, FaceGenerator, Generator, Job, Options, VideoGenerator
 from lse_bench.generators.registry import make_generator
 from lse_bench.generators.run import generate_run
-from lse_bench.lines import open_lines
 from lse_bench.manifests.clips import find_clips
 from lse_bench.manifests.generation import Row, read_rows
 from lse_bench.manifests.manifest import Job as Pair
@@ -31,6 +30,7 @@ from lse_bench.manifests.manifest import Manifest, job_of
 from lse_bench.media.audio import Sound, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
+from lse_bench.storage import open_lines
 from lse_bench.weights.readers import file_digest
 
 FACE = FaceDetector("fixed", "fixed", "0" * 64, lambda seen: [[Face(np.array([20.0, 30, 80, 90]), 1.0)] for _ in seen])

@@ -14,12 +14,12 @@ from lse_bench.leaderboard.build import build
 from lse_bench.leaderboard.submit import add
 
 from lse_bench.errors import UsageError
-from lse_bench.lines import json_bytes
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import list_digest
 from lse_bench.media.writer import write_clip
 from lse_bench.runs.records import Record, open_records
 from lse_bench.runs.summary import summarise
+from lse_bench.storage import json_bytes
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.table import table
 

@@ -13,7 +13,6 @@ from commands import lse_bench_here
 from scipy import stats
 
 from lse_bench.errors import UsageError
-from lse_bench.lines import json_bytes
 from lse_bench.runs.agreement import disagreement
 from lse_bench.runs.paired import byte_equal, compare_runs, difference, pairs_of, ranks
 from lse_bench.runs.records import Record, open_records, read_records
@@ -22,6 +21,7 @@ from lse_bench.runs.statistics import holm, mean_with_interval
 from lse_bench.runs.summary import members_of, summarise
 from lse_bench.runs.table import by_group, read_entry, tables_of
 from lse_bench.runs.words import latex, long_csv, markdown, wide_csv
+from lse_bench.storage import json_bytes
 
 ROOT = Path(__file__).parents[2]
 KEY = {"protocol": "lrs-lossless@1", "weights_sha256": "0" * 64, "fps_policy": "require-25", "precision": "fp32"}

@@ -1,10 +1,14 @@
-"""Files of JSON lines that survive a kill: each line is appended whole, by one process at a time."""
+"""Files of text and JSON, read with a bound on what is believed, written whole.
+
+JSON lines survive a kill: each line is appended whole, by one process at a time.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +20,56 @@ Append = Callable[[Mapping[str, Any]], None]
 Keep = Callable[[bytes], bool]
 
 
+def read_bytes(path: Path) -> bytes:
+    """The content of a regular file. Raises UsageError for anything else: a pipe or a device may never end."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"{path}: {'a folder' if path.is_dir() else 'no regular file'}, where a file is needed")
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, without its byte order mark. Raises UsageError, which names the first wrong byte."""
+    content = read_bytes(path)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UsageError(
+            f"{path}: not a text file in UTF-8: byte {content[error.start]:#04x} in line {line}. Save it as UTF-8"
+        ) from None
+
+
+def parse_json(text: str | bytes, path: Path, way_out: str) -> Any:
+    """JSON that came from `path`. Raises UsageError with the place and `way_out` when it is damaged."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        told = "nested too deep"
+    except json.JSONDecodeError as error:
+        told = f"not JSON: {error.msg} in line {error.lineno}"
+    except UnicodeDecodeError:
+        told = "not UTF-8"
+    except ValueError as error:  # integers of thousands of digits
+        told = str(error).split(";")[0]
+    raise UsageError(f"{path}: damaged: {told}. {way_out}")
+
+
+def read_object(path: Path, way_out: str) -> dict[str, Any]:
+    """A file that holds one JSON object. Raises UsageError as `parse_json`, and for anything but an object."""
+    content = parse_json(read_text(path), path, way_out)
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: damaged: {type(content).__name__} where an object is needed. {way_out}")
+    return content
+
+
 def read_lines(path: Path) -> list[bytes]:
     """The complete lines of a file, none if it is not there; a last line without its end, from a kill, is left out."""
     if not path.exists():
         return []
-    content = path.read_bytes()
+    content = read_bytes(path)
     return content[: content.rfind(b"\n") + 1].split(b"\n")[:-1]
 
 
