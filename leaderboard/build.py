@@ -23,6 +23,7 @@ from lse_bench.bench.run import read_bench
 from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import safe_id
+from lse_bench.runs import escape
 from lse_bench.runs.paired import sources_of
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.runs.run import WINDOWS_FOLDER
@@ -93,9 +94,8 @@ def build(inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Be
         "clips": played,
         "published": [[one.corpus, one.method, one.measure, one.printed, one.kind, one.source] for one in published()],
     }
-    # A page from the disk may not fetch; a script it may load. "<" is written out so that no name can close the tag.
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    (out / "data.js").write_text(f"window.LSE_BENCH = {text};\n", encoding="utf-8")
+    # A page from the disk may not fetch; a script it may load.
+    (out / "data.js").write_text(f"window.LSE_BENCH = {escape.script(data)};\n", encoding="utf-8")
     for name in _PAGE_FILES:
         content = files("lse_bench.leaderboard").joinpath("page").joinpath(name).read_bytes()
         (out / name).write_bytes(content)
@@ -112,7 +112,8 @@ def _write_tables(folder: Path, tables: Sequence[dict[str, Any]], entries: Seque
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "wide.csv").write_text(wide_csv(tables), encoding="utf-8")
     (folder / "long.csv").write_text(long_csv(tables), encoding="utf-8")
-    (folder / "tables.md").write_text("\n".join(f"## {t['corpus']}\n\n{markdown(t)}" for t in tables), encoding="utf-8")
+    written = (f"## {escape.markdown(table['corpus'])}\n\n{markdown(table)}" for table in tables)
+    (folder / "tables.md").write_text("\n".join(written), encoding="utf-8")
     (folder / "tables.tex").write_text("\n".join(map(latex, tables)), encoding="utf-8")
     head = ["corpus", "protocol", "method", "speaker", "listed", "scored", "lse_d", "lse_c"]
     lines = [

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lse_bench.errors import UsageError
+from lse_bench.runs import escape
 from lse_bench.runs.records import Record
 from lse_bench.runs.statistics import mean_with_interval
 from lse_bench.runs.summary import members_of
@@ -75,7 +76,9 @@ def svg_of(draw: Draw) -> str:
     except ImportError:
         raise UsageError("plots need matplotlib: pip install 'lse-bench[leaderboard]'") from None
     # Text as text, no dates, no random names: the same records and matplotlib give the same file.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lse-bench", "font.size": 11}):
+    with mpl.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "lse-bench", "text.parse_math": False, "font.size": 11}
+    ):
         figure = Figure(figsize=(8, 4.5), layout="constrained")
         axes = figure.add_subplot()
         draw(axes)
@@ -97,7 +100,9 @@ def _against(axes: Axes, table: dict[str, Any], distance: str, colours: dict[str
             continue
         half = 0.0 if found["ci95"] is None else (found["ci95"][1] - found["ci95"][0]) / 2
         axes.errorbar(row[distance], found["mean"], yerr=half, fmt="o", capsize=3, color=colours[row["method"]])
-        axes.annotate(row["method"], (row[distance], found["mean"]), xytext=(7, 5), textcoords="offset points")
+        axes.annotate(
+            escape.plot(row["method"]), (row[distance], found["mean"]), xytext=(7, 5), textcoords="offset points"
+        )
     axes.margins(x=0.15, y=0.15)
     axes.set_xlabel(f"{_DISTANCES[distance]} (lower is better)")
     axes.set_ylabel(f"LSE-C{_mini(table)} with 95 % interval, higher is better")
@@ -118,7 +123,7 @@ def draw_curves(
         ]
         means = [one.mean or 0.0 for one in estimates]
         bounds = [one.ci95 or (mean, mean) for one, mean in zip(estimates, means, strict=True)]
-        axes.plot(shifts, means, label=name, color=colours[name], linestyle=_STYLES[number % len(_STYLES)])
+        axes.plot(shifts, means, label=escape.plot(name), color=colours[name], linestyle=_STYLES[number % len(_STYLES)])
         axes.fill_between(
             shifts, [low for low, _ in bounds], [high for _, high in bounds], color=colours[name], alpha=0.15
         )
@@ -135,7 +140,14 @@ def _offsets(axes: Axes, entries: Sequence[Entry], colours: dict[str, str]) -> N
         if total:
             shares = [100 * counts[place] / total for place in places]
             style = _STYLES[number % len(_STYLES)]
-            axes.step(places, shares, where="mid", label=entry.method, color=colours[entry.method], linestyle=style)
+            axes.step(
+                places,
+                shares,
+                where="mid",
+                label=escape.plot(entry.method),
+                color=colours[entry.method],
+                linestyle=style,
+            )
     axes.set_xlabel("AV offset (frames of 40 ms; negative: the sound comes late)")
     axes.set_ylabel("share of clips, %")
     _legend(axes)
@@ -159,10 +171,10 @@ def _bars(axes: Axes, tables: Sequence[dict[str, Any]], metric: str, label: str,
                 yerr=half,
                 capsize=2,
                 color=colours[method],
-                label=None if method in named else method,
+                label=None if method in named else escape.plot(method),
             )
             named.add(method)
-    axes.set_xticks(range(len(tables)), [table["corpus"] for table in tables])
+    axes.set_xticks(range(len(tables)), [escape.plot(table["corpus"]) for table in tables])
     axes.set_ylabel(label)
     _legend(axes)
 

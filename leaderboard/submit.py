@@ -13,12 +13,12 @@ from lse_bench.leaderboard.build import CLIPS_FOLDER, COLLECTION_FILE, copied_cl
 from lse_bench.bench.run import BENCH_FILE
 from lse_bench.bench.run import SUMMARY_FILE as BENCH_SUMMARY
 from lse_bench.errors import UsageError
-from lse_bench.storage import json_bytes, write_atomically
 from lse_bench.runs.agreement import disagreement
 from lse_bench.runs.paired import byte_equal
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.runs.run import RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER
 from lse_bench.runs.table import EXTRAS, REAL, UNSYNCED, Entry, tables_of
+from lse_bench.storage import json_bytes, write_atomically
 
 
 def faults_of(entry: Entry) -> list[str]:

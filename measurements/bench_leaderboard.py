@@ -14,10 +14,10 @@ from time import perf_counter
 import numpy as np
 from lse_bench.leaderboard.build import build
 
-from lse_bench.storage import json_bytes
 from lse_bench.runs.records import Record, open_records
 from lse_bench.runs.summary import summarise
 from lse_bench.runs.table import read_entry
+from lse_bench.storage import json_bytes
 
 PAIRS, CLIPS = 28_000, 1_243
 KEY = {"protocol": "lrs@1", "weights_sha256": "0" * 64, "fps_policy": "require-25", "precision": "fp32"}

@@ -124,6 +124,7 @@ def _rows(entries: list[Entry]) -> list[dict[str, Any]]:
             },
             "rank": {metric: places.get(name) for metric, places in placed.items()},
             "better_than_real": {metric: _beats_real(name, records, metric) for metric in RANKED},
+            "flat": _flat(name, records),
             "above_unsynced": _above_unsynced(entry, by_method),
             "within_1": _within_one(entry),
             "fid": entry.extras.get("fid", {}).get("fid"),
@@ -154,6 +155,14 @@ def _beats_real(name: str, records: dict[str, Sequence[Record]], metric: str) ->
     if name in (REAL, UNSYNCED) or REAL not in records or name not in records:
         return None
     return difference(records[name], records[REAL], metric).better == "first"
+
+
+def _flat(name: str, records: dict[str, Sequence[Record]]) -> bool | None:
+    """Whether a method is significantly better than unsynced video by LSE-D and significantly worse by LSE-C."""
+    if name in (REAL, UNSYNCED) or UNSYNCED not in records or name not in records:
+        return None
+    found = [difference(records[name], records[UNSYNCED], metric).better for metric in RANKED]
+    return dict(zip(RANKED, found, strict=True)) == {"lse_d": "first", "lse_c": "second"}
 
 
 def _above_unsynced(entry: Entry, methods: dict[str, Entry]) -> float | None:

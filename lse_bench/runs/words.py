@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lse_bench.runs import escape
+
 NOTHING = "–"
 MINI = "syncnet-mini"
 
@@ -29,6 +31,7 @@ def _mean(metric: str, title: str) -> Column:
             return NOTHING
         half = "" if found["ci95"] is None else f" ± {(found['ci95'][1] - found['ci95'][0]) / 2:.3f}"
         mark = "*" if row["better_than_real"].get(metric) else ""
+        mark += "†" if metric == "lse_d" and row["flat"] else ""
         return f"{found['mean']:.3f}{half}{mark}"
 
     return Column(metric, title, lambda row: row["metrics"][metric]["mean"], shown)
@@ -84,6 +87,11 @@ def notes_of(table: dict[str, Any]) -> list[str]:
         notes.append("Made-up faces and a small scorer: these numbers compare with no paper's.")
     if any(better for row in table["rows"] for better in row["better_than_real"].values()):
         notes.append("* better than untouched video: a sign that the scorer is pleased, not that lips are right.")
+    if any(row["flat"] for row in table["rows"]):
+        notes.append(
+            "† LSE-D is better than that of unsynced video, LSE-C worse: the distance is low at every shift. LSE-D "
+            "alone rewards a smear, which fits no sound better than another."
+        )
     return notes
 
 
@@ -93,28 +101,21 @@ def markdown(table: dict[str, Any]) -> str:
     lines = [
         "| " + " | ".join(column.title for column in columns) + " |",
         "|---|" + "---:|" * (len(columns) - 1),
-        *("| " + " | ".join(cells_of(row, columns)) + " |" for row in table["rows"]),
+        *("| " + " | ".join(map(escape.markdown, cells_of(row, columns))) + " |" for row in table["rows"]),
         "",
         *notes_of(table),
     ]
     return "\n".join(lines) + "\n"
 
 
-_LATEX = {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "±": r"$\pm$", "…": r"\ldots", "%": r"\%", "_": r"\_", "&": r"\&",
-          "#": r"\#", NOTHING: "--"}  # fmt: skip
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in text)
-
-
 def latex(table: dict[str, Any]) -> str:
     """A LaTeX table in the paper's form (booktabs)."""
     columns = columns_of(table)
-    rows = [" & ".join(map(_latex, cells_of(row, columns))) + r" \\" for row in table["rows"]]
-    head = " & ".join(_latex(column.title) for column in columns) + r" \\"
-    notes = [rf"% {note}" for note in notes_of(table)]
-    lines = [rf"% {table['corpus']}, {table['protocol']}", r"\begin{tabular}{l" + "r" * (len(columns) - 1) + "}",
+    rows = [" & ".join(map(escape.latex, cells_of(row, columns))) + r" \\" for row in table["rows"]]
+    head = " & ".join(escape.latex(column.title) for column in columns) + r" \\"
+    notes = [rf"% {escape.latex(note)}" for note in notes_of(table)]
+    about = escape.latex(f"{table['corpus']}, {table['protocol']}")
+    lines = [rf"% {about}", r"\begin{tabular}{l" + "r" * (len(columns) - 1) + "}",
              r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", *notes]  # fmt: skip
     return "\n".join(lines) + "\n"
 
@@ -158,5 +159,5 @@ def csv_text(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
-    writer.writerows(rows)
+    writer.writerows([[escape.csv(cell) for cell in row] for row in rows])
     return text.getvalue()

@@ -17,6 +17,7 @@ from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import list_digest
 from lse_bench.media.writer import write_clip
+from lse_bench.runs import escape
 from lse_bench.runs.records import Record, open_records
 from lse_bench.runs.summary import summarise
 from lse_bench.storage import json_bytes
@@ -115,6 +116,19 @@ def test_a_run_can_get_another_name(runs: list[Path], tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert ",ours,6,6," in (tmp_path / "tables" / "wide.csv").read_text()
     assert lse_bench_here("leaderboard", "build", tmp_path, "--out", tmp_path / "p").returncode == 2
+
+
+@pytest.mark.parametrize("name", [r"a $\lipsync$", "a|b", "_ours", "a^~{}", "@ours"])
+def test_any_name_of_a_method_is_shown(tmp_path: Path, name: str) -> None:
+    runs = [write_run(tmp_path / method, method, "c", 2.0 + n) for n, method in enumerate(("real", "unsynced", "mine"))]
+    build([f"{name}={runs[2]}", *map(str, runs[:2])], tmp_path / "page", clips=0)
+    tables, plots = tmp_path / "page" / "tables", tmp_path / "page" / "plots"
+    lines = (tables / "tables.md").read_text().split("\n")
+    (line,) = [row for row in lines if row.startswith(f"| {escape.markdown(name)} |")]
+    head = next(row for row in lines if row.startswith("| method"))
+    assert line.replace("\\|", "").count("|") == head.count("|")
+    assert escape.latex(name) in (tables / "tables.tex").read_text()
+    assert f"{escape.plot(name)}</text>" in (plots / "curve-0.svg").read_text()
 
 
 def test_a_submission_is_copied_and_gives_the_same_tables(runs: list[Path], page: Path, tmp_path: Path) -> None:
