@@ -28,6 +28,7 @@ from lse_bench.runs.paired import sources_of
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.runs.run import WINDOWS_FOLDER
 from lse_bench.runs.table import REAL, UNSYNCED, Entry, by_group, read_entry, tables_of
+from lse_bench.runs.verify import refuse_edited
 from lse_bench.runs.words import cells_of, columns_of, csv_text, latex, long_csv, markdown, notes_of, wide_csv
 from lse_bench.sync.distance import running_confidence
 from lse_bench.weights.readers import file_digest
@@ -81,6 +82,7 @@ def build(inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Be
     Raises UsageError for runs that may not stand together, naming the field that differs.
     """
     entries = find_entries(inputs)
+    refuse_edited(entries)
     tables = tables_of(entries)
     out.mkdir(parents=True, exist_ok=True)
     _write_tables(out / "tables", tables, entries)

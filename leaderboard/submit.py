@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +12,15 @@ from lse_bench.leaderboard.build import CLIPS_FOLDER, COLLECTION_FILE, copied_cl
 from lse_bench.bench.run import BENCH_FILE
 from lse_bench.bench.run import SUMMARY_FILE as BENCH_SUMMARY
 from lse_bench.errors import UsageError
-from lse_bench.runs.agreement import disagreement
+from lse_bench.manifests.generation import FAULTS
 from lse_bench.runs.paired import byte_equal
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.runs.run import RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER
 from lse_bench.runs.table import EXTRAS, REAL, UNSYNCED, Entry, tables_of
+from lse_bench.runs.verify import consequences
 from lse_bench.storage import json_bytes, write_atomically
+
+_SHOWN = 5  # of a run's differences
 
 
 def faults_of(entry: Entry) -> list[str]:
@@ -37,22 +39,23 @@ def faults_of(entry: Entry) -> list[str]:
         faults.append(f"scored in {about.get('precision')}; fp32 is comparable")
     if about.get("shard"):
         faults.append(f"is shard {about['shard']}; lse-bench merge joins them")
-    try:
-        stored = json.loads((entry.run / SUMMARY_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        stored = None
-    names = ("listed", "scored", "failed", "metrics")
-    if not isinstance(stored, dict):
-        faults.append(f"{SUMMARY_FILE} is damaged; the command that made the run writes it anew")
-    elif differs := disagreement({name: summary[name] for name in names}, {name: stored.get(name) for name in names}):
-        faults.append(
-            f"{SUMMARY_FILE} does not follow from {RECORDS_FILE} ({differs}): one was edited, or another version wrote "
-            "it; the command that made the run writes its summary anew"
-        )
+    faults += consequences(entry).differences[:_SHOWN]
+    for fault, count in ((about.get("generation") or {}).get("looked") or {}).items():
+        if fault in FAULTS:
+            faults.append(f"{count} videos have {FAULTS[fault]}")
     double = {record.sha256 for record in entry.records if record.sha256 and record.status == "ok"}
     if entry.method not in (REAL, UNSYNCED) and len(double) < summary["scored"]:
         faults.append(f"{summary['scored'] - len(double)} scored files are copies of others")
     return faults
+
+
+def unverified_of(entry: Entry) -> list[str]:
+    """What of a run cannot be verified, since an older version did not store what is needed."""
+    looked = (entry.description.get("generation") or {}).get("looked")
+    missing = [] if looked is not None else ["its videos were made by a version that did not look at them"]
+    if looked and (count := looked.get("not_looked_at")):
+        missing = [f"{count} of its videos were made by a version that did not look at them"]
+    return [*consequences(entry).unverified, *missing]
 
 
 def repeats_of(entries: Sequence[Entry], target: Path) -> list[dict[str, Any]]:
@@ -121,4 +124,11 @@ def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:
         shutil.copyfile(bench / BENCH_FILE, target / BENCH_FILE)
     write_atomically(target / COLLECTION_FILE, json_bytes({"schema": 1, "kind": "collection", "runs": rows}))
     videos = sum(map(len, played.values()))
-    return {"tables": len(tables), "runs": len(entries), "clips": videos, "repeats": repeats}
+    unverified = [f"{entry.run}: {told}" for entry in entries for told in unverified_of(entry)]
+    return {
+        "tables": len(tables),
+        "runs": len(entries),
+        "clips": videos,
+        "repeats": repeats,
+        "unverified": unverified,
+    }

@@ -7,8 +7,6 @@ The folder holds `bench.json` (the plan), `steps.jsonl` (how each step ended), `
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -25,8 +23,8 @@ from lse_bench.errors import UsageError, WeightsError
 from lse_bench.manifests.manifest import read_manifest
 from lse_bench.manifests.official import corpora
 from lse_bench.media.program import find_ffmpeg
-from lse_bench.runs.table import EXTRAS, Entry, read_entry, tables_of
-from lse_bench.storage import json_bytes, open_lines, read_lines, write_atomically
+from lse_bench.runs.table import Entry, read_entry, tables_of
+from lse_bench.storage import json_bytes, open_lines, read_lines, read_object, write_atomically
 from lse_bench.weights.store import Options, why_missing
 from lse_bench.weights.table import table
 
@@ -197,19 +195,12 @@ def _plan(config: BenchConfig, steps: Sequence[Step], out: Path) -> dict[str, An
 
 
 def entries_of(steps: Sequence[Step], out: Path) -> list[Entry]:
-    """The rows of finished cells, fid.json and fd_sync.json put beside each run."""
+    """The rows of finished cells, each with the fid.json and fd_sync.json of its videos."""
     ended, entries = read_steps(out), []
     for (manifest, method), measures in cells(steps).items():
         there = [step for step in measures if finished(step, ended)]
-        for step in there:
-            if step.kind != "score":
-                continue
-            for kind, name in _EXTRA_KINDS.items():
-                (step.out / EXTRAS[name]).unlink(missing_ok=True)  # of another plan, perhaps
-                for extra in there:
-                    if extra.kind == kind:
-                        shutil.copyfile(extra.out, step.out / EXTRAS[name])
-            entries.append(read_entry(step.out, method, manifest))
+        extras = {_EXTRA_KINDS[step.kind]: step.out for step in there if step.kind in _EXTRA_KINDS}
+        entries += [read_entry(step.out, method, manifest, extras) for step in there if step.kind == "score"]
     return entries
 
 
@@ -220,6 +211,7 @@ def summary_of(config: BenchConfig, steps: Sequence[Step], out: Path) -> dict[st
     for one in tables:
         for row in one["rows"]:
             row["run"] = str(Path(row["run"]).relative_to(out))
+            row["extras"] = {name: str(Path(path).relative_to(out)) for name, path in row["extras"].items()}
     missing = [step for step in steps if not finished(step, ended)]
     return {
         "schema": SCHEMA,
@@ -244,17 +236,21 @@ def _why(step: Step, ended: dict[str, Ended]) -> str:
 def read_bench(out: Path) -> list[Entry]:
     """The rows of a benchmark's directory, in its order, as the leaderboard takes them. Raises UsageError."""
     path = out / SUMMARY_FILE
+    summary = read_object(path, "lse-bench run goes on with it")
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
         if summary["schema"] != SCHEMA or summary["kind"] != "bench":
             raise UsageError(
                 f"{path}: schema {summary['schema']}, this version reads schema {SCHEMA}; lse-bench "
                 f"{summary.get('version', 'of another version')} wrote it and reads it"
             )
-        rows = [(one["corpus"], row["method"], row["run"]) for one in summary["tables"] for row in one["rows"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(f"{out}: holds no finished benchmark; lse-bench run goes on with it") from None
-    return [read_entry(out / run, method, corpus) for corpus, method, run in rows]
+        rows = [
+            (one["corpus"], row["method"], out / row["run"], {name: out / path for name, path in row["extras"].items()})
+            for one in summary["tables"]
+            for row in one["rows"]
+        ]
+    except (KeyError, TypeError, AttributeError):
+        raise UsageError(f"{path}: damaged, or not finished; lse-bench run goes on with it") from None
+    return [read_entry(run, method, corpus, extras) for corpus, method, run, extras in rows]
 
 
 def in_words(seconds: float) -> str:

@@ -77,12 +77,16 @@ class Step:
 
 
 def _content(word: str) -> list[str]:
-    """A word and, where it names a file or weights of the table, alone or as `NAME=FILE`, their digest."""
+    """A word and, where it names a file or weights of the table, alone or as `NAME=FILE`, their digest.
+
+    A file is named by its whole path (`config.located`): a word such as `score` or `1` is none, whatever lies in the
+    current folder.
+    """
     name, equals, rest = word.partition("=")
     for lead, value in ((word, word), (name, rest)) if equals else ((word, word),):
         if value in table():
             return [word, _digest_of(table()[value])]
-        if Path(value).is_file():
+        if Path(value).is_absolute() and Path(value).is_file():
             return [lead if value == rest else Path(value).name, file_digest(Path(value))]
     return [word]
 

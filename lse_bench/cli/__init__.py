@@ -20,6 +20,7 @@ from lse_bench.cli import (
     prepare,
     score,
     train,
+    verify,
     weights,
 )
 from lse_bench.cli.common import Json, app, explain, make_console
@@ -38,6 +39,7 @@ __all__ = [
     "prepare",
     "score",
     "train",
+    "verify",
     "weights",
 ]
 

@@ -60,6 +60,7 @@ def fd_sync(
     checkpoint = find_weights(console, weights, offline, trust)
     with console.status("Loading torch and the weights"):
         from lse_bench.fidelity.fd_sync import compare_lips, measure_lips
+        from lse_bench.fidelity.sources import files_digest
         from lse_bench.sync.scorer import SyncScorer
         from lse_bench.weights.table import name_of_digest
 
@@ -75,6 +76,8 @@ def fd_sync(
             measured[name] = measure_lips(scorer, items, lambda item, name=name: advance(name))  # type: ignore[misc]
     key = scorer.key | {"weights": name_of_digest(scorer.weights_sha256) or "unknown"}
     result = compare_lips(measured["generated"], measured["reference"], key)
+    for which, items in sets.items():
+        result[which]["files_sha256"] = files_digest(items)
     text = json.dumps(result, indent=2, ensure_ascii=False)
     if out is not None:
         out.write_text(text + "\n", encoding="utf-8")

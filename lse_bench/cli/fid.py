@@ -77,7 +77,7 @@ def fid(
     as_json: Json = False,
 ) -> None:
     """FID (lower is better) and KID between the frames of two sets, with the id of everything that moves them."""
-    from lse_bench.fidelity.sources import matched
+    from lse_bench.fidelity.sources import files_digest, matched
     from lse_bench.manifests.search import Passed
     from lse_bench.runs.outputs import items_to_compare
 
@@ -101,6 +101,8 @@ def fid(
     passed = Passed()
     ours, theirs = ([] if path in saved else items_to_compare(path, passed) for path in (generated, reference))
     tell_passed(console, passed)
+    with console.status("Digesting the files"):
+        digests = [files_digest(items) if items else None for items in (ours, theirs)]
     if reference_frames == "matched":
         ours, theirs = matched(ours, theirs)
     source: BoxSource | None = None
@@ -137,6 +139,8 @@ def fid(
         console.print(f"reference statistics: {save_statistics}", highlight=False, markup=False)
     with console.status("Computing FID, its jackknife and KID"):
         result = compare(made, other, protocol, seed)
+        for which, digest in zip(("generated", "reference"), digests, strict=True):
+            result[which]["files_sha256"] = digest
     text = json.dumps(result, indent=2, ensure_ascii=False)
     if as_json:
         print(text)

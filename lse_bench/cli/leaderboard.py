@@ -71,4 +71,6 @@ def add(
             continue
         where = f"{row['method']} on {row['corpus']}, {row['protocol']}"
         text += f"\n{where}: {row['byte_equal']} of {row['of']} files are byte-equal to those of {row['collection']}"
+    for told in added["unverified"]:
+        text += f"\nnot verified: {told}"
     make_console().print(text, highlight=False, markup=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from lse_bench.manifests.search import Passed, search
 from lse_bench.media.pictures import PICTURE_SUFFIXES, read_picture
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
+from lse_bench.weights.readers import digest_of_digests, file_digest
 
 Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels, the last two exclusive
 
@@ -77,6 +78,11 @@ def items_of(source: Path, passed: Passed | None = None) -> list[Item]:
     # Names that differ in their suffix only keep it, as in a list of clips.
     ids = [safe_id((name if twice[name.with_suffix("")] > 1 else name.with_suffix("")).as_posix()) for name in names]
     return [Item(id_, source / name) for id_, name in zip(ids, names, strict=True)]
+
+
+def files_digest(items: Sequence[Item]) -> str:
+    """SHA-256 over the digests of the files of a set, in no order: what a distance was computed from."""
+    return digest_of_digests(file_digest(item.path) for item in items)
 
 
 def matched(first: Sequence[Item], second: Sequence[Item]) -> tuple[list[Item], list[Item]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lse_bench.errors import UsageError
+from lse_bench.runs.follows import refuse_edited_records
 from lse_bench.runs.records import Record, read_records
 from lse_bench.runs.run import key_differences, read_description
 from lse_bench.runs.statistics import Estimate, holm, mean_with_interval
@@ -136,6 +137,8 @@ def compare_runs(first: Path, second: Path) -> dict[str, Any]:
     """
     refuse_mixed({str(run): read_description(run) for run in (first, second)}, lists=False)
     ours, theirs = read_records(first), read_records(second)
+    for run, records in ((first, ours), (second, theirs)):
+        refuse_edited_records(run, records, read_description(run)["key"].get("track_rule"))
     both = sum(1 for _ in pairs_of(ours, theirs))
     if not both:
         raise UsageError(f"{first} and {second} share no clip that both scored; are they of the same list?")

@@ -23,7 +23,7 @@ class Record(BaseModel):
     under protocols without a face tracker. `sha256`: of the file.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     clip: str
     id: str

@@ -21,6 +21,7 @@ from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.generation import read_generation
 from lse_bench.manifests.listed import ListedClip, list_digest
+from lse_bench.runs.follows import refuse_edited_records
 from lse_bench.runs.records import Record, open_records, read_records, refuse_doubles
 from lse_bench.runs.summary import summarise
 from lse_bench.runs.tracks import score_fields, track_rows
@@ -102,7 +103,8 @@ def _generation_of(source: Source | None) -> dict[str, Any] | None:
     found = None if source is None or len(source.inputs) != 1 else read_generation(source.inputs[0])
     if found is None:
         return None
-    return {name: found[name] for name in ("generator", "key", "manifest")} | surroundings_of(found)
+    held = {name: found.get(name) for name in ("generator", "key", "manifest", "looked")}
+    return held | surroundings_of(found)
 
 
 def score_run(
@@ -189,6 +191,8 @@ def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> 
         raise UsageError(f"{out}: already holds something; merge into a new folder")
     records = [record for run in runs for record in read_records(run)]
     refuse_doubles(records, out)
+    for run in runs:
+        refuse_edited_records(run, read_records(run), descriptions[0]["key"].get("track_rule"))
     whole = descriptions[0]
     for description in descriptions[1:]:
         for one in (surroundings_of(description), *description.get("continued_with", [])):

@@ -18,16 +18,19 @@ from lse_bench.runs.records import Record, read_records
 from lse_bench.runs.run import SUMMARY_FILE, read_description
 from lse_bench.runs.statistics import mean_with_interval
 from lse_bench.runs.summary import members_of, summarise
+from lse_bench.storage import read_object
 from lse_bench.weights.table import name_of_digest
 
 RANKED = ("lse_d", "lse_c")
 REAL, UNSYNCED = "real", "unsynced"
+_MADE_BY = {"fid": "fid", "fd_sync": "fd-sync"}
 EXTRAS = {"fid": "fid.json", "fd_sync": "fd_sync.json"}  # results of other commands that may lie in a run directory
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A run in a table. `extras`: results of `fid` and `fd-sync` for the same videos, where there are."""
+    """A run in a table. `extras`: results of `fid` and `fd-sync` for the same videos, where there are; `extra_files`:
+    the files that hold them."""
 
     method: str
     corpus: str
@@ -36,6 +39,7 @@ class Entry:
     records: Sequence[Record]
     summary: dict[str, Any]
     extras: dict[str, dict[str, Any]] = field(default_factory=dict)
+    extra_files: dict[str, Path] = field(default_factory=dict)
 
     @property
     def table(self) -> tuple[str, str]:
@@ -43,27 +47,23 @@ class Entry:
         return self.corpus, self.description["protocol"]
 
 
-def read_entry(run: Path, method: str | None = None, corpus: str | None = None) -> Entry:
+def read_entry(
+    run: Path, method: str | None = None, corpus: str | None = None, extra_files: dict[str, Path] | None = None
+) -> Entry:
     """A run directory as a row. `method`, `corpus`: names to show; by default the generator's and the manifest's.
+    `extra_files`: by name in `EXTRAS`; by default those that lie in the run directory.
 
     Raises UsageError for what is no run directory, or one that another version wrote.
     """
     description = read_description(run)
     generation = description.get("generation") or {}
     records = read_records(run)
-    try:
-        listed = json.loads((run / SUMMARY_FILE).read_text(encoding="utf-8"))["listed"]
-    except (OSError, ValueError, KeyError):
-        raise UsageError(
-            f"{run}: has no {SUMMARY_FILE} that can be read; the command that made it goes on with it"
-        ) from None
-    extras = {}
-    for name, file in EXTRAS.items():
-        if (run / file).exists():
-            try:
-                extras[name] = json.loads((run / file).read_text(encoding="utf-8"))
-            except ValueError:
-                raise UsageError(f"{run / file}: not JSON; it is damaged") from None
+    again = "the command that made it goes on with it"
+    listed = read_object(run / SUMMARY_FILE, again).get("listed")
+    if not isinstance(listed, int):
+        raise UsageError(f"{run / SUMMARY_FILE}: damaged: listed is {listed!r}; {again}")
+    if extra_files is None:
+        extra_files = {name: run / file for name, file in EXTRAS.items() if (run / file).exists()}
     return Entry(
         method or generation.get("generator") or run.name,
         corpus or generation.get("manifest", {}).get("name") or "clips",
@@ -71,7 +71,8 @@ def read_entry(run: Path, method: str | None = None, corpus: str | None = None) 
         description,
         records,
         json.loads(json.dumps(summarise(records, listed, description["key"]))),  # as a stored one reads
-        extras,
+        {name: read_object(path, f"lse-bench {_MADE_BY[name]} makes it anew") for name, path in extra_files.items()},
+        extra_files,
     )
 
 
@@ -117,6 +118,7 @@ def _rows(entries: list[Entry]) -> list[dict[str, Any]]:
         {
             "method": name,
             "run": str(entry.run),
+            "extras": {extra: str(path) for extra, path in entry.extra_files.items()},
             **{field: entry.summary[field] for field in ("listed", "scored", "failed", "offsets", "seconds")},
             "metrics": {
                 metric: {part: found[part] for part in ("mean", "ci95", "ci_method", "n")}

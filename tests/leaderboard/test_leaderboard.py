@@ -212,7 +212,11 @@ def test_a_submission_that_cannot_be_trusted_is_refused_with_all_reasons(runs: l
     (forged / "run.json").write_text(json.dumps(about | {"precision": "bf16"}))
     with pytest.raises(UsageError) as caught:
         add([str(forged), str(runs[0])], tmp_path / "results")
-    for reason in ("was edited", "bf16", "no row called unsynced"):
+    for reason in (
+        "summary.json does not follow from records.jsonl: metrics.lse_c.mean",
+        "bf16",
+        "no row called unsynced",
+    ):
         assert reason in str(caught.value)
     assert not (tmp_path / "results").exists()
 

@@ -28,8 +28,9 @@ KEY = {"protocol": "lrs-lossless@1", "weights_sha256": "0" * 64, "fps_policy": "
 
 
 def record(clip: str, lse_c: float, *, lse_d: float = 8.0, offset: int = 0, **groups: str) -> Record:
-    curve = [lse_d + 1.0] * 31
-    scores = {"lse_d": lse_d, "lse_c": lse_c, "offset": offset, "lse_d_at_0": lse_d}
+    curve = [lse_d + lse_c] * 31
+    curve[15 - offset] = lse_d
+    scores = {"lse_d": lse_d, "lse_c": curve[0] - lse_d, "offset": offset, "lse_d_at_0": curve[15]}
     scores |= {"lse_d_valid": lse_d, "lse_c_valid": lse_c, "offset_valid": offset}
     return Record(clip=clip, id=clip, status="ok", curve=curve, seconds=3.0, groups=groups, **scores)  # type: ignore[arg-type]
 
@@ -42,7 +43,8 @@ def write_run(folder: Path, records: list[Record], method: str = "mine", **chang
     """A run directory as `score` leaves it."""
     folder.mkdir(parents=True)
     about = {
-        "schema": 1, "kind": "score", "protocol": KEY["protocol"], "key": KEY, "list": {"clips": 0, "sha256": "1" * 64},
+        "schema": 1, "kind": "score", "protocol": KEY["protocol"], "key": KEY,
+        "list": {"clips": len(records), "sha256": "1" * 64},
         "weights": {"sha256": KEY["weights_sha256"], "name": None, "file": "w"}, "manifest_sha256": "2" * 64,
         "generation": {"generator": method, "key": {"package": "lse-bench 0", "weights_sha256": None},
                        "manifest": {"name": "pairs"}, "versions": {}},

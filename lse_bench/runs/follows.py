@@ -1,0 +1,76 @@
+"""Whether a record's scores follow from its curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lse_bench.errors import UsageError
+from lse_bench.runs.agreement import disagreement
+from lse_bench.runs.records import Record
+from lse_bench.runs.tracks import score_fields
+from lse_bench.sync import distance
+
+_SHIFTS = 2 * distance.MAX_SHIFT + 1
+_FROM_CURVE = ("lse_d", "lse_c", "offset", "lse_d_at_0")
+
+
+def refuse_edited_records(run: Path, records: Sequence[Record], rule: str | None) -> None:
+    """Raise UsageError naming the first record of a run whose scores do not follow from its curve."""
+    for record in records:
+        told = next(faults_of(record, rule), None)
+        if told is not None:
+            raise UsageError(
+                f"{run}: {record.id}: {told}: it was edited, or is damaged. lse-bench verify {run} lists everything"
+            )
+
+
+def faults_of(record: Record, rule: str | None) -> Iterator[str]:
+    """What of a record does not follow from its curves."""
+    if record.status != "ok":
+        if record.curve is not None or record.lse_d is not None or record.lse_c is not None:
+            yield f"{record.status}, but it has scores"
+        return
+    curve = record.curve
+    if curve is None or len(curve) != _SHIFTS or not np.isfinite(curve).all():
+        yield f"a curve of {_SHIFTS} finite distances is needed"
+        return
+    tracks = [track for track in record.tracks or [] if track.get("status") == "ok"]
+    for track in tracks:
+        found = _from_curve(np.asarray(track["curve"]))
+        if (told := disagreement({name: track.get(name) for name in _FROM_CURVE}, found)) is not None:
+            yield f"track {track.get('track')}: {told} (follows from its curve)"
+    if rule in ("all", "mean") and len(tracks) > 1:
+        # Means over tracks are no functions of the mean curve.
+        wanted: dict[str, Any] = {
+            name: math.fsum(track[name] for track in tracks) / len(tracks) for name in ("lse_d", "lse_c", "lse_d_at_0")
+        }
+        wanted["offset"] = max(tracks, key=lambda track: track["lse_c"])["offset"]
+        wanted["curve"] = np.mean([track["curve"] for track in tracks], axis=0).tolist()
+        where = "follows from its tracks"
+    else:
+        wanted, where = _from_curve(np.asarray(curve)), "follows from its curve"
+    ours = {name: getattr(record, name) for name in wanted}
+    if (told := disagreement(ours, wanted)) is not None:
+        yield f"{told} ({where})"
+
+
+def valid_scores(rows: NDArray[np.float64]) -> dict[str, Any]:
+    """`lse_d_valid`, `lse_c_valid` and `offset_valid` of distances (windows,31): only pairs that exist count."""
+    sound = np.arange(len(rows))[:, None] + np.arange(_SHIFTS)[None, :] - distance.MAX_SHIFT
+    exists = (sound >= 0) & (sound < len(rows))
+    pairs = exists.sum(axis=0)
+    sums = np.where(exists, rows, 0).sum(axis=0)
+    curve = np.where(pairs >= distance.MIN_PAIRS, sums / np.maximum(pairs, 1), np.nan)
+    found = score_fields(distance.summarise(rows.mean(axis=0), curve, len(rows)))
+    return {name: found[name] for name in ("lse_d_valid", "lse_c_valid", "offset_valid")}
+
+
+def _from_curve(curve: NDArray[np.float64]) -> dict[str, Any]:
+    found = score_fields(distance.summarise(curve, np.full(_SHIFTS, np.nan), 0))
+    return {name: found[name] for name in _FROM_CURVE}
