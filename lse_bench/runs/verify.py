@@ -118,7 +118,7 @@ def _windows(entry: Entry, verdict: Verdict) -> None:
     folder = entry.run / WINDOWS_FOLDER
     for record in entry.records:
         path = folder / f"{record.id}.npz"
-        if record.status != "ok" or not path.exists():
+        if record.status != "ok" or record.curve is None or not path.exists():
             continue
         tracks = {f"track_{track['track']}": track for track in record.tracks or [] if track["status"] == "ok"}
         wanted: dict[str, Any] = tracks or {"distances": {"curve": record.curve, "windows": record.windows}}

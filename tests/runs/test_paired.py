@@ -54,7 +54,7 @@ def write_run(folder: Path, records: list[Record], method: str = "mine", **chang
     with open_records(folder) as append:
         for one in records:
             append(one)
-    (folder / "summary.json").write_bytes(json_bytes(summarise(records, len(records), KEY)))
+    (folder / "summary.json").write_bytes(json_bytes(summarise(records, len(records), changes.get("key", KEY)))  # type: ignore[arg-type])
     return folder
 
 
