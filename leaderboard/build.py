@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
 from lse_bench.leaderboard.plots import colours_of, write_plots
 from lse_bench.leaderboard.published import published
 
@@ -30,6 +29,7 @@ from lse_bench.runs.run import WINDOWS_FOLDER
 from lse_bench.runs.table import REAL, UNSYNCED, Entry, by_group, read_entry, tables_of
 from lse_bench.runs.verify import refuse_edited
 from lse_bench.runs.words import cells_of, columns_of, csv_text, latex, long_csv, markdown, notes_of, wide_csv
+from lse_bench.storage import read_arrays, read_object
 from lse_bench.sync.distance import running_confidence
 from lse_bench.weights.readers import file_digest
 
@@ -65,14 +65,14 @@ def find_entries(inputs: Sequence[str]) -> list[Entry]:
 
 def _collected(folder: Path) -> list[Entry]:
     """The rows of a collection, as `leaderboard add` made it."""
-    path = folder / COLLECTION_FILE
+    path, way_out = folder / COLLECTION_FILE, "lse-bench leaderboard add makes a new one"
+    content = read_object(path, way_out)
+    if content.get("schema") != 1:
+        raise UsageError(f"{path}: schema {content.get('schema')}, this version reads schema 1")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        rows = [(row["run"], row["method"], row["corpus"]) for row in content["runs"]]
-        if content["schema"] != 1:
-            raise UsageError(f"{path}: schema {content['schema']}, this version reads schema 1")
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(f"{path}: damaged; lse-bench leaderboard add makes a new one") from None
+        rows = [(str(row["run"]), str(row["method"]), str(row["corpus"])) for row in content["runs"]]
+    except (KeyError, TypeError):
+        raise UsageError(f"{path}: damaged: no runs with method and corpus. {way_out}") from None
     return [read_entry(folder / run, method, corpus) for run, method, corpus in rows]
 
 
@@ -272,8 +272,8 @@ def _player(out: Path, entry: Entry, clip: str, video: Path) -> dict[str, Any]:
     kept = entry.run / WINDOWS_FOLDER / f"{clip}.npz"
     confidence: list[float] = []
     if kept.exists():
-        with np.load(kept) as windows:
-            if "distances" in windows:
-                confidence = [round(float(value), 3) for value in running_confidence(windows["distances"])]
+        windows = read_arrays(kept, "Remove it: the page then shows no running confidence")
+        if "distances" in windows:
+            confidence = [round(float(value), 3) for value in running_confidence(windows["distances"])]
     return {"method": entry.method, "file": quote(target.as_posix()), "status": record.status, "lse_d": record.lse_d,
             "lse_c": record.lse_c, "offset": record.offset, "confidence": confidence}  # fmt: skip

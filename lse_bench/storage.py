@@ -5,16 +5,25 @@ JSON lines survive a kill: each line is appended whole, by one process at a time
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import io
 import json
 import os
 import stat
+import tomllib
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lse_bench.errors import UsageError
+from lse_bench.place import refuse_place
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Append = Callable[[Mapping[str, Any]], None]
 Keep = Callable[[bytes], bool]
@@ -65,6 +74,29 @@ def read_object(path: Path, way_out: str) -> dict[str, Any]:
     return content
 
 
+def parse_toml(text: str, path: Path | str) -> dict[str, Any]:
+    """TOML that came from `path`. Raises UsageError with the place."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        told = "nested too deep"
+    except ValueError as error:  # TOMLDecodeError, and integers of thousands of digits
+        told = str(error).split(";")[0]
+    raise UsageError(f"{path}: not TOML: {told}")
+
+
+def read_arrays(path: Path, way_out: str) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz. Raises UsageError when it is damaged or holds pickles."""
+    import numpy as np
+
+    content = read_bytes(path)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as held:
+            return {name: held[name] for name in held.files}
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise UsageError(f"{path}: damaged: {type(error).__name__}: {error}. {way_out}") from None
+
+
 def read_lines(path: Path) -> list[bytes]:
     """The complete lines of a file, none if it is not there; a last line without its end, from a kill, is left out."""
     if not path.exists():
@@ -101,18 +133,28 @@ def open_lines(path: Path, keep: Keep | None = None) -> Iterator[Append]:
                 file.flush()
 
         def append(content: Mapping[str, Any]) -> None:
-            file.write((json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode())
-            file.flush()
+            try:
+                file.write((json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode())
+                file.flush()
+            except OSError as error:
+                refuse_place(error, path.parent)
+                raise
 
         yield append
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """The file appears, or changes, when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """The file appears, or changes, when it is whole. Raises PlaceError when its folder cannot be written to."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        refuse_place(error, path.parent)
+        raise
 
 
 def json_bytes(content: Mapping[str, Any]) -> bytes:

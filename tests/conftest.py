@@ -160,3 +160,11 @@ def inception_weights() -> dict[str, torch.Tensor]:
     network.Mixed_7b, network.Mixed_7c = theirs.FIDInceptionE_1(1280), theirs.FIDInceptionE_2(2048)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     return as_tensors(formula_weights(shapes, seed=3))
+
+
+@pytest.fixture(scope="session")
+def tiny_bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished benchmark; not to be written to."""
+    import tiny_bench as maker
+
+    return once(tmp_path_factory, "tiny_bench", maker.make) / "out"

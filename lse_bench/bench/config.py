@@ -6,7 +6,6 @@ Files are relative to the folder that BENCH.toml lies in.
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.listed import safe_id
+from lse_bench.storage import parse_toml, read_text
 from lse_bench.sync.protocol import get_protocol
 
 ANCHORS = ("real", "unsynced")
@@ -99,20 +99,13 @@ class BenchConfig(Section):
 
 def read_config(path: Path) -> BenchConfig:
     """Raises UsageError naming the file, the field and what is wrong."""
-    try:
-        return config_of(path.read_text(encoding="utf-8"), path)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not a text file in UTF-8: {error}") from None
+    return config_of(read_text(path), path)
 
 
 def config_of(text: str, where: Path) -> BenchConfig:
     """The config of a file's text. Raises UsageError as `read_config`."""
     try:
-        return BenchConfig.model_validate(tomllib.loads(text)).with_anchors()
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where}: not TOML: {error}") from None
+        return BenchConfig.model_validate(parse_toml(text, where)).with_anchors()
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the whole"

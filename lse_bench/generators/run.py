@@ -15,12 +15,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from lse_bench.errors import UsageError
 from lse_bench.generators.call import Call
 from lse_bench.generators.interface import FaceGenerator, Job, VideoGenerator
 from lse_bench.generators.redraw import SHORT_SOURCE, FaceJobs, OnRow
 from lse_bench.generators.videos import make_video
-from lse_bench.manifests.generation import GENERATION_FILE, MANIFEST_FILE, ROWS_FILE, Row, looked, read_rows, video_path
+from lse_bench.manifests.generation import (
+    GENERATION_FILE,
+    MANIFEST_FILE,
+    ROWS_FILE,
+    Row,
+    looked,
+    read_generation,
+    read_rows,
+    video_path,
+)
 from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import write_manifest
 from lse_bench.storage import json_bytes, open_lines, write_atomically
@@ -47,7 +58,10 @@ def generate_run(
 
     def still_counts(line: bytes) -> bool:
         """Whether a row of an earlier call stands: its video is there, or it failed and is not to be tried again."""
-        row = Row.model_validate_json(line)
+        try:
+            row = Row.model_validate_json(line)
+        except ValidationError:
+            return True  # read_rows names it
         return video_path(call.out, row.id).exists() if row.status == "ok" else not retry_failed
 
     with open_lines(call.out / ROWS_FILE, still_counts) as append:
@@ -129,25 +143,22 @@ def _make_video(call: Call, pair: Pair, scratch: Path) -> Row:
 
 def _prepare(call: Call) -> None:
     """Write generation.json and manifest.json, or check that those there are of the same generation."""
-    path = call.out / GENERATION_FILE
     try:
         ours = json.loads(json.dumps(call.key))
     except TypeError as error:
         raise UsageError(
             f"the generator {call.generator.name} of {call.package} describes itself by what is no JSON: {error}"
         ) from None
-    if path.exists():
-        try:
-            there = json.loads(path.read_text(encoding="utf-8"))["key"]
-        except (ValueError, KeyError, TypeError):
-            raise UsageError(f"{path}: damaged; choose another --out") from None
+    earlier = read_generation(call.out)
+    if earlier is not None:
+        there = earlier["key"]
         for name, before, now in _differences(there, ours):
             raise UsageError(
                 f"{call.out}: holds a generation with another {name} ({before}, now {now}); choose another --out"
             )
         return
-    there = [] if not call.out.is_dir() else [item.name for item in call.out.iterdir()]
-    if call.out.exists() and (not call.out.is_dir() or set(there) - {MANIFEST_FILE}):  # left by a kill between the two
+    names = {item.name for item in call.out.iterdir()} if call.out.is_dir() else set()
+    if call.out.exists() and (not call.out.is_dir() or names - {MANIFEST_FILE}):  # left by a kill between the two
         raise UsageError(f"{call.out}: already holds something; choose a new folder")
     call.out.mkdir(parents=True, exist_ok=True)
     write_manifest(call.manifest, call.out / MANIFEST_FILE)
@@ -167,7 +178,7 @@ def _differences(there: dict[str, Any], ours: dict[str, Any], lead: str = "") ->
 def _write_description(call: Call, rows: Sequence[Row], decodes: int) -> dict[str, Any]:
     lost = [row for row in rows if row.status != "ok"]
     path = call.out / GENERATION_FILE
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    before = read_generation(call.out)
     content = {
         "schema": SCHEMA,
         "kind": "generation",

@@ -72,9 +72,13 @@ class Source:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Source:
-        """The inverse of `as_json`."""
-        root, pairs = (None if content[name] is None else Path(content[name]) for name in ("root", "pairs"))
-        return cls([Path(path) for path in content["inputs"]], root, pairs, content["pairs_order"])
+        """The inverse of `as_json`. Raises UsageError for anything else."""
+        try:
+            root, pairs = (None if content[name] is None else Path(content[name]) for name in ("root", "pairs"))
+            return cls([Path(path) for path in content["inputs"]], root, pairs, content["pairs_order"])
+        except (KeyError, TypeError) as error:
+            told = f"{type(error).__name__}: {error}"
+            raise UsageError(f"run.json: damaged: `source` does not say where the clips are ({told})") from None
 
 
 def find_clips(inputs: Sequence[Path], root: Path | None = None, passed: Passed | None = None) -> list[ListedClip]:

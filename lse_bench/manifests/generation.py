@@ -6,22 +6,23 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lse_bench.errors import Status, UsageError
 from lse_bench.manifests.listed import Absent, ListedClip
 from lse_bench.manifests.manifest import read_manifest
-from lse_bench.storage import read_lines
+from lse_bench.storage import read_lines, read_object
 
 GENERATION_FILE, ROWS_FILE, MANIFEST_FILE = "generation.json", "generation.jsonl", "manifest.json"
 
+
+_WAY_OUT = "Generate into a new folder, or bring the file back"
 
 Fault = Literal["foreign_sound", "short_picture", "short_sound"]
 FAULTS: Mapping[Fault, str] = MappingProxyType(
@@ -80,10 +81,15 @@ def video_path(folder: Path, job_id: str) -> Path:
 def read_rows(folder: Path) -> list[Row]:
     """The rows so far. Raises UsageError for a damaged one."""
     path = folder / ROWS_FILE
-    try:
-        return [Row.model_validate_json(line) for line in read_lines(path)]
-    except ValidationError as error:
-        raise UsageError(f"{path}: damaged: {error.errors()[0]['msg']}") from None
+    rows = []
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            rows.append(Row.model_validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "line"
+            raise UsageError(f"{path}: line {number} is no row ({where}: {first['msg']}). {_WAY_OUT}") from None
+    return rows
 
 
 def read_generation(folder: Path) -> dict[str, Any] | None:
@@ -91,12 +97,29 @@ def read_generation(folder: Path) -> dict[str, Any] | None:
     path = folder / GENERATION_FILE
     if not path.is_file():
         return None
+    content = read_object(path, _WAY_OUT)
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        content["key"], content["manifest"]["sha256"]
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{path}: damaged; generate into a new folder") from None
+        _About.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{path}: damaged: {where}: {first['msg']}. {_WAY_OUT}") from None
     return content
+
+
+class _ManifestAbout(BaseModel):
+    name: str
+    sha256: str
+    asked_sha256: str | None = None
+
+
+class _About(BaseModel):
+    """Types of what is read of a generation.json; other fields may be there."""
+
+    generator: str
+    key: dict[str, Any]
+    manifest: _ManifestAbout
+    decodes: int = Field(ge=0)
 
 
 def clips_of_generation(folder: Path) -> list[ListedClip]:

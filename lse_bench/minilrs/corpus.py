@@ -35,6 +35,7 @@ from lse_bench.minilrs.speech import Timed, Utterance, speak
 from lse_bench.minilrs.text import around_word, speech_of
 from lse_bench.minilrs.visemes import PARAMETERS, LipTrack, lip_track
 from lse_bench.processor import usable_cores
+from lse_bench.storage import json_bytes, read_bytes, read_object, write_atomically
 from lse_bench.versions import joined, surroundings
 from lse_bench.weights.readers import file_digest
 
@@ -43,6 +44,7 @@ FPS = 25
 _SPOKEN = 1.35  # how many times the words a clip needs are spoken, so that it is cut from running speech
 _PRESET = "superfast"
 OnClip = Callable[["Made"], None]
+_WAY_OUT = "Make the corpus in a new folder, or remove this file: clips that are there are kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def make_corpus(
 def read_summary(root: Path) -> dict[str, Any] | None:
     """What `corpus.json` says of a finished corpus, None when there is none."""
     path = root / FOLDER / "corpus.json"
-    content: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    content = read_object(path, _WAY_OUT) if path.is_file() else None
     return content if content and "digest" in content else None
 
 
@@ -264,14 +266,16 @@ def _open(spec: Spec, out: Path) -> dict[str, Made]:
     """The clips an earlier call finished; starts the folder when there is none."""
     about = out / FOLDER / "corpus.json"
     if about.exists():
-        there = json.loads(about.read_text(encoding="utf-8"))["spec"]
+        there = read_object(about, _WAY_OUT).get("spec")
+        if not isinstance(there, dict):
+            raise UsageError(f"{about}: damaged: it has no spec. {_WAY_OUT}")
         for name, value in spec.as_json().items():
             if there.get(name) != value:
                 raise UsageError(
                     f"{out}: holds a corpus with {name} {there.get(name)}, asked for {value}; choose another --out"
                 )
         record = out / FOLDER / "clips.jsonl"
-        lines = record.read_text(encoding="utf-8").split("\n") if record.exists() else []
+        lines = read_bytes(record).decode("utf-8", errors="replace").split("\n") if record.exists() else []
         found = (_parse(line) for line in lines)
         return {made.id: made for made in found if made is not None}
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -285,10 +289,10 @@ def _open(spec: Spec, out: Path) -> dict[str, Made]:
 
 
 def _parse(line: str) -> Made | None:
-    """A line of clips.jsonl; None for the half line of a killed run."""
+    """A line of clips.jsonl; None for the half line of a killed run and for a damaged one, whose clip is made again."""
     try:
         return Made(**json.loads(line))
-    except (json.JSONDecodeError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
 
 
@@ -311,7 +315,7 @@ def _finish(spec: Spec, out: Path, made: list[Made]) -> dict[str, Any]:
         "splits": dict(Counter(item.split for item in made)),
         "digest": _joint_digest([(item.id, item.content) for item in made]),
         "files_digest": _joint_digest([(item.id, item.file) for item in made]),
-        **joined(json.loads(about.read_text(encoding="utf-8")), surroundings("espeakng-loader")),
+        **joined(read_object(about, _WAY_OUT), surroundings("espeakng-loader")),
     }
     _write_json(about, summary)
     return summary
@@ -327,6 +331,4 @@ def _joint_digest(parts: list[tuple[str, str]]) -> str:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_atomically(path, json_bytes(content))

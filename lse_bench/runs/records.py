@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lse_bench.errors import Status, UsageError
 from lse_bench.storage import open_lines, read_lines
@@ -37,7 +37,7 @@ class Record(BaseModel):
     lse_d_valid: float | None = None
     lse_c_valid: float | None = None
     offset_valid: int | None = None
-    curve: list[float] | None = None
+    curve: Annotated[list[float], Field(min_length=31, max_length=31)] | None = None
     windows: int | None = None
     frames: int | None = None
     fps: float | None = None

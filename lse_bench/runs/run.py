@@ -6,7 +6,6 @@ the records) and, when asked for, `windows/ID.npz` with the distances of every w
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,16 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel, Field, ValidationError
 
 from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.generation import read_generation
 from lse_bench.manifests.listed import ListedClip, list_digest
+from lse_bench.place import refuse_place
 from lse_bench.runs.follows import refuse_edited_records
 from lse_bench.runs.records import Record, open_records, read_records, refuse_doubles
 from lse_bench.runs.summary import summarise
 from lse_bench.runs.tracks import score_fields, track_rows
-from lse_bench.storage import json_bytes, write_atomically
+from lse_bench.storage import json_bytes, read_object, write_atomically
 from lse_bench.sync.remarks import warnings_of_score
 from lse_bench.versions import joined, surroundings, surroundings_of
 from lse_bench.weights.readers import file_digest
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from lse_bench.sync.scorer import ClipOutcome, OnStep, SyncScorer
 
 SCHEMA = 1
+_WAY_OUT = "Score into a new --out, or bring the file back"
 RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER = "run.json", "summary.json", "windows"
 
 OnRecord = Callable[[Record], None]
@@ -158,6 +160,7 @@ def score_run(
                 try:
                     _write_overlay(outcome, paths[record.id], target, scorer.fps_policy)
                 except (LseBenchError, OSError, ValueError) as error:
+                    refuse_place(error, overlay)
                     on_problem(f"{record.clip}: no overlay: {type(error).__name__}: {error}")
         return _write_summary(out, read_records(out), len(mine), description["key"])
 
@@ -199,7 +202,7 @@ def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> 
             whole = whole | (joined(whole, one) if one else {})
     merged = whole | {
         "shard": None,
-        "merged_from": [description["shard"] for description in descriptions],
+        "merged_from": [description.get("shard") for description in descriptions],
         "command": list(command),
     }
     _prepare(out, merged)
@@ -277,25 +280,45 @@ def _prepare(out: Path, description: dict[str, Any]) -> None:
 def read_description(run: Path) -> dict[str, Any]:
     """The content of a run directory's run.json. Raises UsageError when it is not one that this version reads."""
     path = run / RUN_FILE
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise UsageError(f"{run}: not a run directory (no {RUN_FILE} that can be read)") from None
-    except json.JSONDecodeError:
-        raise UsageError(f"{path}: not JSON; the run directory is damaged") from None
-    if not isinstance(description, dict) or description.get("schema") != SCHEMA:
-        there = description if isinstance(description, dict) else {}
-        writer = there.get("versions", {}).get("lse-bench")
+    if not path.is_file():
+        raise UsageError(f"{run}: not a run directory (no {RUN_FILE} that can be read)")
+    description = read_object(path, _WAY_OUT)
+    if description.get("schema") != SCHEMA:
+        there = description
+        versions = there.get("versions")
+        writer = versions.get("lse-bench") if isinstance(versions, dict) else None
         way = (
             f"lse-bench {writer} wrote it, and reads it: pip install 'lse-bench=={writer}'"
             if writer
             else "it does not say which version wrote it; is it a run directory of lse-bench score?"
         )
         raise UsageError(f"{path}: schema {there.get('schema')}, this version reads schema {SCHEMA}. {way}")
-    missing = [name for name in ("key", "list", "protocol") if name not in description]
-    if missing or "sha256" not in description["list"]:
-        raise UsageError(f"{path}: {', '.join(missing) or 'list.sha256'} is missing; the run directory is damaged")
+    try:
+        _Description.model_validate(description)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{path}: damaged: {where}: {first['msg']}. {_WAY_OUT}") from None
     return description
+
+
+class _ListAbout(BaseModel):
+    clips: int = Field(ge=0)
+    sha256: str
+
+
+class _Description(BaseModel):
+    """Types of what is read of a run.json; other fields may be there."""
+
+    protocol: str
+    key: dict[str, str]
+    list: _ListAbout
+    weights: dict[str, str | None]
+    versions: dict[str, Any] = {}
+    source: dict[str, Any] | None = None
+    generation: dict[str, Any] | None = None
+    shard: str | None = None
+    command: Sequence[str] = ()
 
 
 def key_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

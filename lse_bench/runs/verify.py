@@ -24,7 +24,7 @@ from lse_bench.runs.follows import faults_of, valid_scores
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.runs.run import SUMMARY_FILE, WINDOWS_FOLDER
 from lse_bench.runs.table import Entry
-from lse_bench.storage import read_object
+from lse_bench.storage import read_arrays, read_object
 from lse_bench.sync import distance
 from lse_bench.weights.readers import digest_of_digests, file_digest
 
@@ -123,10 +123,13 @@ def _windows(entry: Entry, verdict: Verdict) -> None:
         tracks = {f"track_{track['track']}": track for track in record.tracks or [] if track["status"] == "ok"}
         wanted: dict[str, Any] = tracks or {"distances": {"curve": record.curve, "windows": record.windows}}
         try:
-            with np.load(path, allow_pickle=False) as held:
-                stored = {name: np.asarray(held[name], dtype=np.float64) for name in wanted}
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            verdict.differences.append(f"{WINDOWS_FOLDER}/{path.name}: damaged: {type(error).__name__}: {error}")
+            held = read_arrays(path, "Score the clip again")
+            stored = {name: np.asarray(held[name], dtype=np.float64) for name in wanted}
+        except UsageError as error:
+            verdict.differences.append(str(error))
+            continue
+        except KeyError as error:
+            verdict.differences.append(f"{WINDOWS_FOLDER}/{path.name}: holds no {error}")
             continue
         verdict.count("windows")
         for name, follows in wanted.items():

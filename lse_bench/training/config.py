@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch.optim import Optimizer
 from lse_bench.errors import UsageError
 from lse_bench.minilrs.plan import Spec
 from lse_bench.precision import Asked
+from lse_bench.storage import parse_toml, read_text
 from lse_bench.training.loop import Schedule
 
 # Of the published networks: the narrowest hidden layer has 16 channels.
@@ -150,14 +150,11 @@ def load_config(name_or_path: str, kind: type[Config], package: str) -> Config:
     if path.suffix != ".toml" and packaged.is_file():
         text = packaged.read_text(encoding="utf-8")
     elif path.is_file():
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     else:
         names = ", ".join(sorted(item.name.removesuffix(".toml") for item in folder.iterdir()))
         raise UsageError(f"no config called {name_or_path}, and no such file. There are: {names}")
-    try:
-        return checked(kind, name_or_path, tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{name_or_path}: not TOML: {error}") from None
+    return checked(kind, name_or_path, parse_toml(text, name_or_path))
 
 
 def checked(kind: type[Config], source: str, values: dict[str, Any]) -> Config:

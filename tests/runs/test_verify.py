@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny_bench
 from commands import Ended, lse_bench_here
+from tiny_bench import run_of
 
 from lse_bench.runs.records import Record, read_records
 from lse_bench.runs.summary import summarise
@@ -20,58 +21,18 @@ from lse_bench.weights.store import path_of
 from lse_bench.weights.table import table
 
 pytestmark = pytest.mark.command
-CONFIG = """
-name = "tiny"
-[[manifests]]
-name = "mini"
-minilrs = {{ speakers = 2, clips = 2, frames = 40, seed = 5, split = "test", style = "plain" }}
-build = {{ pairs = 4, seed = 1 }}
-[[protocols]]
-protocol = "lrs-lossless@1"
-weights = "syncnet-mini"
-keep_windows = true
-[fd_sync]
-weights = "syncnet-mini"
-[[methods]]
-name = "mine"
-generator = "command"
-options = {{ command = '"{python}" "{program}" {{video}} {{audio}} {{output}}' }}
-"""
-PROGRAM = """
-import sys, wave
-import numpy as np
-from pathlib import Path
-from lse_bench.media.probe import probe
-from lse_bench.media.video import read_frames
-from lse_bench.media.writer import write_clip
-with wave.open(sys.argv[2]) as file:
-    sound = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-write_clip(Path(sys.argv[3]), read_frames(probe(sys.argv[1])), sound, quality=26)
-"""
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bench")
-    (folder / "mine.py").write_text(PROGRAM)
-    (folder / "bench.toml").write_text(CONFIG.format(python=sys.executable, program=folder / "mine.py"))
-    ended = lse_bench_here("run", folder / "bench.toml", "--out", folder / "out")
-    assert ended.returncode == 0, ended.stderr
-    return folder / "out"
+def bench(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.getfixturevalue("tiny_bench")
+    return found
 
 
 @pytest.fixture
 def copy(bench: Path, tmp_path: Path) -> Path:
     """A copy that may be edited, with its own clips."""
-    shutil.copytree(bench, tmp_path / "out")
-    for path in [*(tmp_path / "out").rglob("run.json"), *(tmp_path / "out").rglob("generation.json")]:
-        path.write_text(path.read_text().replace(str(bench), str(tmp_path / "out")))
-    return tmp_path / "out"
-
-
-def run_of(out: Path, method: str = "mine") -> Path:
-    (run,) = (out / "scores" / "mini" / method).glob("lrs-lossless@1-*")
-    return run
+    return tiny_bench.copy(bench, tmp_path / "out")
 
 
 def edit(path: Path, change: Callable[[Any], Any]) -> None:
