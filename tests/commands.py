@@ -51,7 +51,7 @@ def lse_bench(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 _KILLED = """
 import importlib, os, signal, sys
-module, name, calls = sys.argv[1], sys.argv[2], int(sys.argv[3])
+module, name, calls, number = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 target = importlib.import_module(module)
 real = getattr(target, name)
 def counted(*arguments, **named):
@@ -59,21 +59,26 @@ def counted(*arguments, **named):
     done = real(*arguments, **named)
     calls -= 1
     if calls == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), number)
     return done
 setattr(target, name, counted)
-sys.argv = ["lse-bench", *sys.argv[4:]]
+sys.argv = ["lse-bench", *sys.argv[5:]]
 from lse_bench.cli import main
 main()
 """
 
 
-def killed(after: str, calls: int, *arguments: object) -> None:
-    """The command in a process of its own, which dies at once when it has called the function `after` (`module:name`)
-    `calls` times.
+def signalled(number: signal.Signals, after: str, calls: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, which gets a signal when it has called the function `after`
+    (`module:name`) `calls` times. It has ended when this returns, and so has whatever it has started: that holds the
+    same standard output.
     """
     module, name = after.split(":")
-    ended = subprocess.run(
-        [sys.executable, "-c", _KILLED, module, name, str(calls), *map(str, arguments)], capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", _KILLED, module, name, str(calls), str(int(number)), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def killed(after: str, calls: int, *arguments: object) -> None:
+    """The command in a process of its own, killed at once when it has called `after` so often."""
+    ended = signalled(signal.SIGKILL, after, calls, *arguments)
     assert ended.returncode == -signal.SIGKILL, f"it ended before it could be killed: {ended.stderr}"

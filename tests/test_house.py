@@ -23,6 +23,7 @@ LAYERS = [
     {
         "errors",
         "storage",
+        "workers",
         "place",
         "devices",
         "precision",

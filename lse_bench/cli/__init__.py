@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import Annotated
 
@@ -44,6 +45,9 @@ __all__ = [
 ]
 
 
+_INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+
+
 @app.command()
 def doctor(
     check: Annotated[
@@ -72,11 +76,33 @@ def doctor(
         raise typer.Exit(1)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which Slurm, Kubernetes, docker stop, timeout and systemd send: a stop like Ctrl-C."""
+
+
 def main() -> None:
-    """Entry point: every error we can explain is one sentence on standard error, without a traceback."""
+    """Entry point: every error we can explain is one sentence on standard error, without a traceback.
+
+    Exit status: that of the command; 130 after Ctrl-C and 143 after SIGTERM, when what is finished is written.
+    """
+    terminated = False
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal terminated
+        if not terminated:  # one is enough, while files are being finished
+            terminated = True
+            raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         app()
+    except SystemExit as ended:
+        if terminated and ended.code == _INTERRUPTED:
+            sys.exit(_TERMINATED)
+        raise
     except Exception as error:  # noqa: BLE001 - what cannot be explained is raised again
         text, status = explain(error)
         print(f"lse-bench: {text}", file=sys.stderr)
         sys.exit(status)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -12,11 +12,10 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ from lse_bench.processor import usable_cores
 from lse_bench.storage import json_bytes, read_bytes, read_object, write_atomically
 from lse_bench.versions import joined, surroundings
 from lse_bench.weights.readers import file_digest
+from lse_bench.workers import worker_pool
 
 FOLDER = "minilrs"
 FPS = 25
@@ -112,19 +112,15 @@ def _make_all(spec: Spec, plans: list[ClipPlan], out: Path, workers: int) -> Ite
             cv2.setNumThreads(before)
         return
     # Workers are processes; more threads would only compete.
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        futures = [pool.submit(make_clip, spec, plan, out) for plan in plans]
-        try:
-            for future in as_completed(futures):
+    try:
+        with worker_pool(workers, cv2.setNumThreads, 1) as pool:
+            for future in as_completed([pool.submit(make_clip, spec, plan, out) for plan in plans]):
                 yield future.result()
-        except BrokenProcessPool:
-            raise LseBenchError(
-                f"{out}: a worker was killed, perhaps for want of memory; --workers 1 needs the least, and the same "
-                "command goes on from here"
-            ) from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    except BrokenProcessPool:
+        raise LseBenchError(
+            f"{out}: a worker was killed, perhaps for want of memory; --workers 1 needs the least, and the same "
+            "command goes on from here"
+        ) from None
 
 
 def make_clip(spec: Spec, plan: ClipPlan, out: Path) -> Made:

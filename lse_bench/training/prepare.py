@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from lse_bench.sync.protocol import FPS
 from lse_bench.training.prepared import INDEX, SCHEMA, PreparedClip, clip_file
 from lse_bench.versions import joined, surroundings
 from lse_bench.weights.readers import file_digest
+from lse_bench.workers import worker_pool
 
 OnClip = Callable[[str], None]
 FEWEST = 16  # frames: the original's loader skips clips of 15 and fewer
@@ -205,20 +205,16 @@ def _all(
         for clip in clips:
             yield worker.clip(clip)
         return
-    # Forked processes would inherit locks of torch's and OpenCV's threads; spawned ones start clean.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (preparation, root, out, key))
     try:
-        waiting: list[Future[Done]] = [pool.submit(_in_worker, clip) for clip in clips]
-        for future in waiting:
-            yield future.result()
+        with worker_pool(workers, _start_worker, preparation, root, out, key) as pool:
+            waiting: list[Future[Done]] = [pool.submit(_in_worker, clip) for clip in clips]
+            for future in waiting:
+                yield future.result()
     except BrokenProcessPool:
         raise UsageError(
             f"{out}: a process that prepared clips was ended from outside, most likely for want of memory; the same "
             "command goes on, --workers 1 needs the least"
         ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 class _Worker:

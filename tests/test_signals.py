@@ -1,0 +1,46 @@
+"""A stop is a stop: queued work is dropped, workers end with their parent, and a sentence says how to go on."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from commands import lse_bench_here, signalled
+
+pytestmark = pytest.mark.command
+MAKE = ("minilrs", "--speakers", 4, "--clips", 6, "--frames", 25, "--split", "test", "--style", "plain", "--seed", 9)
+STOPS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_a_stop_ends_every_worker_and_drops_what_is_queued(tmp_path: Path, number: signal.Signals) -> None:
+    """`signalled` returns when the last holder of the command's output has ended; 24 clips would take a minute."""
+    out = tmp_path / "corpus"
+    ended = signalled(number, "lse_bench.minilrs.corpus:asdict", 2, *MAKE, "--out", out, "--workers", 2)
+    assert ended.returncode == STOPS[number], ended.stderr
+    if number != signal.SIGKILL:
+        assert f"stopped; the same command with --out {out} goes on from here" in " ".join(ended.stderr.split())
+    made = len((out / "minilrs" / "clips.jsonl").read_text().splitlines())
+    assert 1 <= made <= 6
+    again = signalled(number, "lse_bench.minilrs.corpus:asdict", made + 2, *MAKE, "--out", out, "--workers", 2)
+    assert again.returncode == STOPS[number]
+    assert len((out / "minilrs" / "clips.jsonl").read_text().splitlines()) > made, "what was finished is kept"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_scoring_and_generating_stop_with_what_they_have(corpus: Path, tmp_path: Path, number: signal.Signals) -> None:
+    manifest = tmp_path / "m.json"
+    assert lse_bench_here("manifest", "build", corpus, "--rule", "self", "--out", manifest).returncode == 0
+    videos = ["generate", "unsynced", "--manifest", manifest, "--out", tmp_path / "videos"]
+    ended = signalled(number, "lse_bench.generators.run:make_video", 2, *videos)
+    assert ended.returncode == STOPS[number] and "goes on from here" in " ".join(ended.stderr.split()), ended.stderr
+    assert not list((tmp_path / "videos").glob(".scratch-*"))
+    assert lse_bench_here(*videos).returncode == 0
+    score = ["score", tmp_path / "videos", "--weights", "syncnet-mini", "--protocol", "lrs-lossless", "--out",
+             tmp_path / "run"]  # fmt: skip
+    ended = signalled(number, "lse_bench.runs.run:_record", 2, *score)
+    assert ended.returncode == STOPS[number], ended.stderr
+    assert lse_bench_here(*score).returncode == 0
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["scored"] == 4
