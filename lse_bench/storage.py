@@ -134,7 +134,7 @@ def open_lines(path: Path, keep: Keep | None = None) -> Iterator[Append]:
 
         def append(content: Mapping[str, Any]) -> None:
             try:
-                file.write((json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode())
+                file.write(_encoded(json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n"))
                 file.flush()
             except OSError as error:
                 refuse_place(error, path.parent)
@@ -157,6 +157,21 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def differences(there: dict[str, Any], ours: dict[str, Any], lead: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The fields in which two objects differ, with both values; within objects by name."""
+    for name in sorted(set(there) | set(ours)):
+        before, now = there.get(name), ours.get(name)
+        if isinstance(before, dict) and isinstance(now, dict):
+            yield from differences(before, now, f"{lead}{name} ")
+        elif before != now:
+            yield lead + name, before, now
+
+
 def json_bytes(content: Mapping[str, Any]) -> bytes:
     """Indented JSON with a final newline."""
-    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return _encoded(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8. What stands for the bytes of a name that is none becomes JSON's own escape, and is read back as it was."""
+    return text.encode("utf-8", errors="backslashreplace")

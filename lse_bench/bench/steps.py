@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from lse_bench.bench.config import BenchConfig, ManifestConfig, MethodConfig, Options, arguments_of
+from lse_bench.errors import UsageError
 from lse_bench.generators.registry import load
 from lse_bench.manifests.listed import safe_id
 from lse_bench.manifests.manifest import read_manifest
@@ -129,7 +130,7 @@ def _pairs(manifest: ManifestConfig, folder: Path, out: Path) -> tuple[Step | Pa
     steps: list[Step] = []
     root: str | Step
     if manifest.minilrs is not None:
-        clips = int(str(manifest.minilrs.get("speakers", 10))) * int(str(manifest.minilrs.get("clips", 8)))
+        clips = _number(manifest, "minilrs", "speakers", 10) * _number(manifest, "minilrs", "clips", 8)
         words = ("minilrs", *arguments_of(manifest.minilrs, folder))
         root = Step("corpus", words, out / "corpora" / name, items=clips, manifest=manifest.name)
         steps.append(root)
@@ -138,7 +139,7 @@ def _pairs(manifest: ManifestConfig, folder: Path, out: Path) -> tuple[Step | Pa
     lists = out / "manifests" / name
     if manifest.build is not None:
         made = ("manifest", "build", root, *arguments_of(manifest.build, folder))
-        items = int(str(manifest.build.get("pairs", 0)))
+        items = _number(manifest, "build", "pairs", 0)
     else:
         assert manifest.official is not None
         corpus, rest = str(manifest.official["corpus"]), dict(manifest.official)
@@ -149,6 +150,14 @@ def _pairs(manifest: ManifestConfig, folder: Path, out: Path) -> tuple[Step | Pa
     if step.out.exists():
         items = len(read_manifest(step.out).jobs)
     return step, [], [*steps, step], items
+
+
+def _number(manifest: ManifestConfig, section: str, field: str, default: int) -> int:
+    """A count that a section of a manifest gives. Raises UsageError for what is none."""
+    value = getattr(manifest, section).get(field, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise UsageError(f"{manifest.name}: {section}.{field} = {value!r}: a whole number is needed")
+    return value
 
 
 def _generation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -93,6 +94,9 @@ def main() -> None:
             terminated = True
             raise Terminated
 
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows no such letter shows its number
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     before = signal.signal(signal.SIGTERM, stop)
     try:
         app()

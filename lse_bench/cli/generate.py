@@ -144,7 +144,7 @@ def generate(
         raise UsageError("--legacy makes the published choices; leave --short, --faceless, --nan-sound and --paste out")
     weights = _find_checkpoint(console, plugin, checkpoint, offline, trust)
     chosen = choose_device(device)
-    options = Options(weights, chosen, trust, legacy, sound_offset, settings)
+    options = Options(weights, chosen, trust, legacy, sound_offset, offline, settings)
     with console.status("Loading the weights"):
         generator = make_generator(name, options)
     locating = None

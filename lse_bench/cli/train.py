@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from lse_bench.cli.common import app, find_weights, make_console, progress_bar
+from lse_bench.cli.common import Offline, Trust, app, find_weights, make_console, progress_bar
 from lse_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class Settings:
     loaders: Annotated[int, typer.Option(min=0, help="Processes that prepare batches; never changes a number.")] = 1
     compile: Annotated[bool, typer.Option("--compile", help="Let torch.compile make the networks faster.")] = False
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False
+    offline: Offline = False
+    trust: Trust = False
 
     def config(self, name: str, kind: type[Config], package: str) -> Config:
         """The config of that name, changed by the options."""
@@ -208,7 +210,7 @@ def lipgan(
     from lse_bench.baselines.lipgan import train as trainer
 
     chosen = settings.config(_of("lipgan", config), trainer.LipGanConfig, "lse_bench.baselines.lipgan")
-    listener = _scorer(scorer, chosen.lse_clips)
+    listener = _scorer(scorer, chosen.lse_clips, settings)
     make = functools.partial(trainer.LipGanTraining, chosen, data, listener, init)
     _prepared("lipgan", settings, chosen, data, make, trainer.export, {"init": init, "scorer": listener})
 
@@ -232,7 +234,7 @@ def speech2vid(
     from lse_bench.baselines.speech2vid import train as trainer
 
     chosen = settings.config(_of("speech2vid", config), trainer.Speech2VidConfig, _SPEECH2VID)
-    listener = _scorer(scorer, chosen.lse_clips)
+    listener = _scorer(scorer, chosen.lse_clips, settings)
     make = functools.partial(trainer.Speech2VidTraining, chosen, data, listener, content, init)
     weights = {"init": init, "scorer": listener, "content": content}
     _prepared("speech2vid", settings, chosen, data, make, trainer.export, weights)
@@ -278,7 +280,7 @@ def _wav2lip(
         raise UsageError(
             f"{config}: a config of {'wav2lip-gan' if chosen.judge is not None else 'wav2lip'}, not {name}"
         )
-    listener = _scorer(scorer, chosen.lse_clips)
+    listener = _scorer(scorer, chosen.lse_clips, settings)
     make = functools.partial(trainer.GeneratorTraining, chosen, data, expert, listener, init)
     weights = {"expert": expert, "init": init, "scorer": listener}
     _prepared(name, settings, chosen, data, make, trainer.export, weights)
@@ -289,9 +291,9 @@ def _of(name: str, config: str) -> str:
     return config if config.endswith(".toml") else f"{name}-{config}"
 
 
-def _scorer(name: str, clips: int) -> Path | None:
+def _scorer(name: str, clips: int, settings: Settings) -> Path | None:
     """SyncNet's weights, None where no clip is scored during training."""
-    return find_weights(make_console(), name, False, False) if clips else None
+    return find_weights(make_console(), name, settings.offline, settings.trust) if clips else None
 
 
 def _prepared(

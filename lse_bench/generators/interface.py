@@ -72,8 +72,8 @@ class Job:
 class Options:
     """What a generator is made with. `checkpoint`: its file of weights. `settings`: `--set NAME=VALUE`.
 
-    `legacy`: as the published evaluation scripts had it. `sound_offset`: frames by which the sound's windows are moved;
-    positive: each frame hears what comes later.
+    `offline`, `trust`: as for every weight that is fetched. `legacy`: as the published evaluation scripts had it.
+    `sound_offset`: frames by which the sound's windows are moved; positive: each frame hears what comes later.
     """
 
     checkpoint: Path | None = None
@@ -81,6 +81,7 @@ class Options:
     trust: bool = False
     legacy: bool = False
     sound_offset: int = 0
+    offline: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def setting(self, name: str, default: str, allowed: tuple[str, ...] | None = None) -> str:

@@ -34,7 +34,7 @@ from lse_bench.manifests.generation import (
 )
 from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import write_manifest
-from lse_bench.storage import json_bytes, open_lines, write_atomically
+from lse_bench.storage import differences, json_bytes, open_lines, write_atomically
 from lse_bench.versions import joined, surroundings
 
 SCHEMA = 1
@@ -152,7 +152,7 @@ def _prepare(call: Call) -> None:
     earlier = read_generation(call.out)
     if earlier is not None:
         there = earlier["key"]
-        for name, before, now in _differences(there, ours):
+        for name, before, now in differences(there, ours):
             raise UsageError(
                 f"{call.out}: holds a generation with another {name} ({before}, now {now}); choose another --out"
             )
@@ -163,16 +163,6 @@ def _prepare(call: Call) -> None:
     call.out.mkdir(parents=True, exist_ok=True)
     write_manifest(call.manifest, call.out / MANIFEST_FILE)
     _write_description(call, [], 0)
-
-
-def _differences(there: dict[str, Any], ours: dict[str, Any], lead: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The fields in which two keys differ, with both values; within objects by name."""
-    for name in sorted(set(there) | set(ours)):
-        before, now = there.get(name), ours.get(name)
-        if isinstance(before, dict) and isinstance(now, dict):
-            yield from _differences(before, now, f"{lead}{name} ")
-        elif before != now:
-            yield lead + name, before, now
 
 
 def _write_description(call: Call, rows: Sequence[Row], decodes: int) -> dict[str, Any]:

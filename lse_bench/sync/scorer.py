@@ -42,6 +42,7 @@ from lse_bench.sync.windows import Chunk, ClipFacts, read_windows, window_views
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.store import Options, resolve
 
+MAX_BATCH = 4096  # windows: 12 GB of pictures
 _MAX_READERS = 8
 OnStep = Callable[[Path, str], None]
 
@@ -100,6 +101,8 @@ class SyncScorer:
             raise UsageError(f"no precision called {precision}; there are: {', '.join(PRECISIONS)}")
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch size {batch_size}: at least 1 window is needed")
+        if batch_size is not None and batch_size > MAX_BATCH:
+            raise UsageError(f"batch size {batch_size:,}: at most {MAX_BATCH:,} windows fit")
         if workers is not None and workers < 0:
             raise UsageError(f"{workers} workers: 0 or more are needed")
         self.fps_policy: FpsPolicy = fps_policy

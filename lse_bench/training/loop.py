@@ -106,7 +106,9 @@ class Schedule:
 
 
 def refuse_to_overwrite(out: Path, resume: bool) -> None:
-    """Raises UsageError when `out` holds a run and `resume` is False."""
+    """Raises UsageError when `out` holds a run and `resume` is False, or holds none and `resume` is True."""
+    if resume and not (out / "run.json").exists():
+        raise UsageError(f"{out}: holds no training run to go on with; leave --resume out to begin one")
     if (out / LAST).exists() and not resume:
         raise UsageError(f"{out}: holds a training run; pass --resume to go on with it, or choose another --out")
 

@@ -15,7 +15,7 @@ from torch import nn
 from lse_bench.devices import choose_device
 from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.precision import Choice, choose_precision
-from lse_bench.storage import json_bytes, write_atomically
+from lse_bench.storage import differences, json_bytes, write_atomically
 from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.config import Config
 from lse_bench.training.hardware import Hardware, launch
@@ -183,8 +183,11 @@ def describe(out: Path, method: str, config: Config, hardware: Hardware, about: 
     there = _begun(out)
     if there is not None and resume:
         for name, value in {"method": method, **described}.items():
-            if there.get(name) != value:
-                raise UsageError(f"{out}: was begun with another {name}; --resume needs the same")
+            for field, before, asked in differences({name: there.get(name)}, {name: value}):
+                raise UsageError(
+                    f"{out}: was begun with another {field}: {before}, now {asked}; --resume needs the same. Choose "
+                    "another --out"
+                )
         description = there | joined(there, now)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json_bytes(description))

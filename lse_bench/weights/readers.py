@@ -76,6 +76,10 @@ def read_torch(path: Path | str, *, trust_script: bool = False) -> dict[str, Ten
         raise WeightsError(f"{path}: readable, but not a state dict (a {type(content).__name__}); nothing was loaded")
     if all(str(name).startswith("module.") for name in state):
         state = {str(name).removeprefix("module."): value for name, value in state.items()}
+    for name, value in state.items():
+        kind = str(value.dtype).removeprefix("torch.")
+        if kind.startswith(("bool", "complex", "quint", "qint")):
+            raise WeightsError(f"{path}: {name} holds {kind}; real numbers are expected. Is it a network's weights?")
     return state
 
 
@@ -93,6 +97,8 @@ def refuse_other_formats(path: Path, wanted: str) -> None:
         raise WeightsError(f"{path}: no such file")
     if path.is_dir():
         raise WeightsError(f"{path}: this is a folder; name the checkpoint file")
+    if not path.is_file():
+        raise WeightsError(f"{path}: no regular file; a pipe or a device may never end")
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(512)

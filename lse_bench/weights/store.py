@@ -57,7 +57,10 @@ def folder() -> Path:
         return Path(chosen)
     from platformdirs import user_cache_path
 
-    return user_cache_path("lse-bench") / "weights"
+    try:
+        return user_cache_path("lse-bench") / "weights"
+    except RuntimeError:  # no HOME, and no entry among the users
+        raise WeightsError("this user has no home folder; LSE_BENCH_WEIGHTS names one for weights") from None
 
 
 def path_of(item: Entry) -> Path:
