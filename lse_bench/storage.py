@@ -10,6 +10,7 @@ import fcntl
 import io
 import json
 import os
+import shutil
 import stat
 import tomllib
 import zipfile
@@ -155,6 +156,18 @@ def write_atomically(path: Path, content: bytes) -> None:
             partial.unlink(missing_ok=True)
         refuse_place(error, path.parent)
         raise
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Take away what killed commands left half-made in `folder`, and count it. Only for whoever holds its lock: then no
+    living process owns any of it."""
+    left = [*folder.glob(".scratch-*"), *folder.glob(".*.partial*")]
+    for path in left:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return len(left)
 
 
 def differences(there: dict[str, Any], ours: dict[str, Any], lead: str = "") -> Iterator[tuple[str, Any, Any]]:

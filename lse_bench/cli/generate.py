@@ -183,6 +183,7 @@ def generate(
                 call,
                 _on_row(progress, advance),
                 lambda text: progress.update(progress.task_ids[0], description=text[-40:]),
+                lambda text: progress.console.print(text, highlight=False, markup=False),
                 retry_failed=retry_failed,
             )
     except KeyboardInterrupt:

@@ -34,7 +34,7 @@ from lse_bench.manifests.generation import (
 )
 from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import write_manifest
-from lse_bench.storage import differences, json_bytes, open_lines, write_atomically
+from lse_bench.storage import differences, json_bytes, open_lines, remove_leftovers, write_atomically
 from lse_bench.versions import joined, surroundings
 
 SCHEMA = 1
@@ -45,11 +45,16 @@ OnStep = Callable[[str], None]
 
 
 def generate_run(
-    call: Call, on_row: OnRow = lambda row: None, on_step: OnStep = lambda text: None, *, retry_failed: bool = False
+    call: Call,
+    on_row: OnRow = lambda row: None,
+    on_step: OnStep = lambda text: None,
+    on_note: OnStep = lambda text: None,
+    *,
+    retry_failed: bool = False,
 ) -> dict[str, Any]:
     """Make the videos of `call` and return the content of generation.json; goes on where an earlier call stopped.
 
-    `on_row` is called with every row, those found there included. Raises UsageError when the folder holds a generation
+    `on_row` is called with every row, those found there included; `on_note` with what a user should know. Raises UsageError when the folder holds a generation
     of something else, and names what differs, and when the first jobs all fail alike; PlaceError when `out` cannot be
     written to.
     """
@@ -65,6 +70,8 @@ def generate_run(
         return video_path(call.out, row.id).exists() if row.status == "ok" else not retry_failed
 
     with open_lines(call.out / ROWS_FILE, still_counts) as append:
+        if removed := remove_leftovers(call.out):
+            on_note(f"removed {removed} half-made files of a command that was killed")
         done = {row.id: row for row in read_rows(call.out)}
         for row in done.values():
             on_row(row)

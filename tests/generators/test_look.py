@@ -108,6 +108,18 @@ def test_what_does_not_decode_was_not_made(root: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob("*.mp4"))
 
 
+def test_what_a_killed_command_left_is_removed_and_said(root: Path, tmp_path: Path) -> None:
+    out, told = tmp_path / "out", list[str]()
+    wanted = call(Unsynced(Options()), manifest("long", "other"), root, out)
+    generate_run(wanted)
+    (out / ".scratch-abc").mkdir()
+    (out / ".scratch-abc" / "audio.wav").touch()
+    (out / ".x.mp4.partial").touch()
+    generate_run(wanted, on_note=told.append)
+    assert told == ["removed 2 half-made files of a command that was killed"]
+    assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
+
+
 def test_equal_failures_at_the_start_stop_a_generation(root: Path, tmp_path: Path) -> None:
     calls = []
 
