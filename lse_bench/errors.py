@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
@@ -21,6 +22,8 @@ Status = Literal[
     "out_of_memory",
     "error",
 ]
+# Signals that end a process by what it does itself, as native code does with a damaged file.
+NATIVE = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 

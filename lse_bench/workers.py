@@ -8,9 +8,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any
+
+from lse_bench.errors import NATIVE
+from lse_bench.media.under_way import VARIABLE
 
 
 @contextmanager
@@ -24,12 +28,21 @@ def worker_pool(count: int, start: Callable[..., object], *arguments: Any) -> It
     pool = ProcessPoolExecutor(count, context, _begin, (start, arguments))
     try:
         yield pool
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, BrokenProcessPool):
+            _die_like_a_worker(pool)
         pool.shutdown(wait=False, cancel_futures=True)
         for process in list((pool._processes or {}).values()):  # the executor has no public way until Python 3.14
             process.kill()
         raise
     pool.shutdown()
+
+
+def _die_like_a_worker(pool: ProcessPoolExecutor) -> None:
+    """Where a worker was killed by what it decoded, tell the supervisor in the way that it looks for."""
+    codes = {-(process.exitcode or 0) for process in (pool._processes or {}).values()}
+    if VARIABLE in os.environ and (fatal := codes & set(map(int, NATIVE))):
+        os.kill(os.getpid(), min(fatal))
 
 
 def _begin(start: Callable[..., object], arguments: tuple[Any, ...]) -> None:

@@ -23,7 +23,6 @@ LAYERS = [
     {
         "errors",
         "storage",
-        "workers",
         "place",
         "devices",
         "precision",
@@ -34,12 +33,13 @@ LAYERS = [
         "__init__",
     },
     {"media"},
+    {"workers"},
     {"features", "manifests", "weights", "faces"},
     {"sync", "fidelity"},
     {"runs", "generators", "training", "minilrs"},
     {"bench"},
     {"baselines", "leaderboard", "evaluation", "demo", "doctor"},
-    {"cli", "__main__"},
+    {"cli", "supervisor", "__main__"},
 ]
 
 

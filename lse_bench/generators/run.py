@@ -54,9 +54,9 @@ def generate_run(
 ) -> dict[str, Any]:
     """Make the videos of `call` and return the content of generation.json; goes on where an earlier call stopped.
 
-    `on_row` is called with every row, those found there included; `on_note` with what a user should know. Raises UsageError when the folder holds a generation
-    of something else, and names what differs, and when the first jobs all fail alike; PlaceError when `out` cannot be
-    written to.
+    `on_row` is called with every row, those found there included; `on_note` with what a user should know. Raises
+    UsageError when the folder holds a generation of something else, and names what differs, and when the first jobs all
+    fail alike; PlaceError when `out` cannot be written to.
     """
     _prepare(call)
     decodes = 0

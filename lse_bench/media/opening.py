@@ -14,6 +14,7 @@ import av.logging
 from av.container import InputContainer
 
 from lse_bench.errors import ClipError
+from lse_bench.media.under_way import noted
 
 av.logging.set_level(av.logging.PANIC)  # FFmpeg's own chatter names no file; our errors do
 
@@ -56,6 +57,11 @@ def open_media(path: Path | str) -> Iterator[InputContainer]:
     """Open a media file for reading; whatever FFmpeg cannot open raises ClipError `unreadable` with a likely cause."""
     path = Path(path)
     refuse_irregular(path)
+    with noted(path):
+        yield from _opened(path)
+
+
+def _opened(path: Path) -> Iterator[InputContainer]:
     options = {"format_whitelist": _media_formats(), "protocol_whitelist": "file"}
     try:
         # An absolute name: FFmpeg takes what stands before a colon for a protocol.

@@ -2,7 +2,8 @@
 
 Files lie in one folder (`LSE_BENCH_WEIGHTS`, else the user's cache). A download goes to `NAME.partial`, is resumed
 after a cut, checked against size and SHA-256, and only then gets its final name. `LSE_BENCH_MIRROR` names a server that
-is asked first; `LSE_BENCH_OFFLINE=1` forbids the network.
+is asked first; `LSE_BENCH_OFFLINE=1` forbids the network. A server that sends less than 1 kB/s for two minutes, or is
+not done after six hours, is given up; what came is kept.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +26,10 @@ from lse_bench.weights.table import Entry, entry, table
 if TYPE_CHECKING:
     import requests
 
-_BLOCK = 1 << 20  # bytes
+_BLOCK = 1 << 16  # bytes
+_SLOWEST = 1000  # bytes a second, over
+_WINDOW = 120.0  # seconds
+_LONGEST = 6 * 3600.0  # seconds for one try
 _TIMEOUT = (10, 60)  # seconds to connect, and between two blocks
 _TRIES = 3  # for each address
 _SPARE_DISK = 50 << 20  # bytes that a download must leave free
@@ -192,8 +198,7 @@ def _download(item: Entry, partial: Path, options: Options) -> str:
     for address in _addresses(item):
         for attempt in range(_TRIES):
             try:
-                with requests.Session() as session:
-                    _stream(session, address, item, partial, options)
+                _watched(address, item, partial, options)
                 return _verify(item, partial)
             except _WrongFileError as error:
                 failures.append(f"{address}: {error}")
@@ -205,8 +210,14 @@ def _download(item: Entry, partial: Path, options: Options) -> str:
                     break
             except requests.RequestException as error:
                 failures.append(f"{address}: {type(error).__name__}, try {attempt + 1} of {_TRIES}")
+            except _TooSlowError as error:
+                failures.append(f"{address}: {error}")
+                break
             except OSError as error:
                 raise WeightsError(_disk_words(partial, error)) from None
+            except ValueError as error:  # a redirect to what is no address
+                failures.append(f"{address}: it sends what is no HTTP: {error}")
+                break
     held = partial.stat().st_size if partial.exists() else 0
     kept = f" {held:,} bytes are kept and the next try goes on from there." if held else ""
     raise WeightsError(
@@ -215,7 +226,51 @@ def _download(item: Entry, partial: Path, options: Options) -> str:
     )
 
 
-def _stream(session: requests.Session, address: str, item: Entry, partial: Path, options: Options) -> None:
+def _watched(address: str, item: Entry, partial: Path, options: Options) -> None:
+    """`_stream` in a thread of its own, given up when it is too slow: a byte now and then, in headers too, keeps every
+    time limit of a socket from being reached."""
+    import requests
+
+    given_up, ended = threading.Event(), threading.Event()
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with requests.Session() as session:
+                _stream(session, address, item, partial, options, given_up)
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+            raised.append(error)
+        finally:
+            ended.set()
+
+    began = time.monotonic()
+    threading.Thread(target=work, daemon=True, name="download").start()
+    before = _size(partial)
+    while not ended.wait(_WINDOW):
+        now = _size(partial)
+        if abs(now - before) < _SLOWEST * _WINDOW or time.monotonic() - began > _LONGEST:
+            given_up.set()
+            lasted = time.monotonic() - began
+            raise _TooSlowError(
+                f"given up after {lasted:,.0f} s with {now:,} bytes: at least {_SLOWEST / 1000:g} kB/s over "
+                f"{_WINDOW:g} s are expected, and an end within {_LONGEST / 3600:g} hours"
+            )
+        before = now
+    if raised:
+        raise raised[0]
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+class _TooSlowError(Exception):
+    """A server that sends next to nothing."""
+
+
+def _stream(
+    session: requests.Session, address: str, item: Entry, partial: Path, options: Options, given_up: threading.Event
+) -> None:
     import requests
 
     held = partial.stat().st_size if partial.exists() else 0
@@ -228,19 +283,23 @@ def _stream(session: requests.Session, address: str, item: Entry, partial: Path,
     with session.get(address, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
         if answer.status_code == 416:  # what we hold is not the beginning of what they have
             partial.unlink()
-            return _stream(session, address, item, partial, options)
+            return _stream(session, address, item, partial, options, given_up)
         answer.raise_for_status()
         resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {held}-")
         done = held if resumed else 0
         length = answer.headers.get("Content-Length")
-        total = done + int(length) if length is not None else item.bytes
+        known = length is not None and length.isascii() and length.isdecimal()
+        total = done + int(length) if known and length is not None else item.bytes
         if item.bytes is not None and total != item.bytes:
             partial.unlink(missing_ok=True)
             raise _WrongFileError(f"it announces {total:,} bytes, {item.file} has {item.bytes:,}")
         _refuse_full_disk(partial, (total or 0) - done)
         with partial.open("ab" if resumed else "wb") as file:
             for block in answer.iter_content(_BLOCK):
+                if given_up.is_set():  # another try may be writing
+                    return None
                 file.write(block)
+                file.flush()
                 done += len(block)
                 options.progress(done, total)
             file.flush()

@@ -30,6 +30,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.script: list[str] = []
+        self.patience = threading.Event()  # set when nobody waits any more
         self.seen: list[tuple[str, str | None]] = []
 
     @property
@@ -49,6 +50,23 @@ class Handler(BaseHTTPRequestHandler):
         mood = self.server.script.pop(0) if self.server.script else "well"
         if mood.isdigit():
             self.send_error(int(mood))
+            return
+        if mood.startswith("redirect "):
+            self.send_response(302)
+            self.send_header("Location", mood.removeprefix("redirect "))
+            self.end_headers()
+            return
+        if mood.startswith("raw "):  # an answer of its own, then silence until nobody waits any more
+            self.wfile.write(mood.removeprefix("raw ").encode())
+            self.wfile.flush()
+            self.server.patience.wait()
+            return
+        if mood.startswith("length "):
+            self.send_response(200)
+            for length in mood.removeprefix("length ").split("|"):
+                self.send_header("Content-Length", length)
+            self.end_headers()
+            self.wfile.write(CONTENT)
             return
         body = {"page": b"<!DOCTYPE html><html>Sign in</html>", "other": CONTENT[::-1]}.get(mood, CONTENT)
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and mood != "no ranges" else 0
@@ -71,6 +89,7 @@ def server() -> Iterator[Server]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield server
+    server.patience.set()
     server.shutdown()
     server.server_close()
     thread.join()
@@ -192,6 +211,56 @@ def test_server_errors(server: Server) -> None:
 
 
 @pytest.mark.network
+@pytest.mark.parametrize(
+    "mood",
+    [
+        "length abc",
+        "length ",
+        "length 5|7",
+        "length ²",
+        "length -1",
+        "redirect http://[",
+        "redirect http://" + "a" * 300 + ".example/",
+        "redirect http://\udcff/",
+        "redirect file:///etc/passwd",
+        "redirect ",
+        "raw HTTP/1.1 abc\r\n\r\n",
+        "raw \r\n\r\n",
+    ],
+)
+def test_a_hostile_server_is_a_sentence(server: Server, mood: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lse_bench.weights.store._WINDOW", 0.2)
+    item = made_up(server)
+    server.script = [mood] * 9
+    told = sentence_of(item)
+    if told is None:
+        assert path_of(item).read_bytes() == CONTENT, "whole all the same"
+    else:
+        assert "made_up could not be fetched" in told
+        assert_nothing_final(item)
+
+
+def sentence_of(item: Entry) -> str | None:
+    """What fetching a file is refused with, None when it comes."""
+    try:
+        fetch(item)
+    except WeightsError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize(
+    "sent", ["HTTP/1.1 200 OK\r\n", f"HTTP/1.1 200 OK\r\nContent-Length: {len(CONTENT)}\r\n\r\nab"]
+)
+def test_a_server_that_sends_next_to_nothing_is_given_up(
+    server: Server, sent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lse_bench.weights.store._WINDOW", 0.2)
+    server.script = [f"raw HTTP/1.1 200 OK\r\n{sent}"]
+    with pytest.raises(WeightsError, match=r"given up after .* at least 1 kB/s over 0.2 s are expected"):
+        fetch(made_up(server))
+
+
 def test_always_cut_keeps_what_came(server: Server, folder: Path) -> None:
     server.script = ["cut"] * 3
     item = made_up(server)
