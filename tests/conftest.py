@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,10 @@ from lse_bench.weights.formula import formula_weights
 # No test reaches the network or the user's own weights, nor do the commands it starts.
 os.environ["LSE_BENCH_OFFLINE"] = "1"
 os.environ["LSE_BENCH_WEIGHTS"] = str(Path(tempfile.gettempdir()) / "lse-bench-tests-have-no-weights")
+
+# A shell starts what runs in its background with Ctrl-C ignored, and programs inherit that; here it is tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 GOLDEN = TESTS / "golden" / "syncnet"

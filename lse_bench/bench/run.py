@@ -25,7 +25,7 @@ from lse_bench.manifests.official import corpora
 from lse_bench.media.program import find_ffmpeg
 from lse_bench.runs.table import Entry, read_entry, tables_of
 from lse_bench.storage import json_bytes, open_lines, read_lines, read_object, write_atomically
-from lse_bench.weights.store import Options, why_missing
+from lse_bench.weights.store import Options, path_of, why_missing
 from lse_bench.weights.table import table
 
 SCHEMA = 1
@@ -108,6 +108,17 @@ def problems(config: BenchConfig, steps: Iterable[Step], folder: Path) -> list[s
             except UsageError as error:
                 found[str(error)] = None
     return list(found)
+
+
+def to_fetch(steps: Iterable[Step]) -> dict[str, Options]:
+    """Weights of the table that steps will ask for and that are not here, with how they may be fetched."""
+    found: dict[str, Options] = {}
+    for step in steps:
+        allowed = Options(offline="--offline" in step.words, trust="--trust" in step.words)
+        for name in needs_of(step).weights:
+            if name in table() and not path_of(table()[name]).exists():
+                found.setdefault(name, allowed)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,11 @@ def _measures(
         # No two versions of FFmpeg make the same JPEG: what they move is another score.
         content = "" if get_protocol(name).codec == "none" else ffmpeg_version()
         yield Step("score", words, cell / safe_id(name), protocol=name, content=content, **common)  # type: ignore[arg-type]
-    distances: tuple[tuple[Kind, Options | None], ...] = (("fid", config.fid), ("fd-sync", config.fd_sync))
+    listener = next((options["weights"] for options in config.protocols if "weights" in options), None)
+    lips = config.fd_sync
+    if lips is not None and "weights" not in lips and listener is not None:
+        lips = {**lips, "weights": listener}  # the scorer of the benchmark, if it names one
+    distances: tuple[tuple[Kind, Options | None], ...] = (("fid", config.fid), ("fd-sync", lips))
     for kind, chosen in distances:
         if chosen is not None:
             words = (kind, videos, real, *arguments_of(chosen, folder), "--max-failed", _ANY)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lse_bench.cli.common import Json, app, call, make_console, refuse_wrong_arguments, warn_of_weights
+from lse_bench.cli.common import Json, app, call, find_weights, make_console, refuse_wrong_arguments, warn_of_weights
 from lse_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run(
 ) -> None:
     """Compare methods: generate, score, FID, table, from one file, in one folder that goes on where it was stopped."""
     from lse_bench.bench.config import config_of, read_config
-    from lse_bench.bench.run import problems, refuse_missing, run_bench
+    from lse_bench.bench.run import problems, refuse_missing, run_bench, to_fetch
     from lse_bench.bench.steps import steps_of
 
     console = make_console()
@@ -86,9 +86,11 @@ def run(
         refuse_wrong_arguments(step.arguments())
     missing = problems(config, steps, folder)
     if dry_run:
-        _print_plan(console, config, steps, target, missing, as_json)
+        _print_plan(console, config, steps, target, missing, [] if missing else list(to_fetch(steps)), as_json)
         raise typer.Exit(2 if missing else 0)
     refuse_missing(missing)
+    for name, allowed in to_fetch(steps).items():  # before the first clip, not after hours
+        find_weights(console, name, allowed.offline, allowed.trust)
 
     def say(text: str) -> None:
         console.print(text, style="bold", highlight=False, markup=False)
@@ -116,7 +118,13 @@ def run(
 
 
 def _print_plan(
-    console: Console, config: BenchConfig, steps: list[Step], out: Path, missing: list[str], as_json: bool
+    console: Console,
+    config: BenchConfig,
+    steps: list[Step],
+    out: Path,
+    missing: list[str],
+    fetched: list[str],
+    as_json: bool,
 ) -> None:
     from lse_bench.bench.run import estimate, finished, in_words, read_steps
 
@@ -129,7 +137,8 @@ def _print_plan(
                      "seconds": 0.0 if done else expected.seconds, "measured": expected.measured})  # fmt: skip
     total = sum(row["seconds"] for row in rows)  # type: ignore[misc]
     if as_json:
-        print(json.dumps({"name": config.name, "steps": rows, "seconds": total, "missing": missing}, indent=2))
+        print(json.dumps({"name": config.name, "steps": rows, "seconds": total, "missing": missing,
+                          "fetched_first": fetched}, indent=2))  # fmt: skip
         return
     for row in rows:
         state = "done" if row["done"] else in_words(float(str(row["seconds"])))
@@ -138,6 +147,8 @@ def _print_plan(
     guess = "" if all(row["measured"] or row["done"] for row in rows) else ", a rough guess until first steps have run"
     print(f"{len(rows)} steps, {sum(bool(row['done']) for row in rows)} done, about {in_words(total)} left{guess}"
           + ("; lists that are not made yet are not counted" if unknown else ""))  # fmt: skip
+    if fetched:
+        print(f"fetched before the first clip: {', '.join(fetched)}")
     for text in missing:
         console.print(f"missing: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
 

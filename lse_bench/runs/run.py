@@ -21,7 +21,6 @@ from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.generation import read_generation
 from lse_bench.manifests.listed import ListedClip, list_digest
-from lse_bench.place import refuse_place
 from lse_bench.runs.follows import refuse_edited_records
 from lse_bench.runs.records import Record, open_records, read_records, refuse_doubles
 from lse_bench.runs.summary import summarise
@@ -160,7 +159,6 @@ def score_run(
                 try:
                     _write_overlay(outcome, paths[record.id], target, scorer.fps_policy)
                 except (LseBenchError, OSError, ValueError) as error:
-                    refuse_place(error, overlay)
                     on_problem(f"{record.clip}: no overlay: {type(error).__name__}: {error}")
         return _write_summary(out, read_records(out), len(mine), description["key"])
 

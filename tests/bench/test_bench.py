@@ -17,7 +17,7 @@ from lse_bench.bench.config import config_of
 from lse_bench.bench.presets import preset_text
 from lse_bench.bench.run import finished, read_steps, run_bench
 from lse_bench.bench.steps import steps_of
-from lse_bench.errors import UsageError
+from lse_bench.errors import UsageError, WeightsError
 
 COPY = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
 CONFIG = """
@@ -92,6 +92,40 @@ def test_killed_twice_it_ends_with_the_same_summary(bench_file: Path, killed_twi
     assert "copy" in (page / "data.js").read_text() and len(list((page / "clips").rglob("*.mp4"))) >= 9
     ended = read_steps(killed_twice)
     assert len(ended) == 11 and not any(one.status for one in ended.values())
+
+
+def test_weights_are_named_and_fetched_before_the_first_clip(
+    bench_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LSE_BENCH_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.delenv("LSE_BENCH_OFFLINE", raising=False)
+    other = tmp_path / "bench.toml"
+    text = bench_file.read_text()
+    assert '[fd_sync]\nweights = "syncnet-mini"\n' in text
+    other.write_text(text.replace('[fd_sync]\nweights = "syncnet-mini"\n', "[fid]\n[fd_sync]\n"))
+    plan = json.loads(lse_bench_here("run", other, "--out", tmp_path / "out", "--dry-run", "--json").stdout)
+    assert plan["fetched_first"] == ["inception"], "fd-sync listens with the protocol's own weights"
+    asked: list[str] = []
+
+    def refuse(console: object, name: str, offline: bool, trust: bool) -> Path:
+        asked.append(name)
+        raise WeightsError(f"{name} could not be fetched")
+
+    monkeypatch.setattr("lse_bench.cli.bench.find_weights", refuse)
+    ended = lse_bench_here("run", other, "--out", tmp_path / "out")
+    assert ended.returncode == 2 and "inception could not be fetched" in ended.stderr and asked == ["inception"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_in_the_current_folder_changes_no_digest(
+    bench_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = config_of(bench_file.read_text(), bench_file)
+    before = [step.digest for step in steps_of(config, bench_file.parent, tmp_path / "out")]
+    for name in ("score", "generate", "command", "copy", "1", "5", "lrs-lossless@1", "minilrs", "manifest", "build"):
+        (tmp_path / name).write_text("anything")
+    assert [step.digest for step in steps_of(config, bench_file.parent, tmp_path / "out")] == before
 
 
 def undone(bench: Path, out: Path) -> set[str]:
