@@ -1,5 +1,5 @@
 """Sessions: demo, quick, tests, lint, types, oldest, newest, lock, and measurements: bench, precision, processors,
-libraries, faults, gpu, quality, miniature.
+decoding, libraries, faults, gpu, quality, miniature.
 
 `python3 bootstrap.py SESSION` runs one on a machine that has only Python. `nox -s SESSION` does the same beside an
 installed `nox[uv]`.
@@ -207,6 +207,12 @@ def processors(session: nox.Session) -> None:
     interpreter = python(session)
     session.run(interpreter, "measurements/processors.py", "tests", *session.posargs, external=True)
     session.run(interpreter, "measurements/processors.py", "results", external=True)
+
+
+@nox.session
+def decoding(session: nox.Session) -> None:
+    """Our decoding beside the ffmpeg programs of this machine, for clips of every kind; two minutes."""
+    session.run(python(session), "measurements/decoding.py", *session.posargs, external=True)
 
 
 @nox.session

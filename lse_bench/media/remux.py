@@ -39,7 +39,7 @@ def replace_sound(source: Path | str, sound: Sound, path: Path | str) -> list[st
         raise ClipError(source, "no_video", "no picture to put sound under")
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with open_media(source) as old, av.open(os.fspath(partial), "w", format="mp4") as new:
+        with open_media(source) as old, av.open(str(partial.absolute()), "w", format="mp4") as new:
             seen = old.streams[info.video.index]
             assert isinstance(seen, av.VideoStream)
             if seen.codec_context.codec.canonical_name in new.supported_codecs:

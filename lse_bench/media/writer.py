@@ -65,7 +65,7 @@ class ClipWriter:
         self._heard = 0
 
     def __enter__(self) -> ClipWriter:
-        self._container = av.open(os.fspath(self._partial), "w", format="mp4")
+        self._container = av.open(str(self._partial.absolute()), "w", format="mp4")  # a name, no address
         return self
 
     def push(self, frame: Frame) -> None:

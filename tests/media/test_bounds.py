@@ -19,7 +19,9 @@ from lse_bench.errors import ClipError
 from lse_bench.media import bounds
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
-from lse_bench.media.video import decode
+from lse_bench.media.remux import replace_sound
+from lse_bench.media.video import decode, read_frames
+from lse_bench.media.writer import write_clip
 
 
 def read(path: Path) -> tuple[int, int]:
@@ -122,6 +124,11 @@ def test_names_are_no_addresses_and_no_patterns(tmp_path: Path, monkeypatch: pyt
     for name in names:
         clips.good(tmp_path / name)
         assert read(Path(name))[0] == 30, name
+        (tmp_path / f"out:{name}").mkdir()
+        drawn, copied = Path(f"out:{name}", "cache:1.mp4"), Path(f"out:{name}", "http:2.mp4")
+        write_clip(drawn, read_frames(probe(name)), clips.speech(1.2))
+        replace_sound(name, clips.speech(1.2), copied)
+        assert read(drawn)[0] == read(copied)[0] == 30, name
 
 
 def many_channels(folder: Path, channels: int, suffix: str) -> Path:
