@@ -9,7 +9,6 @@ from typing import Any
 import av
 import numpy as np
 from av.filter import Graph
-from av.sidedata.sidedata import Type
 
 _UNIT = 1 << 16  # the matrix holds numbers with 16 bits behind the point
 
@@ -51,8 +50,7 @@ class Upright:
 
 def matrix_of(picture: av.VideoFrame) -> list[int] | None:
     """The display matrix beside a picture: 3x3, by rows, 16.16 fixed point."""
-    entries: Any = picture.side_data  # av's own types call its entries text
-    stored = next((entry for entry in entries if entry.type == Type.DISPLAYMATRIX), None)
+    stored: Any = picture.side_data.get("DISPLAYMATRIX")
     return None if stored is None else np.frombuffer(bytes(stored), np.int32).tolist()
 
 
