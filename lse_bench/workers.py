@@ -40,7 +40,9 @@ def worker_pool(count: int, start: Callable[..., object], *arguments: Any) -> It
 
 def _die_like_a_worker(pool: ProcessPoolExecutor) -> None:
     """Where a worker was killed by what it decoded, tell the supervisor in the way that it looks for."""
-    codes = {-(process.exitcode or 0) for process in (pool._processes or {}).values()}
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(cancel_futures=True)  # ends and joins the others; exit codes are certain after that
+    codes = {-(process.exitcode or 0) for process in processes}
     if VARIABLE in os.environ and (fatal := codes & set(map(int, NATIVE))):
         os.kill(os.getpid(), min(fatal))
 
