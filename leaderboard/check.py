@@ -79,7 +79,8 @@ def _references(entries: Sequence[Entry], verdict: Verdict) -> None:
     real = {entry.table: entry for entry in entries if entry.method == REAL}
     for entry in entries:
         for name, extra in entry.extras.items():
-            held = (extra.get("reference") or {}).get("files_sha256")
+            reference = extra.get("reference")
+            held = reference.get("files_sha256") if isinstance(reference, dict) else None
             if held is None or entry.table not in real:
                 continue
             digests = [record.sha256 for record in real[entry.table].records if record.sha256 is not None]

@@ -9,7 +9,7 @@ from pathlib import Path
 from lse_bench.errors import LseBenchError
 
 _ALWAYS = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EROFS])  # met by writing only
-_BELOW = frozenset([errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT, errno.ENOTDIR, errno.EMFILE, errno.ENFILE])
+_BELOW = frozenset([errno.EACCES, errno.EPERM])  # of a file below the folder; a generator's scratch is its own affair
 _FULL = 1 << 16  # bytes free
 
 
@@ -33,12 +33,13 @@ def refuse_place(error: BaseException, folder: Path) -> None:
 
 
 def _names(error: BaseException, folder: Path) -> bool:
-    """Whether the error is of a file below the folder."""
+    """Whether the error is of a file below the folder, and not of one in a hidden folder there, which others use."""
     names = [name for name in (getattr(error, "filename", None), getattr(error, "filename2", None)) if name]
     try:
-        return any(Path(str(name)).absolute().is_relative_to(folder.absolute()) for name in names)
+        inside = [Path(str(name)).absolute().relative_to(folder.absolute()) for name in names]
     except ValueError:
         return False
+    return any(not any(part.startswith(".scratch-") for part in path.parts) for path in inside)
 
 
 def _free(folder: Path) -> str:

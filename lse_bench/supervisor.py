@@ -21,7 +21,7 @@ from pathlib import Path
 from lse_bench.errors import NATIVE
 from lse_bench.media.under_way import DEADLY, VARIABLE, under_way
 
-COMMANDS = ("score", "generate", "prepare", "fid", "fd-sync", "run")
+COMMANDS = ("score", "generate", "prepare", "fid", "fd-sync", "run", "manifest", "verify")
 _DEATHS = 3  # of a command with one clip under way
 _MOST = 100  # deaths of one command
 _PARENT = "LSE_BENCH_PARENT"  # the reading end of a pipe that closes when the supervisor dies
@@ -65,15 +65,20 @@ def _run(arguments: Sequence[str], folder: Path) -> int:
     reading, writing = os.pipe()
     environment = {**os.environ, VARIABLE: str(folder), _PARENT: str(reading)}
     command = [sys.executable, "-m", "lse_bench", *arguments]
-    child = subprocess.Popen(command, env=environment, pass_fds=(reading,))  # noqa: S603 - our own command, no shell
+    # A group of its own: what a terminal sends reaches this process alone, and the command once.
+    child = subprocess.Popen(command, env=environment, pass_fds=(reading,), process_group=0)  # noqa: S603 - no shell
     os.close(reading)
 
     def pass_on(number: int, frame: object) -> None:
         child.send_signal(number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}
-    # A terminal sends Ctrl-C to the whole group; from elsewhere it comes to this process alone.
-    before[signal.SIGINT] = signal.signal(signal.SIGINT, pass_on if not sys.stdin.isatty() else signal.SIG_IGN)
+    def pause(number: int, frame: object) -> None:
+        child.send_signal(signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        child.send_signal(signal.SIGCONT)  # when this process was let go on
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, pause)
     try:
         return child.wait()
     finally:

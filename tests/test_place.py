@@ -31,6 +31,11 @@ def test_what_is_of_the_place_and_what_is_of_a_clip(tmp_path: Path) -> None:
         failure("id", wrapped, tmp_path)
     theirs = failure("id", PermissionError(errno.EACCES, "denied", "/model.pth"), tmp_path)
     assert (theirs.status, theirs.reason) == ("generator_failed", "PermissionError: [Errno 13] denied: '/model.pth'")
+    for number in (errno.ENOENT, errno.EACCES):
+        own = OSError(number, "mine", str(tmp_path / ".scratch-x" / "frames.txt"))
+        assert failure("id", own, tmp_path).status == "generator_failed", (
+            "what a generator does in its scratch is its own"
+        )
     assert failure("id", OSError(errno.EIO, "bad block"), tmp_path).status == "generator_failed"
 
 

@@ -100,7 +100,8 @@ def _summary(entry: Entry) -> Iterator[str]:
 
 def _extra(entry: Entry, name: str, extra: dict[str, Any], verdict: Verdict) -> None:
     """Whether fid.json or fd_sync.json was computed from the files of this run."""
-    held = (extra.get("generated") or {}).get("files_sha256")
+    generated = extra.get("generated")
+    held = generated.get("files_sha256") if isinstance(generated, dict) else None
     if held is None:
         verdict.unverified.append(f"{name}: made by an older version, which did not store what it was computed from")
         return
