@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from lse_bench.errors import NATIVE
@@ -24,6 +25,7 @@ from lse_bench.media.under_way import DEADLY, VARIABLE, under_way
 COMMANDS = ("score", "generate", "prepare", "fid", "fd-sync", "run", "manifest", "verify")
 _DEATHS = 3  # of a command with one clip under way
 _MOST = 100  # deaths of one command
+STARTED = "LSE_BENCH_STARTED"  # when, in ISO 8601: a folder named after it is the same in every life
 _PARENT = "LSE_BENCH_PARENT"  # the reading end of a pipe that closes when the supervisor dies
 
 
@@ -37,10 +39,11 @@ def supervise(arguments: Sequence[str]) -> int:
     """Run `lse-bench ARGUMENTS` until it ends by itself, and return its exit status."""
     counts: Counter[str] = Counter()
     deadly: dict[str, str] = {}
+    started = datetime.now().isoformat()
     with tempfile.TemporaryDirectory(prefix="lse-bench-") as name:
         folder = Path(name)
         for _ in range(_MOST):
-            status = _run(arguments, folder)
+            status = _run(arguments, folder, started)
             if status >= 0 or -status not in NATIVE:
                 return status if status >= 0 else 128 - status
             died = signal.Signals(-status).name
@@ -60,10 +63,10 @@ def supervise(arguments: Sequence[str]) -> int:
     return 1
 
 
-def _run(arguments: Sequence[str], folder: Path) -> int:
+def _run(arguments: Sequence[str], folder: Path, started: str) -> int:
     """One life of the command; signals reach it, and it ends when this process does."""
     reading, writing = os.pipe()
-    environment = {**os.environ, VARIABLE: str(folder), _PARENT: str(reading)}
+    environment = {**os.environ, VARIABLE: str(folder), _PARENT: str(reading), STARTED: started}
     command = [sys.executable, "-m", "lse_bench", *arguments]
     # A group of its own: what a terminal sends reaches this process alone, and the command once.
     child = subprocess.Popen(command, env=environment, pass_fds=(reading,), process_group=0)  # noqa: S603 - no shell

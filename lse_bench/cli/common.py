@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lse_bench.errors import LseBenchError, UsageError, WeightsError
+from lse_bench.supervisor import STARTED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -110,6 +113,12 @@ def progress_bar(console: Console, label: str, total: int | None) -> Iterator[tu
     with Progress(*columns, TimeElapsedColumn(), Remaining(), console=console) as progress:
         task = progress.add_task(label, total=total)
         yield progress, lambda text: progress.update(task, advance=1, description=text)
+
+
+def started() -> datetime:
+    """When the command was started; the same in every life that a supervisor gives it."""
+    told = os.environ.get(STARTED)
+    return datetime.fromisoformat(told) if told else datetime.now()
 
 
 def tell_passed(console: Console, passed: Passed) -> None:

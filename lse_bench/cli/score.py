@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +20,7 @@ from lse_bench.cli.common import (
     find_weights,
     make_console,
     progress_bar,
+    started,
     tell_passed,
     warn_of_weights,
 )
@@ -154,7 +154,7 @@ def score(
     with console.status("Reading the list of clips"):
         clips = source.clips(passed)
     tell_passed(console, passed)
-    out = out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
+    out = out or Path("runs") / started().strftime("%Y%m%d-%H%M%S")
     mine = part.of(clips) if part else clips
     from lse_bench.sync.protocol import FPS_POLICIES, TRACK_RULES, get_protocol
 

@@ -7,12 +7,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lse_bench.errors import Status, UsageError
 from lse_bench.storage import open_lines, read_lines
 
 RECORDS_FILE = "records.jsonl"
+
+Curve = Annotated[list[float], Field(min_length=31, max_length=31)]
+
+
+class _ScoredTrack(BaseModel):
+    """What is read of a track that has scores; other fields may be there."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    track: int
+    lse_d: float
+    lse_c: float
+    offset: int
+    lse_d_at_0: float
+    curve: Curve
+    windows: int
 
 
 class Record(BaseModel):
@@ -37,7 +53,7 @@ class Record(BaseModel):
     lse_d_valid: float | None = None
     lse_c_valid: float | None = None
     offset_valid: int | None = None
-    curve: Annotated[list[float], Field(min_length=31, max_length=31)] | None = None
+    curve: Curve | None = None
     windows: int | None = None
     frames: int | None = None
     fps: float | None = None
@@ -45,6 +61,16 @@ class Record(BaseModel):
     tracks: list[dict[str, Any]] | None = None
     groups: dict[str, str] = {}
     sha256: str | None = None
+
+    @field_validator("tracks")
+    @classmethod
+    def _scored_tracks(cls, value: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+        for track in value or []:
+            if track.get("status") == "ok":
+                _ScoredTrack.model_validate(track)
+            elif "status" not in track:
+                raise ValueError("a track without a status")
+        return value
 
 
 def read_records(run: Path) -> list[Record]:

@@ -71,9 +71,19 @@ def read_entry(
         description,
         records,
         json.loads(json.dumps(summarise(records, listed, description["key"]))),  # as a stored one reads
-        {name: read_object(path, f"lse-bench {_MADE_BY[name]} makes it anew") for name, path in extra_files.items()},
+        {name: _read_extra(name, path) for name, path in extra_files.items()},
         extra_files,
     )
+
+
+def _read_extra(name: str, path: Path) -> dict[str, Any]:
+    """A fid.json or fd_sync.json. Raises UsageError when it is damaged."""
+    way_out = f"lse-bench {_MADE_BY[name]} makes it anew"
+    content = read_object(path, way_out)
+    for number in (name, "kid"):
+        if not isinstance(content.get(number), int | float | None):
+            raise UsageError(f"{path}: damaged: {number} is {content[number]!r}. {way_out}")
+    return content
 
 
 def tables_of(entries: Sequence[Entry]) -> list[dict[str, Any]]:
