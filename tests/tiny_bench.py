@@ -20,9 +20,9 @@ keep_windows = true
 [fd_sync]
 weights = "syncnet-mini"
 [[methods]]
-name = "mine"
+name = "{method}"
 generator = "command"
-options = {{ command = '"{python}" "{program}" {{video}} {{audio}} {{output}}' }}
+options = {{ command = '"{python}" {program} {words}' }}
 """
 PROGRAM = """
 import sys, wave
@@ -37,11 +37,16 @@ write_clip(Path(sys.argv[3]), read_frames(probe(sys.argv[1])), sound, quality=26
 """
 
 
+def config(method: str, program: Path, words: str) -> str:
+    """bench.toml with one method: a Python program and what it is called with."""
+    return CONFIG.format(method=method, python=sys.executable, program=program, words=words)
+
+
 def make(folder: Path) -> None:
     """`folder/out`, and `bench.toml` beside it."""
     folder.mkdir(parents=True)
     (folder / "mine.py").write_text(PROGRAM)
-    (folder / "bench.toml").write_text(CONFIG.format(python=sys.executable, program=folder / "mine.py"))
+    (folder / "bench.toml").write_text(config("mine", folder / "mine.py", "{video} {audio} {output}"))
     ended = lse_bench_here("run", folder / "bench.toml", "--out", folder / "out")
     assert ended.returncode == 0, ended.stderr
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lse_bench.errors import Status, UsageError
 from lse_bench.manifests.listed import Absent, ListedClip
 from lse_bench.manifests.manifest import read_manifest
-from lse_bench.storage import read_lines, read_object
+from lse_bench.storage import read_described, read_lines
 
 GENERATION_FILE, ROWS_FILE, MANIFEST_FILE = "generation.json", "generation.jsonl", "manifest.json"
 
@@ -97,14 +97,7 @@ def read_generation(folder: Path) -> dict[str, Any] | None:
     path = folder / GENERATION_FILE
     if not path.is_file():
         return None
-    content = read_object(path, _WAY_OUT)
-    try:
-        _About.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{path}: damaged: {where}: {first['msg']}. {_WAY_OUT}") from None
-    return content
+    return read_described(path, _About, _WAY_OUT)
 
 
 class _ManifestAbout(BaseModel):

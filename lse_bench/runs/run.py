@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import Source
@@ -25,7 +25,7 @@ from lse_bench.runs.follows import refuse_edited_records
 from lse_bench.runs.records import Record, open_records, read_records, refuse_doubles
 from lse_bench.runs.summary import summarise
 from lse_bench.runs.tracks import score_fields, track_rows
-from lse_bench.storage import json_bytes, read_object, write_atomically
+from lse_bench.storage import json_bytes, read_described, read_object, write_atomically
 from lse_bench.sync.remarks import warnings_of_score
 from lse_bench.versions import joined, surroundings, surroundings_of
 from lse_bench.weights.readers import file_digest
@@ -291,13 +291,7 @@ def read_description(run: Path) -> dict[str, Any]:
             else "it does not say which version wrote it; is it a run directory of lse-bench score?"
         )
         raise UsageError(f"{path}: schema {there.get('schema')}, this version reads schema {SCHEMA}. {way}")
-    try:
-        _Description.model_validate(description)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{path}: damaged: {where}: {first['msg']}. {_WAY_OUT}") from None
-    return description
+    return read_described(path, _Description, _WAY_OUT)
 
 
 class _ListAbout(BaseModel):

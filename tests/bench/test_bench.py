@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import tiny_bench
 from commands import lse_bench_here
 from lse_bench.leaderboard.published import beside_published, figure, published
 
@@ -20,27 +21,6 @@ from lse_bench.bench.steps import steps_of
 from lse_bench.errors import UsageError, WeightsError
 
 COPY = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
-CONFIG = """
-name = "tiny"
-
-[[manifests]]
-name = "mini"
-minilrs = {{ speakers = 2, clips = 2, frames = 40, seed = 5, split = "test", style = "plain" }}
-build = {{ pairs = 4, seed = 1 }}
-
-[[protocols]]
-protocol = "lrs-lossless@1"
-weights = "syncnet-mini"
-keep_windows = true
-
-[fd_sync]
-weights = "syncnet-mini"
-
-[[methods]]
-name = "copy"
-generator = "command"
-options = {{ command = '"{python}" {program} {{video}} {{output}}' }}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +28,7 @@ def bench_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench")
     (folder / "copy.py").write_text(COPY)
     path = folder / "bench.toml"
-    path.write_text(CONFIG.format(python=sys.executable, program=folder / "copy.py"))
+    path.write_text(tiny_bench.config("copy", folder / "copy.py", "{video} {output}"))
     return path
 
 
