@@ -224,7 +224,7 @@ def faults(session: nox.Session) -> None:
 @nox.session
 def gpu(session: nox.Session) -> None:
     """The networks and a step of every trainer on this machine's device."""
-    session.run(python(session), "measurements/gpu.py", *session.posargs, external=True)
+    session.run(python(session), "measurements/gpu", *session.posargs, external=True)
 
 
 @nox.session

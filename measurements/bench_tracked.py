@@ -21,7 +21,8 @@ from original import ffmpeg_program
 
 from lse_bench.faces.detectors import FaceDetector, load_detector
 from lse_bench.faces.face import Face
-from lse_bench.faces.s3fd import S3fd, S3fdNetwork
+from lse_bench.faces.s3fd import S3fd
+from lse_bench.faces.s3fd_network import S3fdNetwork
 from lse_bench.faces.scene import Tracking, find_tracks, scene_of
 from lse_bench.faces.shots import ShotDetector
 from lse_bench.manifests.corpora import read_corpus

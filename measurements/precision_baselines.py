@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # the golden files and the writers of checkpoints are there
 
 from checkpoints import GOLDEN, filled, write_dagnn, write_lipgan, write_wav2lip  # noqa: E402
-from lse_bench.baselines.lipgan.adapter import fast as fast_lipgan  # noqa: E402
 from lse_bench.baselines.lipgan.model import BRANCHES  # noqa: E402
+from lse_bench.baselines.lipgan.model import fast as fast_lipgan  # noqa: E402
 from lse_bench.baselines.lipgan.weights import load_generator  # noqa: E402
 from lse_bench.baselines.speech2vid.alignment import aligned, canvas_warp  # noqa: E402
 from lse_bench.baselines.speech2vid.model import (  # noqa: E402
@@ -30,8 +30,9 @@ from lse_bench.baselines.speech2vid.model import (  # noqa: E402
     net_of,
 )
 from lse_bench.baselines.speech2vid.weights import load_deblurring, load_network  # noqa: E402
-from lse_bench.baselines.wav2lip import adapter as wav2lip  # noqa: E402
 from lse_bench.baselines.wav2lip.model import Expert, QualityDiscriminator  # noqa: E402
+from lse_bench.baselines.wav2lip.model import fast as fast_wav2lip  # noqa: E402
+from lse_bench.baselines.wav2lip.weights import load_network as load_wav2lip  # noqa: E402
 
 from lse_bench.features.htk_mfcc import htk_mfcc  # noqa: E402
 from lse_bench.features.mel import mel_spectrogram  # noqa: E402
@@ -62,9 +63,9 @@ def wav2lip_networks(folder: Path) -> None:
     with np.load(GENERATORS / "wav2lip_generator_forward.npz") as held:
         faces, mel, wanted = tensor(held["face_4d"]), tensor(held["mel_4d"]), held["out_4d_tempered"]
     for form in ("zip", "older", "script"):
-        network = wav2lip.load_network(write_wav2lip(folder / f"{form}.pth", form), trust=True)  # type: ignore[arg-type]
+        network = load_wav2lip(write_wav2lip(folder / f"{form}.pth", form), trust=True)  # type: ignore[arg-type]
         row(f"Wav2Lip, {form} file", "original code", largest(network(mel, faces).numpy(), wanted), "of 1")
-    row("Wav2Lip, fused", "original code", largest(wav2lip.fast(network)(mel, faces).numpy(), wanted), "of 1")
+    row("Wav2Lip, fused", "original code", largest(fast_wav2lip(network)(mel, faces).numpy(), wanted), "of 1")
     for name, kind in (("syncnet", Expert), ("disc_qual", QualityDiscriminator)):
         network = kind().eval()
         network.load_state_dict(filled(network))

@@ -9,7 +9,7 @@ from typing import ClassVar, cast
 import numpy as np
 import torch
 from lse_bench.baselines.halves import network_input, redrawn
-from lse_bench.baselines.lipgan.model import BRANCHES, SOUND_SHAPE, Block, Branch, Generator
+from lse_bench.baselines.lipgan.model import BRANCHES, SOUND_SHAPE, Branch, fast
 from lse_bench.baselines.lipgan.weights import load_generator
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,21 +17,12 @@ from torch import Tensor
 from lse_bench.errors import ClipError
 from lse_bench.features.htk_mfcc import htk_columns, htk_mfcc
 from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrogram, window_starts
-from lse_bench.generators.fused import FusedBlock, folded, ready, replace
 from lse_bench.generators.interface import FPS, SAMPLES_PER_FRAME, FaceCrop, FaceGenerator, Options
 from lse_bench.media.audio import Sound
 from lse_bench.weights.readers import read_metadata
 
 MFCC_PER_FRAME = 4  # columns
 MIDDLE = 4  # frames from the start of an MFCC window to the frame that it was trained with
-
-
-def fast(network: Generator, device: str = "cpu") -> Generator:
-    """The same function in less time (`generators/fused.py`). Changes `network`."""
-    ready(network, device)
-    for block in [module for module in network.modules() if isinstance(module, Block)]:
-        replace(network, block, ready(FusedBlock(folded(block.convolution, block.norm), device), device))
-    return network
 
 
 def mfcc_starts(columns: int, legacy: bool = False, offset: int = 0) -> NDArray[np.int64]:

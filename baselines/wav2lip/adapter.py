@@ -8,26 +8,16 @@ from typing import ClassVar
 import numpy as np
 import torch
 from lse_bench.baselines.halves import network_input, redrawn
-from lse_bench.baselines.wav2lip.model import COLUMNS, Block, Generator
+from lse_bench.baselines.wav2lip.model import COLUMNS, fast
 from lse_bench.baselines.wav2lip.weights import load_network
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lse_bench.errors import ClipError
 from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrogram, window_starts
-from lse_bench.generators.fused import FusedBlock, folded, ready, replace
 from lse_bench.generators.interface import FPS, FaceCrop, FaceGenerator, Options
 from lse_bench.media.audio import Sound
 from lse_bench.weights.readers import read_metadata
-
-
-def fast(network: Generator, device: str = "cpu") -> Generator:
-    """The same function in less time (`generators/fused.py`). Changes `network`."""
-    ready(network, device)
-    for block in [module for module in network.modules() if isinstance(module, Block)]:
-        convolution = folded(block.conv_block[0], block.conv_block[1])
-        replace(network, block, ready(FusedBlock(convolution, device, block.residual), device))
-    return network
 
 
 class Wav2Lip(FaceGenerator):

@@ -13,6 +13,7 @@ from lse_bench.baselines.widths import SIZE, Widths
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lse_bench.generators.fused import FusedBlock, folded, ready, replace
 from lse_bench.precision import widened
 
 WINDOW_FRAMES = 5  # of the expert
@@ -200,3 +201,12 @@ def masked(faces: Tensor) -> Tensor:
     copy = faces.clone()
     copy[..., SIZE // 2 :, :] = 0
     return copy
+
+
+def fast(network: Generator, device: str = "cpu") -> Generator:
+    """The same function in less time (`generators/fused.py`). Changes `network`."""
+    ready(network, device)
+    for block in [module for module in network.modules() if isinstance(module, Block)]:
+        convolution = folded(block.conv_block[0], block.conv_block[1])
+        replace(network, block, ready(FusedBlock(convolution, device, block.residual), device))
+    return network

@@ -70,8 +70,23 @@ def take_step(
     """One step of every pass on `batches`, whose gradients are averaged, over processes too; what the passes log on
     this process, averaged.
 
-    `clip_gradient`: largest norm, 0 for no limit. Raises BadLossError, on all processes, before a step on such a loss.
+    `clip_gradient`: largest norm, 0 for no limit. Raises BadLossError, on all processes, before a step on such a loss,
+    and UsageError when the step does not fit into the device's memory.
     """
+    try:
+        return _take_step(fabric, trained, passes, batches, clip_gradient)
+    except torch.OutOfMemoryError as error:
+        size = max(len(value) for value in batches[0].values() if value.dim())
+        raise UsageError(
+            f"out of memory on {fabric.device} with a batch of {size}. Lower `batch` in the configuration and raise "
+            "`accumulate` by as much, pass --precision bf16, or close other programs on the device; a run goes on from "
+            "its last checkpoint with --resume"
+        ) from error
+
+
+def _take_step(
+    fabric: Fabric, trained: Trained, passes: Sequence[Pass], batches: Sequence[Batch], clip_gradient: float
+) -> dict[str, float]:
     memories: list[Memory] = [{} for _ in batches]
     logged: dict[str, list[Tensor]] = {}
     several = isinstance(fabric.strategy, DDPStrategy)

@@ -13,7 +13,8 @@ from conftest import GOLDEN, as_tensors
 from lse_bench.errors import LseBenchError, WeightsError
 from lse_bench.faces.detectors import load_detector
 from lse_bench.faces.face import suppress
-from lse_bench.faces.s3fd import RENAMED, S3fd, decode, faces_of, first_suppression, network_from
+from lse_bench.faces.s3fd import S3fd, decode, faces_of, first_suppression
+from lse_bench.faces.s3fd_network import RENAMED, network_from
 from lse_bench.weights.formula import formula_weights
 
 PICTURES = {"s3fd_scale_1": 1.0, "s3fd_scale_0.5": 0.5, "s3fd_640x360_scale_0.25": 0.25}
