@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from lse_bench.devices import settle_threads
+from lse_bench.devices import compute_exactly
 from lse_bench.errors import UsageError
 from lse_bench.precision import Precision
 
@@ -39,9 +39,11 @@ class Hardware:
 
 
 def launch(hardware: Hardware) -> Fabric:
-    """Start the processes, one for each device. Raises UsageError when the hardware is not there."""
+    """Start the processes, one for each device. On a GPU fp32 is fp32 (no TF32) and every step can be repeated, so that a
+    resumed run has the weights of one that was not cut off. Raises UsageError when the hardware is not there.
+    """
     several = hardware.devices * hardware.nodes > 1
-    settle_threads()
+    compute_exactly()
     for noisy in ("lightning_fabric.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(noisy).setLevel(logging.WARNING)  # which precision was asked for is known
     try:

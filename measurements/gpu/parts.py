@@ -22,7 +22,8 @@ ROUNDS = 5
 @dataclass(frozen=True, slots=True)
 class Row:
     """A line of the table. `what`: the setting measured, `batch`: inputs at a time, `per_second` of `unit`, `error`:
-    the largest difference from float64 on the CPU as a part of the largest value, `gib`: the most memory of the card
+    the largest difference from float64 on the CPU as a part of the largest value (of training: of the first step's loss
+    from the CPU's in float32), `gib`: the most memory of the card
     that tensors took; `more`: other figures by name.
     """
 

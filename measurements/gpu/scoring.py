@@ -17,7 +17,7 @@ from lse_bench.sync.distance import MAX_SHIFT, CurveSum, LseScore
 from lse_bench.sync.syncnet import FastSyncNet, SyncNet
 from lse_bench.weights.formula import formula_weights
 
-_SECONDS = 20  # how long two processes share the card
+_SECONDS = 5  # how long two processes share the card
 
 
 def made_syncnet(small: bool) -> SyncNet:

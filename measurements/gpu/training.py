@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -148,20 +149,20 @@ def trainer(name: str, setting: Setting, compiled: bool = False) -> list[Row]:
             first = time.perf_counter() - began
             seconds = setting.seconds(lambda f=fabric, t=trained, m=made, b=batch: take_step(f, t, m.passes, [b]))  # type: ignore[misc]
             more: dict[str, float | str] = {"ms": seconds * 1e3, "loss": loss}
-            if on_cpu is not None:
-                more["loss_cpu"] = on_cpu
+            error = None if on_cpu is None else abs(loss - on_cpu) / abs(on_cpu)
             if compiled:
                 more["first_step_s"] = first
-            rows.append(Row(precision, size, size / seconds, "samples", None, gib(), more))
+            rows.append(Row(precision, size, size / seconds, "samples", error, gib(), more))
     return rows
 
 
 def resumed(setting: Setting) -> list[Row]:
-    """Four steps at once, and two, a checkpoint, a fresh start from it, two more: how far the weights differ."""
-    make, _, _ = TRAINERS["train-wav2lip-gan"]
-    width, size, steps = (NARROW if setting.small else 1.0), 3, 4
+    """Of every trainer four steps at once, and two, a checkpoint, a fresh start from it, two more: how far the weights
+    are apart."""
     rows = []
-    for precision in ("fp32", "bf16", "fp16") if setting.cuda else ("fp32", "bf16"):
+    names = ["train-wav2lip-gan"] if setting.small else list(TRAINERS)
+    for name, precision in itertools.product(names, ("fp32", "bf16", "fp16") if setting.cuda else ("fp32", "bf16")):
+        make, width, size, steps = TRAINERS[name][0], (NARROW if setting.small else 1.0), 4, 4
         with TemporaryDirectory() as folder:
             path, ends = Path(folder, "last.ckpt"), list[dict[str, torch.Tensor]]()
             for cut in (steps, steps // 2):
@@ -183,7 +184,7 @@ def resumed(setting: Setting) -> list[Row]:
                         take_step(fabric, trained, made.passes, [batch])
                 ends.append({f"{n}.{k}": v for n, one in trained.plain.items() for k, v in one.state_dict().items()})
         apart = max(float((ends[0][name].double() - value.double()).abs().max()) for name, value in ends[1].items())
-        rows.append(Row(precision, size, more={"weights_differ_by": apart}))
+        rows.append(Row(precision, size, more={"trainer": name.removeprefix("train-"), "weights_differ_by": apart}))
     return rows
 
 
