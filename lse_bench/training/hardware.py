@@ -39,8 +39,9 @@ class Hardware:
 
 
 def launch(hardware: Hardware) -> Fabric:
-    """Start the processes, one for each device. On a GPU fp32 is fp32 (no TF32) and every step can be repeated, so that a
-    resumed run has the weights of one that was not cut off. Raises UsageError when the hardware is not there.
+    """Start the processes, one for each device. On a GPU fp32 is fp32 (no TF32) and convolutions repeat to the last
+    bit, so that a resumed run has the weights of one that was not cut off. Raises UsageError when the hardware is not
+    there.
     """
     several = hardware.devices * hardware.nodes > 1
     compute_exactly()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import multiprocessing
+import os
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from drawing import KINDS, generator
@@ -17,6 +19,8 @@ from training import TRAINERS, full, resumed, trainer
 Rows = list[dict[str, Any]]
 # A server that has imported everything and touched no device: a part then begins at once, on a card too.
 FORKS = multiprocessing.get_context("forkserver")
+# The server of older Pythons looks for what it shall import on this path alone, and says nothing when it finds nothing.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 FORKS.set_forkserver_preload(["measure"])
 
 

@@ -161,8 +161,8 @@ def resumed(setting: Setting) -> list[Row]:
     are apart."""
     rows = []
     names = ["train-wav2lip-gan"] if setting.small else list(TRAINERS)
-    for name, precision in itertools.product(names, ("fp32", "bf16", "fp16") if setting.cuda else ("fp32", "bf16")):
-        make, width, size, steps = TRAINERS[name][0], (NARROW if setting.small else 1.0), 4, 4
+    for which, precision in itertools.product(names, ("fp32", "fp16" if setting.cuda else "bf16")):
+        make, width, size, steps = TRAINERS[which][0], (NARROW if setting.small else 0.5), 4, 4
         with TemporaryDirectory() as folder:
             path, ends = Path(folder, "last.ckpt"), list[dict[str, torch.Tensor]]()
             for cut in (steps, steps // 2):
@@ -184,7 +184,7 @@ def resumed(setting: Setting) -> list[Row]:
                         take_step(fabric, trained, made.passes, [batch])
                 ends.append({f"{n}.{k}": v for n, one in trained.plain.items() for k, v in one.state_dict().items()})
         apart = max(float((ends[0][name].double() - value.double()).abs().max()) for name, value in ends[1].items())
-        rows.append(Row(precision, size, more={"trainer": name.removeprefix("train-"), "weights_differ_by": apart}))
+        rows.append(Row(precision, size, more={"trainer": which.removeprefix("train-"), "weights_differ_by": apart}))
     return rows
 
 

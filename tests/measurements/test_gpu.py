@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from commands import with_path
 
-SCRIPT = Path(__file__).parents[2] / "measurements" / "gpu.py"
-PARTS = ["scorer", "inception", "train-syncnet", "train-expert", "train-wav2lip", "train-wav2lip-gan", "train-lipgan",
-         "train-speech2vid", "train-speech2vid-deblur"]  # fmt: skip
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "measurements" / "gpu"
+DRAWN = ["draw-wav2lip", "draw-lipgan", "draw-speech2vid"]
+TRAINED = ["train-syncnet", "train-expert", "train-wav2lip", "train-wav2lip-gan", "train-lipgan", "train-speech2vid",
+           "train-speech2vid-deblur"]  # fmt: skip
 ABSENT = """
 import sys
 
@@ -42,17 +44,21 @@ def run(tmp_path: Path, *options: object) -> tuple[subprocess.CompletedProcess[s
 def test_every_part_has_its_figures(tmp_path: Path) -> None:
     ended, parts = run(tmp_path)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert list(parts) == PARTS
+    assert list(parts) == ["scorer", "inception", "s3fd", *DRAWN, *TRAINED, "resume", "several", "full"]
     for name, rows in parts.items():
-        assert [row["precision"] for row in rows] == ["fp32", "bf16"]
         for row in rows:
-            assert f"{name:<24} {row['precision']}" in ended.stdout
-    for name in ("scorer", "inception"):
+            assert f"{name:<24} {row['what']}" in ended.stdout
+    for name in ("scorer", "inception", "s3fd", *DRAWN):
         single, half = (float(row["error"]) for row in parts[name])  # type: ignore[arg-type]
         assert 0 < single < 1e-5 < half < 0.1
-    for name in PARTS[2:]:
-        single, half = (float(row["loss"]) for row in parts[name])  # type: ignore[arg-type]
+    clip = parts["scorer"][0]["more"]
+    assert isinstance(clip, dict) and clip["lse_d_moves"] < 1e-6 * clip["lse_d"]
+    for name in TRAINED:
+        single, half = (float(row["more"]["loss"]) for row in parts[name])  # type: ignore[index]
         assert half == pytest.approx(single, rel=0.1) and single > 0
+    assert [row["more"]["weights_differ_by"] for row in parts["resume"]] == [0, 0]  # type: ignore[index]
+    assert [row["what"] for row in parts["several"]] == ["1 at once", "2 at once"]
+    assert parts["full"] == []  # a processor's memory is not filled
 
 
 @pytest.mark.command
@@ -60,3 +66,10 @@ def test_a_part_that_takes_too_long_leaves_the_others(tmp_path: Path) -> None:
     ended, parts = run(tmp_path, "--only", "inception", "train-lipgan", "--limit", 0.01)
     assert ended.returncode == 1
     assert parts == {name: [{"failed": "not done within 0.01 s"}] for name in ("inception", "train-lipgan")}
+
+
+@pytest.mark.parametrize("figures", sorted((ROOT / "docs" / "speed").glob("*.json")), ids=lambda path: path.stem)
+def test_the_page_is_made_from_the_figures(figures: Path) -> None:
+    command = [sys.executable, str(SCRIPT), "--page", str(figures)]
+    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert table in (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
