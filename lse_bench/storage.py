@@ -109,7 +109,16 @@ def read_arrays(path: Path, way_out: str) -> dict[str, NDArray[Any]]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as held:
             return {name: held[name] for name in held.files}
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        AttributeError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise UsageError(f"{path}: damaged: {type(error).__name__}: {error}. {way_out}") from None
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lse_bench.errors import ClipError, UsageError, no_such
+from lse_bench.errors import ClipError, UsageError, WeightsError, no_such
 from lse_bench.faces.face import Face
+from lse_bench.weights.bounds import refuse_archive
 from lse_bench.weights.readers import file_digest
+
+_DAMAGES = (
+    *(OSError, ValueError, KeyError, TypeError, EOFError, RecursionError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 Frame = NDArray[np.uint8]
 Detect = Callable[[Sequence[Frame]], list[list[Face]]]
@@ -143,6 +150,7 @@ def read_boxes(clip: Path, folder: Path) -> list[list[Face]]:
             continue
         try:
             if path.suffix == ".npz":
+                refuse_archive(path)
                 with np.load(path, allow_pickle=False) as held:
                     boxes = np.asarray(held["boxes"], dtype=np.float64)
                     points = held["landmarks"] if "landmarks" in held else [None] * len(boxes)
@@ -150,7 +158,9 @@ def read_boxes(clip: Path, folder: Path) -> list[list[Face]]:
                     raise ValueError(f"boxes have the shape {boxes.shape}, (frames, 4) is needed")
                 return [_faces_of(box, found) for box, found in zip(boxes, points, strict=True)]
             return [[_face(found) for found in frame] for frame in json.loads(path.read_text(encoding="utf-8"))]
-        except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError, zipfile.BadZipFile) as error:
+        except WeightsError as error:
+            raise ClipError(clip, "no_face", str(error)) from None
+        except _DAMAGES as error:
             raise ClipError(clip, "no_face", f"{path} holds no boxes: {type(error).__name__}: {error}") from None
     raise ClipError(clip, "no_face", f"no boxes for it in {folder} ({', '.join(places)} with .json or .npz)")
 

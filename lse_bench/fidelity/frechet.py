@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
-from lse_bench.errors import UsageError
+from lse_bench.errors import UsageError, WeightsError
+from lse_bench.weights.bounds import refuse_archive
 
 Array = NDArray[np.float64]
 UNKNOWN_COUNT = 1 << 40  # stands for pytorch-fid's statistics, which are taken as those of a large set
@@ -142,13 +144,17 @@ def load_statistics(path: Path) -> tuple[Statistics, NDArray[np.float32] | None,
     covariance is taken as it is. Raises UsageError when the file holds no statistics.
     """
     try:
+        refuse_archive(path)
         with np.load(path, allow_pickle=False) as content:
             mean, covariance = content["mu"].astype(np.float64), content["sigma"].astype(np.float64)
             ours = "count" in content
             count = int(content["count"]) if ours else UNKNOWN_COUNT
             sample = content["sample"] if ours else None
             fid_id = str(content["fid_id"]) if ours else None
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+    except (
+        *(OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, MemoryError),
+        *(zipfile.BadZipFile, zlib.error, WeightsError),
+    ) as error:
         raise UsageError(f"{path}: no FID statistics (.npz with mu and sigma): {error}") from None
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
         raise UsageError(f"{path}: mu has shape {mean.shape} and sigma {covariance.shape}; (D,) and (D,D) are needed")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import UsageError, WeightsError
+from lse_bench.weights.bounds import refuse_growth
 from lse_bench.weights.readers import refuse_other_formats
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -49,6 +50,7 @@ def read_keras(path: Path | str) -> dict[str, list[KerasLayer]]:
     try:
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)
+            refuse_growth(path, _announced(root))
             layers = [_layer(root, name) for name in _names(root, "layer_names")]
     except (OSError, KeyError, RuntimeError, ValueError, MemoryError) as error:
         raise WeightsError(
@@ -62,6 +64,21 @@ def read_keras(path: Path | str) -> dict[str, list[KerasLayer]]:
     if not classes:
         raise WeightsError(f"{path}: an HDF5 file without Keras weights in it")
     return {kind: sorted(found, key=lambda layer: _split(layer.name)[1]) for kind, found in sorted(classes.items())}
+
+
+def _announced(root: Any) -> int:
+    """How many bytes the arrays below `root` take once they are read."""
+    import h5py
+
+    found = 0
+
+    def count(_: str, item: Any) -> None:
+        nonlocal found
+        if isinstance(item, h5py.Dataset):
+            found += item.size * item.dtype.itemsize
+
+    root.visititems(count)
+    return found
 
 
 def _names(group: Any, attribute: str) -> list[str]:

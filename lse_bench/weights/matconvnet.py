@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import WeightsError
+from lse_bench.weights.bounds import refuse_matlab
 from lse_bench.weights.readers import refuse_other_formats
 
 _HDF5_INSIDE = b"MATLAB 7.3"
@@ -72,11 +73,14 @@ def read_dagnn(path: Path | str) -> DagNet:
     if not head.startswith(b"MATLAB 5.0"):
         raise WeightsError(f"{path}: not a MATLAB file ({size:,} bytes)")
     try:
+        refuse_matlab(path)
         content = loadmat(path)
     except (MatReadError, ValueError, TypeError, OSError, EOFError, NotImplementedError, IndexError) as error:
         raise WeightsError(
             f"{path}: a MATLAB file of {size:,} bytes that cannot be read ({error}): the download is truncated"
         ) from None
+    except WeightsError:
+        raise
     except Exception as error:
         if type(error).__module__ == "zlib":
             raise WeightsError(f"{path}: a MATLAB file cut off or damaged at {size:,} bytes ({error})") from None

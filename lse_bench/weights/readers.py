@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lse_bench.errors import WeightsError
+from lse_bench.weights.bounds import refuse_archive, refuse_pickle
 from lse_bench.weights.table import name_of_digest
 
 if TYPE_CHECKING:
@@ -126,6 +127,10 @@ def _refuse_bad_archive(path: Path, size: int) -> None:
             f"{path}: a torch checkpoint cut off after {size:,} bytes (its archive has no end): the download is "
             "truncated. Delete it and download again"
         )
+    try:
+        refuse_archive(path)
+    except zipfile.BadZipFile as error:
+        raise WeightsError(f"{path}: a torch checkpoint whose archive is damaged: {error}; download it again") from None
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:
@@ -185,6 +190,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_pickle(path: Path) -> Any:
     import torch
 
+    if not zipfile.is_zipfile(path):
+        refuse_pickle(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # noqa: BLE001 - a hostile or cut file can raise anything; what it is decides the message

@@ -1,0 +1,93 @@
+"""How far a file of arrays is believed before anything in it is allocated. A message names the bound that it met."""
+
+from __future__ import annotations
+
+import pickletools
+import zipfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+from lse_bench.errors import WeightsError
+
+MAX_PICKLE = 16 << 20  # bytes that describe a checkpoint's entries; a large one has some thousands of 100 bytes each
+TIMES, SPARE = 4, 64 << 20  # unpacked at most so many times the file, since weights hardly compress, and so much more
+_OLDER = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the older torch format: magic number, protocol, system, object
+_BLOCK = 1 << 20
+
+
+def refuse_growth(path: Path, unpacked: int) -> None:
+    """Raise WeightsError for a file whose contents would take `unpacked` bytes, far more than it has."""
+    size = path.stat().st_size
+    if unpacked > TIMES * size + SPARE:
+        raise WeightsError(
+            f"{path}: a file of {size:,} bytes that unpacks to {unpacked:,} or more: at most {TIMES} times its size and "
+            f"{SPARE >> 20} MiB are believed, and nothing was loaded. Get it again from its source"
+        )
+
+
+def refuse_archive(path: Path) -> None:
+    """Raise WeightsError for a zip archive (a torch checkpoint, an .npz) that unpacks to far more than its size or has too
+    long a description of what it holds. Raises BadZipFile for a damaged one."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    refuse_growth(path, sum(entry.file_size for entry in entries))
+    for entry in entries:
+        if entry.filename.endswith("data.pkl"):
+            _refuse_description(path, entry.file_size)
+
+
+def refuse_pickle(path: Path) -> None:
+    """Raise WeightsError for a checkpoint in the older torch format whose description is too long, read from its
+    opcodes without running any. What is no pickle is left to whoever reads it."""
+    with path.open("rb") as file:
+        older = file.read(len(_OLDER)) == _OLDER
+        file.seek(0)
+        for _ in range(5 if older else 1):  # magic number, protocol, system, object, keys of the storages
+            if not _passes(file):
+                break
+        else:
+            return
+        if file.tell() > MAX_PICKLE:
+            _refuse_description(path, file.tell())
+
+
+def refuse_matlab(path: Path) -> None:
+    """Raise WeightsError for a MATLAB 5 file that unpacks to far more than its size."""
+    unpacked, size = 0, path.stat().st_size
+    with path.open("rb") as file:
+        order = "little" if file.read(128)[126:128] == b"IM" else "big"
+        while len(tag := file.read(8)) == 8:
+            kind, length = (int.from_bytes(part, order) for part in (tag[:4], tag[4:]))  # type: ignore[arg-type]
+            after = file.tell() + length
+            if kind != 15:  # not compressed: no larger than the file, or cut off
+                unpacked += min(length, size)
+            else:
+                inflater, left = zlib.decompressobj(), length
+                while left > 0 and (packed := file.read(min(left, _BLOCK // 16))):
+                    left -= len(packed)
+                    while packed:
+                        unpacked += len(inflater.decompress(packed, _BLOCK))
+                        packed = inflater.unconsumed_tail
+                        refuse_growth(path, unpacked)
+            file.seek(after)
+    refuse_growth(path, unpacked)
+
+
+def _passes(file: BinaryIO) -> bool:
+    """Whether a pickle ends before the bound; then the file stands after it."""
+    try:
+        for _, _, position in pickletools.genops(file):
+            if position is not None and position > MAX_PICKLE:
+                return False
+    except Exception:  # noqa: BLE001 - what is no pickle can raise anything
+        return False
+    return True
+
+
+def _refuse_description(path: Path, length: int) -> None:
+    if length > MAX_PICKLE:
+        raise WeightsError(
+            f"{path}: its description of entries is {length:,} bytes long or longer, {MAX_PICKLE:,} at most are read; "
+            "this is no network's weights"
+        )
