@@ -1,4 +1,4 @@
-"""The processor: how many cores are ours, what it is called, which instructions it knows.
+"""The processor: how many cores and how much memory are ours, what it is called, which instructions it knows.
 
 Standard library only. What depends on it: how many threads and processes compute, and the last digits of sums.
 """
@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,30 +73,63 @@ def _flags() -> set[str]:
     return set(f"{about.get('flags', '')} {about.get('Features', '')}".split())
 
 
+def available_memory() -> int | None:
+    """Bytes that this process may still fill: what the system has free and what its control groups leave it, whichever
+    is less; None where the system does not say.
+    """
+    try:
+        lines = (_PROC / "meminfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    free = [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
+    left = (_memory_left(group) for group in _groups("memory"))
+    return min((*free, *(value for value in left if value is not None)), default=None)
+
+
 def _quota() -> float | None:
     """Cores that the control groups of this process allow, the least of it and of those around it; None for no limit.
 
     Version 2 keeps `cpu.max`, version 1 `cpu.cfs_quota_us` and `cpu.cfs_period_us`.
     """
+    return min((quota for group in _groups("cpu") if (quota := _quota_in(group)) is not None), default=None)
+
+
+def _groups(wanted: str) -> Iterator[Path]:
+    """Folders of the control groups of this process, and of those around it, that hold the controller `wanted`."""
     try:
         lines = (_PROC / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return None
-    quotas = []
+        return
     for line in lines:
         _, _, rest = line.partition(":")
         controllers, colon, path = rest.partition(":")
         if not colon:
             continue
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and wanted not in controllers.split(","):
             continue
         root = _CGROUPS if not controllers else _CGROUPS / controllers
         if controllers and not root.is_dir():
-            root = _CGROUPS / "cpu"
+            root = _CGROUPS / wanted
         parts = Path(path.lstrip("/")).parts
         for depth in range(len(parts) + 1):  # a container sees its own group as the root, whatever its path says
-            quotas.append(_quota_in(root.joinpath(*parts[:depth])))
-    return min((quota for quota in quotas if quota is not None), default=None)
+            yield root.joinpath(*parts[:depth])
+
+
+def _memory_left(group: Path) -> int | None:
+    """Version 2 keeps `memory.max` and `memory.current`, version 1 `memory.limit_in_bytes` and `memory.usage_in_bytes`.
+    Pages of files count as used there, but make room when they have to.
+    """
+    names = ("memory.max", "memory.current", "file"), ("memory.limit_in_bytes", "memory.usage_in_bytes", "cache")
+    limit, used, files = names[0] if (group / "memory.max").exists() else names[1]
+    try:
+        most = (group / limit).read_text(encoding="utf-8").strip()
+        if most == "max":
+            return None
+        held = (line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
+        cached = next((int(value) for name, value in held if name == files), 0)
+        return max(0, int(most) - int((group / used).read_text(encoding="utf-8")) + cached)
+    except (OSError, ValueError):
+        return None
 
 
 def _quota_in(group: Path) -> float | None:

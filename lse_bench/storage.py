@@ -6,9 +6,11 @@ JSON lines survive a kill: each line is appended whole, by one process at a time
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import io
 import json
+import logging
 import os
 import shutil
 import stat
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 Append = Callable[[Mapping[str, Any]], None]
 Keep = Callable[[bytes], bool]
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what some NFS and Lustre mounts answer
 
 
 def read_bytes(path: Path) -> bytes:
@@ -144,6 +147,14 @@ def open_lines(path: Path, keep: Keep | None = None) -> Iterator[Append]:
             raise UsageError(
                 f"{path.parent}: another process is writing to this run; wait for it or choose another --out"
             ) from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            logging.getLogger(__name__).warning(
+                "%s: its file system knows no locks (%s): nothing keeps a second command from writing here at the same "
+                "time; start one at a time",
+                *(path.parent, error.strerror),
+            )
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         content = file.read()

@@ -6,8 +6,6 @@ that was killed and resumed takes the same steps as one that was not.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import math
 import time
 from abc import ABC, abstractmethod
@@ -27,7 +25,8 @@ from torch.utils.data import DataLoader, Dataset
 from lse_bench.errors import UsageError
 from lse_bench.training.checkpoints import read_checkpoint, save_atomically, write_checkpoint
 from lse_bench.training.logs import Log
-from lse_bench.training.steps import BadLossError, Batch, Pass, set_up, take_step
+from lse_bench.training.memory import keep_memory, refuse_small_shared_memory
+from lse_bench.training.steps import WAY_OUT, BadLossError, Batch, Pass, is_full, set_up, take_step
 
 OnStep = Callable[[int, dict[str, float]], None]
 LAST, BEST = "last.ckpt", "best.ckpt"
@@ -130,7 +129,7 @@ def train(
     """
     last = out / LAST
     if fabric.device.type == "cpu":
-        _keep_memory()
+        keep_memory()
     torch.manual_seed(seed)
     networks = method.networks()
     optimizers = method.optimizers(networks)
@@ -165,7 +164,7 @@ def train(
             for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
                 group["lr"] = rate * factor
         torch.manual_seed(hash((seed, step, fabric.global_rank)))  # networks that draw random numbers resume too
-        some = [next(batches) for _ in range(schedule.accumulate)]
+        some = _next(batches, schedule.accumulate)
         some = [{name: fabric.to_device(value) for name, value in batch.items()} for batch in some]
         passes = method.passes(step)
         step += 1
@@ -253,18 +252,6 @@ class _Judge:
         self._value, self._stale = state["best"], int(state["stale"])
 
 
-def _keep_memory() -> None:
-    """Have glibc reuse the memory of large tensors instead of asking the system for fresh, zeroed pages in every step.
-
-    On a CPU that takes a quarter off a step. Elsewhere than on glibc nothing happens.
-    """
-    no_mapping, never_trim = (-4, 0), (-1, -1)  # M_MMAP_MAX, M_TRIM_THRESHOLD
-    with contextlib.suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
-        for option, value in (no_mapping, never_trim):
-            library.mallopt(option, value)
-
-
 class _Batches(Dataset[Batch]):
     def __init__(self, method: Method, start: int, stop: int, rank: int) -> None:
         self._method, self._start, self._stop, self._rank = method, start, stop, rank
@@ -276,10 +263,22 @@ class _Batches(Dataset[Batch]):
         return self._method.batch(self._start + index, self._rank)
 
 
+def _next(batches: Iterator[Batch], count: int) -> list[Batch]:
+    """The next batches. Raises UsageError when they do not fit into memory."""
+    try:
+        return [next(batches) for _ in range(count)]
+    except (RuntimeError, MemoryError) as error:
+        if not is_full(error):
+            raise
+        raise UsageError(f"out of memory while a batch was prepared. {WAY_OUT}") from error
+
+
 def _batches(method: Method, stop: int, start: int, fabric: Fabric, loaders: int) -> Iterator[Batch]:
     """Batches from `start` on, prepared ahead by other processes."""
     # Forked loaders would inherit locks of torch's threads; spawned ones start clean.
     options: dict[str, Any] = {"multiprocessing_context": "spawn"} if loaders else {}
     pinned = fabric.device.type == "cuda"
+    if loaders and start < stop:
+        refuse_small_shared_memory(lambda: method.batch(start, fabric.global_rank), loaders)
     dataset = _Batches(method, start, stop, fabric.global_rank)
     return iter(DataLoader(dataset, batch_size=None, num_workers=loaders, pin_memory=pinned, **options))

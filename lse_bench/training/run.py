@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.config import Config
 from lse_bench.training.hardware import Hardware, launch
 from lse_bench.training.loop import BEST, LAST, Method, refuse_to_overwrite, train
+from lse_bench.training.memory import limited_memory
 from lse_bench.training.prepared import PreparedClips
 from lse_bench.versions import joined, surroundings
 from lse_bench.weights.readers import file_digest
@@ -125,7 +126,9 @@ def run_method(
             advance(shown)
 
         schedule = config.schedule()
-        return train(fabric, method, schedule, out, config.seed, hardware.loaders, on_step, hardware.compiled)
+        # A GPU says by itself that it is full, and its driver maps more than the machine has.
+        with limited_memory() if fabric.device.type == "cpu" else nullcontext():
+            return train(fabric, method, schedule, out, config.seed, hardware.loaders, on_step, hardware.compiled)
 
 
 def trained_networks(method: Method, config: Config, out: Path) -> dict[str, nn.Module]:

@@ -25,6 +25,12 @@ Networks = dict[str, Any]  # by name; modules, whose outputs differ
 Memory = dict[str, Tensor]  # what an earlier pass of the same step leaves to a later one
 Loss = Callable[[Networks, Batch, Memory], tuple[Tensor, dict[str, Tensor]]]
 
+WAY_OUT = (
+    "Lower `batch` in the configuration and raise `accumulate` by as much, pass --precision bf16, or close other "
+    "programs on the device; a run goes on from its last checkpoint with --resume"
+)
+_FULL = ("can't allocate memory", "not enough memory", "std::bad_alloc")  # how torch says it of a processor
+
 
 @dataclass(frozen=True, slots=True)
 class Pass:
@@ -42,6 +48,13 @@ class BadLossError(UsageError):
     def __init__(self, what: str, value: float, batch: Batch) -> None:
         super().__init__(f"the {what} became {value}")
         self.batch = batch
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether it says that the memory of a device, or of the machine, is used up."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _FULL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +88,11 @@ def take_step(
     """
     try:
         return _take_step(fabric, trained, passes, batches, clip_gradient)
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_full(error):
+            raise
         size = max(len(value) for value in batches[0].values() if value.dim())
-        raise UsageError(
-            f"out of memory on {fabric.device} with a batch of {size}. Lower `batch` in the configuration and raise "
-            "`accumulate` by as much, pass --precision bf16, or close other programs on the device; a run goes on from "
-            "its last checkpoint with --resume"
-        ) from error
+        raise UsageError(f"out of memory on {fabric.device} with a batch of {size}. {WAY_OUT}") from error
 
 
 def _take_step(

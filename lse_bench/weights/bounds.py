@@ -21,14 +21,14 @@ def refuse_growth(path: Path, unpacked: int) -> None:
     size = path.stat().st_size
     if unpacked > TIMES * size + SPARE:
         raise WeightsError(
-            f"{path}: a file of {size:,} bytes that unpacks to {unpacked:,} or more: at most {TIMES} times its size and "
-            f"{SPARE >> 20} MiB are believed, and nothing was loaded. Get it again from its source"
+            f"{path}: a file of {size:,} bytes that unpacks to {unpacked:,} or more: at most {TIMES} times its size "
+            f"and {SPARE >> 20} MiB are believed, and nothing was loaded. Get it again from its source"
         )
 
 
 def refuse_archive(path: Path) -> None:
-    """Raise WeightsError for a zip archive (a torch checkpoint, an .npz) that unpacks to far more than its size or has too
-    long a description of what it holds. Raises BadZipFile for a damaged one."""
+    """Raise WeightsError for a zip archive (a torch checkpoint, an .npz) that unpacks to far more than its size or has
+    too long a description of what it holds. Raises BadZipFile for a damaged one."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
     refuse_growth(path, sum(entry.file_size for entry in entries))

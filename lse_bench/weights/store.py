@@ -9,6 +9,7 @@ not done after six hours, is given up; what came is kept.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import threading
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lse_bench.errors import WeightsError
+from lse_bench.storage import NO_LOCKS
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.table import Entry, entry, table
 
@@ -170,12 +172,23 @@ def _alone(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
+        held = True
+    except NotImplementedError:  # what filelock makes of ENOSYS
+        held = False
     except OSError as error:
-        raise WeightsError(f"{path.parent}: cannot be written: {error.strerror}; set LSE_BENCH_WEIGHTS") from None
+        if error.errno not in NO_LOCKS:
+            raise WeightsError(f"{path.parent}: cannot be written: {error.strerror}; set LSE_BENCH_WEIGHTS") from None
+        held = False
+    if not held:
+        logging.getLogger(__name__).warning(
+            "%s: its file system knows no locks; fetch %s by one command at a time, or set LSE_BENCH_WEIGHTS",
+            *(path.parent, path.name),
+        )
     try:
         yield
     finally:
-        lock.release()
+        if held:
+            lock.release()
 
 
 def _refuse_wrong(item: Entry) -> None:
