@@ -25,7 +25,7 @@ from lse_bench.cli import (
     verify,
     weights,
 )
-from lse_bench.cli.common import Json, app, explain, make_console
+from lse_bench.cli.common import Json, app, explain, make_console, working
 
 __all__ = [
     "app",
@@ -62,7 +62,7 @@ def doctor(
     from lse_bench.doctor import examine, selfcheck_published
 
     console = make_console()
-    with console.status("Looking around"):
+    with working(console, "Looking around"):
         findings = examine() + (selfcheck_published() if check else [])
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +34,8 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+_LONG, _EVERY = 2, 10  # seconds after which, and between which, lines tell what is going on where there is no terminal
 
 # ClickException: of click, or in newer versions of the copy that typer carries.
 _Refusal: Any = typer.BadParameter.__mro__[2]
@@ -105,14 +109,43 @@ def make_console() -> Console:
 
 @contextmanager
 def progress_bar(console: Console, label: str, total: int | None) -> Iterator[tuple[Progress, Callable[[str], None]]]:
-    """A bar that counts to `total`; yields it and a function that counts one more under a new label."""
+    """A bar that counts to `total`; yields it and a function that counts one more under a new label. Where there is no
+    terminal a line tells how far it is, now and then.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), Remaining(), console=console) as progress:
         task = progress.add_task(label, total=total)
-        yield progress, lambda text: progress.update(task, advance=1, description=text)
+        told = time.monotonic()
+
+        def advance(text: str) -> None:
+            nonlocal told
+            progress.update(task, advance=1, description=text)
+            if not console.is_terminal and time.monotonic() - told >= _EVERY:
+                told, at = time.monotonic(), progress.tasks[0]
+                of = "" if total is None else f" of {total:,}"
+                left = "" if at.time_remaining is None else f", {timedelta(seconds=round(at.time_remaining))} left"
+                console.print(f"{text}: {at.completed:,.0f}{of}{left}", highlight=False, markup=False, soft_wrap=True)
+
+        yield progress, advance
+
+
+@contextmanager
+def working(console: Console, text: str) -> Iterator[None]:
+    """Say what is being done that has no count: a spinner, or a line once it takes long where there is no terminal."""
+    if console.is_terminal:
+        with console.status(text):
+            yield
+        return
+    timer = threading.Timer(_LONG, console.print, [f"{text} …"], {"highlight": False, "markup": False})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def started() -> datetime:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lse_bench.cli.common import Json, app, make_console, progress_bar
+from lse_bench.cli.common import Json, app, make_console, progress_bar, working
 from lse_bench.cli.score import scoring_progress
 from lse_bench.errors import UsageError
 
@@ -59,7 +59,7 @@ def demo(
     _drop_others(out / "clips", corpus["files_digest"])
     with progress_bar(console, "spoiling them", len(listed)) as (_, advance):
         folders = make_sets(listed, out / "clips", lambda: advance("spoiling them"))
-    with console.status("Loading torch and syncnet-mini"):
+    with working(console, "Loading torch and syncnet-mini"):
         from lse_bench.demo.report import SetResult, plot_curves, write_report
         from lse_bench.runs.records import read_records
         from lse_bench.sync.scorer import SyncScorer

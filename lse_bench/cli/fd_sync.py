@@ -19,6 +19,7 @@ from lse_bench.cli.common import (
     progress_bar,
     tell_passed,
     warn_of_weights,
+    working,
 )
 from lse_bench.errors import UsageError
 
@@ -58,7 +59,7 @@ def fd_sync(
     sets = {"generated": items_to_compare(generated, passed), "reference": items_to_compare(reference, passed)}
     tell_passed(console, passed)
     checkpoint = find_weights(console, weights, offline, trust)
-    with console.status("Loading torch and the weights"):
+    with working(console, "Loading torch and the weights"):
         from lse_bench.fidelity.fd_sync import compare_lips, measure_lips
         from lse_bench.fidelity.sources import files_digest
         from lse_bench.sync.scorer import SyncScorer

@@ -18,6 +18,7 @@ from lse_bench.cli.common import (
     make_console,
     progress_bar,
     tell_passed,
+    working,
 )
 from lse_bench.cli.tracking import SFD_FACE, Boxes, Detector, DetectorWeights, find_detector
 from lse_bench.errors import UsageError
@@ -101,7 +102,7 @@ def fid(
     passed = Passed()
     ours, theirs = ([] if path in saved else items_to_compare(path, passed) for path in (generated, reference))
     tell_passed(console, passed)
-    with console.status("Digesting the files"):
+    with working(console, "Digesting the files"):
         digests = [files_digest(items) if items else None for items in (ours, theirs)]
     if reference_frames == "matched":
         ours, theirs = matched(ours, theirs)
@@ -113,7 +114,7 @@ def fid(
             find_detector(console, detector or "centerface", boxes, detector_weights, device, offline, trust)
         )
     checkpoint = find_weights(console, weights, offline, trust)
-    with console.status("Loading torch and the weights"):
+    with working(console, "Loading torch and the weights"):
         from lse_bench.devices import choose_device
         from lse_bench.fidelity.fid import FidProtocol, compare, save_set
         from lse_bench.fidelity.inception import RESIZES, FidInception
@@ -137,7 +138,7 @@ def fid(
     if save_statistics is not None:
         save_set(save_statistics, other, protocol)
         console.print(f"reference statistics: {save_statistics}", highlight=False, markup=False)
-    with console.status("Computing FID, its jackknife and KID"):
+    with working(console, "Computing FID, its jackknife and KID"):
         result = compare(made, other, protocol, seed)
         for which, digest in zip(("generated", "reference"), digests, strict=True):
             result[which]["files_sha256"] = digest

@@ -19,6 +19,7 @@ from lse_bench.cli.common import (
     find_weights,
     make_console,
     progress_bar,
+    working,
 )
 from lse_bench.cli.tracking import Boxes, Detector, DetectorWeights, find_detector, parse_pads
 from lse_bench.errors import UsageError
@@ -121,7 +122,7 @@ def generate(
 
     pairs = read_manifest(manifest)
     folder = pairs.folder(root)
-    with console.status("Loading the generator"):
+    with working(console, "Loading the generator"):
         plugin = load(name)
         from lse_bench.devices import choose_device
         from lse_bench.generators.boxes import FACELESS
@@ -145,7 +146,7 @@ def generate(
     weights = _find_checkpoint(console, plugin, checkpoint, offline, trust)
     chosen = choose_device(device)
     options = Options(weights, chosen, trust, legacy, sound_offset, offline, settings)
-    with console.status("Loading the weights"):
+    with working(console, "Loading the weights"):
         generator = make_generator(name, options)
     locating = None
     if isinstance(generator, FaceGenerator):
@@ -247,7 +248,7 @@ def _locating(
 def _print_list(console: Console, as_json: bool) -> None:
     from lse_bench.generators.registry import load, names
 
-    with console.status("Importing the generators"):
+    with working(console, "Importing the generators"):
         plugins = [load(name) for name in names()]
     if as_json:
         rows = [

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lse_bench.cli.common import Json, app, make_console
+from lse_bench.cli.common import Json, app, make_console, working
 
 group = typer.Typer(
     no_args_is_help=True,
@@ -39,7 +39,7 @@ def build(
     """CSV, Markdown and LaTeX tables, plots, and a page that opens from the disk. Runs that differ in what moves a
     score are refused."""
     console = make_console()
-    with console.status("Reading records, drawing tables and plots"):
+    with working(console, "Reading records, drawing tables and plots"):
         from lse_bench.leaderboard.build import build as build_page
 
         written = build_page(runs, out, clips, title)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lse_bench.cli.common import Json, app, make_console, progress_bar, tell_passed
+from lse_bench.cli.common import Json, app, make_console, progress_bar, tell_passed, working
 from lse_bench.errors import UsageError
 
 group = typer.Typer(
@@ -50,7 +50,7 @@ def build(
         raise UsageError(f"{folder}: no such folder")
     console = make_console()
     passed = Passed()
-    with console.status(f"Looking through {folder}"):
+    with working(console, f"Looking through {folder}"):
         manifest = build_manifest(folder, pairs, seed, rule, split, passed)  # type: ignore[arg-type]
     tell_passed(console, passed)
     write_manifest(manifest, out)

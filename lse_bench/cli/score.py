@@ -23,6 +23,7 @@ from lse_bench.cli.common import (
     started,
     tell_passed,
     warn_of_weights,
+    working,
 )
 from lse_bench.cli.tracking import (
     SFD_FACE,
@@ -151,7 +152,7 @@ def score(
     part = Shard.parse(shard) if shard else None
     source = Source(inputs=inputs, root=root, pairs=pairs, pairs_order=pairs_order)
     passed = Passed()
-    with console.status("Reading the list of clips"):
+    with working(console, "Reading the list of clips"):
         clips = source.clips(passed)
     tell_passed(console, passed)
     out = out or Path("runs") / started().strftime("%Y%m%d-%H%M%S")
@@ -184,7 +185,7 @@ def score(
         console.print(f"shots and tracks of {len(mine) - len(failed)} of {len(mine)} clips: {out}", highlight=False)
         raise typer.Exit(1 if len(failed) > max_failed else 0)
     checkpoint = find_weights(console, weights, offline, trust)
-    with console.status("Loading torch and the weights"):
+    with working(console, "Loading torch and the weights"):
         from lse_bench.sync.scorer import SyncScorer
 
         scorer = SyncScorer.load(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lse_bench.cli.common import find_weights, progress_bar
+from lse_bench.cli.common import find_weights, progress_bar, working
 from lse_bench.errors import ClipError, UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def find_detector(
                 f"{error}. With the network, `lse-bench weights fetch {weights}` gets S3FD's weights; --detector "
                 "centerface, of tracked@1 and of generate without --legacy, needs none"
             ) from None
-    with console.status("Loading the face detector"):
+    with working(console, "Loading the face detector"):
         from lse_bench.devices import choose_device
         from lse_bench.faces.detectors import load_detector
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lse_bench.cli.common import Device, Json, Offline, Trust, app, find_weights, make_console, progress_bar
+from lse_bench.cli.common import Device, Json, Offline, Trust, app, find_weights, make_console, progress_bar, working
 from lse_bench.cli.tracking import SFD_FACE, Boxes, find_detector
 from lse_bench.errors import LseBenchError
 
@@ -56,7 +56,7 @@ def verify(
     from lse_bench.leaderboard.check import verify_all
 
     console = make_console()
-    with console.status("Reading, computing again, digesting clips"):
+    with working(console, "Reading, computing again, digesting clips"):
         verdicts = verify_all(runs)
     if rescore:
         for entry, verdict in verdicts.values():
