@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lse_bench.errors import ClipError
 from lse_bench.media.bounds import MAX_CHANNELS, MAX_HOLE, MAX_SOUND_RATE, MIN_SOUND_RATE, Holes
 from lse_bench.media.clock import Clock
-from lse_bench.media.opening import open_media
+from lse_bench.media.opening import open_media, packets
 from lse_bench.media.probe import MediaInfo
 from lse_bench.media.video import DecodeReport
 
@@ -46,7 +46,7 @@ def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[
         clock, holes = Clock(container, stream), _SoundHoles(info)
         graph: Graph | None = None
         shape: tuple[object, ...] | None = None
-        for packet in container.demux(stream):
+        for packet in packets(container, stream):
             clock.mend(packet)
             if PADDED in info.container:
                 keep_padding(packet)

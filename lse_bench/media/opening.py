@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import av
 import av.logging
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 
 from lse_bench.errors import ClipError
 from lse_bench.media.under_way import noted
@@ -70,6 +72,14 @@ def _opened(path: Path) -> Iterator[InputContainer]:
         raise ClipError(path, "unreadable", _why_unreadable(path, error)) from None
     with container:
         yield container
+
+
+def packets(container: InputContainer, *streams: Stream) -> Iterator[Packet]:
+    """The packets of some streams, or of all, in the order of the file, and an empty one of each at the end. Those of a
+    stream that appears in mid-file are passed over, as the ffmpeg program does it.
+    """
+    with suppress(IndexError):  # PyAV has one for a late stream, after everything else
+        yield from container.demux(*streams)
 
 
 def refuse_irregular(path: Path) -> None:

@@ -19,7 +19,7 @@ from av.container import InputContainer
 from lse_bench.errors import ClipError
 from lse_bench.media.channels import plain_layout
 from lse_bench.media.clock import Clock
-from lse_bench.media.opening import open_media
+from lse_bench.media.opening import open_media, packets
 
 # These containers announce their length in a header, so a cut copy can be told from a short clip.
 _ANNOUNCING = {"mov", "mp4", "matroska", "webm", "avi"}
@@ -88,8 +88,9 @@ def probe(path: Path | str) -> MediaInfo:
     path = Path(path)
     with open_media(path) as container:
         origin = container.start_time or 0
-        pictures = [stream for stream in container.streams.video if not _is_cover_art(stream)]
-        sounds = list(container.streams.audio)
+        # A stream of a codec that nobody knows has no context, and is none for the ffmpeg program either.
+        pictures = [stream for stream in container.streams.video if stream.codec_context and not _is_cover_art(stream)]
+        sounds = [stream for stream in container.streams.audio if stream.codec_context]
         layouts = {stream.index: plain_layout(path, container.format.name, stream.index) for stream in sounds}
         for stream in sounds:
             if (layout := layouts[stream.index]) is not None:
@@ -101,7 +102,7 @@ def probe(path: Path | str) -> MediaInfo:
         corrupt = False
         if clocks:
             try:
-                for packet in container.demux():
+                for packet in packets(container):
                     if not packet.size:
                         continue
                     corrupt = packet.is_corrupt  # only the last one tells that the file was cut
@@ -112,7 +113,7 @@ def probe(path: Path | str) -> MediaInfo:
                         continue
                     time = float(stamp * packet.time_base) - origin / av.time_base
                     end = time + float((packet.duration or 0) * packet.time_base)
-                    ends[packet.stream_index] = max(ends[packet.stream_index], end)
+                    ends[packet.stream_index] = max(ends.get(packet.stream_index, 0.0), end)
                     if packet.stream_index in clocks and not packet.is_discard:  # an edit list hides some
                         times[packet.stream_index].append(time)
             except av.FFmpegError as error:

@@ -15,7 +15,7 @@ from av.container import InputContainer, OutputContainer
 from lse_bench.errors import ClipError
 from lse_bench.media.audio import SAMPLE_RATE, Sound
 from lse_bench.media.clock import Clock
-from lse_bench.media.opening import open_media
+from lse_bench.media.opening import open_media, packets
 from lse_bench.media.probe import MediaInfo, probe
 from lse_bench.media.video import read_frames
 from lse_bench.media.writer import AUDIO_BIT_RATE, AUDIO_CODEC, AUDIO_OPTIONS, write_clip
@@ -79,7 +79,7 @@ def _copy(info: MediaInfo, old: InputContainer, seen: av.VideoStream, sound: Sou
 def _packets(container: InputContainer, stream: av.VideoStream) -> Iterator[Packet]:
     """The stream's packets with their mended times."""
     clock = Clock(container, stream)
-    for packet in container.demux(stream):
+    for packet in packets(container, stream):
         if packet.size:
             clock.mend(packet)
             yield packet

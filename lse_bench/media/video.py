@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lse_bench.errors import ClipError
 from lse_bench.media.bounds import MAX_PIXELS, Holes
 from lse_bench.media.clock import Clock
-from lse_bench.media.opening import open_media
+from lse_bench.media.opening import open_media, packets
 from lse_bench.media.probe import MediaInfo
 from lse_bench.media.upright import Upright
 
@@ -69,7 +69,7 @@ def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Time
         step = 1 / info.video.rate
         expected = Fraction(0)
         try:
-            for packet in container.demux(stream):
+            for packet in packets(container, stream):
                 clock.mend(packet)
                 try:
                     pictures = packet.decode()

@@ -1,0 +1,57 @@
+"""Streams that are not as usual: one that appears in mid-file, one of a codec that nobody knows."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import clips
+import pytest
+
+from lse_bench.errors import ClipError
+from lse_bench.media.opening import packets
+from lse_bench.media.probe import probe
+from lse_bench.media.video import decode
+from lse_bench.sync.windows import ClipFacts, open_clip
+
+
+def test_a_stream_that_appears_in_mid_file_is_passed_over(tmp_path: Path) -> None:
+    source, target = clips.good(tmp_path / "source.mp4"), tmp_path / "late.flv"
+    with av.open(str(source)) as read, av.open(str(target), "w") as write:
+        picture = read.streams.video[0]
+        copied = write.add_stream_from_template(picture)
+        for packet in read.demux(picture):
+            if packet.dts is not None:
+                packet.stream = copied
+                write.mux(packet)
+    before = probe(target)
+    words = b"\x02\x00\x0aonTextData\x08\x00\x00\x00\x01\x00\x04text\x02\x00\x01x\x00\x00\x09"
+    tag = b"\x12" + struct.pack(">I", len(words))[1:] + bytes(7) + words
+    target.write_bytes(target.read_bytes() + tag + struct.pack(">I", len(tag)))
+    after = probe(target)
+    assert before.video is not None and after.video is not None
+    assert after.video.frames == before.video.frames == len(list(decode(after)))
+
+
+def test_what_pyav_raises_for_such_a_stream_ends_the_packets() -> None:
+    """It looks for the late stream where there is none, after everything else; whether it does is chance."""
+
+    class Container:
+        def demux(self, *streams: object) -> Iterator[object]:
+            yield from ("one", "two")
+            raise IndexError("list index out of range")
+
+    assert list(packets(Container())) == ["one", "two"]  # type: ignore[arg-type, comparison-overlap]
+
+
+@pytest.mark.parametrize(("codec", "status"), [(b"mp4a", "no_audio"), (b"avc1", "no_video")])
+def test_a_stream_of_an_unknown_codec_is_none(tmp_path: Path, codec: bytes, status: str) -> None:
+    content = clips.good(tmp_path / "clip.mp4").read_bytes()
+    place = content.rindex(b"stsd", 0, content.rindex(codec))
+    described = content[place:].replace(codec, b"zzzz", 1).replace(b"esds", b"zzzz", 1 if codec == b"mp4a" else 0)
+    (tmp_path / "clip.mp4").write_bytes(content[:place] + described)
+    with pytest.raises(ClipError) as caught:
+        open_clip(tmp_path / "clip.mp4", "as-published", ClipFacts())
+    assert caught.value.status == status
