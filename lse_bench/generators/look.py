@@ -64,8 +64,7 @@ def look_at(path: Path, sound: Sound, source: Path) -> tuple[Look, list[str]]:
             warnings.append(f"{what} of {found:.2f} s, the job's sound has {whole:.2f} s")
     if asked < whole - SHORT and "short_picture" not in faults and seconds < whole - SHORT:
         warnings.append(f"the picture ends after {seconds:.2f} s with its source, the job's sound has {whole:.2f} s")
-    if report.damaged:
-        warnings.append(f"damaged data: {report.damaged} packets could not be decoded")
+    warnings += report.damage()
     look = Look(
         frames=frames,
         seconds=round(seconds, 3),

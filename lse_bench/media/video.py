@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 
 import av
 import numpy as np
@@ -23,16 +24,28 @@ from lse_bench.media.probe import MediaInfo
 from lse_bench.media.upright import Upright
 
 Frame = NDArray[np.uint8]
+_STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
 SMALL_FRAME = 1_000_000  # pixels: up to this, several threads cost more than they save
 
 
 @dataclass(slots=True)
 class DecodeReport:
-    """What happened while decoding: packets that could not be decoded, frames shown twice, frames left out."""
+    """What happened while decoding: packets that could not be decoded, frames shown twice, frames left out, and the
+    first frame from which on a decoder had to guess what damaged data shows.
+    """
 
     damaged: int = 0
+    guessed_from: int | None = None
     repeated: int = 0
     dropped: int = 0
+
+    def damage(self) -> list[str]:
+        """Sentences on damaged data, none where there is none."""
+        if self.damaged:
+            return [f"damaged data: {self.damaged} packets could not be decoded and were left out"]
+        if self.guessed_from is not None:
+            return [f"damaged data: from frame {self.guessed_from} on the decoder makes up what some of it shows"]
+        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +60,30 @@ class TimedFrame:
 def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[TimedFrame]:
     """Decoded pictures in the order shown, turned upright as players and the ffmpeg program do.
 
-    A damaged packet is left out and counted in `report`. Raises ClipError `unreadable` when nothing decodes, and for
-    frames or holes beyond the bounds.
+    A damaged packet is left out and counted in `report`. Decoders make something up for damage that they can hide, and
+    say it only where they are told to stop at it. So they are, until the first of it; from there the file is decoded
+    again without, and `report` says so. Raises ClipError `unreadable` when nothing decodes, and for frames or holes
+    beyond the bounds.
     """
     report = report or DecodeReport()
+    count = 0
+    try:
+        for frame in _decode(info, DecodeReport(), strict=True):
+            count += 1
+            yield frame
+    except _DamageError:
+        report.guessed_from = count
+    else:
+        return
+    yield from islice(_decode(info, report, strict=False), count, None)
+
+
+class _DamageError(Exception):
+    """What a decoder that shall stop at damage stops with."""
+
+
+def _decode(info: MediaInfo, report: DecodeReport, strict: bool) -> Iterator[TimedFrame]:
+    """See `decode`. `strict`: any damage that the decoder sees raises _DamageError."""
     assert info.video is not None
     if info.video.width * info.video.height > MAX_PIXELS:
         size = f"{info.video.width}x{info.video.height}"
@@ -62,7 +95,7 @@ def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Time
         assert isinstance(stream, av.VideoStream)
         small = info.video.width * info.video.height <= SMALL_FRAME
         stream.thread_type = "NONE" if small else "AUTO"
-        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)} | (_STRICT if strict else {})
         clock, holes = Clock(container, stream), Holes("picture")
         tick = stream.time_base or Fraction(1, 1000)
         origin = Fraction(info.origin, av.time_base)
@@ -74,6 +107,8 @@ def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Time
                 try:
                     pictures = packet.decode()
                 except av.FFmpegError:
+                    if strict:
+                        raise _DamageError from None
                     report.damaged += 1
                     continue
                 for picture in pictures:
@@ -91,6 +126,8 @@ def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Time
             with suppress(av.FFmpegError):
                 stream.codec_context.decode(None)
     if not count:
+        if strict:
+            raise _DamageError
         raise ClipError(
             info.path,
             "unreadable",

@@ -92,8 +92,7 @@ def warnings_of(
         found.append(f"sound longer than picture: {heard:.2f} s against {seen:.2f} s; the rest is not scored")
     if facts.frames and not facts.motion.seen:
         found.append("still picture: nothing in it moves; the score says nothing about lip-sync")
-    if report.damaged:
-        found.append(f"damaged data: {report.damaged} packets could not be decoded and were left out")
+    found += report.damage()
     if protocol.tracked:
         return found
     size = f"{video.width}x{video.height}"

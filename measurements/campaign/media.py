@@ -118,8 +118,9 @@ def scored(folder: Path, out: Path, found: Findings) -> dict[str, Any]:
 
 
 def differing(path: Path, programs: list[str]) -> str | None:
-    """How a clip as decoded here differs from each of the programs; None where it agrees with one of them."""
-    said = []
+    """How a clip as decoded here differs from each of the programs; None where it agrees with one of them, or where
+    nobody can say what is right: the programs differ from each other, or one of them from itself."""
+    said, heard = [], set()
     for program in programs:
         try:
             one = against_ffmpeg.compare(program, path)
@@ -132,5 +133,9 @@ def differing(path: Path, programs: list[str]) -> str | None:
         apart = abs(one.frames[0] - one.frames[1])
         if apart <= 1 and not one.pixel and one.sample <= RESAMPLED:
             return None
+        again = against_ffmpeg.compare(program, path)
+        if again != one:
+            return None
+        heard.add((one.frames[1], one.samples[1]))
         said.append(f"frames {one.frames}, pixel {one.pixel}, samples {one.samples}, sample {one.sample}")
-    return "; ".join(said)
+    return None if len(heard) > 1 else "; ".join(said)

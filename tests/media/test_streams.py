@@ -8,12 +8,13 @@ from pathlib import Path
 
 import av
 import clips
+import numpy as np
 import pytest
 
 from lse_bench.errors import ClipError
 from lse_bench.media.opening import packets
 from lse_bench.media.probe import probe
-from lse_bench.media.video import decode
+from lse_bench.media.video import DecodeReport, _decode, decode
 from lse_bench.sync.windows import ClipFacts, open_clip
 
 
@@ -55,3 +56,24 @@ def test_a_stream_of_an_unknown_codec_is_none(tmp_path: Path, codec: bytes, stat
     with pytest.raises(ClipError) as caught:
         open_clip(tmp_path / "clip.mp4", "as-published", ClipFacts())
     assert caught.value.status == status
+
+
+def test_damage_that_the_decoder_hides_is_said(tmp_path: Path) -> None:
+    """Some bytes of the picture's data are wrong: every frame comes, and from one on what it shows is made up."""
+    content = clips.write(tmp_path / "clip.mp4", clips.even(60), clips.speech(2.4)).read_bytes()
+    begin, end = content.index(b"mdat"), content.index(b"moov")
+    for part in range(4, 16):
+        place = begin + (end - begin) * part // 20
+        (tmp_path / "clip.mp4").write_bytes(content[:place] + b"\xa5\x5a\xa5" + content[place + 3 :])
+        report, info = DecodeReport(), probe(tmp_path / "clip.mp4")
+        found = [frame.picture.to_ndarray() for frame in decode(info, report)]
+        if report.guessed_from and not report.damaged:
+            break
+    else:
+        pytest.fail("no decoder hid any of it")
+    assert report.damage() == [
+        f"damaged data: from frame {report.guessed_from} on the decoder makes up what some of it shows"
+    ]
+    plain = [frame.picture.to_ndarray() for frame in _decode(info, DecodeReport(), strict=False)]
+    assert len(found) == len(plain) == 60
+    assert all(np.array_equal(one, other) for one, other in zip(found, plain, strict=True))
