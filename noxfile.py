@@ -1,5 +1,5 @@
 """Sessions: demo, quick, tests, lint, types, oldest, newest, lock, and measurements: bench, precision, processors,
-decoding, libraries, faults, gpu, quality, miniature.
+decoding, campaign, libraries, faults, gpu, quality, miniature.
 
 `python3 bootstrap.py SESSION` runs one on a machine that has only Python. `nox -s SESSION` does the same beside an
 installed `nox[uv]`.
@@ -213,6 +213,12 @@ def processors(session: nox.Session) -> None:
 def decoding(session: nox.Session) -> None:
     """Our decoding beside the ffmpeg programs of this machine, for clips of every kind; two minutes."""
     session.run(python(session), "measurements/decoding.py", *session.posargs, external=True)
+
+
+@nox.session
+def campaign(session: nox.Session) -> None:
+    """Damaged clips, signals, hostile files, odd surroundings: what hangs, is lost or wrong; an hour."""
+    session.run(python(session), "measurements/campaign", *session.posargs, external=True)
 
 
 @nox.session

@@ -87,6 +87,8 @@ def files(folder: Path) -> dict[str, bytes]:
     plain = {"netcnnlip.0.weight": torch.zeros(4)}
     whole, older = _saved(plain), _older(plain)
     header = b'{"a":{"dtype":"F32","shape":[1073741824],"data_offsets":[0,4294967296]}}'
+    entry = '{"dtype":"F32","shape":[4],"data_offsets":[%d,%d]}'
+    overlapping = f'{{"a":{entry % (0, 16)},"b":{entry % (8, 24)}}}'.encode()
     return {
         "runs a program.pth": pickle.dumps(_Runs()),
         "runs a program, zip.pth": _inside("data.pkl", pickle.dumps(_Runs())),
@@ -115,11 +117,7 @@ def files(folder: Path) -> dict[str, bytes]:
         "not a number.pth": _saved({"netcnnlip.0.weight": torch.full((96, 3, 5, 7, 7), float("nan"))}),
         "a header of gigabytes.safetensors": struct.pack("<Q", 4 << 30) + header,
         "announces gigabytes.safetensors": struct.pack("<Q", len(header)) + header + bytes(64),
-        "overlapping.safetensors": struct.pack("<Q", 126)
-        + b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[4],"data_offsets":[8,24]}}'.ljust(
-            126
-        )
-        + bytes(24),
+        "overlapping.safetensors": struct.pack("<Q", len(overlapping)) + overlapping + bytes(24),
         "announces a gigabyte.h5": _keras(folder, (BOMB // 4,), [b"conv2d_1"]),
         "a layer that is not there.h5": _keras(folder, (4,), [b"conv2d_9"]),
         "cut.h5": _keras(folder, (4,), [b"conv2d_1"])[:600],

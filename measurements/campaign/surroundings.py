@@ -46,6 +46,10 @@ def _with_files(*names: str) -> Callable[[Path], None]:
     return make
 
 
+def _hidden() -> None:
+    os.umask(0o777)
+
+
 def _gone(folder: Path) -> None:
     folder.rmdir()
 
@@ -84,10 +88,10 @@ ODD: dict[str, Odd] = {
     "files of 4 kB at most": Odd(inside=limited(resource.RLIMIT_FSIZE, 4096)),
     "a stack of 512 kB": Odd(inside=limited(resource.RLIMIT_STACK, MIB // 2)),
     "no core files": Odd(inside=limited(resource.RLIMIT_CORE, 0)),
-    "umask 777": Odd(inside=lambda: os.umask(0o777) and None),
+    "umask 777": Odd(inside=_hidden),
     "standard output closed": Odd(inside=lambda: os.close(1)),
     "standard error closed": Odd(inside=lambda: os.close(2)),
-    "both closed": Odd(inside=lambda: (os.close(1), os.close(2)) and None),
+    "both closed": Odd(inside=lambda: os.closerange(1, 3)),
     "standard input closed": Odd(inside=lambda: os.close(0)),
     "standard output full": Odd(out="/dev/full"),
     "standard error full": Odd(error="/dev/full"),
@@ -109,7 +113,7 @@ def _result(out: Path) -> object:
 def _ended(odd: Odd, arguments: list[object], folder: Path, log: IO[bytes]) -> int | None:
     variables = {name: value for name, value in (os.environ | odd.variables).items() if value is not None}
     options: dict[str, Any] = {"env": variables, "cwd": folder, "preexec_fn": odd.inside}
-    with open(odd.out or os.devnull, "wb") as out, open(odd.error or log.name, "ab") as error:
+    with Path(odd.out or os.devnull).open("wb") as out, Path(odd.error or log.name).open("ab") as error:
         streams = {"stdin": subprocess.DEVNULL, "stdout": out if odd.out else log, "stderr": error}
         process = subprocess.Popen([*odd.prefix, *COMMAND, *map(str, arguments)], **streams, **options)
         odd.folder(folder)
