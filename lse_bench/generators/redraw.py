@@ -94,6 +94,10 @@ class FaceJobs:
                 yield
             if not writer.frames:
                 raise ClipError(target, "empty_output", "the generator gave no frame")
+            if passed == writer.frames:
+                raise ClipError(
+                    source.path, "no_face", f"no face in any of its {writer.frames} frames: nothing would be redrawn"
+                )
             if ended:
                 raise _short(source.path, writer.frames, needed)
         if passed:

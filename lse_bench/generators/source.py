@@ -67,7 +67,18 @@ class Source:
 
     def _frames(self) -> Iterator[Frame]:
         self.decodes += 1
-        return read_frames(self._info, Fraction(FPS))
+        first: tuple[int, ...] | None = None
+        for number, frame in enumerate(read_frames(self._info, Fraction(FPS))):
+            first = first or frame.shape
+            if frame.shape != first:
+                (high, wide), (then, now) = first[:2], frame.shape[:2]
+                raise ClipError(
+                    self.path,
+                    "generator_failed",
+                    f"its picture changes from {wide}x{high} to {now}x{then} in frame {number} ({number / FPS:.2f} s), "
+                    "and a face is followed in one size only: cut it there, or write it anew in one size",
+                )
+            yield frame
 
     def _once(self) -> Iterator[Located]:
         return self._locating.locate(self.path, self._frames())

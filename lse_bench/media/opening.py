@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import av
 import av.logging
@@ -17,6 +17,8 @@ from av.stream import Stream
 
 from lse_bench.errors import ClipError
 from lse_bench.media.under_way import noted
+
+AnyStream = TypeVar("AnyStream", bound=Stream)
 
 av.logging.set_level(av.logging.PANIC)  # FFmpeg's own chatter names no file; our errors do
 
@@ -74,12 +76,12 @@ def _opened(path: Path) -> Iterator[InputContainer]:
         yield container
 
 
-def packets(container: InputContainer, *streams: Stream) -> Iterator[Packet]:
+def packets(container: InputContainer, *streams: AnyStream) -> Iterator[Packet[AnyStream]]:
     """The packets of some streams, or of all, in the order of the file, and an empty one of each at the end. Those of a
     stream that appears in mid-file are passed over, as the ffmpeg program does it.
     """
     with suppress(IndexError):  # PyAV has one for a late stream, after everything else
-        yield from container.demux(*streams)
+        yield from cast(Iterator["Packet[AnyStream]"], container.demux(*streams))
 
 
 def refuse_irregular(path: Path) -> None:

@@ -14,12 +14,14 @@ PICTURE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", 
 
 
 def read_picture(path: Path) -> Frame:
-    """A picture as a BGR uint8 frame. Raises ClipError `unreadable`."""
+    """A picture as a BGR uint8 frame, as it is stored: a turn noted in its EXIF data is left out, as pytorch-fid does.
+    Raises ClipError `unreadable`.
+    """
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise ClipError(path, "unreadable", f"cannot be read: {error.strerror}") from None
-    frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    frame = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
     if frame is None:
         raise ClipError(path, "unreadable", f"not a picture that OpenCV knows ({len(data):,} bytes)")
     return np.asarray(frame, dtype=np.uint8)

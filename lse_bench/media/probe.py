@@ -102,7 +102,7 @@ def probe(path: Path | str) -> MediaInfo:
         corrupt = False
         if clocks:
             try:
-                for packet in packets(container):
+                for packet in packets(container, *container.streams):
                     if not packet.size:
                         continue
                     corrupt = packet.is_corrupt  # only the last one tells that the file was cut

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +18,14 @@ from lse_bench.media.audio import SAMPLE_RATE, Sound
 from lse_bench.media.clock import Clock
 from lse_bench.media.opening import open_media, packets
 from lse_bench.media.probe import MediaInfo, probe
-from lse_bench.media.video import read_frames
+from lse_bench.media.video import of_one_size, read_frames
 from lse_bench.media.writer import AUDIO_BIT_RATE, AUDIO_CODEC, AUDIO_OPTIONS, write_clip
 
 if TYPE_CHECKING:
     from lse_bench.media.clock import Packet
 
 _BLOCK = 1024  # samples: one AAC frame
+_LEAST = Fraction(1, 10_000)  # seconds from one decoding time to the next, that every clock of an mp4 tells apart
 
 
 def replace_sound(source: Path | str, sound: Sound, path: Path | str) -> list[str]:
@@ -52,7 +54,7 @@ def replace_sound(source: Path | str, sound: Sound, path: Path | str) -> list[st
             return []
     finally:
         partial.unlink(missing_ok=True)
-    write_clip(path, read_frames(info, info.video.rate), sound, info.video.rate)
+    write_clip(path, of_one_size(read_frames(info, info.video.rate)), sound, info.video.rate)
     return [f"the picture was encoded again: mp4 cannot hold {info.video.codec}"]
 
 
@@ -96,6 +98,7 @@ def _times(info: MediaInfo) -> list[tuple[int, int]]:
         stream = container.streams[info.video.index]
         assert isinstance(stream, av.VideoStream)
         stamps = [(packet.pts, packet.dts) for packet in _packets(container, stream)]
+        least = math.ceil(_LEAST / (stream.time_base or Fraction(1, 1000)))
     shown = [pts if pts is not None else dts for pts, dts in stamps]
     known = [time for time in shown if time is not None]
     if len(known) < len(shown):
@@ -104,7 +107,17 @@ def _times(info: MediaInfo) -> list[tuple[int, int]]:
     decoded = [dts for _, dts in stamps if dts is not None]
     if len(decoded) < len(known):
         decoded = _decoding_times(known)
-    return list(zip(known, decoded, strict=True))
+    return list(_rising(zip(known, decoded, strict=True), least))
+
+
+def _rising(times: Iterable[tuple[int, int]], least: int) -> Iterator[tuple[int, int]]:
+    """Decoding times `least` ticks apart, where two are the same or fall back (clocks that start anew do so), which no
+    mp4 can hold; what is shown, not before it is decoded."""
+    last: int | None = None
+    for pts, dts in times:
+        dts = dts if last is None or dts > last else last + least
+        last = dts
+        yield max(pts, dts), dts
 
 
 def _decoding_times(shown: list[int]) -> list[int]:

@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import islice
 
 import av
+import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
@@ -196,6 +197,16 @@ class ToBgr:
             )
             self._last = (picture, np.asarray(converted.to_ndarray(), dtype=np.uint8))
         return self._last[1]
+
+
+def of_one_size(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """A stream may change its size half-way, and a file has one: frames of another size than the first are resized to
+    it, as the ffmpeg program does."""
+    size: tuple[int, int] | None = None
+    for frame in frames:
+        here = (frame.shape[1], frame.shape[0])
+        size = size or here
+        yield frame if here == size else np.asarray(cv2.resize(frame, size), dtype=np.uint8)
 
 
 def read_frames(info: MediaInfo, rate: Fraction | None = None, report: DecodeReport | None = None) -> Iterator[Frame]:

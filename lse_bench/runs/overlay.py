@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
-from lse_bench.media.video import Frame, read_frames
+from lse_bench.media.video import Frame, of_one_size, read_frames
 from lse_bench.media.writer import write_clip
 from lse_bench.sync.distance import running_confidence
 from lse_bench.sync.protocol import FpsPolicy, frame_rate_for
@@ -45,16 +45,9 @@ def write_overlay(clip: Path, outcome: ClipOutcome, path: Path, policy: FpsPolic
     sound = None if info.sound is None else np.concatenate(list(read_sound(info)))
     frames = (_draw(frame, number, tracks) for number, frame in enumerate(read_frames(info, rate)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_clip(path, _of_one_size(frames), sound, rate, quality=_QUALITY, preset=_PRESET)
-
-
-def _of_one_size(frames: Iterator[Frame]) -> Iterator[Frame]:
-    """A stream may change its size half-way; a file has one."""
-    size: tuple[int, int] | None = None
-    for frame in frames:
-        here = (frame.shape[1], frame.shape[0])
-        size = size or here
-        yield frame if here == size else np.asarray(cv2.resize(frame, size), dtype=np.uint8)
+    # Browsers play halved colour only, which needs even sides: an odd one loses its last line.
+    shown = (frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2] for frame in of_one_size(frames))
+    write_clip(path, shown, sound, rate, quality=_QUALITY, preset=_PRESET)
 
 
 def _tracks_of(outcome: ClipOutcome) -> Iterator[_Drawn]:

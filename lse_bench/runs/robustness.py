@@ -20,7 +20,7 @@ from lse_bench.errors import ClipError, UsageError
 from lse_bench.manifests.listed import ListedClip
 from lse_bench.media.audio import SAMPLE_RATE, Sound, read_sound
 from lse_bench.media.probe import probe
-from lse_bench.media.video import Frame, read_frames
+from lse_bench.media.video import Frame, of_one_size, read_frames
 from lse_bench.media.writer import VIDEO_QUALITY, write_clip
 from lse_bench.runs.records import Record
 from lse_bench.runs.statistics import mean_with_interval
@@ -164,4 +164,5 @@ def _write(scorer: SyncScorer, source: Path, target: Path, change: Change) -> No
         raise ClipError(source, "no_audio", "has no sound")
     rate = frame_rate_for(info, scorer.fps_policy)
     sound = change.sound(np.concatenate(list(read_sound(info))))
-    write_clip(target, (change.frame(frame) for frame in read_frames(info, rate)), sound, rate, quality=change.quality)
+    frames = map(change.frame, of_one_size(read_frames(info, rate)))
+    write_clip(target, frames, sound, rate, quality=change.quality)

@@ -12,45 +12,26 @@ from pathlib import Path
 import clips
 import numpy as np
 import pytest
+from painter import Painter, call, manifest, rows_of
 
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.faces.detectors import FaceDetector
 from lse_bench.faces.face import Face
 from lse_bench.generators import source as sources
-from lse_bench.generators.boxes import Locating
 from lse_bench.generators.builtin import Command, Real, Unsynced
-from lse_bench.generators.call import Call, Policies, jobs_for
-from lse_bench.generators.interface import FaceCrop, FaceGenerator, Generator, Job, Options, VideoGenerator
+from lse_bench.generators.call import jobs_for
+from lse_bench.generators.interface import FaceCrop, Job, Options, VideoGenerator
 from lse_bench.generators.registry import make_generator
 from lse_bench.generators.run import generate_run
 from lse_bench.manifests.clips import find_clips
 from lse_bench.manifests.generation import Row, read_rows
 from lse_bench.manifests.manifest import Job as Pair
-from lse_bench.manifests.manifest import Manifest, job_of
+from lse_bench.manifests.manifest import Manifest
 from lse_bench.media.audio import Sound, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
 from lse_bench.storage import open_lines
 from lse_bench.weights.readers import file_digest
-
-FACE = FaceDetector("fixed", "fixed", "0" * 64, lambda seen: [[Face(np.array([20.0, 30, 80, 90]), 1.0)] for _ in seen])
-
-
-class Painter(FaceGenerator):
-    """Paints the box by the loudness of each frame's sound; reads 8 faces ahead as the networks do."""
-
-    name = "painter"
-    smoothing = "none"
-
-    def generate(self, faces: Iterator[FaceCrop], sound: Sound, seed: int) -> Iterator[FaceCrop]:
-        from lse_bench.generators.batches import batches
-
-        number = 0
-        for batch in batches(faces):
-            for crop in batch:
-                level = np.abs(sound[number * 640 : (number + 1) * 640].astype(float)).mean() / 40
-                yield FaceCrop(np.full((4, 4, 3), min(255, level), np.uint8), crop.box)
-                number += 1
 
 
 @pytest.fixture(scope="module")
@@ -60,26 +41,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clips.good(folder / "short.mp4", 0.8, seed=1)
     clips.good(folder / "other.mp4", 1.2, seed=2)
     return folder
-
-
-def manifest(*pairs: tuple[str, str]) -> Manifest:
-    jobs = [job_of(video, sound, f"{video}.mp4", f"{sound}.mp4") for video, sound in pairs]
-    return Manifest(name="test", corpus="folder", jobs=tuple(jobs))
-
-
-def call(
-    generator: Generator, jobs: Manifest, root: Path, out: Path, detector: FaceDetector = FACE, **how: object
-) -> Call:
-    faceless = how.pop("faceless", "skip-clip")
-    locating = None
-    if isinstance(generator, FaceGenerator):
-        locating = Locating(detector, smoothing=generator.smoothing, faceless=faceless)  # type: ignore[arg-type]
-    policies = Policies(**how)  # type: ignore[arg-type]
-    return Call(generator, jobs_for(generator, jobs), root, out, locating, policies)
-
-
-def rows_of(out: Path) -> dict[str, Row]:
-    return {row.id: row for row in read_rows(out)}
 
 
 def test_many_jobs_of_a_source_decode_it_once(root: Path, tmp_path: Path) -> None:
