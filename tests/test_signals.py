@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,37 @@ def test_scoring_and_generating_stop_with_what_they_have(corpus: Path, tmp_path:
     assert ended.returncode == STOPS[number], ended.stderr
     assert lse_bench_here(*score).returncode == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["scored"] == 4
+
+
+LOST = """
+import os, signal, sys, weakref
+import lse_bench.cli.common as common
+
+class Held: ...
+
+real = common.check
+left = {count}
+def counted():
+    global left
+    left -= 1
+    if left == 0:  # the signal comes while an object dies: Python prints its exception and goes on
+        held = Held()
+        weakref.finalize(held, os.kill, os.getpid(), {number})
+        del held
+    real()
+common.check = counted
+sys.argv = ["lse-bench", *sys.argv[1:]]
+from lse_bench.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_that_python_loses_is_one_nevertheless(corpus: Path, tmp_path: Path, number: signal.Signals) -> None:
+    score = ["score", corpus, "--weights", "syncnet-mini", "--protocol", "lrs-lossless", "--out", tmp_path / "run"]
+    program = LOST.format(count=2, number=int(number))
+    command = [sys.executable, "-c", program, *map(str, score)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == STOPS[number], ended.stderr
+    assert "Exception ignored" in ended.stderr, "the stop was not lost, and the test tests nothing"
+    assert "goes on from here" in " ".join(ended.stderr.split())

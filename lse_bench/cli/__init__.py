@@ -26,6 +26,7 @@ from lse_bench.cli import (
     weights,
 )
 from lse_bench.cli.common import Json, app, explain, make_console, working
+from lse_bench.cli.stops import Terminated, heard
 
 __all__ = [
     "app",
@@ -77,36 +78,22 @@ def doctor(
         raise typer.Exit(1)
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, which Slurm, Kubernetes, docker stop, timeout and systemd send: a stop like Ctrl-C."""
-
-
 def main() -> None:
     """Entry point: every error we can explain is one sentence on standard error, without a traceback.
 
     Exit status: that of the command; 130 after Ctrl-C and 143 after SIGTERM, when what is finished is written.
     """
-    terminated = False
-
-    def stop(number: int, frame: object) -> None:
-        nonlocal terminated
-        if not terminated:  # one is enough, while files are being finished
-            terminated = True
-            raise Terminated
-
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows no such letter shows its number
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        app()
-    except SystemExit as ended:
-        if terminated and ended.code == _INTERRUPTED:
-            sys.exit(_TERMINATED)
-        raise
-    except Exception as error:  # noqa: BLE001 - what cannot be explained is raised again
-        text, status = explain(error)
-        print(f"lse-bench: {text}", file=sys.stderr)
-        sys.exit(status)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with heard() as asked:
+        try:
+            app()
+        except SystemExit as ended:
+            if Terminated in asked and ended.code == _INTERRUPTED:
+                sys.exit(_TERMINATED)
+            raise
+        except Exception as error:  # noqa: BLE001 - what cannot be explained is raised again
+            text, status = explain(error)
+            print(f"lse-bench: {text}", file=sys.stderr)
+            sys.exit(status)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lse_bench.cli.stops import check
 from lse_bench.errors import LseBenchError, UsageError, WeightsError
 from lse_bench.supervisor import STARTED
 
@@ -122,6 +123,7 @@ def progress_bar(console: Console, label: str, total: int | None) -> Iterator[tu
 
         def advance(text: str) -> None:
             nonlocal told
+            check()
             progress.update(task, advance=1, description=text)
             if not console.is_terminal and time.monotonic() - told >= _EVERY:
                 told, at = time.monotonic(), progress.tasks[0]

@@ -9,7 +9,7 @@ import typer
 
 from lse_bench.cli.common import Device, Json, Offline, Trust, app, find_weights, make_console, progress_bar, working
 from lse_bench.cli.tracking import SFD_FACE, Boxes, find_detector
-from lse_bench.errors import LseBenchError
+from lse_bench.errors import LseBenchError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,9 +97,12 @@ def _scorer(
     options: dict[str, Any] = {"protocol": about["protocol"].split(":")[0], "device": device}
     options |= {"fps_policy": key["fps_policy"], "precision": key["precision"]}
     if "detector" in key:
+        from lse_bench.faces.detectors import name_of
         from lse_bench.faces.scene import Tracking
 
-        detector = find_detector(console, key["detector"], boxes, SFD_FACE, device, offline, trust)
+        detector = find_detector(console, name_of(key["detector"]), boxes, SFD_FACE, device, offline, trust)
+        if detector.id != key["detector"]:
+            raise UsageError(f"{entry.run}: faces were found by {key['detector']}; here there is {detector.id}")
         tracking = Tracking(detector, key["tracker"], int(key["min_track"]), int(key["stride"]))
         options |= {"tracking": tracking, "track_rule": key["track_rule"]}
     return SyncScorer.load(checkpoint, **options)

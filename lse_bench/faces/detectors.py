@@ -90,6 +90,12 @@ class FaceDetector:
         return found
 
 
+def name_of(id_: str) -> str:
+    """What a detector with this `FaceDetector.id` is asked for by."""
+    kind = id_.partition("@")[0].partition(":")[0]
+    return kind if kind in DETECTORS else "s3fd"  # whose variants have names of their own
+
+
 def load_detector(
     name: str, *, weights: Path | None = None, boxes: Path | None = None, device: str = "cpu"
 ) -> FaceDetector:

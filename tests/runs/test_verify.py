@@ -275,3 +275,11 @@ def test_the_embedded_scorer_is_found_by_its_name(bench: Path) -> None:
     assert json.loads((run_of(bench) / "run.json").read_text())["weights"]["name"] == "syncnet-mini"
     assert path_of(table()["syncnet-mini"]).exists()
     assert isinstance(read_records(run_of(bench))[0], Record)
+
+
+def test_tracked_runs_are_scored_again_with_their_detector(corpus: Path, tmp_path: Path) -> None:
+    some = ["--weights", "syncnet-mini", "--protocol", "tracked", "--min-track", 20, "--out", tmp_path / "run"]
+    assert lse_bench_here("score", corpus, *some).returncode == 0
+    ended = verify(tmp_path / "run", "--rescore", 1)
+    assert ended.returncode == 0 and "1 rescored" in ended.stdout, ended.stdout
+    assert "nothing was scored again" not in ended.stdout
