@@ -7,7 +7,6 @@ root comes from eigenvalues, which takes a quarter of the time of the matrix squ
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from lse_bench.errors import UsageError, WeightsError
+from lse_bench.storage import write_atomically
 from lse_bench.weights.bounds import refuse_archive
 
 Array = NDArray[np.float64]
@@ -132,9 +132,7 @@ def save_statistics(path: Path, statistics: Statistics, sample: NDArray[np.float
         sample=sample,
         fid_id=fid_id,
     )
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content.getvalue())
-    os.replace(partial, path)
+    write_atomically(path, content.getvalue())
 
 
 def load_statistics(path: Path) -> tuple[Statistics, NDArray[np.float32] | None, str | None]:

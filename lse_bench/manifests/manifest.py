@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.listed import GROUPS, safe_id
-from lse_bench.storage import parse_json, read_text
+from lse_bench.storage import parse_json, read_text, write_atomically
 
 SCHEMA = 1
 _WAY_OUT = "lse-bench manifest build or import makes one"
@@ -122,10 +121,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
     content = manifest.model_dump(by_alias=True, exclude={"jobs"})
     rows = ",\n".join("  " + json.dumps(job.model_dump(), ensure_ascii=False) for job in manifest.jobs)
     head = json.dumps(content, indent=1, ensure_ascii=False).removesuffix("\n}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(f'{head},\n "jobs": [\n{rows}\n ]\n}}\n', encoding="utf-8")
-    os.replace(partial, path)
+    write_atomically(path, f'{head},\n "jobs": [\n{rows}\n ]\n}}\n'.encode())
 
 
 def job_of(video_id: str, sound_id: str, video: str, sound: str, speaker: str | None = None) -> Job:

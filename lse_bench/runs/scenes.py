@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from lse_bench.faces.scene import Scene, Tracking
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
 from lse_bench.runs.tracks import track_facts
+from lse_bench.storage import write_atomically
 from lse_bench.sync.protocol import FpsPolicy, frame_rate_for
 
 _WIDTH, _ROW, _FACE, _LEFT = 1200, 74, 64, 90  # pixels of the picture
@@ -77,13 +77,10 @@ def write_scene(
     clip: Path, name: str, scene: Scene, tracking: Tracking, stem: Path, policy: FpsPolicy = "resample"
 ) -> None:
     """`STEM.json` and `STEM.png`."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    path = stem.with_name(f"{stem.name}.json")
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(scene_as_json(name, scene, tracking), indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    text = json.dumps(scene_as_json(name, scene, tracking), indent=2) + "\n"
+    write_atomically(stem.with_name(f"{stem.name}.json"), text.encode())
     _, data = cv2.imencode(".png", draw_scene(clip, scene, f"{name}  ({':'.join(tracking.marks)})", policy))
-    stem.with_name(f"{stem.name}.png").write_bytes(data.tobytes())
+    write_atomically(stem.with_name(f"{stem.name}.png"), data.tobytes())
 
 
 def _middle_faces(clip: Path, scene: Scene, policy: FpsPolicy) -> list[Frame]:

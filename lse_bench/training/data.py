@@ -8,7 +8,6 @@ where each clip begins. The arrays are mapped, not loaded: memory stays with the
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from lse_bench.media.audio import SAMPLE_RATE, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
 from lse_bench.minilrs.corpus import truth_path
-from lse_bench.storage import read_arrays, read_object
+from lse_bench.storage import read_arrays, read_object, write_atomically
 from lse_bench.sync.protocol import FPS
 from lse_bench.sync.syncnet import WINDOW_COLUMNS, WINDOW_FRAMES
 from lse_bench.sync.windows import COLUMNS_PER_FRAME, SPARE
@@ -131,9 +130,7 @@ def store_clips(
         "failed": failed,
         "clips": [{name: getattr(clip, name) for name in StoredClip.__slots__} for clip in stored],
     }
-    partial = about.with_name(".clips.json.partial")
-    partial.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(partial, about)
+    write_atomically(about, json.dumps(content).encode())
     return ClipStore(folder)
 
 

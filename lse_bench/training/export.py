@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
 from torch import Tensor
+
+from lse_bench.storage import write_atomically
 
 _LARGEST_HALF = 65504.0
 
@@ -20,10 +21,7 @@ def write_weights(path: Path, state: Mapping[str, Tensor], about: Mapping[str, s
     for name, value in state.items():
         shrink = half and value.is_floating_point() and float(value.abs().max()) < _LARGEST_HALF
         kept[name] = (value.to(torch.float16) if shrink else value).detach().cpu().contiguous()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(_in_order(save(kept, metadata={"format": "pt", **about})))
-    os.replace(partial, path)
+    write_atomically(path, _in_order(save(kept, metadata={"format": "pt", **about})))
 
 
 def _in_order(content: bytes) -> bytes:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from lse_bench.storage import write_atomically
 
 
 class Log:
@@ -56,6 +57,4 @@ def _cut(path: Path, step: int) -> None:
         path.unlink()
         return
     kept = [row for row in rows if row.split(",")[0].isdigit() and int(row.split(",")[0]) <= step]
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_atomically(path, ("\n".join([header, *kept]) + "\n").encode())
