@@ -45,6 +45,7 @@ def test_a_batch_that_does_not_fit(prepared_clips: Path, tmp_path: Path) -> None
 LIMITED = """
 import resource
 import torch
+from lse_bench.training import memory
 from lse_bench.training.steps import is_full
 
 before = resource.getrlimit(resource.RLIMIT_DATA)
