@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lse_bench.errors import UsageError
+from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.place import refuse_place
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Append = Callable[[Mapping[str, Any]], None]
 Keep = Callable[[bytes], bool]
+TIMES, SPARE = 4, 64 << 20  # arrays hardly compress: unpacked at most so many times the file, and so many bytes more
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what some NFS and Lustre mounts answer
 
 
@@ -104,12 +105,30 @@ def parse_toml(text: str, path: Path | str) -> dict[str, Any]:
     raise UsageError(f"{path}: not TOML: {told}")
 
 
+def refuse_growth(path: Path, unpacked: int, error: type[LseBenchError] = UsageError) -> None:
+    """Raise `error` for a file whose contents would take `unpacked` bytes, far more than it has."""
+    size = path.stat().st_size
+    if unpacked > TIMES * size + SPARE:
+        raise error(
+            f"{path}: a file of {size:,} bytes that unpacks to {unpacked:,} or more: at most {TIMES} times its size "
+            f"and {SPARE >> 20} MiB are believed, and nothing was loaded. Get it again from its source"
+        )
+
+
+def refuse_bomb(path: Path, error: type[LseBenchError] = UsageError) -> None:
+    """Raise `error` for a zip archive (an .npz, a torch checkpoint) that unpacks to far more than its size, and
+    BadZipFile for a damaged one."""
+    with zipfile.ZipFile(path) as archive:
+        refuse_growth(path, sum(entry.file_size for entry in archive.infolist()), error)
+
+
 def read_arrays(path: Path, way_out: str) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz. Raises UsageError when it is damaged or holds pickles."""
+    """The arrays of an .npz. Raises UsageError when it is damaged, holds pickles or unpacks to far more than its size."""
     import numpy as np
 
     content = read_bytes(path)
     try:
+        refuse_bomb(path)
         with np.load(io.BytesIO(content), allow_pickle=False) as held:
             return {name: held[name] for name in held.files}
     except (

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lse_bench.errors import ClipError, UsageError, WeightsError, no_such
+from lse_bench.errors import ClipError, UsageError, no_such
 from lse_bench.faces.face import Face
-from lse_bench.weights.bounds import refuse_archive
+from lse_bench.storage import refuse_bomb
 from lse_bench.weights.readers import file_digest
 
 _DAMAGES = (
@@ -156,7 +156,7 @@ def read_boxes(clip: Path, folder: Path) -> list[list[Face]]:
             continue
         try:
             if path.suffix == ".npz":
-                refuse_archive(path)
+                refuse_bomb(path)
                 with np.load(path, allow_pickle=False) as held:
                     boxes = np.asarray(held["boxes"], dtype=np.float64)
                     points = held["landmarks"] if "landmarks" in held else [None] * len(boxes)
@@ -164,7 +164,7 @@ def read_boxes(clip: Path, folder: Path) -> list[list[Face]]:
                     raise ValueError(f"boxes have the shape {boxes.shape}, (frames, 4) is needed")
                 return [_faces_of(box, found) for box, found in zip(boxes, points, strict=True)]
             return [[_face(found) for found in frame] for frame in json.loads(path.read_text(encoding="utf-8"))]
-        except WeightsError as error:
+        except UsageError as error:
             raise ClipError(clip, "no_face", str(error)) from None
         except _DAMAGES as error:
             raise ClipError(clip, "no_face", f"{path} holds no boxes: {type(error).__name__}: {error}") from None

@@ -16,9 +16,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
-from lse_bench.errors import UsageError, WeightsError
-from lse_bench.storage import write_atomically
-from lse_bench.weights.bounds import refuse_archive
+from lse_bench.errors import UsageError
+from lse_bench.storage import refuse_bomb, write_atomically
 
 Array = NDArray[np.float64]
 UNKNOWN_COUNT = 1 << 40  # stands for pytorch-fid's statistics, which are taken as those of a large set
@@ -142,7 +141,7 @@ def load_statistics(path: Path) -> tuple[Statistics, NDArray[np.float32] | None,
     covariance is taken as it is. Raises UsageError when the file holds no statistics.
     """
     try:
-        refuse_archive(path)
+        refuse_bomb(path)
         with np.load(path, allow_pickle=False) as content:
             mean, covariance = content["mu"].astype(np.float64), content["sigma"].astype(np.float64)
             ours = "count" in content
@@ -151,7 +150,7 @@ def load_statistics(path: Path) -> tuple[Statistics, NDArray[np.float32] | None,
             fid_id = str(content["fid_id"]) if ours else None
     except (
         *(OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, MemoryError),
-        *(zipfile.BadZipFile, zlib.error, WeightsError),
+        *(zipfile.BadZipFile, zlib.error),
     ) as error:
         raise UsageError(f"{path}: no FID statistics (.npz with mu and sigma): {error}") from None
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):

@@ -96,7 +96,10 @@ class FaceJobs:
                 raise ClipError(target, "empty_output", "the generator gave no frame")
             if passed == writer.frames:
                 raise ClipError(
-                    source.path, "no_face", f"no face in any of its {writer.frames} frames: nothing would be redrawn"
+                    source.path,
+                    "no_face",
+                    f"no face in any of its {writer.frames} frames, so nothing would be redrawn. If there is one, try "
+                    "another --detector",
                 )
             if ended:
                 raise _short(source.path, writer.frames, needed)

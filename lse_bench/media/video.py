@@ -5,8 +5,8 @@ A frame is uint8 height x width x 3 in BGR order. Decoding equals OpenCV's to th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -69,21 +69,23 @@ def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Time
     report = report or DecodeReport()
     count = 0
     try:
-        for frame in _decode(info, DecodeReport(), strict=True):
-            count += 1
-            yield frame
+        with closing(_decode(info, DecodeReport(), strict=True)) as frames:
+            for frame in frames:
+                count += 1
+                yield frame
     except _DamageError:
         report.guessed_from = count
     else:
         return
-    yield from islice(_decode(info, report, strict=False), count, None)
+    with closing(_decode(info, report, strict=False)) as frames:
+        yield from islice(frames, count, None)
 
 
 class _DamageError(Exception):
     """What a decoder that shall stop at damage stops with."""
 
 
-def _decode(info: MediaInfo, report: DecodeReport, strict: bool) -> Iterator[TimedFrame]:
+def _decode(info: MediaInfo, report: DecodeReport, strict: bool) -> Generator[TimedFrame]:
     """See `decode`. `strict`: any damage that the decoder sees raises _DamageError."""
     assert info.video is not None
     if info.video.width * info.video.height > MAX_PIXELS:

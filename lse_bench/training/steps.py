@@ -26,8 +26,8 @@ Memory = dict[str, Tensor]  # what an earlier pass of the same step leaves to a 
 Loss = Callable[[Networks, Batch, Memory], tuple[Tensor, dict[str, Tensor]]]
 
 WAY_OUT = (
-    "Lower `batch` in the configuration and raise `accumulate` by as much, pass --precision bf16, or close other "
-    "programs on the device; a run goes on from its last checkpoint with --resume"
+    "Close other programs on the device, and --resume goes on from the last checkpoint. Or begin anew with a smaller "
+    "batch in the configuration and `accumulate` as many times larger, or with --precision bf16"
 )
 _FULL = ("can't allocate memory", "not enough memory", "std::bad_alloc")  # how torch says it of a processor
 

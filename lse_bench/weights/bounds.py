@@ -1,4 +1,5 @@
-"""How far a file of arrays is believed before anything in it is allocated. A message names the bound that it met."""
+"""How far a file of weights is believed before anything in it is allocated (`storage.refuse_growth` has the rule). A
+message names the bound that it met."""
 
 from __future__ import annotations
 
@@ -9,32 +10,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lse_bench.errors import WeightsError
+from lse_bench.storage import refuse_bomb, refuse_growth
 
 MAX_PICKLE = 16 << 20  # bytes that describe a checkpoint's entries; a large one has some thousands of 100 bytes each
-TIMES, SPARE = 4, 64 << 20  # unpacked at most so many times the file, since weights hardly compress, and so much more
 _OLDER = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the older torch format: magic number, protocol, system, object
 _BLOCK = 1 << 20
 
 
-def refuse_growth(path: Path, unpacked: int) -> None:
-    """Raise WeightsError for a file whose contents would take `unpacked` bytes, far more than it has."""
-    size = path.stat().st_size
-    if unpacked > TIMES * size + SPARE:
-        raise WeightsError(
-            f"{path}: a file of {size:,} bytes that unpacks to {unpacked:,} or more: at most {TIMES} times its size "
-            f"and {SPARE >> 20} MiB are believed, and nothing was loaded. Get it again from its source"
-        )
-
-
 def refuse_archive(path: Path) -> None:
-    """Raise WeightsError for a zip archive (a torch checkpoint, an .npz) that unpacks to far more than its size or has
-    too long a description of what it holds. Raises BadZipFile for a damaged one."""
+    """Raise WeightsError for a torch checkpoint, a zip archive, that unpacks to far more than its size or whose
+    description is too long. Raises BadZipFile for a damaged one."""
+    refuse_bomb(path, WeightsError)
     with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-    refuse_growth(path, sum(entry.file_size for entry in entries))
-    for entry in entries:
-        if entry.filename.endswith("data.pkl"):
-            _refuse_description(path, entry.file_size)
+        for entry in archive.infolist():
+            if entry.filename.endswith("data.pkl"):
+                _refuse_description(path, entry.file_size)
 
 
 def refuse_pickle(path: Path) -> None:
@@ -69,9 +59,9 @@ def refuse_matlab(path: Path) -> None:
                     while packed:
                         unpacked += len(inflater.decompress(packed, _BLOCK))
                         packed = inflater.unconsumed_tail
-                        refuse_growth(path, unpacked)
+                        refuse_growth(path, unpacked, WeightsError)
             file.seek(after)
-    refuse_growth(path, unpacked)
+    refuse_growth(path, unpacked, WeightsError)
 
 
 def _passes(file: BinaryIO) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import UsageError, WeightsError
-from lse_bench.weights.bounds import refuse_growth
+from lse_bench.storage import refuse_growth
 from lse_bench.weights.readers import refuse_other_formats
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -50,7 +50,7 @@ def read_keras(path: Path | str) -> dict[str, list[KerasLayer]]:
     try:
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)
-            refuse_growth(path, _announced(root))
+            refuse_growth(path, _announced(root), WeightsError)
             layers = [_layer(root, name) for name in _names(root, "layer_names")]
     except (OSError, KeyError, RuntimeError, ValueError, MemoryError) as error:
         raise WeightsError(

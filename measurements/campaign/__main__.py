@@ -48,8 +48,6 @@ def main() -> int:
             kinds = Counter(kind for kind, _ in found.faults)
             against = ", ".join(f"{kinds[kind]} {kind}" for kind in ("hang", "traceback", "lost", "wrong", "left"))
             print(f"{name}: {found.tried} tried in {time.monotonic() - began:.0f} s: {against} ({ended})", flush=True)
-            for kind, told in found.faults:
-                print(f"  {kind}: {told}", flush=True)
             bad += len(found.faults)
     return int(bool(bad))
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,8 +24,9 @@ class Findings:
     faults: list[tuple[str, str]] = field(default_factory=list)
 
     def fault(self, kind: str, text: str) -> None:
-        """`kind`: hang, traceback, lost, wrong, left."""
+        """Keep it, and print it at once: the campaign takes long. `kind`: hang, traceback, lost, wrong, left."""
         self.faults.append((kind, text))
+        print(f"  {kind}: {text}", flush=True)
 
 
 @dataclass(frozen=True)
@@ -40,18 +42,22 @@ class Ended:
         return "Traceback (most recent call last)" in self.said
 
 
-def run(*arguments: object, limit: float = LIMIT, **options: object) -> Ended:
-    """`lse-bench` with these arguments, in a session of its own that is ended with it."""
-    process = subprocess.Popen(
+def begin(arguments: Iterable[object]) -> subprocess.Popen[bytes]:
+    """`lse-bench` with these arguments, in a session of its own; what it says is in `stdout`."""
+    return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        **options,  # type: ignore[call-overload]
     )
+
+
+def run(*arguments: object) -> Ended:
+    """`lse-bench` with these arguments to its end, or to the limit."""
+    process = begin(arguments)
     try:
-        said, _ = process.communicate(timeout=limit)
+        said, _ = process.communicate(timeout=LIMIT)
         return Ended(process.returncode, said.decode(errors="replace"))
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)

@@ -17,7 +17,7 @@ from pathlib import Path
 import tiny_bench
 import torch
 from conftest import inception_weights
-from found import COMMAND, Findings, judge, leftovers, run
+from found import Findings, begin, judge, leftovers, run
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -138,13 +138,7 @@ def members(session: int) -> list[int]:
 
 def stopped(found: Findings, name: str, arguments: list[object], after: float, number: signal.Signals) -> bool:
     """Start, wait, send; False where the command had ended before."""
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    process = begin(arguments)
     try:
         process.wait(after)
     except subprocess.TimeoutExpired:
@@ -166,7 +160,7 @@ def stopped(found: Findings, name: str, arguments: list[object], after: float, n
         found.fault("left", f"{name}: {number.name} after {after:.1f} s: {told}")
     for one in left:
         os.kill(one, signal.SIGKILL)
-    said = process.communicate()[1].decode(errors="replace")
+    said = process.communicate()[0].decode(errors="replace")
     found.ended[f"{number.name}, exit {process.returncode}"] += 1
     if "Traceback (most recent call last)" in said:
         found.fault("traceback", f"{name}: {number.name} after {after:.1f} s: {said.strip()[-300:]}")
@@ -201,4 +195,5 @@ def stops(folder: Path, count: int, seed: int) -> Findings:
                 found.fault("left", f"{name}: {left}")
             if one.result(out) != wanted:
                 found.fault("lost", f"{name}: {out} is not what the same command makes without signals")
+        print(f"  {name}: {sent} signals", flush=True)
     return found

@@ -34,11 +34,13 @@ def test_a_batch_that_does_not_fit(prepared_clips: Path, tmp_path: Path) -> None
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},  # each thread has a stack
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (2500 * MIB, 2500 * MIB)),
     )
     said = " ".join(ended.stderr.split())
     assert ended.returncode == 2, said
-    assert "out of memory on cpu with a batch of 500. Lower `batch` in the configuration" in said
+    assert "out of memory on cpu with a batch of 500. Close other programs on the device, and --resume" in said
+    assert "begin anew with a smaller batch in the configuration" in said
     assert "Traceback" not in said
 
 

@@ -15,7 +15,8 @@ from scipy.io import savemat
 from lse_bench.errors import ClipError, LseBenchError, UsageError, WeightsError
 from lse_bench.faces.detectors import read_boxes
 from lse_bench.fidelity.frechet import load_statistics
-from lse_bench.weights.bounds import MAX_PICKLE, SPARE
+from lse_bench.storage import SPARE, read_arrays
+from lse_bench.weights.bounds import MAX_PICKLE
 from lse_bench.weights.keras import read_keras
 from lse_bench.weights.matconvnet import read_dagnn
 from lse_bench.weights.readers import read_torch
@@ -71,9 +72,15 @@ def boxes_bomb(checkpoint: Path, folder: Path) -> Callable[[], object]:
     return lambda: read_boxes(folder / "clip.mp4", folder)
 
 
+def windows_bomb(checkpoint: Path, folder: Path) -> Callable[[], object]:
+    np.savez_compressed(folder / "windows.npz", distances=np.zeros(HUGE // 8))
+    return lambda: read_arrays(folder / "windows.npz", "Score the clip again")
+
+
 @pytest.mark.parametrize(
     ("make", "error"),
     [
+        (windows_bomb, UsageError),
         (torch_bomb, WeightsError),
         (keras_bomb, WeightsError),
         (matlab_bomb, WeightsError),
