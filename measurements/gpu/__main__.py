@@ -19,12 +19,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-from measure import Rows, parts_of, run_part
-from parts import Setting
-
-from lse_bench.processor import machine
-
 
 def cells(part: str, row: dict[str, Any]) -> list[str]:
     """A row of the table as words: part, setting, batch, speed, memory, error, more."""
@@ -59,6 +53,10 @@ def page_of(path: Path) -> str:
 
 def described(device: str) -> dict[str, Any]:
     """The machine and the card."""
+    import torch
+
+    from lse_bench.processor import machine
+
     card = torch.cuda.get_device_name() if device.startswith("cuda") else None
     return {"device": device, "card": card, "torch": torch.__version__, "cuda": torch.version.cuda, **machine()}
 
@@ -71,7 +69,7 @@ def told(about: dict[str, Any]) -> str:
 def main() -> int:
     """Parse and run; 1 when a part has no figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", help="cpu, cuda or cuda:N; default: the card where there is one.")
     parser.add_argument("--out", type=Path, default=Path("gpu.json"))
     parser.add_argument("--limit", type=float, default=120.0, help="Seconds for each part.")
     parser.add_argument("--small", action="store_true", help="Narrow networks and few inputs.")
@@ -82,8 +80,13 @@ def main() -> int:
     if arguments.page:
         print(page_of(arguments.page))
         return 0
-    parts, setting = parts_of(), Setting(arguments.device, arguments.small)
-    about = described(arguments.device)
+    import torch  # what a page of figures needs no second for
+    from measure import Rows, parts_of, run_part
+    from parts import Setting
+
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    parts, setting = parts_of(), Setting(device, arguments.small)
+    about = described(device)
     print(told(about))
     print(line_of(list(HEADS)))
     found: dict[str, Rows] = {}
