@@ -123,7 +123,7 @@ def refuse_bomb(path: Path, error: type[LseBenchError] = UsageError) -> None:
 
 
 def read_arrays(path: Path, way_out: str) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz. Raises UsageError when it is damaged, holds pickles or unpacks to far more than its size."""
+    """The arrays of an .npz. Raises UsageError when it is damaged, holds pickles, or unpacks to far too much."""
     import numpy as np
 
     content = read_bytes(path)
