@@ -10,12 +10,15 @@ from types import MappingProxyType
 
 import av
 import numpy as np
+from av.video.reformatter import Interpolation
 
 from lse_bench.media.audio import SAMPLE_RATE, Sound
 from lse_bench.media.video import SMALL_FRAME, Frame, scaling_threads
 
 # Fixed, because they move scores: x264 near-lossless to the eye, AAC at a rate that speech does not notice.
 VIDEO_CODEC, VIDEO_QUALITY, VIDEO_PRESET = "libx264", 18, "medium"
+# Without ACCURATE_RND colours drift by 1 to 2 levels; with BITEXACT every processor converts alike.
+ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 # "fast" is the encoder's one search that gives the same bytes in every process.
 AUDIO_CODEC, AUDIO_BIT_RATE, AUDIO_OPTIONS = "aac", 128_000, MappingProxyType({"aac_coder": "fast"})
 
@@ -28,14 +31,16 @@ def write_clip(
     sound_rate: int = SAMPLE_RATE,
     quality: int = VIDEO_QUALITY,
     preset: str = VIDEO_PRESET,
+    conversion: int = ACCURATE,
 ) -> int:
     """Write BGR uint8 `frames` of one size at `rate` per second, and mono int16 `sound`; returns the frame count.
 
-    `quality`: x264's constant rate factor, 0-51, lower is better. The same input gives the same bytes.
+    `quality`: x264's constant rate factor, 0-51, lower is better. `conversion`: swscale's flags for BGR to YUV.
+    The same input gives the same bytes.
 
     Raises ValueError when there is no frame or sizes differ. The file appears when it is whole.
     """
-    with ClipWriter(path, sound, rate, sound_rate, quality, preset) as writer:
+    with ClipWriter(path, sound, rate, sound_rate, quality, preset, conversion) as writer:
         for frame in frames:
             writer.push(frame)
     return writer.frames
@@ -52,12 +57,13 @@ class ClipWriter:
         sound_rate: int = SAMPLE_RATE,
         quality: int = VIDEO_QUALITY,
         preset: str = VIDEO_PRESET,
+        conversion: int = ACCURATE,
     ) -> None:
         self.frames = 0
         self._path = Path(path)
         self._partial = self._path.with_name(f".{self._path.name}.partial")
         self._sound, self._rate, self._sound_rate = sound, Fraction(rate), sound_rate
-        self._quality, self._preset = quality, preset
+        self._quality, self._preset, self._conversion = quality, preset, conversion
         self._container: av.container.OutputContainer | None = None
         self._picture: av.VideoStream | None = None
         self._speech: av.AudioStream | None = None
@@ -77,7 +83,9 @@ class ClipWriter:
             raise ValueError(f"frame {self.frames} is {frame.shape}, the first was {self._size}")
         assert self._picture is not None
         drawn = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="bgr24")
-        turned = drawn.reformat(format=self._picture.pix_fmt, threads=scaling_threads(drawn))
+        turned = drawn.reformat(
+            format=self._picture.pix_fmt, interpolation=self._conversion, threads=scaling_threads(drawn)
+        )
         self._container.mux(self._picture.encode(turned))
         self.frames += 1
         if self._sound is not None:  # as much sound as there is picture, so that they interleave

@@ -21,6 +21,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from lse_bench.errors import LseBenchError, UsageError
@@ -43,6 +44,7 @@ FOLDER = "minilrs"
 FPS = 25
 _SPOKEN = 1.35  # how many times the words a clip needs are spoken, so that it is cut from running speech
 _PRESET = "superfast"
+_CONVERSION = Interpolation.BILINEAR  # less exact than what `write_clip` does since, but the pixels of plan.VERSION 1
 OnClip = Callable[["Made"], None]
 _WAY_OUT = "Make the corpus in a new folder, or remove this file: clips that are there are kept"
 
@@ -143,7 +145,7 @@ def make_clip(spec: Spec, plan: ClipPlan, out: Path) -> Made:
 
     path = out / plan.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_clip(path, frames(), sound, FPS, quality=scene.quality, preset=_PRESET)
+    write_clip(path, frames(), sound, FPS, quality=scene.quality, preset=_PRESET, conversion=_CONVERSION)
     words = _within(utterance.words, start, plan.frames)
     transcript = _transcript(plan, spec, words)
     path.with_suffix(".txt").write_text(transcript, encoding="utf-8")
