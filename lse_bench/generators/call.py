@@ -15,7 +15,7 @@ from lse_bench.generators.source import Short
 from lse_bench.manifests.listed import safe_id
 from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import Manifest, checked
-from lse_bench.media.writer import AUDIO_BIT_RATE, AUDIO_CODEC, VIDEO_CODEC, VIDEO_PRESET, VIDEO_QUALITY
+from lse_bench.media.writer import ENCODER
 
 NanSound = Literal["skip", "noise"]
 NAN_SOUNDS: tuple[NanSound, ...] = get_args(NanSound)
@@ -72,7 +72,7 @@ class Call:
             "root": str(self.root.absolute()),
             "manifest_sha256": self.manifest.sha256,
             "seed": self.seed,
-            "encoder": f"{VIDEO_CODEC} crf {VIDEO_QUALITY} {VIDEO_PRESET}, {AUDIO_CODEC} {AUDIO_BIT_RATE}",
+            "encoder": ENCODER,
             "fps": FPS,
         }
         if self.locating is not None and detector is not None:

@@ -21,6 +21,7 @@ VIDEO_CODEC, VIDEO_QUALITY, VIDEO_PRESET = "libx264", 18, "medium"
 ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 # "fast" is the encoder's one search that gives the same bytes in every process.
 AUDIO_CODEC, AUDIO_BIT_RATE, AUDIO_OPTIONS = "aac", 128_000, MappingProxyType({"aac_coder": "fast"})
+ENCODER = f"{VIDEO_CODEC} crf {VIDEO_QUALITY} {VIDEO_PRESET}, accurate colours, {AUDIO_CODEC} {AUDIO_BIT_RATE}"
 
 
 def write_clip(
