@@ -179,26 +179,26 @@ def types(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Speed and memory, ours beside the original's; some twenty-five minutes."""
     interpreter = python(session)
-    session.run(interpreter, "measurements/bench_lse.py", *session.posargs, external=True)
-    session.run(interpreter, "measurements/bench_tracked.py", external=True)
-    session.run(interpreter, "measurements/bench_generate.py", external=True)
-    session.run(interpreter, "measurements/bench_fid.py", external=True)
-    session.run(interpreter, "measurements/bench_minilrs.py", external=True)
-    session.run(interpreter, "measurements/bench_training.py", external=True)
-    session.run(interpreter, "measurements/bench_leaderboard.py", external=True)
+    session.run(interpreter, "-m", "measurements.speed.lse", *session.posargs, external=True)
+    session.run(interpreter, "-m", "measurements.speed.tracked", external=True)
+    session.run(interpreter, "-m", "measurements.speed.generate", external=True)
+    session.run(interpreter, "-m", "measurements.speed.fid", external=True)
+    session.run(interpreter, "-m", "measurements.speed.minilrs", external=True)
+    session.run(interpreter, "-m", "measurements.speed.training", external=True)
+    session.run(interpreter, "-m", "measurements.speed.leaderboard", external=True)
 
 
 @nox.session
 def miniature(session: nox.Session) -> None:
     """Train every method on MiniLRS and evaluate it: `-- --work FOLDER`; some two hours."""
-    session.run(python(session), "measurements/miniature.py", *session.posargs, external=True)
+    session.run(python(session), "-m", "measurements.quality.miniature", *session.posargs, external=True)
 
 
 @nox.session
 def precision(session: nox.Session) -> None:
     """Each step's error against the reference: the table of docs/precision.md."""
-    session.run(python(session), "measurements/precision.py", external=True)
-    session.run(python(session), "measurements/precision_baselines.py", external=True)
+    session.run(python(session), "-m", "measurements.precision.scorer", external=True)
+    session.run(python(session), "-m", "measurements.precision.baselines", external=True)
 
 
 @nox.session
@@ -212,7 +212,7 @@ def processors(session: nox.Session) -> None:
 @nox.session
 def decoding(session: nox.Session) -> None:
     """Our decoding beside the ffmpeg programs of this machine, for clips of every kind; two minutes."""
-    session.run(python(session), "measurements/decoding.py", *session.posargs, external=True)
+    session.run(python(session), "-m", "measurements.precision.decoding", *session.posargs, external=True)
 
 
 @nox.session
@@ -236,7 +236,7 @@ def gpu(session: nox.Session) -> None:
 @nox.session
 def libraries(session: nox.Session) -> None:
     """Whether scores move with the versions of FFmpeg and OpenCV: one set of clips in four environments."""
-    program, folder = "measurements/libraries.py", ROOT / ".nox" / "libraries-files"
+    program, folder = "measurements/precision/libraries.py", ROOT / ".nox" / "libraries-files"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     interpreter = fresh(session, "libraries", "3.12")
@@ -257,8 +257,8 @@ def libraries(session: nox.Session) -> None:
 @nox.session
 def quality(session: nox.Session) -> None:
     """How good syncnet-mini, or the weights named after --, is on unseen clips; some fifteen minutes."""
-    session.run(python(session), "measurements/face_detection.py", external=True)
-    session.run(python(session), "measurements/talking_face.py", external=True)
-    session.run(python(session), "measurements/unsynced.py", external=True)
-    session.run(python(session), "measurements/coverage.py", external=True)
-    session.run(python(session), "measurements/syncnet_quality.py", *session.posargs, external=True)
+    session.run(python(session), "-m", "measurements.quality.face_detection", external=True)
+    session.run(python(session), "-m", "measurements.quality.talking_face", external=True)
+    session.run(python(session), "-m", "measurements.quality.unsynced", external=True)
+    session.run(python(session), "-m", "measurements.quality.coverage", external=True)
+    session.run(python(session), "-m", "measurements.quality.syncnet_quality", *session.posargs, external=True)

@@ -14,23 +14,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from lse_bench.benchmark.run import SUMMARY_FILE as BENCH_SUMMARY
+from lse_bench.benchmark.run import read_bench
+from lse_bench.errors import UsageError
 from lse_bench.leaderboard.plots import colours_of, write_plots
 from lse_bench.leaderboard.published import published
-
-from lse_bench.bench.run import SUMMARY_FILE as BENCH_SUMMARY
-from lse_bench.bench.run import read_bench
-from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import Source
-from lse_bench.manifests.listed import safe_id
-from lse_bench.runs import escape
-from lse_bench.runs.paired import sources_of
+from lse_bench.naming import safe_id
+from lse_bench.runs.directory import WINDOWS_FOLDER
 from lse_bench.runs.records import RECORDS_FILE
-from lse_bench.runs.run import WINDOWS_FOLDER
-from lse_bench.runs.table import REAL, UNSYNCED, Entry, by_group, read_entry, tables_of
 from lse_bench.runs.verify import refuse_edited
-from lse_bench.runs.words import cells_of, columns_of, csv_text, latex, long_csv, markdown, notes_of, wide_csv
 from lse_bench.storage import read_arrays, read_object
 from lse_bench.sync.distance import running_confidence
+from lse_bench.tables import escape
+from lse_bench.tables.formats import cells_of, columns_of, csv_text, latex, long_csv, markdown, notes_of, wide_csv
+from lse_bench.tables.paired import sources_of
+from lse_bench.tables.table import REAL, UNSYNCED, Entry, by_group, read_entry, tables_of
 from lse_bench.weights.readers import file_digest
 
 CLIPS_FOLDER, COLLECTION_FILE = "clips", "collection.json"
@@ -59,7 +58,7 @@ def find_entries(inputs: Sequence[str]) -> list[Entry]:
         elif (path / BENCH_SUMMARY).exists():
             entries += read_bench(path)
         else:
-            raise UsageError(f"{path}: neither a run directory of lse-bench score nor a benchmark of lse-bench run")
+            raise UsageError(f"{path}: neither a run directory (lse-bench score) nor a benchmark (lse-bench benchmark)")
     return entries
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from lse_bench.benchmark.run import BENCH_FILE
+from lse_bench.benchmark.run import SUMMARY_FILE as BENCH_SUMMARY
 from lse_bench.leaderboard.build import CLIPS_FOLDER, COLLECTION_FILE, find_entries
-
-from lse_bench.bench.run import BENCH_FILE
-from lse_bench.bench.run import SUMMARY_FILE as BENCH_SUMMARY
-from lse_bench.manifests.listed import safe_id
+from lse_bench.naming import safe_id
 from lse_bench.runs.agreement import disagreement
-from lse_bench.runs.table import REAL, Entry, tables_of
 from lse_bench.runs.verify import Verdict, verify
 from lse_bench.storage import read_object
+from lse_bench.tables.table import REAL, Entry, tables_of
 from lse_bench.weights.readers import digest_of_digests, file_digest
 
-_WAY_OUT = "lse-bench run, or leaderboard add, makes it anew"
+_WAY_OUT = "lse-bench benchmark, or leaderboard add, makes it anew"
 
 
 def verify_all(inputs: Sequence[str]) -> dict[str, tuple[Entry | None, Verdict]]:

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lse_bench.errors import UsageError
-from lse_bench.runs import escape
-from lse_bench.runs.records import Record
-from lse_bench.runs.statistics import mean_with_interval
-from lse_bench.runs.summary import members_of
-from lse_bench.runs.table import Entry
-from lse_bench.runs.words import MINI
 from lse_bench.sync.distance import MAX_SHIFT
+from lse_bench.tables import escape
+from lse_bench.tables.curves import STYLES, Draw, draw_curves, draw_legend, svg_of
+from lse_bench.tables.formats import MINI
+from lse_bench.tables.table import Entry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Readable on white and on dark paper; real and unsynced are always the first two. Lines differ in style as well.
 _COLOURS = ("#009e73", "#d55e00", "#0072b2", "#cc79a7", "#b26a00", "#3b8fc2", "#7a5195", "#8c6d31")
-_STYLES = ("-", "--", "-.", ":")
 _DISTANCES = {"fid": "FID", "kid": "KID", "fd_sync": "fd-sync"}
-
-Draw = Callable[["Axes"], None]
 
 
 def colours_of(methods: Sequence[str]) -> dict[str, str]:
@@ -68,31 +61,6 @@ def _mini(table: dict[str, Any]) -> str:
     return " (mini)" if table["evaluator"] == MINI else ""
 
 
-def svg_of(draw: Draw) -> str:
-    """What `draw` puts on a pair of axes, as SVG. Raises UsageError without matplotlib."""
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UsageError("plots need matplotlib: pip install 'lse-bench[leaderboard]'") from None
-    # Text as text, no dates, no random names: the same records and matplotlib give the same file.
-    with mpl.rc_context(
-        {"svg.fonttype": "none", "svg.hashsalt": "lse-bench", "text.parse_math": False, "font.size": 11}
-    ):
-        figure = Figure(figsize=(8, 4.5), layout="constrained")
-        axes = figure.add_subplot()
-        draw(axes)
-        axes.spines[["top", "right"]].set_visible(False)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
-    return svg[svg.index("<svg") :]
-
-
-def _legend(axes: Axes) -> None:
-    axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=10)
-
-
 def _against(axes: Axes, table: dict[str, Any], distance: str, colours: dict[str, str]) -> None:
     for row in table["rows"]:
         found = row["metrics"]["lse_c"]
@@ -108,30 +76,6 @@ def _against(axes: Axes, table: dict[str, Any], distance: str, colours: dict[str
     axes.set_ylabel(f"LSE-C{_mini(table)} with 95 % interval, higher is better")
 
 
-def draw_curves(
-    axes: Axes, runs: Sequence[tuple[str, Sequence[Record]]], colours: Mapping[str, str], label: str
-) -> None:
-    """The mean curve of each named run with its 95 % interval."""
-    shifts = [shift - MAX_SHIFT for shift in range(2 * MAX_SHIFT + 1)]
-    for number, (name, records) in enumerate(runs):
-        scored = [record for record in records if record.curve is not None]
-        if not scored:
-            continue
-        members, unit = members_of(scored)
-        estimates = [
-            mean_with_interval([(r.curve or [])[i] for r in scored], members, unit) for i in range(len(shifts))
-        ]
-        means = [one.mean or 0.0 for one in estimates]
-        bounds = [one.ci95 or (mean, mean) for one, mean in zip(estimates, means, strict=True)]
-        axes.plot(shifts, means, label=escape.plot(name), color=colours[name], linestyle=_STYLES[number % len(_STYLES)])
-        axes.fill_between(
-            shifts, [low for low, _ in bounds], [high for _, high in bounds], color=colours[name], alpha=0.15
-        )
-    axes.set_xlabel("sound shifted by (frames of 40 ms)")
-    axes.set_ylabel(label)
-    _legend(axes)
-
-
 def _offsets(axes: Axes, entries: Sequence[Entry], colours: dict[str, str]) -> None:
     places = list(range(-MAX_SHIFT, MAX_SHIFT + 1))
     for number, entry in enumerate(entries):
@@ -139,7 +83,7 @@ def _offsets(axes: Axes, entries: Sequence[Entry], colours: dict[str, str]) -> N
         total = sum(counts.values())
         if total:
             shares = [100 * counts[place] / total for place in places]
-            style = _STYLES[number % len(_STYLES)]
+            style = STYLES[number % len(STYLES)]
             axes.step(
                 places,
                 shares,
@@ -150,7 +94,7 @@ def _offsets(axes: Axes, entries: Sequence[Entry], colours: dict[str, str]) -> N
             )
     axes.set_xlabel("AV offset (frames of 40 ms; negative: the sound comes late)")
     axes.set_ylabel("share of clips, %")
-    _legend(axes)
+    draw_legend(axes)
 
 
 def _bars(axes: Axes, tables: Sequence[dict[str, Any]], metric: str, label: str, colours: dict[str, str]) -> None:
@@ -176,7 +120,7 @@ def _bars(axes: Axes, tables: Sequence[dict[str, Any]], metric: str, label: str,
             named.add(method)
     axes.set_xticks(range(len(tables)), [escape.plot(table["corpus"]) for table in tables])
     axes.set_ylabel(label)
-    _legend(axes)
+    draw_legend(axes)
 
 
 def write_plots(folder: Path, tables: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> list[dict[str, str]]:

@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lse_bench.leaderboard.build import CLIPS_FOLDER, COLLECTION_FILE, copied_clips, find_entries
-
-from lse_bench.bench.run import BENCH_FILE
-from lse_bench.bench.run import SUMMARY_FILE as BENCH_SUMMARY
+from lse_bench.benchmark.run import BENCH_FILE
+from lse_bench.benchmark.run import SUMMARY_FILE as BENCH_SUMMARY
 from lse_bench.errors import UsageError
-from lse_bench.manifests.generation import FAULTS
-from lse_bench.runs.paired import byte_equal
+from lse_bench.leaderboard.build import CLIPS_FOLDER, COLLECTION_FILE, copied_clips, find_entries
+from lse_bench.manifests.generated import FAULTS
+from lse_bench.runs.directory import RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER
 from lse_bench.runs.records import RECORDS_FILE
-from lse_bench.runs.run import RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER
-from lse_bench.runs.table import EXTRAS, REAL, UNSYNCED, Entry, tables_of
 from lse_bench.runs.verify import consequences
 from lse_bench.storage import json_bytes, write_atomically
+from lse_bench.tables.paired import byte_equal
+from lse_bench.tables.table import EXTRAS, REAL, UNSYNCED, Entry, tables_of
 
 _SHOWN = 5  # of a run's differences
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from lse_bench.errors import NATIVE
 from lse_bench.media.under_way import DEADLY, VARIABLE, under_way
 
-COMMANDS = ("score", "generate", "prepare", "fid", "fd-sync", "run", "manifest", "verify")
+COMMANDS = ("score", "generate", "prepare", "fid", "fd-sync", "benchmark", "manifest", "verify")
 _DEATHS = 3  # of a command with one clip under way
 _MOST = 100  # deaths of one command
 STARTED = "LSE_BENCH_STARTED"  # when, in ISO 8601: a folder named after it is the same in every life

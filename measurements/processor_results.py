@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from lse_bench.baselines.wav2lip import train as wav2lip
 from numpy.typing import NDArray
 
 from lse_bench import cli
-from lse_bench.manifests.corpora import read_corpus
+from lse_bench.baselines.wav2lip import train as wav2lip
+from lse_bench.manifests.layouts import read_corpus
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames

@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 import scipy.io
 import torch
-from lse_bench.baselines.wav2lip.model import Generator
 
+from lse_bench.baselines.wav2lip.model import Generator
 from lse_bench.weights.formula import formula_entry, formula_weights
 from lse_bench.weights.matconvnet import DagNet
 

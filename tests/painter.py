@@ -13,7 +13,7 @@ from lse_bench.generators.batches import batches
 from lse_bench.generators.boxes import Locating
 from lse_bench.generators.call import Call, Policies, jobs_for
 from lse_bench.generators.interface import FaceCrop, FaceGenerator, Generator
-from lse_bench.manifests.generation import Row, read_rows
+from lse_bench.manifests.generated import Row, read_rows
 from lse_bench.manifests.manifest import Manifest, job_of
 from lse_bench.media.audio import Sound
 

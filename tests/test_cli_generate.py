@@ -16,13 +16,13 @@ import pytest
 import torch
 from checkpoints import WAV2LIP_TEMPER, filled, write_lipgan, write_wav2lip
 from commands import lse_bench_here, with_path
-from lse_bench.baselines.speech2vid.model import entry_shapes, generator_layers
-from lse_bench.baselines.wav2lip.model import Generator
 from test_cli import records_of
 
+from lse_bench.baselines.speech2vid.model import entry_shapes, generator_layers
+from lse_bench.baselines.wav2lip.model import Generator
 from lse_bench.faces.detectors import load_detector
 from lse_bench.faces.face import overlap
-from lse_bench.manifests.generation import read_rows
+from lse_bench.manifests.generated import read_rows
 from lse_bench.manifests.manifest import Manifest, job_of, read_manifest, write_manifest
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe

@@ -13,7 +13,7 @@ from commands import lse_bench_here
 from conftest import shared_file
 from test_cli import records_of
 
-from lse_bench.manifests.corpora import read_corpus
+from lse_bench.manifests.layouts import read_corpus
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
 

@@ -23,6 +23,7 @@ LAYERS = [
     {
         "errors",
         "storage",
+        "naming",
         "place",
         "devices",
         "precision",
@@ -37,7 +38,8 @@ LAYERS = [
     {"features", "manifests", "weights", "faces"},
     {"sync", "fidelity"},
     {"runs", "generators", "training", "minilrs"},
-    {"bench"},
+    {"tables"},
+    {"benchmark"},
     {"baselines", "leaderboard", "evaluation", "demo", "doctor"},
     {"cli", "supervisor", "__main__"},
 ]

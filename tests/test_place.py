@@ -12,7 +12,7 @@ import clips
 import pytest
 
 from lse_bench.errors import ClipError
-from lse_bench.generators.videos import failure
+from lse_bench.generators.video_jobs import failure
 from lse_bench.manifests.manifest import Job, Manifest, write_manifest
 from lse_bench.place import PlaceError, refuse_place
 

@@ -13,7 +13,7 @@ import torch
 from commands import lse_bench_here
 
 from lse_bench.errors import UsageError, WeightsError
-from lse_bench.runs.run import Shard
+from lse_bench.runs.directory import Shard
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.training.loop import refuse_to_overwrite
 from lse_bench.weights.readers import read_torch
@@ -82,5 +82,5 @@ def test_a_benchmark_with_a_wrong_value_names_it(tmp_path: Path) -> None:
         head = f'name = "x"\n[[manifests]]\nname = "m"\n{line}\nbuild = {{ pairs = 2 }}\n'
         rest = '[[methods]]\nname = "w"\ngenerator = "wav2lip"\n[[protocols]]\nprotocol = "lrs@1"\n'
         path.write_text(head + rest)
-        ended = lse_bench_here("run", path, "--dry-run")
+        ended = lse_bench_here("benchmark", path, "--dry-run")
         assert ended.returncode == 2 and words in ended.stderr, ended.stderr

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from commands import lse_bench_here
 
-from lse_bench.manifests.generation import read_rows
+from lse_bench.manifests.generated import read_rows
 from lse_bench.manifests.manifest import Job, Manifest, write_manifest
 
 pytestmark = pytest.mark.command

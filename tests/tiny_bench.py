@@ -47,7 +47,7 @@ def make(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "mine.py").write_text(PROGRAM)
     (folder / "bench.toml").write_text(config("mine", folder / "mine.py", "{video} {audio} {output}"))
-    ended = lse_bench_here("run", folder / "bench.toml", "--out", folder / "out")
+    ended = lse_bench_here("benchmark", folder / "bench.toml", "--out", folder / "out")
     assert ended.returncode == 0, ended.stderr
 
 

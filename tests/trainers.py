@@ -10,8 +10,7 @@ from lse_bench.baselines.speech2vid import train as speech2vid
 from lse_bench.baselines.speech2vid.alignment import AlignedCropper
 from lse_bench.baselines.wav2lip import expert
 from lse_bench.baselines.wav2lip import train as wav2lip
-
-from lse_bench.manifests.corpora import read_corpus
+from lse_bench.manifests.layouts import read_corpus
 from lse_bench.training.config import RunConfig, load_config
 from lse_bench.training.hardware import Hardware, launch
 from lse_bench.training.loop import Method, train

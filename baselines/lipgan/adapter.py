@@ -8,12 +8,12 @@ from typing import ClassVar, cast
 
 import numpy as np
 import torch
-from lse_bench.baselines.halves import network_input, redrawn
-from lse_bench.baselines.lipgan.model import BRANCHES, SOUND_SHAPE, Branch, fast
-from lse_bench.baselines.lipgan.weights import load_generator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lse_bench.baselines.lipgan.model import BRANCHES, SOUND_SHAPE, Branch, fast
+from lse_bench.baselines.lipgan.weights import load_generator
+from lse_bench.baselines.masked_faces import network_input, redrawn
 from lse_bench.errors import ClipError
 from lse_bench.features.htk_mfcc import htk_columns, htk_mfcc
 from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrogram, window_starts

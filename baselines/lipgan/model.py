@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import torch
-from lse_bench.baselines.widths import Widths
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lse_bench.generators.fused import FusedBlock, folded, ready, replace
+from lse_bench.baselines.fused import FusedBlock, folded, ready, replace
+from lse_bench.baselines.widths import Widths
 from lse_bench.precision import widened
 
 Branch = Literal["master", "fully_pythonic"]

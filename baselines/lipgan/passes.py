@@ -6,11 +6,11 @@ Batches: `target`, `reference` uint8 (B,96,96,3) BGR, `sound` (B,1,12,35) or (B,
 from __future__ import annotations
 
 import torch
-from lse_bench.baselines.lipgan.model import contrastive_loss
-from lse_bench.baselines.pictures import unit
 from torch import Tensor
 from torch.nn import functional as F
 
+from lse_bench.baselines.lipgan.model import contrastive_loss
+from lse_bench.baselines.pictures import unit
 from lse_bench.precision import widened
 from lse_bench.training.steps import Batch, Memory, Networks, Pass
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from lse_bench.baselines.lipgan.model import SOUND_SHAPE, Branch
 from numpy.typing import NDArray
 
+from lse_bench.baselines.lipgan.model import SOUND_SHAPE, Branch
 from lse_bench.features import htk_mfcc, mel
 from lse_bench.generators.interface import FPS, SAMPLES_PER_FRAME
 from lse_bench.training.prepared import PreparedClip, PreparedClips, windows

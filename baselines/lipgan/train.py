@@ -14,25 +14,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import nn
+from torch.optim import Optimizer
+
 from lse_bench.baselines.lipgan.keras_adam import KerasAdam
 from lse_bench.baselines.lipgan.model import Branch, Discriminator, Generator, Size
 from lse_bench.baselines.lipgan.passes import GENERATOR, JUDGE, ROLL, faces_of, passes_of
 from lse_bench.baselines.lipgan.samples import FaceSamples
 from lse_bench.baselines.lipgan.weights import load_generator
 from lse_bench.baselines.pictures import mouth_measures, unit
-from lse_bench.baselines.training import begin_from, foreign, in_batches, sample_sheet
-from numpy.typing import NDArray
-from pydantic import Field
-from torch import nn
-from torch.optim import Optimizer
-
+from lse_bench.baselines.validation import begin_from, foreign, in_batches, sample_sheet
 from lse_bench.errors import UsageError
 from lse_bench.precision import widened
 from lse_bench.sync.syncnet import load_syncnet
 from lse_bench.training.config import RunConfig, Section, Width
-from lse_bench.training.evaluate import Draw, Pictures, spread
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
+from lse_bench.training.lse_probe import Draw, Pictures, spread
 from lse_bench.training.prepared import PreparedClip, PreparedClips
 from lse_bench.training.split import split_clips
 from lse_bench.training.steps import Batch, Pass

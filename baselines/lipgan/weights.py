@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lse_bench.baselines.lipgan.model import BRANCHES, SIZES, Branch, Discriminator, Generator, InstanceNorm, Size
 from numpy.typing import NDArray
 from torch import nn
 
+from lse_bench.baselines.lipgan.model import BRANCHES, SIZES, Branch, Discriminator, Generator, InstanceNorm, Size
 from lse_bench.errors import WeightsError
 from lse_bench.weights.keras import KerasLayer, read_keras
 from lse_bench.weights.readers import read_metadata, read_torch

@@ -9,11 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+
 from lse_bench.baselines.speech2vid.alignment import RULE, aligned, put_back
 from lse_bench.baselines.speech2vid.model import COLUMNS, IDENTITIES, MIDDLE
 from lse_bench.baselines.speech2vid.weights import load_deblurring, load_network
-from numpy.typing import NDArray
-
 from lse_bench.errors import ClipError
 from lse_bench.features.htk_mfcc import HOP, htk_mfcc
 from lse_bench.generators.batches import batches

@@ -12,10 +12,10 @@ from functools import cache
 import cv2
 import numpy as np
 import torch
-from lse_bench.baselines.speech2vid.model import DRAWN_SIZE, FACE_SIZE
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from lse_bench.baselines.speech2vid.model import DRAWN_SIZE, FACE_SIZE
 from lse_bench.faces.face import Face
 
 RULE = "bilinear@2"  # how pixels are moved; 1 was OpenCV's, which its version 5 changed

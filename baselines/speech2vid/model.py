@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from lse_bench.baselines.widths import Widths
 from numpy.typing import NDArray
 
+from lse_bench.baselines.widths import Widths
 from lse_bench.weights.matconvnet import DagLayer, DagNet
 
 FACE_SIZE, DRAWN_SIZE = 112, 109  # pixels

@@ -10,13 +10,13 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional as F
+
 from lse_bench.baselines.pictures import unit
 from lse_bench.baselines.speech2vid.graph import Graph
 from lse_bench.baselines.speech2vid.model import DRAWN_SIZE, initial_entries, net_of
 from lse_bench.baselines.speech2vid.weights import DEBLUR, GENERATOR
-from torch import Tensor
-from torch.nn import functional as F
-
 from lse_bench.precision import widened
 from lse_bench.training.steps import Batch, Memory, Networks, Pass
 from lse_bench.weights.matconvnet import DagLayer

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from lse_bench.baselines.speech2vid.model import COLUMNS, IDENTITIES, MIDDLE
 
+from lse_bench.baselines.speech2vid.model import COLUMNS, IDENTITIES, MIDDLE
 from lse_bench.errors import UsageError
 from lse_bench.features.htk_mfcc import COLUMNS_PER_SECOND, htk_columns
 from lse_bench.generators.interface import FPS, SAMPLES_PER_FRAME

@@ -14,6 +14,12 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
 from lse_bench.baselines.pictures import mouth_measures, unit
 from lse_bench.baselines.speech2vid.graph import Graph
 from lse_bench.baselines.speech2vid.model import (
@@ -28,20 +34,14 @@ from lse_bench.baselines.speech2vid.model import (
 from lse_bench.baselines.speech2vid.passes import INSIDE, drawing_pass, fresh, inputs_of, sharpening_pass, wanted_of
 from lse_bench.baselines.speech2vid.samples import PER_FRAME, IdentitySamples
 from lse_bench.baselines.speech2vid.weights import DEBLUR, GENERATOR, load_content, load_deblurring, load_network
-from lse_bench.baselines.training import foreign, in_batches, sample_sheet
-from numpy.typing import NDArray
-from pydantic import Field
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim import Optimizer
-
+from lse_bench.baselines.validation import foreign, in_batches, sample_sheet
 from lse_bench.errors import UsageError
 from lse_bench.precision import widened
 from lse_bench.sync.syncnet import load_syncnet
 from lse_bench.training.config import OptimizerConfig, RunConfig, Width
-from lse_bench.training.evaluate import Draw, Pictures, spread
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
+from lse_bench.training.lse_probe import Draw, Pictures, spread
 from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
 from lse_bench.training.steps import Batch, Pass
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from lse_bench.baselines.speech2vid.graph import Graph
 from lse_bench.baselines.speech2vid.model import DEBLURRED, PREDICTION, deblur_layers, generator_layers, net_of
-
 from lse_bench.errors import WeightsError
 from lse_bench.weights.matconvnet import read_dagnn
 from lse_bench.weights.readers import read_metadata, read_torch

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from lse_bench.baselines.halves import network_input, redrawn
-from lse_bench.baselines.wav2lip.model import COLUMNS, fast
-from lse_bench.baselines.wav2lip.weights import load_network
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lse_bench.baselines.masked_faces import network_input, redrawn
+from lse_bench.baselines.wav2lip.model import COLUMNS, fast
+from lse_bench.baselines.wav2lip.weights import load_network
 from lse_bench.errors import ClipError
 from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrogram, window_starts
 from lse_bench.generators.interface import FPS, FaceCrop, FaceGenerator, Options

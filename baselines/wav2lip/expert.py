@@ -13,26 +13,27 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
-from lse_bench.baselines.training import begin_from
-from lse_bench.baselines.wav2lip.model import WINDOW_FRAMES, Expert
-from lse_bench.baselines.wav2lip.passes import EXPERT, ListeningExpert, matching_loss
-from lse_bench.baselines.wav2lip.weights import load_expert, write_official
-from lse_bench.baselines.wav2lip.windows import mel_window, places
-from lse_bench.baselines.widths import SIZE
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from lse_bench.baselines.validation import begin_from
+from lse_bench.baselines.wav2lip.model import WINDOW_FRAMES, Expert
+from lse_bench.baselines.wav2lip.passes import EXPERT, ListeningExpert, matching_loss
+from lse_bench.baselines.wav2lip.weights import load_expert, write_official
+from lse_bench.baselines.wav2lip.windows import mel_window, places
+from lse_bench.baselines.widths import SIZE
 from lse_bench.errors import UsageError
-from lse_bench.training.config import GuideConfig, OptimizerConfig, RunConfig, Section, Width
-from lse_bench.training.evaluate import spread
+from lse_bench.training.config import OptimizerConfig, RunConfig, Section, Width
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
+from lse_bench.training.lse_probe import spread
 from lse_bench.training.prepared import PreparedClip, PreparedClips
 from lse_bench.training.split import split_clips
 from lse_bench.training.steps import Batch, Pass
+from lse_bench.training.syncnet.config import GuideConfig
 
 HALF = SIZE // 2
 _FAR = (5, 15)  # frames: how far off the wrong sound of validation's windows is

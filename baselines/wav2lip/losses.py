@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from lse_bench.baselines.widths import SIZE
 from torch import Tensor
 from torch.nn import functional as F
 
+from lse_bench.baselines.widths import SIZE
 from lse_bench.precision import widened
 
 Listener = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # the expert

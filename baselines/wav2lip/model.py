@@ -9,11 +9,11 @@ networks for a laptop.
 from __future__ import annotations
 
 import torch
-from lse_bench.baselines.widths import SIZE, Widths
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lse_bench.generators.fused import FusedBlock, folded, ready, replace
+from lse_bench.baselines.fused import FusedBlock, folded, ready, replace
+from lse_bench.baselines.widths import SIZE, Widths
 from lse_bench.precision import widened
 
 WINDOW_FRAMES = 5  # of the expert

@@ -7,12 +7,12 @@ Batches: `target`, `reference` uint8 (B,5,96,96,3) BGR, or float (B,3,5,96,96), 
 from __future__ import annotations
 
 import torch
-from lse_bench.baselines.pictures import unit
-from lse_bench.baselines.wav2lip.losses import expert_loss, judged_as, sync_loss
-from lse_bench.baselines.wav2lip.model import WINDOW_FRAMES, Expert, masked
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lse_bench.baselines.pictures import unit
+from lse_bench.baselines.wav2lip.losses import expert_loss, judged_as, sync_loss
+from lse_bench.baselines.wav2lip.model import WINDOW_FRAMES, Expert, masked
 from lse_bench.minilrs.visemes import PARAMETERS
 from lse_bench.precision import widened
 from lse_bench.training.steps import Batch, Memory, Networks, Pass

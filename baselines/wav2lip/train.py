@@ -13,25 +13,25 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from lse_bench.baselines.pictures import mouth_measures
-from lse_bench.baselines.training import begin_from, foreign, in_batches, sample_sheet
-from lse_bench.baselines.wav2lip.losses import sync_loss
-from lse_bench.baselines.wav2lip.model import COLUMNS, Expert, Generator, QualityDiscriminator, masked
-from lse_bench.baselines.wav2lip.passes import GENERATOR, JUDGE, passes_of, planes
-from lse_bench.baselines.wav2lip.weights import load_expert, load_network, write_official
-from lse_bench.baselines.wav2lip.windows import WindowSamples, first_column
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
 from torch.optim import Optimizer
 
+from lse_bench.baselines.pictures import mouth_measures
+from lse_bench.baselines.validation import begin_from, foreign, in_batches, sample_sheet
+from lse_bench.baselines.wav2lip.losses import sync_loss
+from lse_bench.baselines.wav2lip.model import COLUMNS, Expert, Generator, QualityDiscriminator, masked
+from lse_bench.baselines.wav2lip.passes import GENERATOR, JUDGE, passes_of, planes
+from lse_bench.baselines.wav2lip.weights import load_expert, load_network, write_official
+from lse_bench.baselines.wav2lip.windows import WindowSamples, first_column
 from lse_bench.errors import UsageError
 from lse_bench.precision import widened
 from lse_bench.sync.syncnet import load_syncnet
 from lse_bench.training.config import OptimizerConfig, RunConfig, Section, Width
-from lse_bench.training.evaluate import Draw, Pictures, spread
 from lse_bench.training.export import write_weights
 from lse_bench.training.loop import Method
+from lse_bench.training.lse_probe import Draw, Pictures, spread
 from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
 from lse_bench.training.split import split_clips
 from lse_bench.training.steps import Batch, Pass

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lse_bench.baselines.wav2lip.model import Expert, Generator
 from torch import Tensor, nn
 
+from lse_bench.baselines.wav2lip.model import Expert, Generator
 from lse_bench.errors import WeightsError
 from lse_bench.training.checkpoints import save_atomically
 from lse_bench.weights.readers import kind_of, read_metadata, read_torch

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from lse_bench.baselines.wav2lip.model import COLUMNS, WINDOW_FRAMES
 from numpy.typing import NDArray
 
+from lse_bench.baselines.wav2lip.model import COLUMNS, WINDOW_FRAMES
 from lse_bench.features.mel import COLUMNS_PER_SECOND
 from lse_bench.generators.interface import FPS
 from lse_bench.training.prepared import PreparedClip, PreparedClips, windows

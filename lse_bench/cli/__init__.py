@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from lse_bench.cli import (
-    bench,
+    benchmark,
+    compare,
     demo,
     fd_sync,
     fid,
@@ -25,12 +26,13 @@ from lse_bench.cli import (
     verify,
     weights,
 )
-from lse_bench.cli.common import Json, app, explain, make_console, working
+from lse_bench.cli.common import SET_UP, Json, app, explain, make_console, working
 from lse_bench.cli.stops import Terminated, heard
 
 __all__ = [
     "app",
-    "bench",
+    "benchmark",
+    "compare",
     "demo",
     "fd_sync",
     "fid",
@@ -47,10 +49,27 @@ __all__ = [
 ]
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from lse_bench import __version__
+
+        print(f"lse-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
 _INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
-@app.command()
+@app.command(rich_help_panel=SET_UP)
 def doctor(
     check: Annotated[
         bool, typer.Option("--selfcheck", help="Score SyncNet's example clip and compare with its published scores.")

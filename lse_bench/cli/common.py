@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from lse_bench.cli.stops import check
 from lse_bench.errors import LseBenchError, UsageError, WeightsError
@@ -26,13 +27,39 @@ if TYPE_CHECKING:
     from lse_bench.manifests.search import Passed
     from lse_bench.weights.store import Options
 
+# Groups of `lse-bench --help`, in its order.
+SCORE, COMPARE, MAKE, SET_UP = "Score", "Compare", "Generate and train", "Set up"
+
+_ORDER = (
+    *("demo", "score", "fid", "fd-sync", "merge"),
+    *("compare", "benchmark", "leaderboard", "verify"),
+    *("generate", "manifest", "train", "prepare", "minilrs"),
+    *("doctor", "weights"),
+)
+RENAMED = {"run": "benchmark"}  # old names of commands
+
+
+class _Commands(TyperGroup):
+    """Answers an old name with the new one."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in RENAMED:
+            raise UsageError(f"lse-bench {cmd_name} is now lse-bench {RENAMED[cmd_name]}, with the same options")
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(
+            super().list_commands(ctx), key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER)
+        )
+
+
 app = typer.Typer(
     name="lse-bench",
+    cls=_Commands,
     help="Lip-sync scores that anyone can reproduce: LSE-D, LSE-C, AV offset, FID and KID of talking-face videos.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

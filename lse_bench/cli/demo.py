@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lse_bench.cli.common import Json, app, make_console, progress_bar, working
+from lse_bench.cli.common import SCORE, Json, app, make_console, progress_bar, working
 from lse_bench.cli.score import scoring_progress
 from lse_bench.errors import UsageError
 
@@ -35,7 +35,7 @@ Needs `pip install 'lse-bench[demo]'` and no network. Open DEMO/report.html in a
 """
 
 
-@app.command(epilog=_EXAMPLES)
+@app.command(epilog=_EXAMPLES, rich_help_panel=SCORE)
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for clips, runs, plot and report.")] = Path("demo"),
     clips: Annotated[int, typer.Option(min=1, help=f"Clips of each of the {_SPEAKERS} speakers.")] = 2,
@@ -46,7 +46,7 @@ def demo(
     for module in ("espeakng_loader", "jinja2", "matplotlib"):
         if find_spec(module) is None:
             raise UsageError(f"the demo needs {module}: pip install 'lse-bench[demo]'")
-    from lse_bench.manifests.corpora import read_corpus
+    from lse_bench.manifests.layouts import read_corpus
     from lse_bench.minilrs.corpus import make_corpus
     from lse_bench.minilrs.plan import Spec
 

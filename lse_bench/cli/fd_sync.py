@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lse_bench.cli.common import (
+    SCORE,
     Device,
     Json,
     Offline,
@@ -32,7 +33,7 @@ _EXAMPLES = """
 """
 
 
-@app.command("fd-sync", epilog=_EXAMPLES)
+@app.command("fd-sync", epilog=_EXAMPLES, rich_help_panel=SCORE)
 def fd_sync(
     generated: Annotated[Path, typer.Argument(help="Folder of videos or run directory.")],
     reference: Annotated[Path, typer.Argument(help="The same, of real clips.")],
@@ -50,7 +51,7 @@ def fd_sync(
 ) -> None:
     """How far mouths move from those of real clips, in SyncNet's eyes. Not FID: it says nothing of image quality."""
     from lse_bench.manifests.search import Passed
-    from lse_bench.runs.outputs import items_to_compare
+    from lse_bench.runs.scored_clips import items_to_compare
 
     if out is not None and not out.absolute().parent.is_dir():
         raise UsageError(f"{out}: its folder does not exist")

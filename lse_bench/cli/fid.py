@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lse_bench.cli.common import (
+    SCORE,
     Device,
     Json,
     Offline,
@@ -20,7 +21,7 @@ from lse_bench.cli.common import (
     tell_passed,
     working,
 )
-from lse_bench.cli.tracking import SFD_FACE, Boxes, Detector, DetectorWeights, find_detector
+from lse_bench.cli.face_options import SFD_FACE, Boxes, Detector, DetectorWeights, find_detector
 from lse_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _EXAMPLES = """
 """
 
 
-@app.command(epilog=_EXAMPLES)
+@app.command(epilog=_EXAMPLES, rich_help_panel=SCORE)
 def fid(
     generated: Annotated[
         Path, typer.Argument(help="Folder of videos or pictures, run directory, or saved statistics (.npz).")
@@ -80,7 +81,7 @@ def fid(
     """FID (lower is better) and KID between the frames of two sets, with the id of everything that moves them."""
     from lse_bench.fidelity.sources import files_digest, matched
     from lse_bench.manifests.search import Passed
-    from lse_bench.runs.outputs import items_to_compare
+    from lse_bench.runs.scored_clips import items_to_compare
 
     if region not in ("frame", "face"):
         raise UsageError(f"no region called {region}; there are: frame, face")

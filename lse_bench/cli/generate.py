@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lse_bench.cli.common import (
+    MAKE,
     Device,
     Json,
     Offline,
@@ -21,7 +22,7 @@ from lse_bench.cli.common import (
     progress_bar,
     working,
 )
-from lse_bench.cli.tracking import Boxes, Detector, DetectorWeights, find_detector, parse_pads
+from lse_bench.cli.face_options import Boxes, Detector, DetectorWeights, find_detector, parse_pads
 from lse_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from lse_bench.generators.boxes import Locating
     from lse_bench.generators.interface import FaceGenerator
     from lse_bench.generators.registry import Plugin
-    from lse_bench.manifests.generation import Row
+    from lse_bench.manifests.generated import Row
 
 _SHOWN_FAILURES = 20
 _AS_PUBLISHED = ("skip", "skip-clip", "skip", "overwrite")  # short, faceless, nan-sound, paste
@@ -51,7 +52,7 @@ Exit status: 0 done, 1 more jobs failed than --max-failed, 2 wrong usage.
 """
 
 
-@app.command(epilog=_EXAMPLES)
+@app.command(epilog=_EXAMPLES, rich_help_panel=MAKE)
 def generate(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="A generator of `generate --list`.")] = None,
     manifest: Annotated[Path | None, typer.Option(help="The pairs: a file of `lse-bench manifest`.")] = None,
@@ -131,7 +132,7 @@ def generate(
         from lse_bench.generators.paste import PASTES
         from lse_bench.generators.registry import make_generator
         from lse_bench.generators.run import generate_run
-        from lse_bench.generators.source import SHORTS
+        from lse_bench.generators.shared_source import SHORTS
 
     for option, value, allowed in (
         ("faceless", faceless, FACELESS),
@@ -281,7 +282,7 @@ def _weights_of(plugin: Plugin) -> str | None:
 
 
 def _finish(console: Console, summary: dict[str, Any], out: Path, as_json: bool, max_failed: int) -> None:
-    from lse_bench.manifests.generation import FAULTS
+    from lse_bench.manifests.generated import FAULTS
 
     if as_json:
         print(json.dumps(summary, indent=2, ensure_ascii=False))

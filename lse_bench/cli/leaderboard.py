@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from lse_bench.cli.common import Json, app, make_console, working
+from lse_bench.cli.common import COMPARE, Json, app, make_console, working
 
 group = typer.Typer(
     no_args_is_help=True,
     help="Tables, plots and a page from stored runs; no model is needed.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(group, name="leaderboard")
+app.add_typer(group, name="leaderboard", rich_help_panel=COMPARE)
 
 Runs = Annotated[
     list[str],

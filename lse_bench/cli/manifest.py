@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lse_bench.cli.common import Json, app, make_console, progress_bar, tell_passed, working
+from lse_bench.cli.common import MAKE, Json, app, make_console, progress_bar, tell_passed, working
 from lse_bench.errors import UsageError
 
 group = typer.Typer(
@@ -17,7 +17,7 @@ group = typer.Typer(
     help="Lists of pairs (which video speaks which sound): build, import, check, show.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(group, name="manifest")
+app.add_typer(group, name="manifest", rich_help_panel=MAKE)
 
 _SHOWN_PROBLEMS = 20
 
@@ -75,7 +75,7 @@ def import_(
 ) -> None:
     """Turn an official test list into a manifest; its digest is checked, and it is never stored anywhere else."""
     from lse_bench.manifests.manifest import write_manifest
-    from lse_bench.manifests.official import fetch_list, import_list
+    from lse_bench.manifests.official_lists import fetch_list, import_list
     from lse_bench.storage import read_bytes
 
     console = make_console()
@@ -150,7 +150,7 @@ def corpora() -> None:
     """The corpora known here: licence, how to obtain them, their published counts and test lists."""
     from rich.console import Console
 
-    from lse_bench.manifests.official import corpora as known
+    from lse_bench.manifests.official_lists import corpora as known
 
     console = Console()
     for name, corpus in known().items():

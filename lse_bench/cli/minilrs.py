@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lse_bench.cli.common import Json, app, make_console, progress_bar
+from lse_bench.cli.common import MAKE, Json, app, make_console, progress_bar
 
 if TYPE_CHECKING:
     from lse_bench.minilrs.corpus import Made
@@ -27,7 +27,7 @@ The same command with the same --out goes on where it was stopped. The voices ar
 """
 
 
-@app.command(epilog=_EXAMPLES)
+@app.command(epilog=_EXAMPLES, rich_help_panel=MAKE)
 def minilrs(
     out: Annotated[Path, typer.Option(help="Folder of the corpus; new, empty, or one to go on with.")],
     flavour: Annotated[str, typer.Option(help="Whose layout and format: lrs2, lrs3 or lrw.")] = "lrs2",

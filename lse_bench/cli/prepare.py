@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from lse_bench.cli.common import Json, Offline, Trust, app, find_weights, make_console, progress_bar
-from lse_bench.cli.tracking import SFD_FACE, Boxes, Detector, DetectorWeights, parse_pads
+from lse_bench.cli.common import MAKE, Json, Offline, Trust, app, find_weights, make_console, progress_bar
+from lse_bench.cli.face_options import SFD_FACE, Boxes, Detector, DetectorWeights, parse_pads
 from lse_bench.errors import UsageError
 
 _SHOWN = 5
@@ -29,7 +29,7 @@ stopped.
 """
 
 
-@app.command(epilog=_EXAMPLES)
+@app.command(epilog=_EXAMPLES, rich_help_panel=MAKE)
 def prepare(
     corpus: Annotated[str, typer.Argument(help="lrs2, lrs3, lrw or minilrs.")],
     root: Annotated[Path, typer.Option(help="Folder of the corpus.")],
@@ -56,7 +56,7 @@ def prepare(
     json_: Json = False,
 ) -> None:
     """Crop faces and compute sound features of a corpus once, for training."""
-    from lse_bench.manifests.corpora import read_corpus
+    from lse_bench.manifests.layouts import read_corpus
     from lse_bench.minilrs.corpus import read_summary
     from lse_bench.processor import usable_cores
     from lse_bench.training.prepare import BoxCropper, Cropper, Preparation, SyncFilter

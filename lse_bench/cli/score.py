@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lse_bench.cli.common import (
+    SCORE,
     Device,
     Json,
     Offline,
@@ -25,7 +26,7 @@ from lse_bench.cli.common import (
     warn_of_weights,
     working,
 )
-from lse_bench.cli.tracking import (
+from lse_bench.cli.face_options import (
     SFD_FACE,
     Boxes,
     Detector,
@@ -70,7 +71,7 @@ Exit status: 0 done, 1 more clips failed than --max-failed, 2 wrong usage.
 """
 
 
-@app.command(epilog=_SCORE_EXAMPLES)
+@app.command(epilog=_SCORE_EXAMPLES, rich_help_panel=SCORE)
 def score(
     inputs: Annotated[
         list[Path],
@@ -146,7 +147,8 @@ def score(
     """Score videos: LSE-D (lower is better), LSE-C (higher is better) and AV offset, with every failure counted."""
     from lse_bench.manifests.clips import Source
     from lse_bench.manifests.search import Passed
-    from lse_bench.runs.run import Shard, score_run
+    from lse_bench.runs.directory import Shard
+    from lse_bench.runs.run import score_run
 
     console = make_console()
     part = Shard.parse(shard) if shard else None
@@ -169,7 +171,7 @@ def score(
         raise UsageError(f"--tracks-only looks at frames as tracked@1 has them, not as {chosen.id}; use tracked")
     tracking = None
     if chosen.tracked:
-        from lse_bench.faces.scene import Tracking
+        from lse_bench.faces.tracking import Tracking
 
         name = detector or ("s3fd" if chosen.codec == "pipeline" else "centerface")
         found = find_detector(console, name, boxes, detector_weights, device, offline, trust)
@@ -229,7 +231,7 @@ def score(
     _finish(console, summary, out, as_json, max_failed)
 
 
-@app.command(epilog="**Example**\n\n    lse-bench merge runs/part1 runs/part2 --out runs/whole")
+@app.command(epilog="**Example**\n\n    lse-bench merge runs/part1 runs/part2 --out runs/whole", rich_help_panel=SCORE)
 def merge(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories of the shards of one list.")],
     out: Annotated[Path, typer.Option(help="New run directory.")],
@@ -237,7 +239,7 @@ def merge(
     as_json: Json = False,
 ) -> None:
     """Join the shards of one list into one run. Runs that differ in anything that moves a score are refused."""
-    from lse_bench.runs.run import merge_runs
+    from lse_bench.runs.merge import merge_runs
 
     summary = merge_runs(runs, out, command_line())
     _finish(make_console(), summary, out, as_json, max_failed)

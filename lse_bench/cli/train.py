@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from lse_bench.cli.common import Offline, Trust, app, find_weights, make_console, progress_bar
+from lse_bench.cli.common import MAKE, Offline, Trust, app, find_weights, make_console, progress_bar
 from lse_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ train = typer.Typer(
     help="Train a network: syncnet, the scorer; expert, Wav2Lip's; or a generator.",
     rich_markup_mode="markdown",
 )
-app.add_typer(train, name="train")
+app.add_typer(train, name="train", rich_help_panel=MAKE)
 
 Data = Annotated[Path, typer.Option(help="Prepared clips: a folder of `lse-bench prepare`.")]
 Init = Annotated[Path | None, typer.Option(help="Weights to begin with: a released checkpoint, or our own.")]
@@ -126,10 +126,10 @@ def syncnet(
     ] = None,
 ) -> None:
     """Train SyncNet, the scorer, on clips whose picture and sound are in step."""
-    from lse_bench.training.config import TrainConfig
-    from lse_bench.training.syncnet_run import train_syncnet
+    from lse_bench.training.syncnet.config import TrainConfig
+    from lse_bench.training.syncnet.run import train_syncnet
 
-    chosen = settings.config(config, TrainConfig, "lse_bench.training")
+    chosen = settings.config(config, TrainConfig, "lse_bench.training.syncnet")
     hardware = settings.hardware()
 
     def run(bar: Any, tell: Any) -> tuple[dict[str, float], list[Path]]:

@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lse_bench.cli.common import Device, Json, Offline, Trust, app, find_weights, make_console, progress_bar, working
-from lse_bench.cli.tracking import SFD_FACE, Boxes, find_detector
+from lse_bench.cli.common import (
+    COMPARE,
+    Device,
+    Json,
+    Offline,
+    Trust,
+    app,
+    find_weights,
+    make_console,
+    progress_bar,
+    working,
+)
+from lse_bench.cli.face_options import SFD_FACE, Boxes, find_detector
 from lse_bench.errors import LseBenchError, UsageError
 
 if TYPE_CHECKING:
@@ -16,9 +27,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from lse_bench.runs.table import Entry
     from lse_bench.runs.verify import Verdict
     from lse_bench.sync.scorer import SyncScorer
+    from lse_bench.tables.table import Entry
 
 _SHOWN = 20
 _EXAMPLES = """
@@ -36,7 +47,7 @@ agree to 1e-9 are the same (windows: 1e-5; scored again: 1e-3). Exit status: 0 n
 """
 
 
-@app.command(epilog=_EXAMPLES)
+@app.command(epilog=_EXAMPLES, rich_help_panel=COMPARE)
 def verify(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories, benchmarks or collections.")],
     rescore: Annotated[
@@ -98,7 +109,7 @@ def _scorer(
     options |= {"fps_policy": key["fps_policy"], "precision": key["precision"]}
     if "detector" in key:
         from lse_bench.faces.detectors import name_of
-        from lse_bench.faces.scene import Tracking
+        from lse_bench.faces.tracking import Tracking
 
         detector = find_detector(console, name_of(key["detector"]), boxes, SFD_FACE, device, offline, trust)
         if detector.id != key["detector"]:

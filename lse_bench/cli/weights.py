@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from lse_bench.cli.common import Json, Offline, Trust, app, fetching, make_console
+from lse_bench.cli.common import SET_UP, Json, Offline, Trust, app, fetching, make_console
 
 group = typer.Typer(
     no_args_is_help=True,
     help="Files of weights: what there is, where it comes from, its licence and digest.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(group, name="weights")
+app.add_typer(group, name="weights", rich_help_panel=SET_UP)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `lse-bench weights list`.")]
 Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of `lse-bench weights list`.")]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lse_bench.errors import UsageError
-from lse_bench.leaderboard.plots import draw_curves, svg_of
 from lse_bench.runs.records import Record
+from lse_bench.tables.curves import draw_curves, svg_of
 
 COLOURS = {"real": "#1b7837", "unsynced": "#b2182b", "delayed": "#2166ac", "blurred": "#e08214", "frozen": "#7f7f7f"}
 

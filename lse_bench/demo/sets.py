@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lse_bench.manifests.corpora import CorpusClip
+from lse_bench.manifests.layouts import CorpusClip
 from lse_bench.media.audio import SAMPLE_RATE, Sound, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.remux import replace_sound

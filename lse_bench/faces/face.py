@@ -53,3 +53,13 @@ def suppress(
             share = shared / ((area[rest] - shared) + area[best])
         order = rest[share <= limit]
     return np.array(kept, dtype=np.intp)
+
+
+def padded_box(
+    box: NDArray[np.float64], pads: tuple[int, int, int, int], width: int, height: int
+) -> tuple[int, int, int, int] | None:
+    """Clipped at 0, cut to whole numbers, widened by `pads`, kept within the frame; None when nothing is left."""
+    left, top, right, bottom = (int(value) for value in np.maximum(box, 0))
+    left, top = max(0, left - pads[2]), max(0, top - pads[0])
+    right, bottom = min(width, right + pads[3]), min(height, bottom + pads[1])
+    return (left, top, right, bottom) if right > left and bottom > top else None

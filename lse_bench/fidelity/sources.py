@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError, UsageError
-from lse_bench.manifests.listed import MEDIA_SUFFIXES, natural_key, safe_id
 from lse_bench.manifests.search import Passed, search
 from lse_bench.media.pictures import PICTURE_SUFFIXES, read_picture
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
+from lse_bench.naming import MEDIA_SUFFIXES, natural_key, safe_id
 from lse_bench.weights.readers import digest_of_digests, file_digest
 
 Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels, the last two exclusive

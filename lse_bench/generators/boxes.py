@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError
 from lse_bench.faces.detectors import FaceDetector, Frame
-from lse_bench.faces.face import Face
+from lse_bench.faces.face import Face, padded_box
 from lse_bench.generators.interface import Choice, Smoothing
 
 Faceless = Literal["skip-clip", "keep-frame"]
@@ -86,16 +86,6 @@ class Locating:
         if self.choice == "surest" or not faces:
             return faces[0] if faces else None
         return max(faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))
-
-
-def padded_box(
-    box: NDArray[np.float64], pads: tuple[int, int, int, int], width: int, height: int
-) -> tuple[int, int, int, int] | None:
-    """Clipped at 0, cut to whole numbers, widened by `pads`, kept within the frame; None when nothing is left."""
-    left, top, right, bottom = (int(value) for value in np.maximum(box, 0))
-    left, top = max(0, left - pads[2]), max(0, top - pads[0])
-    right, bottom = min(width, right + pads[3]), min(height, bottom + pads[1])
-    return (left, top, right, bottom) if right > left and bottom > top else None
 
 
 def smooth_in_place(boxes: NDArray[np.int64], ahead: int = AHEAD) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.signal import correlate
 
 from lse_bench.errors import ClipError
-from lse_bench.manifests.generation import Fault, Look
+from lse_bench.manifests.generated import Fault, Look
 from lse_bench.media.audio import SAMPLE_RATE, Sound, read_sound
 from lse_bench.media.probe import MediaInfo, probe
 from lse_bench.media.video import DecodeReport, decode

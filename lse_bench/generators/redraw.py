@@ -14,9 +14,9 @@ from lse_bench.generators.boxes import Located
 from lse_bench.generators.call import Call
 from lse_bench.generators.interface import FPS, FaceCrop, FaceGenerator, sound_of
 from lse_bench.generators.paste import cut, paste
-from lse_bench.generators.source import Source, in_step
-from lse_bench.generators.videos import failure, made
-from lse_bench.manifests.generation import Row, video_path
+from lse_bench.generators.shared_source import Source, in_step
+from lse_bench.generators.video_jobs import failure, made
+from lse_bench.manifests.generated import Row, video_path
 from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.media.audio import Sound
 from lse_bench.media.writer import ClipWriter

@@ -21,8 +21,8 @@ from lse_bench.errors import UsageError
 from lse_bench.generators.call import Call
 from lse_bench.generators.interface import FaceGenerator, Job, VideoGenerator
 from lse_bench.generators.redraw import SHORT_SOURCE, FaceJobs, OnRow
-from lse_bench.generators.videos import make_video
-from lse_bench.manifests.generation import (
+from lse_bench.generators.video_jobs import make_video
+from lse_bench.manifests.generated import (
     GENERATION_FILE,
     MANIFEST_FILE,
     ROWS_FILE,

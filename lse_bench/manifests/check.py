@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lse_bench.errors import ClipError
 from lse_bench.manifests.manifest import Manifest
-from lse_bench.manifests.official import corpora
+from lse_bench.manifests.official_lists import corpora
 from lse_bench.media.probe import probe
 from lse_bench.processor import usable_cores
 

@@ -20,9 +20,10 @@ from typing import Any, Literal, cast, get_args
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.generation import GENERATION_FILE, clips_of_generation
-from lse_bench.manifests.listed import GROUPS, MEDIA_SUFFIXES, Absent, ListedClip, natural_key, safe_id
+from lse_bench.manifests.generated import GENERATION_FILE, clips_of_generation
+from lse_bench.manifests.listed import GROUPS, Absent, ListedClip
 from lse_bench.manifests.search import Passed, search
+from lse_bench.naming import MEDIA_SUFFIXES, natural_key, safe_id
 from lse_bench.storage import parse_json, read_text
 
 LIST_SUFFIXES = frozenset({".csv", ".json"})

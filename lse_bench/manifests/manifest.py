@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.listed import GROUPS, safe_id
+from lse_bench.manifests.listed import GROUPS
+from lse_bench.naming import safe_id
 from lse_bench.storage import parse_json, read_text, write_atomically
 
 SCHEMA = 1

@@ -11,7 +11,7 @@ import numpy as np
 
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.manifests.clips import find_clips
-from lse_bench.manifests.corpora import CorpusClip, NoCorpusError, read_corpus
+from lse_bench.manifests.layouts import CorpusClip, NoCorpusError, read_corpus
 from lse_bench.manifests.manifest import Job, Manifest, checked, job_of
 from lse_bench.manifests.search import Passed
 from lse_bench.media.opening import open_media

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.generation import GENERATION_FILE
-from lse_bench.manifests.listed import natural_key
+from lse_bench.manifests.generated import GENERATION_FILE
+from lse_bench.naming import natural_key
 
 _SHOWN = 4  # suffixes of other files that are named
 

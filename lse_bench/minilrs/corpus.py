@@ -25,7 +25,7 @@ from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from lse_bench.errors import LseBenchError, UsageError
-from lse_bench.manifests.corpora import PICTURE_SIZE
+from lse_bench.manifests.layouts import PICTURE_SIZE
 from lse_bench.media.audio import SAMPLE_RATE, Sound
 from lse_bench.media.writer import write_clip
 from lse_bench.minilrs.plan import ClipPlan, Speaker, Spec, plan_clips, speaker_of, stream

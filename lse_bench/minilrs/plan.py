@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.corpora import FLAVOURS, LRW_FRAMES, Flavour, Split, clip_path
+from lse_bench.manifests.layouts import FLAVOURS, LRW_FRAMES, Flavour, Split, clip_path
 from lse_bench.minilrs.identity import Identity, Style, draw_identity
 from lse_bench.minilrs.speech import Voice, VoiceFamily, draw_voice
 from lse_bench.minilrs.text import WORDS

@@ -10,8 +10,8 @@ import numpy as np
 
 from lse_bench.runs.records import Record
 from lse_bench.runs.run import score_clips
-from lse_bench.runs.table import Entry
 from lse_bench.runs.verify import Verdict, listed_clips
+from lse_bench.tables.table import Entry
 from lse_bench.weights.readers import file_digest
 
 if TYPE_CHECKING:

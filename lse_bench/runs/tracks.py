@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lse_bench.sync.windows import why_too_short, windows_of
+from lse_bench.sync.clip_facts import why_too_short, windows_of
 
 _DROPPED = 50  # dropped tracks that get a row of their own
 

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.manifests.clips import Source
-from lse_bench.manifests.generation import read_generation
+from lse_bench.manifests.generated import read_generation
 from lse_bench.manifests.listed import ListedClip, list_digest
 from lse_bench.runs.agreement import disagreement
+from lse_bench.runs.directory import SUMMARY_FILE, WINDOWS_FOLDER
 from lse_bench.runs.follows import faults_of, valid_scores
 from lse_bench.runs.records import RECORDS_FILE
-from lse_bench.runs.run import SUMMARY_FILE, WINDOWS_FOLDER
-from lse_bench.runs.table import Entry
 from lse_bench.storage import read_arrays, read_object
 from lse_bench.sync import distance
+from lse_bench.tables.table import Entry
 from lse_bench.weights.readers import digest_of_digests, file_digest
 
 WINDOWS_TOLERANCE = 1e-5  # windows are stored as float32

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import UsageError
+from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.scorer import SyncScorer
-from lse_bench.sync.windows import ClipFacts, read_windows, window_views
+from lse_bench.sync.windows import read_windows, window_views
 
 Embeddings = NDArray[np.float64]
 

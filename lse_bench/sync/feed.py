@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lse_bench.errors import ClipError, Status
-from lse_bench.sync.windows import Chunk, ClipFacts, StoppedError
+from lse_bench.sync.clip_facts import ClipFacts, StoppedError
+from lse_bench.sync.windows import Chunk
 
 _AHEAD = 4  # chunks per thread that may wait for the network: the bound on memory
 _POLL = 0.1  # seconds between looks at whether the reader has given up

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 from lse_bench.errors import ClipError, UsageError, no_such
-from lse_bench.faces.scene import Tracking
+from lse_bench.faces.tracking import Tracking
 from lse_bench.media.bounds import MAX_FPS
 from lse_bench.media.probe import MediaInfo, VideoStream
 from lse_bench.versions import ffmpeg_version

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from lse_bench.media.audio import SAMPLE_RATE
 from lse_bench.sync.distance import MAX_SHIFT, LseScore
@@ -16,7 +11,7 @@ from lse_bench.sync.protocol import FPS, FpsPolicy, Protocol
 if TYPE_CHECKING:
     from lse_bench.media.probe import MediaInfo
     from lse_bench.media.video import DecodeReport
-    from lse_bench.sync.windows import ClipFacts
+    from lse_bench.sync.clip_facts import ClipFacts
 
 _LATE = 0.04  # seconds of late start worth a warning: one frame
 _SHORT_SOUND = 0.08  # seconds by which sound may end before the picture
@@ -24,29 +19,6 @@ _LONG_SOUND = 0.5
 _SILENT_PEAK = 33  # of 32767: -60 dB
 _SMALL, _LARGE = 100, 4096  # pixels: the original's tracker drops smaller faces; nobody publishes larger crops
 _SQUARE = 1.35  # width to height beyond which a frame is hardly a face crop
-_CELLS = 28  # a side of the grid in which a picture's mean levels are compared
-_MOVED = 3.0  # levels of 255 by which one of them must differ: more than a codec's noise
-
-
-class Motion:
-    """Whether anything has moved in the pictures of a face."""
-
-    def __init__(self) -> None:
-        self.seen = False
-
-    def watch(self) -> Callable[[NDArray[np.uint8]], None]:
-        """What is to be shown the pictures of one face in order: one plane, (h,w)."""
-        first: NDArray[np.float32] | None = None
-
-        def look(plane: NDArray[np.uint8]) -> None:
-            nonlocal first
-            if self.seen:
-                return
-            cells = cv2.resize(plane, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA).astype(np.float32)
-            first = cells if first is None else first
-            self.seen = bool(np.abs(cells - first).max() > _MOVED)
-
-        return look
 
 
 def warnings_of_score(score: LseScore) -> list[str]:

@@ -19,10 +19,11 @@ import torch
 from lse_bench.devices import choose_device
 from lse_bench.errors import ClipError, LseBenchError, UsageError
 from lse_bench.faces.detectors import load_detector
-from lse_bench.faces.scene import Tracking
+from lse_bench.faces.tracking import Tracking
 from lse_bench.features.syncnet_mfcc import COEFFICIENTS
 from lse_bench.media.program import Ffmpeg, find_ffmpeg
 from lse_bench.processor import usable_cores
+from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.distance import CurveSum, LseScore, combine
 from lse_bench.sync.feed import Event, Failure, feed
 from lse_bench.sync.protocol import (
@@ -38,7 +39,7 @@ from lse_bench.sync.protocol import (
 )
 from lse_bench.sync.syncnet import WINDOW_COLUMNS, FastSyncNet, SyncNet, load_syncnet
 from lse_bench.sync.tracked import read_legacy, read_tracked
-from lse_bench.sync.windows import Chunk, ClipFacts, read_windows, window_views
+from lse_bench.sync.windows import Chunk, read_windows, window_views
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.store import Options, resolve
 

@@ -15,27 +15,18 @@ import numpy as np
 
 from lse_bench.errors import ClipError, LseBenchError
 from lse_bench.faces.crops import CropPath, crop_face, crop_path
-from lse_bench.faces.scene import Scene, Tracking, find_tracks, scene_of
 from lse_bench.faces.shots import ShotDetector
+from lse_bench.faces.tracking import Scene, Tracking, find_tracks, scene_of
 from lse_bench.faces.tracks import Track
 from lse_bench.media.audio import Sound
 from lse_bench.media.pictures import read_picture
 from lse_bench.media.probe import probe
 from lse_bench.media.program import Ffmpeg, convert, dump_crop, read_wav, write_crop
 from lse_bench.media.video import DecodeReport, Frame, read_frames
+from lse_bench.sync.clip_facts import SAMPLES_PER_FRAME, ClipFacts, Motion, StoppedError, why_too_short, windows_of
 from lse_bench.sync.protocol import FpsPolicy, Protocol
-from lse_bench.sync.remarks import Motion, warnings_of
-from lse_bench.sync.windows import (
-    SAMPLES_PER_FRAME,
-    Chunk,
-    ClipFacts,
-    SoundReader,
-    StoppedError,
-    WindowAssembler,
-    open_clip,
-    why_too_short,
-    windows_of,
-)
+from lse_bench.sync.remarks import warnings_of
+from lse_bench.sync.windows import Chunk, SoundReader, WindowAssembler, open_clip
 
 _TOLD_EVERY = 25  # frames
 

@@ -6,8 +6,8 @@ them, one fewer than would fit: the published code's count.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -18,19 +18,17 @@ import torch
 from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError
-from lse_bench.faces.scene import Scene
 from lse_bench.features.syncnet_mfcc import COEFFICIENTS, MfccStream
 from lse_bench.media.audio import SAMPLE_RATE, read_sound
 from lse_bench.media.jpeg import through_jpeg
 from lse_bench.media.probe import MediaInfo, probe
 from lse_bench.media.video import DecodeReport, Frame, at_constant_rate, decode, read_frames
-from lse_bench.sync.protocol import FPS, FpsPolicy, Protocol, frame_rate_for
-from lse_bench.sync.remarks import Motion, warnings_of
+from lse_bench.sync.clip_facts import SAMPLES_PER_FRAME, SPARE, ClipFacts, Motion, why_too_short, windows_of
+from lse_bench.sync.protocol import FpsPolicy, Protocol, frame_rate_for
+from lse_bench.sync.remarks import warnings_of
 from lse_bench.sync.syncnet import FRAME_SIZE, WINDOW_COLUMNS, WINDOW_FRAMES
 
 COLUMNS_PER_FRAME = 4
-SAMPLES_PER_FRAME = SAMPLE_RATE // int(FPS)
-SPARE = 5  # frames: a clip of n frames has n - 5 windows
 CHUNK = 16  # windows handed on at a time
 
 
@@ -47,41 +45,6 @@ class Chunk:
 
     def __len__(self) -> int:
         return len(self.frames) - WINDOW_FRAMES + 1
-
-
-class StoppedError(Exception):
-    """Reading was given up because nobody waits for the clip any more."""
-
-
-@dataclass(slots=True)
-class ClipFacts:
-    """What reading found. `frames`: as scored; `fps`: of the file; `seconds`: length of the picture at that rate.
-
-    `scene`: shots and face tracks under tracked protocols, `parts` frames and samples of each track. `motion`: whether
-    any face moves. `on_step` is told in a few words what is being done, now and then. `stopped`: whether nobody waits
-    for the clip any more.
-    """
-
-    frames: int = 0
-    samples: int = 0
-    fps: float | None = None
-    seconds: float | None = None
-    warnings: list[str] = field(default_factory=list)
-    scene: Scene | None = None
-    parts: list[tuple[int, int]] = field(default_factory=list)
-    motion: Motion = field(default_factory=Motion)
-    on_step: Callable[[str], None] = lambda text: None
-    stopped: Callable[[], bool] = lambda: False
-
-    @property
-    def windows(self) -> int:
-        """min(frames, samples // 640) - 5, never below 0."""
-        return windows_of(self.frames, self.samples)
-
-
-def windows_of(frames: int, samples: int) -> int:
-    """How many windows so many frames and 16 kHz samples have: min(frames, samples // 640) - 5, never below 0."""
-    return max(0, min(frames, samples // SAMPLES_PER_FRAME) - SPARE)
 
 
 def read_windows(path: Path | str, protocol: Protocol, fps_policy: FpsPolicy, facts: ClipFacts) -> Iterator[Chunk]:
@@ -241,14 +204,3 @@ class SoundReader:
         while len(self.read_until(self._given + SAMPLE_RATE)):
             pass
         return self._given
-
-
-def why_too_short(frames: int, samples: int) -> str:
-    """A sentence for a clip or track without a window."""
-    needed = SPARE + 1
-    if frames <= samples // SAMPLES_PER_FRAME:
-        return f"{frames} frames, {needed} are needed (0.24 s at 25 fps)"
-    return (
-        f"the sound lasts {samples} samples, {needed * SAMPLES_PER_FRAME} are needed "
-        f"(0.24 s at 16 kHz; the picture has {frames} frames)"
-    )

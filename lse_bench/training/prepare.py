@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError, LseBenchError, UsageError
 from lse_bench.faces.detectors import FaceDetector, load_detector
-from lse_bench.faces.face import Face
+from lse_bench.faces.face import Face, padded_box
 from lse_bench.features.htk_mfcc import htk_mfcc
 from lse_bench.features.mel import mel_spectrogram
-from lse_bench.generators.boxes import padded_box
-from lse_bench.manifests.corpora import CorpusClip
+from lse_bench.manifests.layouts import CorpusClip
 from lse_bench.media.audio import SAMPLE_RATE, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames

@@ -103,7 +103,7 @@ def commands(base: Path) -> dict[str, Tried]:
             lambda out: ["manifest", "build", corpus, "--split", "train", "--rule", "self", "--out", out / "m.json"],
             _files("m.json"),
         ),
-        "run": Tried(lambda out: ["run", base / "bench.toml", "--out", out], _scores),
+        "run": Tried(lambda out: ["benchmark", base / "bench.toml", "--out", out], _scores),
         "fid": Tried(
             lambda out: ["fid", base / "videos", corpus, "--weights", base / "inception.pth", "--frame-step", 8],
             lambda out: None,

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 import checkout  # noqa: F401 - first
 import torch
+from parts import ROOT, Row, Setting, dtype_of, filled, relative, tf32, uniform, whole
+from torch import Tensor, nn
+
+from lse_bench.baselines.fused import ready
 from lse_bench.baselines.lipgan import model as lipgan
 from lse_bench.baselines.lipgan.weights import load_generator
 from lse_bench.baselines.speech2vid.model import DEBLURRED, PREDICTION, deblur_layers, generator_layers
@@ -18,10 +22,6 @@ from lse_bench.baselines.speech2vid.weights import load_deblurring
 from lse_bench.baselines.speech2vid.weights import load_network as load_speech2vid
 from lse_bench.baselines.wav2lip import model as wav2lip
 from lse_bench.baselines.wav2lip.weights import load_network as load_wav2lip
-from parts import ROOT, Row, Setting, dtype_of, filled, relative, tf32, uniform, whole
-from torch import Tensor, nn
-
-from lse_bench.generators.fused import ready
 
 WEIGHTS = ROOT / "lse_bench" / "weights"
 BRANCH: lipgan.Branch = "fully_pythonic"  # of the small trained network

@@ -73,7 +73,9 @@ def scorer(setting: Setting) -> list[Row]:
 
 def inception(setting: Setting) -> list[Row]:
     """FID's Inception: features and frames a second."""
-    shapes: dict[str, list[int]] = json.loads((ROOT / "measurements" / "inception_shapes.json").read_text())
+    shapes: dict[str, list[int]] = json.loads(
+        (ROOT / "measurements" / "precision" / "inception_shapes.json").read_text()
+    )
     entries: dict[str, tuple[int, ...]] = {}
     for name, shape in shapes.items():
         entries[f"{name}.conv.weight"] = tuple(shape)

@@ -13,6 +13,8 @@ from typing import Any
 import checkout  # noqa: F401 - first
 import torch
 from lightning_fabric import Fabric
+from parts import NARROW, Row, Setting, filled, uniform, whole
+
 from lse_bench.baselines.lipgan import passes as lipgan
 from lse_bench.baselines.lipgan.keras_adam import KerasAdam
 from lse_bench.baselines.lipgan.model import SOUND_SHAPE, Discriminator
@@ -21,8 +23,6 @@ from lse_bench.baselines.speech2vid import passes as speech2vid
 from lse_bench.baselines.speech2vid.model import DEBLURRED, PREDICTION, deblur_layers, generator_layers
 from lse_bench.baselines.wav2lip import passes as wav2lip
 from lse_bench.baselines.wav2lip.model import Expert, Generator, QualityDiscriminator
-from parts import NARROW, Row, Setting, filled, uniform, whole
-
 from lse_bench.errors import UsageError
 from lse_bench.training import pairs
 from lse_bench.training.checkpoints import read_checkpoint, write_checkpoint

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import GOLDEN, lipgan_inputs, write_dagnn, write_lipgan, write_wav2lip
+
 from lse_bench.baselines.lipgan.adapter import LipGan, mfcc_starts
 from lse_bench.baselines.lipgan.model import BRANCHES, Branch, Discriminator, Size, contrastive_loss, fast
 from lse_bench.baselines.lipgan.weights import fill, load_generator
 from lse_bench.baselines.speech2vid.model import deblur_layers, entry_shapes, net_of
-
 from lse_bench.errors import ClipError, UsageError, WeightsError
 from lse_bench.generators.interface import FaceCrop, Options
 from lse_bench.weights.formula import formula_weights

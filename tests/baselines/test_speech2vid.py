@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import GOLDEN, write_dagnn, write_lipgan
+
 from lse_bench.baselines.speech2vid.adapter import Speech2Vid, sound_windows
 from lse_bench.baselines.speech2vid.alignment import (
     CORNER,
@@ -31,7 +32,6 @@ from lse_bench.baselines.speech2vid.model import (
     net_of,
 )
 from lse_bench.baselines.speech2vid.weights import load_deblurring, load_network
-
 from lse_bench.errors import ClipError, WeightsError
 from lse_bench.generators.interface import FaceCrop, Options
 from lse_bench.weights.formula import formula_weights

@@ -19,6 +19,7 @@ import torch
 import written_out
 from checkpoints import GOLDEN, filled, lipgan_inputs, write_lipgan
 from lightning_fabric import Fabric
+
 from lse_bench.baselines.lipgan import passes as lipgan
 from lse_bench.baselines.lipgan.keras_adam import KerasAdam
 from lse_bench.baselines.lipgan.model import BRANCHES, Branch, Discriminator
@@ -28,7 +29,6 @@ from lse_bench.baselines.wav2lip import passes as wav2lip
 from lse_bench.baselines.wav2lip.losses import sync_loss
 from lse_bench.baselines.wav2lip.model import Expert, Generator, QualityDiscriminator
 from lse_bench.baselines.wav2lip.train import hear_like
-
 from lse_bench.training.hardware import Hardware, launch
 from lse_bench.training.steps import Batch, Pass, set_up, take_step
 from lse_bench.weights.keras import read_keras

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import GOLDEN, filled, wav2lip_state, write_lipgan, write_wav2lip
-from lse_bench.baselines.halves import network_input
+
+from lse_bench.baselines.masked_faces import network_input
 from lse_bench.baselines.wav2lip.adapter import Wav2Lip
 from lse_bench.baselines.wav2lip.model import Expert, Generator, QualityDiscriminator, fast, masked
 from lse_bench.baselines.wav2lip.weights import load_network
-
 from lse_bench.errors import ClipError, WeightsError
 from lse_bench.faces.s3fd_network import S3fdNetwork
 from lse_bench.features.mel import window_starts

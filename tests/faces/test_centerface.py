@@ -12,7 +12,7 @@ from lse_bench.errors import UsageError
 from lse_bench.faces import centerface
 from lse_bench.faces.centerface import CenterFace
 from lse_bench.faces.face import Face, overlap
-from lse_bench.manifests.corpora import read_corpus
+from lse_bench.manifests.layouts import read_corpus
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
 from lse_bench.minilrs.corpus import truth_path

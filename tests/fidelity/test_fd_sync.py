@@ -14,7 +14,7 @@ from lse_bench.errors import UsageError
 from lse_bench.fidelity.fd_sync import LipSet, compare_lips, measure_lips
 from lse_bench.fidelity.frechet import Statistics
 from lse_bench.fidelity.sources import Item
-from lse_bench.manifests.corpora import CorpusClip, read_corpus
+from lse_bench.manifests.layouts import CorpusClip, read_corpus
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames

@@ -11,8 +11,8 @@ from checkpoints import GOLDEN
 
 from lse_bench.errors import ClipError
 from lse_bench.faces.detectors import FaceDetector
-from lse_bench.faces.face import Face
-from lse_bench.generators.boxes import Located, Locating, _smoothed, padded_box, smooth_in_place
+from lse_bench.faces.face import Face, padded_box
+from lse_bench.generators.boxes import Located, Locating, _smoothed, smooth_in_place
 from lse_bench.generators.interface import FaceCrop
 from lse_bench.generators.paste import cut, paste
 

@@ -15,7 +15,7 @@ from lse_bench.generators.builtin import Unsynced
 from lse_bench.generators.call import Call, Policies, jobs_for
 from lse_bench.generators.interface import Job, Options, VideoGenerator
 from lse_bench.generators.run import generate_run
-from lse_bench.manifests.generation import read_rows
+from lse_bench.manifests.generated import read_rows
 from lse_bench.manifests.manifest import Manifest, job_of
 from lse_bench.media.audio import Sound
 from lse_bench.media.probe import probe

@@ -24,7 +24,7 @@ from lse_bench.generators.interface import FaceCrop, Job, Options, VideoGenerato
 from lse_bench.generators.registry import make_generator
 from lse_bench.generators.run import generate_run
 from lse_bench.manifests.clips import find_clips
-from lse_bench.manifests.generation import Row, read_rows
+from lse_bench.manifests.generated import Row, read_rows
 from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import Manifest
 from lse_bench.media.audio import Sound, read_sound

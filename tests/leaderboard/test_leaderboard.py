@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import lse_bench_here
-from lse_bench.leaderboard.build import build
-from lse_bench.leaderboard.submit import add
 
 from lse_bench.errors import UsageError
+from lse_bench.leaderboard.build import build
+from lse_bench.leaderboard.submit import add
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import list_digest
 from lse_bench.media.writer import write_clip
-from lse_bench.runs import escape
 from lse_bench.runs.records import Record, open_records
 from lse_bench.runs.summary import summarise
 from lse_bench.storage import json_bytes
+from lse_bench.tables import escape
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.table import table
 
@@ -289,7 +289,7 @@ def test_a_browser_sorts_filters_plays_and_shows_provenance(browser: object, pag
 
 
 def test_the_page_does_not_grow_with_the_clips(tmp_path: Path) -> None:
-    """At 28,000 pairs: `measurements/bench_leaderboard.py` has the seconds."""
+    """At 28,000 pairs: `measurements/speed/leaderboard.py` has the seconds."""
     sizes = []
     for clips in (6, 300):
         build(

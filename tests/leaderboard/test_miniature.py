@@ -8,11 +8,11 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+
+from lse_bench.benchmark.config import read_config
+from lse_bench.benchmark.steps import steps_of
 from lse_bench.leaderboard.build import build, find_entries
 from lse_bench.leaderboard.submit import faults_of
-
-from lse_bench.bench.config import read_config
-from lse_bench.bench.steps import steps_of
 from lse_bench.runs.agreement import disagreement
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.store import path_of

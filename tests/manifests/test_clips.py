@@ -7,7 +7,8 @@ import pytest
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import find_clips, numbered_outputs
-from lse_bench.manifests.listed import list_digest, safe_id
+from lse_bench.manifests.listed import list_digest
+from lse_bench.naming import safe_id
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from lse_bench.errors import UsageError
 from lse_bench.manifests import official
 from lse_bench.manifests.check import check_manifest
 from lse_bench.manifests.manifest import Job, Manifest, job_of, read_manifest, write_manifest
-from lse_bench.manifests.official import OfficialList, corpora, fetch_list, import_list
+from lse_bench.manifests.official_lists import OfficialList, corpora, fetch_list, import_list
 from lse_bench.manifests.pairing import build_manifest
 
 

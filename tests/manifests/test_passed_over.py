@@ -19,8 +19,8 @@ from lse_bench.generators.call import Call, Policies, jobs_for
 from lse_bench.generators.interface import Options
 from lse_bench.generators.run import generate_run
 from lse_bench.manifests.clips import find_clips, numbered_outputs
-from lse_bench.manifests.corpora import NoCorpusError, read_corpus
-from lse_bench.manifests.generation import read_rows
+from lse_bench.manifests.generated import read_rows
+from lse_bench.manifests.layouts import NoCorpusError, read_corpus
 from lse_bench.manifests.manifest import Job, Manifest, read_manifest
 from lse_bench.manifests.pairing import build_manifest
 from lse_bench.manifests.search import Passed

@@ -15,7 +15,8 @@ from lse_bench.errors import ClipError
 from lse_bench.media.opening import packets
 from lse_bench.media.probe import probe
 from lse_bench.media.video import DecodeReport, _decode, decode
-from lse_bench.sync.windows import ClipFacts, open_clip
+from lse_bench.sync.clip_facts import ClipFacts
+from lse_bench.sync.windows import open_clip
 
 
 def test_a_stream_that_appears_in_mid_file_is_passed_over(tmp_path: Path) -> None:

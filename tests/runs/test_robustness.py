@@ -11,7 +11,7 @@ from commands import lse_bench_here
 
 from lse_bench.doctor import selfcheck, selfcheck_published
 from lse_bench.errors import UsageError
-from lse_bench.manifests.corpora import read_corpus
+from lse_bench.manifests.layouts import read_corpus
 from lse_bench.manifests.listed import ListedClip
 from lse_bench.runs.robustness import CHANGES, later, louder, moved, robustness, through_8_khz, tighter
 from lse_bench.sync.scorer import SyncScorer

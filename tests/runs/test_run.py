@@ -16,8 +16,10 @@ import pytest
 from lse_bench import evaluate
 from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import find_clips
+from lse_bench.runs.directory import Shard
+from lse_bench.runs.merge import merge_runs
 from lse_bench.runs.records import Record, open_records, read_records
-from lse_bench.runs.run import Shard, merge_runs, score_run
+from lse_bench.runs.run import score_run
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.sync.syncnet import SyncNet
 

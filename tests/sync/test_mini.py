@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lse_bench.manifests.corpora import read_corpus
+from lse_bench.manifests.layouts import read_corpus
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.remux import replace_sound

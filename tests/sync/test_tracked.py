@@ -18,10 +18,10 @@ from conftest import GOLDEN, golden_file, shared_file
 from lse_bench.errors import ClipError, UsageError, WeightsError
 from lse_bench.faces.detectors import FaceDetector, load_detector
 from lse_bench.faces.face import Face
-from lse_bench.faces.scene import Scene, Tracking
+from lse_bench.faces.tracking import Scene, Tracking
 from lse_bench.faces.tracks import Track, Tracks
 from lse_bench.manifests.clips import find_clips
-from lse_bench.manifests.corpora import read_corpus
+from lse_bench.manifests.layouts import read_corpus
 from lse_bench.media.probe import probe
 from lse_bench.media.program import find_ffmpeg
 from lse_bench.minilrs.corpus import make_corpus
@@ -30,12 +30,13 @@ from lse_bench.minilrs.stage import write_stage
 from lse_bench.runs.records import read_records
 from lse_bench.runs.run import score_run
 from lse_bench.runs.tracks import track_rows
+from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.distance import combine
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.sync.quality import score_embeddings
 from lse_bench.sync.scorer import ClipOutcome, SyncScorer
 from lse_bench.sync.tracked import windows_of_pictures
-from lse_bench.sync.windows import ClipFacts, window_views
+from lse_bench.sync.windows import window_views
 
 # Of the golden track 0: LSE-D and LSE-C of the original through every codec step (ffmpeg 5.1.9), and of its functions
 # with clean frames and sound (the reference measured both).

@@ -11,8 +11,9 @@ from lse_bench.errors import ClipError, UsageError
 from lse_bench.features.syncnet_mfcc import mfcc
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
+from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.protocol import PROTOCOLS, comparison_key, get_protocol
-from lse_bench.sync.windows import CHUNK, ClipFacts, read_windows
+from lse_bench.sync.windows import CHUNK, read_windows
 
 LOSSLESS = PROTOCOLS["lrs-lossless@1"]
 

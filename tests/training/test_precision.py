@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from lse_bench.baselines.wav2lip import expert
 from trainers import config_of
 
 from lse_bench import precision
+from lse_bench.baselines.wav2lip import expert
 from lse_bench.errors import UsageError
 from lse_bench.precision import choose_precision, seconds_of_convolution, widened
 from lse_bench.training import run

@@ -17,7 +17,7 @@ from lse_bench.errors import UsageError
 from lse_bench.features.htk_mfcc import htk_mfcc
 from lse_bench.features.mel import mel_spectrogram
 from lse_bench.generators.interface import sound_of
-from lse_bench.manifests.corpora import CorpusClip, read_corpus
+from lse_bench.manifests.layouts import CorpusClip, read_corpus
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
 from lse_bench.media.writer import write_clip

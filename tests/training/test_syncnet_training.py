@@ -13,19 +13,20 @@ import torch
 from commands import killed, lse_bench, lse_bench_here
 
 from lse_bench.errors import UsageError, WeightsError
-from lse_bench.manifests.corpora import CorpusClip, read_corpus
+from lse_bench.manifests.layouts import CorpusClip, read_corpus
 from lse_bench.sync.syncnet import load_syncnet
 from lse_bench.training import syncnet
 from lse_bench.training.checkpoints import read_checkpoint
-from lse_bench.training.config import TrainConfig, load_config
-from lse_bench.training.data import store_clips
+from lse_bench.training.config import load_config
 from lse_bench.training.hardware import Hardware, launch
 from lse_bench.training.loop import refuse_to_overwrite, train
 from lse_bench.training.pairs import NETWORK, Pairs, contrastive, infonce
 from lse_bench.training.run import trained_networks
 from lse_bench.training.split import split_clips
-from lse_bench.training.syncnet import HALF, SyncNetMethod
-from lse_bench.training.syncnet_run import export
+from lse_bench.training.syncnet.clip_store import store_clips
+from lse_bench.training.syncnet.config import TrainConfig
+from lse_bench.training.syncnet.method import HALF, SyncNetMethod
+from lse_bench.training.syncnet.run import export
 from lse_bench.weights.readers import file_digest
 
 CPU = Hardware("cpu", loaders=0)
@@ -41,7 +42,7 @@ def stored(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shipped() -> TrainConfig:
-    return load_config("syncnet-mini", TrainConfig, "lse_bench.training")
+    return load_config("syncnet-mini", TrainConfig, "lse_bench.training.syncnet")
 
 
 def tiny(**changes: object) -> TrainConfig:
@@ -169,14 +170,14 @@ def test_the_guide_needs_a_corpus_that_knows_lips(stored: Path, tmp_path: Path) 
 
 def test_wrong_configs_name_the_field(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There are: syncnet-mini"):
-        load_config("syncnet-maxi", TrainConfig, "lse_bench.training")
+        load_config("syncnet-maxi", TrainConfig, "lse_bench.training.syncnet")
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("width = 3\n")
     with pytest.raises(UsageError, match=r"wrong\.toml: width: .*less than or equal to 1"):
-        load_config(str(wrong), TrainConfig, "lse_bench.training")
+        load_config(str(wrong), TrainConfig, "lse_bench.training.syncnet")
     wrong.write_text("width = \n")
     with pytest.raises(UsageError, match="not TOML"):
-        load_config(str(wrong), TrainConfig, "lse_bench.training")
+        load_config(str(wrong), TrainConfig, "lse_bench.training.syncnet")
 
 
 def test_the_schedule_warms_up_and_decays() -> None:

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import torch
 from commands import with_path
+from torch import Tensor, nn
+from trainers import METHODS, config_of, export_of, method_of, run, weights_for
+
 from lse_bench.baselines.lipgan.weights import load_generator
 from lse_bench.baselines.speech2vid import weights as speech2vid_weights
 from lse_bench.baselines.wav2lip.model import Expert, Generator
 from lse_bench.baselines.wav2lip.passes import GENERATOR
 from lse_bench.baselines.wav2lip.weights import load_expert, load_network, write_official
-from torch import Tensor, nn
-from trainers import METHODS, config_of, export_of, method_of, run, weights_for
-
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.export import write_weights
@@ -379,7 +379,6 @@ def test_an_exported_generator_draws_what_it_drew_in_training(
     offset: int, data: Path, weights: dict[str, Path], tmp_path: Path
 ) -> None:
     from lse_bench.baselines.wav2lip.adapter import Wav2Lip
-
     from lse_bench.generators.interface import FaceCrop, Options
 
     config = config_of("wav2lip", window_offset=offset)

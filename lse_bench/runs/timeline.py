@@ -1,0 +1,105 @@
+"""Shots and face tracks of a clip as JSON and as a picture, for a look before anything is scored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from lse_bench.faces.crops import crop_face, crop_path
+from lse_bench.faces.tracking import Scene, Tracking
+from lse_bench.media.probe import probe
+from lse_bench.media.video import Frame, read_frames
+from lse_bench.runs.tracks import track_facts
+from lse_bench.storage import write_atomically
+from lse_bench.sync.protocol import FpsPolicy, frame_rate_for
+
+_WIDTH, _ROW, _FACE, _LEFT = 1200, 74, 64, 90  # pixels of the picture
+_SHOWN_DROPPED = 40  # tracks
+_SHOT_COLOURS = ((225, 225, 225), (245, 245, 245))
+_KEPT, _DROPPED, _INK = (90, 160, 60), (170, 170, 170), (40, 40, 40)
+
+
+def scene_as_json(clip: str, scene: Scene, tracking: Tracking) -> dict[str, Any]:
+    """Frames as scored; `last` is the last frame of a shot or track."""
+    tracks: list[dict[str, Any]] = [
+        {"track": number, **track_facts(track), "kept": True} for number, track in enumerate(scene.tracks.kept)
+    ]
+    tracks += [
+        {"track": None, **track_facts(track), "kept": False, "reason": reason} for track, reason in scene.tracks.dropped
+    ]
+    shots = [{"first": first, "last": stop - 1, "frames": stop - first} for first, stop in scene.shots]
+    return {
+        "schema": 1,
+        "clip": clip,
+        "tracking": tracking.key,
+        "frames": scene.frames,
+        "detections": scene.faces,
+        "shots": shots,
+        "tracks": tracks,
+    }
+
+
+def draw_scene(clip: Path, scene: Scene, title: str, policy: FpsPolicy) -> Frame:
+    """A picture of the clip's time line: shots as bands, tracks as bars with the face of their middle frame; of the
+    tracks that were dropped the longest."""
+    dropped = sorted(scene.tracks.dropped, key=lambda pair: -pair[0].detections)
+    tracks = [(track, "") for track in scene.tracks.kept] + dropped[:_SHOWN_DROPPED]
+    height = 60 + _ROW * max(1, len(tracks)) + 30
+    sheet = np.full((height, _WIDTH, 3), 255, np.uint8)
+    per_frame = (_WIDTH - _LEFT - 20) / max(1, scene.frames)
+
+    def x(frame: int) -> int:
+        return _LEFT + round(frame * per_frame)
+
+    for number, (first, stop) in enumerate(scene.shots):
+        cv2.rectangle(sheet, (x(first), 40), (x(stop), height - 30), _SHOT_COLOURS[number % 2], -1)
+        _text(sheet, f"shot {number}: {first}-{stop - 1}", (x(first) + 2, 54), 0.36)
+    faces = _middle_faces(clip, scene, policy)
+    for row, (track, reason) in enumerate(tracks):
+        y = 62 + row * _ROW
+        if row < len(faces):
+            sheet[y : y + _FACE, 10 : 10 + _FACE] = faces[row]
+        colour = _DROPPED if reason else _KEPT
+        cv2.rectangle(sheet, (x(track.first), y + 14), (x(track.stop), y + 30), colour, -1)
+        told = f"dropped: {reason}" if reason else f"track {row}: frames {track.first}-{track.stop - 1}"
+        _text(sheet, f"{told}; {track.detections} detections, {track.size:.0f} px", (x(track.first), y + 46), 0.4)
+    _text(sheet, title, (10, 24), 0.55)
+    more = f", {len(dropped) - _SHOWN_DROPPED} more tracks dropped" if len(dropped) > _SHOWN_DROPPED else ""
+    _text(sheet, f"{scene.frames} frames, {scene.faces} detections{more}", (10, height - 10), 0.4)
+    return sheet
+
+
+def write_scene(
+    clip: Path, name: str, scene: Scene, tracking: Tracking, stem: Path, policy: FpsPolicy = "resample"
+) -> None:
+    """`STEM.json` and `STEM.png`."""
+    text = json.dumps(scene_as_json(name, scene, tracking), indent=2) + "\n"
+    write_atomically(stem.with_name(f"{stem.name}.json"), text.encode())
+    _, data = cv2.imencode(".png", draw_scene(clip, scene, f"{name}  ({':'.join(tracking.marks)})", policy))
+    write_atomically(stem.with_name(f"{stem.name}.png"), data.tobytes())
+
+
+def _middle_faces(clip: Path, scene: Scene, policy: FpsPolicy) -> list[Frame]:
+    """Small pictures of the kept tracks' middle frames."""
+    found: dict[int, Frame] = {}
+    wanted = {number: (track.first + track.stop) // 2 for number, track in enumerate(scene.tracks.kept)}
+    last = max(wanted.values(), default=-1)
+    info = probe(clip)
+    for number, frame in enumerate(read_frames(info, frame_rate_for(info, policy))):
+        if number > last:
+            break
+        for track in (track for track, middle in wanted.items() if middle == number):
+            path = crop_path(scene.tracks.kept[track])
+            at = number - path.first
+            crop = crop_face(frame, float(path.x[at]), float(path.y[at]), float(path.half[at]))
+            found[track] = np.asarray(cv2.resize(crop, (_FACE, _FACE), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return [found.get(number, np.full((_FACE, _FACE, 3), 200, np.uint8)) for number in wanted]
+
+
+def _text(sheet: Frame, text: str, at: tuple[int, int], scale: float) -> None:
+    printable = text.encode("ascii", "replace").decode()  # OpenCV's letters are ASCII
+    cv2.putText(sheet, printable, at, cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)

@@ -1,0 +1,1 @@
+"""Runs side by side: pairs, ranks, formats, curves."""

@@ -1,0 +1,77 @@
+"""Evaluation of face generators while they train: our own LSE of whole drawn clips, and a picture to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lse_bench.features.syncnet_mfcc import mfcc
+from lse_bench.sync.clip_facts import windows_of
+from lse_bench.sync.distance import LseScore
+from lse_bench.sync.quality import score_embeddings
+from lse_bench.sync.syncnet import FRAME_SIZE, WINDOW_COLUMNS, WINDOW_FRAMES, SyncNet
+from lse_bench.sync.windows import COLUMNS_PER_FRAME
+from lse_bench.training.prepared import PreparedClip, PreparedClips
+
+Pictures = NDArray[np.uint8]
+Draw = Callable[[PreparedClip, PreparedClip], Pictures]
+_AT_ONCE = 16  # windows
+
+
+def score_pictures(network: SyncNet, pictures: Pictures, sound: NDArray[np.int16], device: torch.device) -> LseScore:
+    """LSE of frames (T,S,S,3) BGR with 16 kHz sound. Frames are enlarged to what SyncNet sees; nothing is cropped."""
+    count = windows_of(len(pictures), len(sound))
+    frames = np.stack([cv2.resize(picture, (FRAME_SIZE, FRAME_SIZE)) for picture in pictures])
+    heard = mfcc(sound).astype(np.float32)
+    lips, sounds = [], []
+    for start in range(0, count, _AT_ONCE):
+        at = range(start, min(count, start + _AT_ONCE))
+        seen = np.stack([frames[i : i + WINDOW_FRAMES].transpose(3, 0, 1, 2) for i in at])
+        columns = [heard[:, COLUMNS_PER_FRAME * i : COLUMNS_PER_FRAME * i + WINDOW_COLUMNS] for i in at]
+        lips.append(network.lip(torch.from_numpy(seen).to(device).float()).double().cpu().numpy())
+        sounds.append(network.sound(torch.from_numpy(np.stack(columns)[:, None]).to(device)).double().cpu().numpy())
+    return score_embeddings(np.concatenate(lips), np.concatenate(sounds))
+
+
+def foreign_lse(
+    network: SyncNet, store: PreparedClips, clips: Sequence[PreparedClip], draw: Draw, device: torch.device
+) -> dict[str, float]:
+    """Mean LSE-D and LSE-C of each clip's face drawn to the sound of a clip of another recording.
+
+    Own sound would say little: the mouth of the reference frame leaks it.
+    """
+    scores = []
+    for number, clip in enumerate(clips):
+        other = another(clips, number)
+        if other is not None:
+            sound = store.read(other, "sound")
+            scores.append(score_pictures(network, draw(clip, other), sound, device))
+    if not scores:
+        return {"lse_d": float("nan"), "lse_c": float("nan")}
+    return {
+        "lse_d": float(np.mean([score.distance for score in scores])),
+        "lse_c": float(np.mean([score.confidence for score in scores])),
+    }
+
+
+def another(clips: Sequence[PreparedClip], number: int) -> PreparedClip | None:
+    """The next clip of another recording, None when all are of one."""
+    for step in range(1, len(clips)):
+        other = clips[(number + step) % len(clips)]
+        if other.video is None or other.video != clips[number].video:
+            return other
+    return None
+
+
+def spread(clips: Sequence[PreparedClip], count: int) -> list[PreparedClip]:
+    """`count` clips, evenly spread over all."""
+    return list(clips[:: max(1, len(clips) // count)][:count]) if count else []
+
+
+def sheet(rows: Sequence[Pictures]) -> Pictures:
+    """Rows of equally many pictures as one picture."""
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)

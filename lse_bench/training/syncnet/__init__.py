@@ -1,0 +1,1 @@
+"""SyncNet, trained by this project's own method."""

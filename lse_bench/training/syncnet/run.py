@@ -1,0 +1,95 @@
+"""A whole SyncNet training run: corpus, arrays, loop, weights for the scorer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lse_bench.errors import UsageError
+from lse_bench.manifests.layouts import CorpusClip, read_corpus
+from lse_bench.minilrs.corpus import make_corpus, read_summary, truth_path
+from lse_bench.training.export import write_weights
+from lse_bench.training.hardware import Hardware, launch
+from lse_bench.training.loop import refuse_to_overwrite
+from lse_bench.training.pairs import NETWORK, Pairs
+from lse_bench.training.run import Bar, describe, no_bar, on_first, run_method, trained_networks, with_precision
+from lse_bench.training.split import split_clips
+from lse_bench.training.syncnet.clip_store import store_clips
+from lse_bench.training.syncnet.config import TrainConfig
+from lse_bench.training.syncnet.method import HALF, SyncNetMethod
+
+
+def train_syncnet(
+    config: TrainConfig,
+    hardware: Hardware,
+    out: Path,
+    corpus: Path | None,
+    resume: bool,
+    bar: Bar,
+    tell: Callable[[str], None] = lambda line: None,
+) -> tuple[dict[str, float], list[Path]]:
+    """Train into the run directory `out`; returns the last validation and the weights.
+
+    `bar` shows progress, `tell` gets lines for the user.
+
+    Raises UsageError when the hardware is not there, the corpus cannot be trained on, or `out` holds another run.
+    """
+    refuse_to_overwrite(out, resume)
+    config, hardware = with_precision(config, hardware, out, resume, tell)
+    fabric = launch(hardware)
+    show = bar if fabric.is_global_zero else no_bar
+    root = corpus or out / "corpus"
+    on_first(fabric, lambda: _prepare(config, hardware, out, root, corpus is None, resume, show))
+    method = SyncNetMethod(config, out / "data" / "training", out / "data" / "validation")
+    method.open()
+    measures = run_method(fabric, method, config, hardware, out, bar)
+    files: list[Path] = []
+    if fabric.is_global_zero:
+        files = export(trained_networks(method, config, out), config, out)
+    fabric.barrier()
+    return measures, files
+
+
+def export(networks: dict[str, nn.Module], config: TrainConfig, out: Path) -> list[Path]:
+    """SyncNet's weights under the published names, as safetensors."""
+    network = networks[NETWORK]
+    assert isinstance(network, Pairs)
+    path = out / "weights.safetensors"
+    write_weights(path, network.syncnet.state_dict(), {"precision": config.precision})
+    return [path]
+
+
+def _prepare(
+    config: TrainConfig, hardware: Hardware, out: Path, root: Path, make: bool, resume: bool, bar: Bar
+) -> None:
+    """Corpus, run.json and decoded clips; by one process for all."""
+    if make:
+        with bar("making the corpus", config.corpus.speakers * config.corpus.clips) as (_, advance):
+            make_corpus(config.corpus.spec(), root, on_clip=lambda made: advance("making the corpus"))
+    flavour, clips = read_corpus(root)
+    parts = split_clips(clips)
+    for name, part in parts.items():
+        if not part:
+            raise UsageError(f"{root}: this {flavour} corpus has no clips for {name}")
+    if config.guide.steps and not truth_path(parts["training"][0].path, root).exists():
+        raise UsageError(f"{root}: the guide needs lip parameters, which only MiniLRS has; set guide.steps = 0")
+    describe(out, "syncnet", config, hardware, {"corpus": _about(root, clips)}, resume)
+    for name, part in parts.items():
+        label = f"decoding for {name}"
+        with bar(label, len(part)) as (_, advance):
+            store_clips(part, out / "data" / name, HALF, root, lambda _, label=label: advance(label))  # type: ignore[misc]
+
+
+def _about(root: Path, clips: Sequence[CorpusClip]) -> dict[str, Any]:
+    """What tells a corpus from another."""
+    summary = read_summary(root)
+    listed = "".join(f"{clip.id} {clip.path.stat().st_size}\n" for clip in clips)
+    return {
+        "clips": len(clips),
+        "sha256": hashlib.sha256(listed.encode()).hexdigest(),  # of ids and file sizes
+        "minilrs": None if summary is None else {"digest": summary["digest"], "spec": summary["spec"]},
+    }

@@ -1,0 +1,42 @@
+"""How fast MiniLRS is made: speech, faces, sidecars, compression and digests, everything included.
+
+Run: python -m measurements.speed.minilrs
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lse_bench.manifests.layouts import FLAVOURS
+from lse_bench.minilrs.corpus import make_corpus
+from lse_bench.minilrs.plan import Spec
+from lse_bench.processor import usable_cores
+
+FRAMES_WANTED = 120  # per second and core
+
+
+def main() -> None:
+    """Print frames per second and per core, with one worker and with one for each core."""
+    cores = usable_cores()
+    table = Table(title=f"MiniLRS, {cores} cores, {FRAMES_WANTED} frames per second and core are wanted")
+    for heading in ("flavour", "workers", "frames", "seconds", "frames/s", "frames/s and core"):
+        table.add_column(heading, justify="right")
+    for flavour in FLAVOURS:
+        for workers in sorted({1, cores}):
+            with tempfile.TemporaryDirectory() as folder:
+                spec = Spec(flavour=flavour, speakers=10 * workers, clips=4 if flavour != "lrw" else 10, seed=1)
+                began = time.perf_counter()
+                frames = make_corpus(spec, Path(folder) / "corpus", workers)["frames"]
+                seconds = time.perf_counter() - began
+            rate = frames / seconds
+            table.add_row(flavour, str(workers), str(frames), f"{seconds:.1f}", f"{rate:.0f}", f"{rate / workers:.0f}")
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
