@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from lse_bench.benchmark.run import SUMMARY_FILE as BENCH_SUMMARY
@@ -22,32 +22,36 @@ from lse_bench.leaderboard.published import published
 from lse_bench.manifests.clips import Source
 from lse_bench.naming import safe_id
 from lse_bench.runs.directory import WINDOWS_FOLDER
+from lse_bench.runs.read import Run, read_run
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.runs.verify import refuse_edited
 from lse_bench.storage import read_arrays, read_object
 from lse_bench.sync.distance import running_confidence
 from lse_bench.tables import escape
-from lse_bench.tables.formats import cells_of, columns_of, csv_text, latex, long_csv, markdown, notes_of, wide_csv
+from lse_bench.tables.formats import cells_of, columns_of, csv_text, latex, long_frame, markdown, notes_of, wide_frame
 from lse_bench.tables.paired import sources_of
-from lse_bench.tables.table import REAL, UNSYNCED, Entry, by_group, read_entry, tables_of
+from lse_bench.tables.table import REAL, UNSYNCED, Table, by_group, tables_of
 from lse_bench.weights.readers import file_digest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CLIPS_FOLDER, COLLECTION_FILE = "clips", "collection.json"
 _PAGE_FILES = ("index.html", "page.css", "page.js")
 
 
-def find_entries(inputs: Sequence[str]) -> list[Entry]:
+def find_entries(inputs: Sequence[str]) -> list[Run]:
     """Runs, benchmarks and collections as rows; `NAME=RUN` gives a run another name. Raises UsageError for anything
     else, and for a name that would make an anchor of another method, or another method of an anchor.
     """
-    entries: list[Entry] = []
+    entries: list[Run] = []
     for text in inputs:
         name, equals, rest = text.partition("=")
         named = bool(equals) and not Path(text).exists()
         path = Path(rest if named else text)
         if (path / RECORDS_FILE).exists():
-            entry = read_entry(path, name if named else None)
-            made_by = (entry.description.get("generation") or {}).get("generator")
+            entry = read_run(path, name if named else None)
+            made_by = entry.description.generation and entry.description.generation.generator
             if named and made_by is not None and name != made_by and {name, made_by} & {REAL, UNSYNCED}:
                 raise UsageError(f"{text}: these are clips of {made_by}; {REAL} and {UNSYNCED} keep their names")
             entries.append(entry)
@@ -62,7 +66,7 @@ def find_entries(inputs: Sequence[str]) -> list[Entry]:
     return entries
 
 
-def _collected(folder: Path) -> list[Entry]:
+def _collected(folder: Path) -> list[Run]:
     """The rows of a collection, as `leaderboard add` made it."""
     path, way_out = folder / COLLECTION_FILE, "lse-bench leaderboard add makes a new one"
     content = read_object(path, way_out)
@@ -72,7 +76,7 @@ def _collected(folder: Path) -> list[Entry]:
         rows = [(str(row["run"]), str(row["method"]), str(row["corpus"])) for row in content["runs"]]
     except (KeyError, TypeError):
         raise UsageError(f"{path}: damaged: no runs with method and corpus. {way_out}") from None
-    return [read_entry(folder / run, method, corpus) for run, method, corpus in rows]
+    return [read_run(folder / run, method, corpus) for run, method, corpus in rows]
 
 
 def build(inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Bench") -> dict[str, Any]:
@@ -109,68 +113,73 @@ def build(inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Be
     }
 
 
-def _write_tables(folder: Path, tables: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> None:
+def _write_tables(folder: Path, tables: Sequence[Table], entries: Sequence[Run]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "wide.csv").write_text(wide_csv(tables), encoding="utf-8")
-    (folder / "long.csv").write_text(long_csv(tables), encoding="utf-8")
-    written = (f"## {escape.markdown(table['corpus'])}\n\n{markdown(table)}" for table in tables)
+    (folder / "wide.csv").write_text(csv_text(wide_frame(tables)), encoding="utf-8")
+    (folder / "long.csv").write_text(csv_text(long_frame(tables)), encoding="utf-8")
+    written = (f"## {escape.markdown(table.corpus)}\n\n{markdown(table)}" for table in tables)
     (folder / "tables.md").write_text("\n".join(written), encoding="utf-8")
     (folder / "tables.tex").write_text("\n".join(map(latex, tables)), encoding="utf-8")
-    head = ["corpus", "protocol", "method", "speaker", "listed", "scored", "lse_d", "lse_c"]
-    lines = [
-        [entry.corpus, entry.table[1], entry.method, *(row[name] for name in ("group", *head[4:]))]
-        for entry in entries
-        for row in by_group(entry.records, "speaker")
-    ]
-    (folder / "speakers.csv").write_text(csv_text(head, lines), encoding="utf-8")
+    (folder / "speakers.csv").write_text(csv_text(_speakers(entries)), encoding="utf-8")
 
 
-def _shown(table: dict[str, Any], entries: Sequence[Entry]) -> dict[str, Any]:
+def _speakers(entries: Sequence[Run]) -> pd.DataFrame:
+    """A row for each speaker of each method."""
+    import pandas as pd
+
+    frames = []
+    for entry in entries:
+        corpus, protocol = entry.table
+        found = by_group(entry.records, "speaker").rename(columns={"group": "speaker"})
+        found = found.assign(corpus=corpus, protocol=protocol, method=entry.method)
+        frames.append(found[["corpus", "protocol", "method", "speaker", "listed", "scored", "lse_d", "lse_c"]])
+    return pd.concat(frames, ignore_index=True)
+
+
+def _shown(table: Table, entries: Sequence[Run]) -> dict[str, Any]:
     columns = columns_of(table)
-    members = {entry.method: entry for entry in entries if entry.table == (table["corpus"], table["protocol"])}
+    members = {entry.method: entry for entry in entries if entry.table == (table.corpus, table.protocol)}
     return {
-        "corpus": table["corpus"],
-        "protocol": table["protocol"],
-        "evaluator": table["evaluator"],
+        "corpus": table.corpus,
+        "protocol": table.protocol,
+        "evaluator": table.evaluator,
         "columns": [{"name": column.name, "title": column.title} for column in columns],
         "rows": [
             {
-                "method": row["method"],
-                "anchor": row["method"] in (REAL, UNSYNCED),
+                "method": row.method,
+                "anchor": row.method in (REAL, UNSYNCED),
                 "cells": cells_of(row, columns),
                 "values": [column.value(row) for column in columns],
-                "provenance": _provenance(members[row["method"]]),
+                "provenance": _provenance(members[row.method]),
             }
-            for row in table["rows"]
+            for row in table.rows
         ],
         "notes": notes_of(table),
     }
 
 
-def _provenance(entry: Entry) -> list[list[str]]:
+def _provenance(entry: Run) -> list[list[str]]:
     """Everything a number follows from, as lines for a person."""
-    about, generation = entry.description, entry.description.get("generation") or {}
+    about, summary = entry.description, entry.summary
     lines = [
-        ["protocol", about["key"]["protocol"]],
-        ["scored with", f"{about['weights'].get('name') or 'weights of its own'}, sha256 {about['weights']['sha256']}"],
-        ["clips", f"{entry.summary['scored']} scored of {entry.summary['listed']} listed"],
-        ["failed", ", ".join(f"{n} {status}" for status, n in entry.summary["failed"].items()) or "none"],
-        ["list", f"sha256 {about['list']['sha256']}"],
-        [
-            "manifest",
-            f"sha256 {about['manifest_sha256']}" if about.get("manifest_sha256") else "none: a folder of videos",
-        ],
-        ["frame rate", about["key"].get("fps_policy", "")],
-        ["precision", f"{about.get('precision')} on {about.get('device')}"],
-        ["machine", _machine(about.get("machine", {}))],
-        ["versions", ", ".join(f"{name} {version}" for name, version in about.get("versions", {}).items())],
-        ["command", " ".join(about.get("command", []))],
-        ["started", about.get("started", "")],
-        ["length of clips", ", ".join(f"{share}: {value:.2f} s" for share, value in entry.summary["seconds"].items())],
+        ["signature", entry.signature],
+        ["protocol", about.key["protocol"]],
+        ["scored with", f"{about.weights.name or 'weights of its own'}, sha256 {about.weights.sha256}"],
+        ["clips", f"{summary.scored} scored of {summary.listed} listed"],
+        ["failed", ", ".join(f"{n} {status}" for status, n in summary.failed.items()) or "none"],
+        ["list", f"sha256 {about.clip_list.sha256}"],
+        ["manifest", f"sha256 {about.manifest_sha256}" if about.manifest_sha256 else "none: a folder of videos"],
+        ["frame rate", about.key.get("fps_policy", "")],
+        ["precision", f"{about.precision} on {about.device}"],
+        ["machine", _machine(about.machine or {})],
+        ["versions", ", ".join(f"{name} {version}" for name, version in (about.versions or {}).items())],
+        ["command", " ".join(about.command)],
+        ["started", about.started or ""],
+        ["length of clips", ", ".join(f"{share}: {value:.2f} s" for share, value in summary.seconds.items())],
     ]
-    if generation:
-        key = generation["key"]
-        lines.insert(1, ["generator", f"{generation['generator']} of {key['package']}"])
+    if about.generation is not None:
+        key = about.generation.key
+        lines.insert(1, ["generator", f"{about.generation.generator} of {key['package']}"])
         lines.insert(2, ["its weights", f"sha256 {key['weights_sha256']}" if key.get("weights_sha256") else "none"])
         rest = {
             name: value for name, value in key.items() if name not in ("generator", "package", "weights_sha256", "root")
@@ -191,7 +200,7 @@ def _machine(about: dict[str, Any]) -> str:
     return f"{about['processor']}, {widest}, {about['threads']} threads"
 
 
-def copied_clips(entries: Sequence[Entry], count: int) -> dict[str, dict[str, Path]]:
+def copied_clips(entries: Sequence[Run], count: int) -> dict[str, dict[str, Path]]:
     """The videos of `count` pairs of each corpus, by run directory and clip: pairs that most methods have a file of."""
     found: dict[str, dict[str, Path]] = {}
     for members in _by_corpus(entries):
@@ -201,13 +210,13 @@ def copied_clips(entries: Sequence[Entry], count: int) -> dict[str, dict[str, Pa
             for entry in members:
                 clip = _clip_of(entry, pair, video, places[entry.method])
                 if clip is not None:
-                    found.setdefault(str(entry.run), {})[clip] = places[entry.method][clip]
+                    found.setdefault(str(entry.folder), {})[clip] = places[entry.method][clip]
     return found
 
 
-def _by_corpus(entries: Sequence[Entry]) -> list[list[Entry]]:
+def _by_corpus(entries: Sequence[Run]) -> list[list[Run]]:
     """The rows of each corpus, of its first protocol."""
-    found: dict[str, dict[str, Entry]] = {}
+    found: dict[str, dict[str, Run]] = {}
     for entry in entries:
         found.setdefault(entry.corpus, {}).setdefault(entry.method, entry)
     return [list(members.values()) for members in found.values()]
@@ -219,7 +228,7 @@ def _pairs_to_play(places: dict[str, dict[str, Path]], count: int) -> list[str]:
     return ids[:: max(1, len(ids) // max(1, count))][:count]
 
 
-def _clip_of(entry: Entry, pair: str, video: str | None, places: dict[str, Path]) -> str | None:
+def _clip_of(entry: Run, pair: str, video: str | None, places: dict[str, Path]) -> str | None:
     """The id of a method's video of a pair; of `real` that of the pair's source, the picture `video`."""
     if pair in places:
         return pair
@@ -227,12 +236,12 @@ def _clip_of(entry: Entry, pair: str, video: str | None, places: dict[str, Path]
     return source.id if source is not None and source.id in places else None
 
 
-def _picture_of(members: Sequence[Entry], pair: str) -> str | None:
+def _picture_of(members: Sequence[Run], pair: str) -> str | None:
     """The name of a pair's source video."""
     return next((r.groups.get("video") for entry in members for r in entry.records if r.id == pair), None)
 
 
-def _copy_clips(out: Path, entries: Sequence[Entry], count: int) -> list[dict[str, Any]]:
+def _copy_clips(out: Path, entries: Sequence[Run], count: int) -> list[dict[str, Any]]:
     """Copy the videos to play; for the page: pairs with each method's file, scores and running confidence."""
     found = []
     for members in _by_corpus(entries):
@@ -249,26 +258,26 @@ def _copy_clips(out: Path, entries: Sequence[Entry], count: int) -> list[dict[st
     return found
 
 
-def _files_of(entry: Entry) -> dict[str, Path]:
+def _files_of(entry: Run) -> dict[str, Path]:
     """Videos of a run that can be played, those that were scored: kept beside its records, or where they were."""
-    found = {path.stem: path for path in sorted((entry.run / CLIPS_FOLDER).glob("*.mp4"))}
-    if not found and entry.description.get("source"):
+    found = {path.stem: path for path in sorted((entry.folder / CLIPS_FOLDER).glob("*.mp4"))}
+    if not found and entry.description.source:
         with suppress(UsageError):  # they have moved, and the scores stand without them
-            clips = Source.from_json(entry.description["source"]).clips()
+            clips = Source.from_json(entry.description.source).clips()
             found = {clip.id: clip.path for clip in clips if clip.path.suffix == ".mp4" and clip.path.exists()}
     return {record.id: found[record.id] for record in entry.records if record.id in found}
 
 
-def _player(out: Path, entry: Entry, clip: str, video: Path) -> dict[str, Any]:
+def _player(out: Path, entry: Run, clip: str, video: Path) -> dict[str, Any]:
     record = next(record for record in entry.records if record.id == clip)
     if record.sha256 is not None and file_digest(video) != record.sha256:
         raise UsageError(
-            f"{video}: is not the file that was scored ({entry.run}); --clips 0 makes the page without clips"
+            f"{video}: is not the file that was scored ({entry.folder}); --clips 0 makes the page without clips"
         )
     target = Path(CLIPS_FOLDER) / safe_id(entry.corpus) / safe_id(entry.method) / f"{clip}.mp4"
     (out / target).parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(video, out / target)
-    kept = entry.run / WINDOWS_FOLDER / f"{clip}.npz"
+    kept = entry.folder / WINDOWS_FOLDER / f"{clip}.npz"
     confidence: list[float] = []
     if kept.exists():
         windows = read_arrays(kept, "Remove it: the page then shows no running confidence")

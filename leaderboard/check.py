@@ -10,48 +10,47 @@ from lse_bench.benchmark.run import SUMMARY_FILE as BENCH_SUMMARY
 from lse_bench.leaderboard.build import CLIPS_FOLDER, COLLECTION_FILE, find_entries
 from lse_bench.naming import safe_id
 from lse_bench.runs.agreement import disagreement
+from lse_bench.runs.read import Run
 from lse_bench.runs.verify import Verdict, verify
 from lse_bench.storage import read_object
-from lse_bench.tables.table import REAL, Entry, tables_of
+from lse_bench.stored import to_json
+from lse_bench.tables.table import REAL, below, tables_of
 from lse_bench.weights.readers import digest_of_digests, file_digest
 
 _WAY_OUT = "lse-bench benchmark, or leaderboard add, makes it anew"
 
 
-def verify_all(inputs: Sequence[str]) -> dict[str, tuple[Entry | None, Verdict]]:
+def verify_all(inputs: Sequence[str]) -> dict[str, tuple[Run | None, Verdict]]:
     """The verdict on each run, benchmark and collection, by its name; a benchmark's own has no entry.
 
     Raises UsageError for what cannot be read at all.
     """
-    found: dict[str, tuple[Entry | None, Verdict]] = {}
+    found: dict[str, tuple[Run | None, Verdict]] = {}
     for text in inputs:
         entries = find_entries([text])
         for entry in entries:
             verdict = verify(entry)
             _copies(entry, verdict)
-            found[str(entry.run)] = (entry, verdict)
+            found[str(entry.folder)] = (entry, verdict)
         folder = Path(text)
         if (folder / COLLECTION_FILE).exists() or ((folder / BENCH_SUMMARY).exists() and len(entries) != 1):
             found[text] = (None, _whole(folder, entries))
     return found
 
 
-def _whole(folder: Path, entries: Sequence[Entry]) -> Verdict:
+def _whole(folder: Path, entries: Sequence[Run]) -> Verdict:
     verdict = Verdict()
     if (folder / BENCH_SUMMARY).exists():
         stored = read_object(folder / BENCH_SUMMARY, _WAY_OUT)["tables"]
         tables = tables_of(entries)
-        for table in tables:
-            for row in table["rows"]:
-                row["run"] = str(Path(row["run"]).relative_to(folder))
-                row["extras"] = {name: str(Path(path).relative_to(folder)) for name, path in row["extras"].items()}
-        if (told := disagreement(stored, tables, "tables")) is not None:
+        follows = [to_json(below(table, folder)) for table in tables]
+        if (told := disagreement(stored, follows, "tables")) is not None:
             verdict.differences.append(f"{BENCH_SUMMARY} does not follow from the runs: {told}")
         verdict.count("tables", len(tables))
     if (folder / BENCH_FILE).exists():
         planned = {step["out"] for step in read_object(folder / BENCH_FILE, _WAY_OUT)["steps"]}
         for entry in entries:
-            name = entry.run.relative_to(folder)
+            name = entry.folder.relative_to(folder)
             if name.parts[-3:-1] != (safe_id(entry.corpus), safe_id(entry.method)) or name.as_posix() not in planned:
                 verdict.differences.append(
                     f"{name}: called {entry.method} on {entry.corpus}, but the benchmark's plan knows it as "
@@ -64,16 +63,16 @@ def _whole(folder: Path, entries: Sequence[Entry]) -> Verdict:
     return verdict
 
 
-def _copies(entry: Entry, verdict: Verdict) -> None:
+def _copies(entry: Run, verdict: Verdict) -> None:
     """Whether the videos that a collection holds are those that were scored."""
     digests = {record.id: record.sha256 for record in entry.records}
-    for path in sorted((entry.run / CLIPS_FOLDER).glob("*.mp4")):
+    for path in sorted((entry.folder / CLIPS_FOLDER).glob("*.mp4")):
         verdict.count("copies")
         if file_digest(path) != digests.get(path.stem):
             verdict.differences.append(f"{CLIPS_FOLDER}/{path.name}: another file than was scored")
 
 
-def _references(entries: Sequence[Entry], verdict: Verdict) -> None:
+def _references(entries: Sequence[Run], verdict: Verdict) -> None:
     """Whether distances were computed against the real clips that stand in the same table."""
     real = {entry.table: entry for entry in entries if entry.method == REAL}
     for entry in entries:
@@ -86,5 +85,5 @@ def _references(entries: Sequence[Entry], verdict: Verdict) -> None:
             verdict.count("references")
             if held != digest_of_digests(digests):
                 verdict.differences.append(
-                    f"{entry.run}: {name}: computed against other clips than {REAL} of its table"
+                    f"{entry.folder}: {name}: computed against other clips than {REAL} of its table"
                 )

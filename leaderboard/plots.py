@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lse_bench.runs.read import Run
 from lse_bench.sync.distance import MAX_SHIFT
 from lse_bench.tables import escape
 from lse_bench.tables.curves import STYLES, Draw, draw_curves, draw_legend, svg_of
 from lse_bench.tables.formats import MINI
-from lse_bench.tables.table import Entry
+from lse_bench.tables.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,13 +30,15 @@ def colours_of(methods: Sequence[str]) -> dict[str, str]:
     return {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(order)}
 
 
-def plots_of(tables: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> Iterator[tuple[str, str, str]]:
+def plots_of(tables: Sequence[Table], entries: Sequence[Run]) -> Iterator[tuple[str, str, str]]:
     """Every plot that the runs give: (file name without suffix, title, SVG). Raises UsageError without matplotlib."""
     colours = colours_of(list(dict.fromkeys(entry.method for entry in entries)))
     for number, table in enumerate(tables):
-        where = f"{table['corpus']}, {table['protocol']}"
-        members = [entry for entry in entries if entry.table == (table["corpus"], table["protocol"])]
-        distance = next((name for name in _DISTANCES if any(row[name] is not None for row in table["rows"])), None)
+        where = f"{table.corpus}, {table.protocol}"
+        members = [entry for entry in entries if entry.table == (table.corpus, table.protocol)]
+        distance = next(
+            (name for name in _DISTANCES if any(getattr(row, name) is not None for row in table.rows)), None
+        )
         if distance is not None:
             draw: Draw = partial(_against, table=table, distance=distance, colours=colours)
             yield f"quality-{number}", f"LSE-C against {_DISTANCES[distance]}: {where}", svg_of(draw)
@@ -45,41 +48,41 @@ def plots_of(tables: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> Iter
         yield f"curve-{number}", f"Mean distance for each shift of the sound: {where}", svg_of(draw)
         draw = partial(_offsets, entries=members, colours=colours)
         yield f"offsets-{number}", f"AV offsets: {where}", svg_of(draw)
-    by_key: dict[str, list[dict[str, Any]]] = {}
+    by_key: dict[str, list[Table]] = {}
     for table in tables:  # corpora may stand side by side, scores of another kind may not
-        by_key.setdefault(json.dumps(table["key"], sort_keys=True), []).append(table)
+        by_key.setdefault(json.dumps(table.key, sort_keys=True), []).append(table)
     for number, some in enumerate(by_key.values()):
-        scored_as = f"{some[0]['protocol']}, {some[0]['evaluator'] or some[0]['key'].get('weights_sha256', '')[:12]}"
+        scored_as = f"{some[0].protocol}, {some[0].evaluator or some[0].key.get('weights_sha256', '')[:12]}"
         mini = _mini(some[0])
         for metric, title in (("lse_c", f"LSE-C{mini}, higher is better"), ("lse_d", f"LSE-D{mini}, lower is better")):
             draw = partial(_bars, tables=some, metric=metric, label=title, colours=colours)
             yield f"{metric}-{number}", f"{title}, by corpus: {scored_as}", svg_of(draw)
 
 
-def _mini(table: dict[str, Any]) -> str:
+def _mini(table: Table) -> str:
     """How scores of the embedded scorer are marked."""
-    return " (mini)" if table["evaluator"] == MINI else ""
+    return " (mini)" if table.evaluator == MINI else ""
 
 
-def _against(axes: Axes, table: dict[str, Any], distance: str, colours: dict[str, str]) -> None:
-    for row in table["rows"]:
-        found = row["metrics"]["lse_c"]
-        if row[distance] is None or found["mean"] is None:
+def _against(axes: Axes, table: Table, distance: str, colours: dict[str, str]) -> None:
+    for row in table.rows:
+        found = row.metrics["lse_c"]
+        if getattr(row, distance) is None or found.mean is None:
             continue
-        half = 0.0 if found["ci95"] is None else (found["ci95"][1] - found["ci95"][0]) / 2
-        axes.errorbar(row[distance], found["mean"], yerr=half, fmt="o", capsize=3, color=colours[row["method"]])
+        half = 0.0 if found.ci95 is None else (found.ci95[1] - found.ci95[0]) / 2
+        axes.errorbar(getattr(row, distance), found.mean, yerr=half, fmt="o", capsize=3, color=colours[row.method])
         axes.annotate(
-            escape.plot(row["method"]), (row[distance], found["mean"]), xytext=(7, 5), textcoords="offset points"
+            escape.plot(row.method), (getattr(row, distance), found.mean), xytext=(7, 5), textcoords="offset points"
         )
     axes.margins(x=0.15, y=0.15)
     axes.set_xlabel(f"{_DISTANCES[distance]} (lower is better)")
     axes.set_ylabel(f"LSE-C{_mini(table)} with 95 % interval, higher is better")
 
 
-def _offsets(axes: Axes, entries: Sequence[Entry], colours: dict[str, str]) -> None:
+def _offsets(axes: Axes, entries: Sequence[Run], colours: dict[str, str]) -> None:
     places = list(range(-MAX_SHIFT, MAX_SHIFT + 1))
     for number, entry in enumerate(entries):
-        counts = Counter({int(offset): count for offset, count in entry.summary["offsets"].items()})
+        counts = Counter({int(offset): count for offset, count in entry.summary.offsets.items()})
         total = sum(counts.values())
         if total:
             shares = [100 * counts[place] / total for place in places]
@@ -97,20 +100,20 @@ def _offsets(axes: Axes, entries: Sequence[Entry], colours: dict[str, str]) -> N
     draw_legend(axes)
 
 
-def _bars(axes: Axes, tables: Sequence[dict[str, Any]], metric: str, label: str, colours: dict[str, str]) -> None:
-    methods = list(dict.fromkeys(row["method"] for table in tables for row in table["rows"]))
+def _bars(axes: Axes, tables: Sequence[Table], metric: str, label: str, colours: dict[str, str]) -> None:
+    methods = list(dict.fromkeys(row.method for table in tables for row in table.rows))
     named: set[str] = set()
     width = 0.8 / len(methods)
     for number, method in enumerate(methods):
         for place, table in enumerate(tables):
-            found = next((row["metrics"][metric] for row in table["rows"] if row["method"] == method), None)
-            if found is None or found["mean"] is None:
+            found = next((row.metrics[metric] for row in table.rows if row.method == method), None)
+            if found is None or found.mean is None:
                 continue
-            half = 0.0 if found["ci95"] is None else (found["ci95"][1] - found["ci95"][0]) / 2
+            half = 0.0 if found.ci95 is None else (found.ci95[1] - found.ci95[0]) / 2
             left = place + (number - (len(methods) - 1) / 2) * width
             axes.bar(
                 left,
-                found["mean"],
+                found.mean,
                 width,
                 yerr=half,
                 capsize=2,
@@ -118,12 +121,12 @@ def _bars(axes: Axes, tables: Sequence[dict[str, Any]], metric: str, label: str,
                 label=None if method in named else escape.plot(method),
             )
             named.add(method)
-    axes.set_xticks(range(len(tables)), [escape.plot(table["corpus"]) for table in tables])
+    axes.set_xticks(range(len(tables)), [escape.plot(table.corpus) for table in tables])
     axes.set_ylabel(label)
     draw_legend(axes)
 
 
-def write_plots(folder: Path, tables: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> list[dict[str, str]]:
+def write_plots(folder: Path, tables: Sequence[Table], entries: Sequence[Run]) -> list[dict[str, str]]:
     """Write every plot and return file names and titles."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []

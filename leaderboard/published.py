@@ -10,7 +10,10 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lse_bench.tables.table import Table
 
 MEASURES = {"lse_d": "LSE-D", "lse_c": "LSE-C", "fid": "FID", "offset": "offset"}
 PAPER = "paper"
@@ -52,7 +55,7 @@ def figure(corpus: str, method: str, measure: str) -> float:
     return found[0]
 
 
-def beside_published(tables: Sequence[dict[str, Any]]) -> str:
+def beside_published(tables: Sequence[Table]) -> str:
     """A Markdown table of LSE-D, LSE-C and FID: the paper's, others' re-runs, ours, for each corpus and method.
 
     Tables of another protocol or scorer say so and stand beside no published figure.
@@ -62,19 +65,19 @@ def beside_published(tables: Sequence[dict[str, Any]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---|---|---|---:|---:|---:|---|"]
     sources: dict[str, None] = {}
     for table in tables:
-        comparable = (table["protocol"], table["evaluator"]) == _SCORED_AS
-        scored_as = f"{table['protocol']}, {table['evaluator'] or 'other weights'}"
-        for row in table["rows"]:
+        comparable = (table.protocol, table.evaluator) == _SCORED_AS
+        scored_as = f"{table.protocol}, {table.evaluator or 'other weights'}"
+        for row in table.rows:
             for measure in ("lse_d", "lse_c", "fid"):
-                ours = row["fid"] if measure == "fid" else row["metrics"][measure]["mean"]
-                known = [one for one in figures if _same(one, table["corpus"], row["method"], measure)]
+                ours = row.fid if measure == "fid" else row.metrics[measure].mean
+                known = [one for one in figures if _same(one, table.corpus, row.method, measure)]
                 paper = ", ".join(one.printed for one in known if one.kind == PAPER)
                 others = ", ".join(one.printed for one in known if one.kind != PAPER) or _NOTHING
                 if not comparable:
                     paper = others = _NOT_COMPARABLE
-                elif row["method"] in _PAPERS_OWN:
+                elif row.method in _PAPERS_OWN:
                     paper = paper or _NOT_TRANSCRIBED
-                cells = [table["corpus"], row["method"], MEASURES[measure], paper or _NOTHING, others]
+                cells = [table.corpus, row.method, MEASURES[measure], paper or _NOTHING, others]
                 cells += [_NOTHING if ours is None else f"{ours:.3f}", scored_as]
                 lines.append("| " + " | ".join(cells) + " |")
                 sources |= {f"- {one.source}": None for one in known if comparable}

@@ -2,7 +2,7 @@
 
 >>> import lse_bench
 >>> scorer = lse_bench.SyncScorer.load("syncnet_v2")
->>> score = scorer.score("clip.mp4")  # LseScore(distance=…, confidence=…, offset=…)
+>>> score = scorer.score("clip.mp4")  # LseScore(lse_d=…, lse_c=…, offset=…)
 >>> evaluation = lse_bench.evaluate("outputs/")
 
 Importing the package loads neither torch nor anything else that is heavy; the names below load what they need.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lse_bench.errors import ClipError, LseBenchError, UsageError, WeightsError
 
 if TYPE_CHECKING:
-    from lse_bench.evaluation import Evaluation, evaluate
+    from lse_bench.evaluation import evaluate
     from lse_bench.sync.distance import LseScore
     from lse_bench.sync.scorer import SyncScorer
 
@@ -27,7 +27,6 @@ except PackageNotFoundError:  # used from a source tree that was never installed
     __version__ = "0+unknown"
 
 _LAZY = {
-    "Evaluation": "lse_bench.evaluation",
     "evaluate": "lse_bench.evaluation",
     "LseScore": "lse_bench.sync.distance",
     "SyncScorer": "lse_bench.sync.scorer",
@@ -35,7 +34,6 @@ _LAZY = {
 
 __all__ = [
     "ClipError",
-    "Evaluation",
     "LseBenchError",
     "LseScore",
     "SyncScorer",

@@ -190,7 +190,7 @@ def selfcheck(clip: Path, weights: Path, expected: Mapping[str, float]) -> list[
     from lse_bench.sync.scorer import SyncScorer
 
     score = SyncScorer.load(weights, protocol="lrs@1").score(clip)
-    found = {"offset": float(score.offset), "lse_d": score.distance, "lse_c": score.confidence}
+    found = {"offset": float(score.offset), "lse_d": score.lse_d, "lse_c": score.lse_c}
     findings = []
     for name, published in expected.items():
         near = abs(found[name] - published) <= SELFCHECK_TOLERANCE[name]

@@ -27,7 +27,6 @@ from lse_bench.place import refuse_place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from pydantic import BaseModel
 
 Append = Callable[[Mapping[str, Any]], None]
 Keep = Callable[[bytes], bool]
@@ -77,20 +76,6 @@ def read_object(path: Path, way_out: str) -> dict[str, Any]:
     content = parse_json(read_text(path), path, way_out)
     if not isinstance(content, dict):
         raise UsageError(f"{path}: damaged: {type(content).__name__} where an object is needed. {way_out}")
-    return content
-
-
-def read_described(path: Path, fields: type[BaseModel], way_out: str) -> dict[str, Any]:
-    """A JSON object whose named fields have the types of `fields`; others may be there. Raises UsageError otherwise."""
-    from pydantic import ValidationError
-
-    content = read_object(path, way_out)
-    try:
-        fields.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{path}: damaged: {where}: {first['msg']}. {way_out}") from None
     return content
 
 

@@ -34,7 +34,7 @@ def surroundings(*more: str) -> dict[str, Any]:
 
 def surroundings_of(description: Mapping[str, Any]) -> dict[str, Any]:
     """The surroundings in a stored description; records of earlier versions name no machine, or no versions."""
-    return {name: description[name] for name in ("versions", "machine") if name in description}
+    return {name: description[name] for name in ("versions", "machine") if description.get(name) is not None}
 
 
 def joined(there: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,10 +42,10 @@ def joined(there: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str,
 
     `there`: the stored description that is gone on with, None for new work. `now`: of `surroundings`.
     """
-    if not there or "versions" not in there:
+    if not there or not there.get("versions"):
         return dict(now)
-    begun = {name: there[name] for name in now if name in there}
-    later = list(there.get("continued_with", []))
+    begun = {name: there[name] for name in now if there.get(name) is not None}
+    later = list(there.get("continued_with") or [])
     if begun != now and now not in later:
         later.append(dict(now))
     return begun | ({"continued_with": later} if later else {})

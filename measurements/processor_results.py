@@ -130,7 +130,7 @@ def scores(shared: Path) -> Found:
 def scored(scorer: SyncScorer, kind: str, path: Path) -> Found:
     """The three scores of a clip."""
     score = scorer.score(path)
-    values = {"LSE-D": score.distance, "LSE-C": score.confidence, "offset": float(score.offset)}
+    values = {"LSE-D": score.lse_d, "LSE-C": score.lse_c, "offset": float(score.offset)}
     return {f"{name}, {kind}|{name_of(path)}": np.array([value]) for name, value in values.items()}
 
 

@@ -23,6 +23,7 @@ LAYERS = [
     {
         "errors",
         "storage",
+        "stored",
         "naming",
         "place",
         "devices",

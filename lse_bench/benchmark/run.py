@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -23,12 +23,15 @@ from lse_bench.errors import UsageError, WeightsError
 from lse_bench.manifests.manifest import read_manifest
 from lse_bench.manifests.official_lists import corpora
 from lse_bench.media.program import find_ffmpeg
+from lse_bench.runs.read import Run, read_run
 from lse_bench.storage import json_bytes, open_lines, read_lines, read_object, write_atomically
-from lse_bench.tables.table import Entry, read_entry, tables_of
+from lse_bench.stored import Stored, parse_stored, write_stored
+from lse_bench.tables.table import Table, below, tables_of
 from lse_bench.weights.store import Options, path_of, why_missing
 from lse_bench.weights.table import table
 
-SCHEMA = 1
+SCHEMA = 2
+_READ_SCHEMAS = (1, 2)
 BENCH_FILE, STEPS_FILE, SUMMARY_FILE = "bench.json", "steps.jsonl", "summary.json"
 STOPPED = 130  # exit status of a command that was interrupted
 _EXTRA_KINDS: dict[Kind, str] = {"fid": "fid", "fd-sync": "fd_sync"}
@@ -148,7 +151,7 @@ def run_bench(
     out: Path,
     run: Runner,
     say: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> BenchmarkSummary:
     """Do what is left of the steps and return the summary. `run` does one command; `say` is told of every step.
 
     Raises UsageError when another process works in `out`, and KeyboardInterrupt when a command was interrupted.
@@ -192,7 +195,7 @@ def run_bench(
                 lost[step.digest] = message or f"exit status {status}"
                 say(f"{step.label} failed: {lost[step.digest]}")
     summary = summary_of(config, steps, out)
-    write_atomically(out / SUMMARY_FILE, json_bytes(summary))
+    write_stored(out / SUMMARY_FILE, summary)
     return summary
 
 
@@ -205,34 +208,47 @@ def _plan(config: BenchConfig, steps: Sequence[Step], out: Path) -> dict[str, An
     }
 
 
-def entries_of(steps: Sequence[Step], out: Path) -> list[Entry]:
+def runs_of(steps: Sequence[Step], out: Path) -> list[Run]:
     """The rows of finished cells, each with the fid.json and fd_sync.json of its videos."""
-    ended, entries = read_steps(out), []
+    ended, runs = read_steps(out), []
     for (manifest, method), measures in cells(steps).items():
         there = [step for step in measures if finished(step, ended)]
         extras = {_EXTRA_KINDS[step.kind]: step.out for step in there if step.kind in _EXTRA_KINDS}
-        entries += [read_entry(step.out, method, manifest, extras) for step in there if step.kind == "score"]
-    return entries
+        runs += [read_run(step.out, method, manifest, extras) for step in there if step.kind == "score"]
+    return runs
 
 
-def summary_of(config: BenchConfig, steps: Sequence[Step], out: Path) -> dict[str, Any]:
-    """The tables of a benchmark, and what has no result and why: a pure function of records and step endings."""
+class BenchmarkSummary(Stored):
+    """summary.json of a benchmark: a pure function of records and step endings."""
+
+    schema_version: int = SCHEMA
+    """Version of this format."""
+    kind: Literal["bench"] = "bench"
+    """A benchmark."""
+    version: str | None = None
+    """Version of LSE-Bench."""
+    name: str | None = None
+    """Of the benchmark's file."""
+    tables: list[Table]
+    """One for each corpus and protocol."""
+    clips_failed: int = 0
+    """Clips without a score, in all rows."""
+    failed: dict[str, str] = {}
+    """Steps without a result, and why."""
+
+
+def summary_of(config: BenchConfig, steps: Sequence[Step], out: Path) -> BenchmarkSummary:
+    """The tables of a benchmark, and what has no result and why."""
     ended = read_steps(out)
-    tables = tables_of(entries_of(steps, out))
-    for one in tables:
-        for row in one["rows"]:
-            row["run"] = str(Path(row["run"]).relative_to(out))
-            row["extras"] = {name: str(Path(path).relative_to(out)) for name, path in row["extras"].items()}
+    tables = [below(found, out) for found in tables_of(runs_of(steps, out))]
     missing = [step for step in steps if not finished(step, ended)]
-    return {
-        "schema": SCHEMA,
-        "kind": "bench",
-        "version": importlib.metadata.version("lse-bench"),
-        "name": config.name,
-        "tables": tables,
-        "clips_failed": sum(sum(row["failed"].values()) for one in tables for row in one["rows"]),
-        "failed": {step.label: _why(step, ended) for step in missing},
-    }
+    return BenchmarkSummary(
+        version=importlib.metadata.version("lse-bench"),
+        name=config.name,
+        tables=tables,
+        clips_failed=sum(sum(row.failed.values()) for found in tables for row in found.rows),
+        failed={step.label: _why(step, ended) for step in missing},
+    )
 
 
 def _why(step: Step, ended: dict[str, Ended]) -> str:
@@ -244,24 +260,21 @@ def _why(step: Step, ended: dict[str, Ended]) -> str:
     return "not run yet"
 
 
-def read_bench(out: Path) -> list[Entry]:
-    """The rows of a benchmark's directory, in its order, as the leaderboard takes them. Raises UsageError."""
-    path = out / SUMMARY_FILE
-    summary = read_object(path, "lse-bench benchmark goes on with it")
-    try:
-        if summary["schema"] != SCHEMA or summary["kind"] != "bench":
-            raise UsageError(
-                f"{path}: schema {summary['schema']}, this version reads schema {SCHEMA}; lse-bench "
-                f"{summary.get('version', 'of another version')} wrote it and reads it"
-            )
-        rows = [
-            (one["corpus"], row["method"], out / row["run"], {name: out / path for name, path in row["extras"].items()})
-            for one in summary["tables"]
-            for row in one["rows"]
-        ]
-    except (KeyError, TypeError, AttributeError):
-        raise UsageError(f"{path}: damaged, or not finished; lse-bench benchmark goes on with it") from None
-    return [read_entry(run, method, corpus, extras) for corpus, method, run, extras in rows]
+def read_bench(out: Path) -> list[Run]:
+    """The runs of a benchmark's directory, in its order, as the leaderboard takes them. Raises UsageError."""
+    path, way_out = out / SUMMARY_FILE, "lse-bench benchmark goes on with it"
+    content = read_object(path, way_out)
+    if content.get("schema") not in _READ_SCHEMAS:
+        raise UsageError(
+            f"{path}: schema {content.get('schema')}, this version reads schema 1 and 2; lse-bench "
+            f"{content.get('version', 'of another version')} wrote it and reads it"
+        )
+    summary = parse_stored(content, path, BenchmarkSummary, way_out)
+    return [
+        read_run(out / row.run, row.method, found.corpus, {name: out / file for name, file in row.extras.items()})
+        for found in summary.tables
+        for row in found.rows
+    ]
 
 
 def in_words(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lse_bench.benchmark.config import BenchConfig
+    from lse_bench.benchmark.run import BenchmarkSummary
     from lse_bench.benchmark.steps import Step
 
 _WIDE = 130  # columns of a terminal that a table needs
@@ -101,19 +102,21 @@ def benchmark(
         console.print("stopped; the same command goes on from here", highlight=False, markup=False)
         raise typer.Exit(130) from None
     if as_json:
-        print(json.dumps(summary, indent=2, ensure_ascii=False))
+        from lse_bench.stored import to_json
+
+        print(json.dumps(to_json(summary), indent=2, ensure_ascii=False))
     else:
         _print_tables(summary)
     if config.published and not as_json:
         from lse_bench.leaderboard.published import beside_published
 
-        print("\n" + beside_published(summary["tables"]))
+        print("\n" + beside_published(summary.tables))
     console.print(f"records and summary: {target}; lse-bench leaderboard build {target} --out PAGE makes a page of it",
                   highlight=False, markup=False, soft_wrap=True)  # fmt: skip
-    for label, reason in summary["failed"].items():
+    for label, reason in summary.failed.items():
         console.print(f"{label}: {reason}", style="red", highlight=False, markup=False)
-    if summary["failed"] or summary["clips_failed"] > config.max_failed:
-        console.print(f"{len(summary['failed'])} steps and {summary['clips_failed']} clips failed", style="red")
+    if summary.failed or summary.clips_failed > config.max_failed:
+        console.print(f"{len(summary.failed)} steps and {summary.clips_failed} clips failed", style="red")
         raise typer.Exit(1)
 
 
@@ -153,21 +156,21 @@ def _print_plan(
         console.print(f"missing: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
 
 
-def _print_tables(summary: dict[str, Any]) -> None:
+def _print_tables(summary: BenchmarkSummary) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from lse_bench.tables.formats import cells_of, columns_of, markdown, notes_of
 
     shown = Console()
-    for table in summary["tables"]:
+    for table in summary.tables:
         if shown.width < _WIDE:  # a pipe, or a terminal where every cell would be broken
-            print(f"{table['corpus']}\n\n{markdown(table)}")
+            print(f"{table.corpus}\n\n{markdown(table)}")
             continue
         columns = columns_of(table)
-        printed = Table(title=f"{table['corpus']}, {table['protocol']}", caption="\n".join(notes_of(table)))
+        printed = Table(title=f"{table.corpus}, {table.protocol}", caption="\n".join(notes_of(table)))
         for number, column in enumerate(columns):
             printed.add_column(column.title, justify="right" if number else "left", no_wrap=True)
-        for row in table["rows"]:
+        for row in table.rows:
             printed.add_row(*cells_of(row, columns))
         shown.print(printed)

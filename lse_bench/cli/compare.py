@@ -26,33 +26,34 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Two runs, paired: the mean difference on the clips that both scored, with its interval and p value."""
-    from lse_bench.runs.directory import read_description
-    from lse_bench.tables.paired import compare_runs
+    from lse_bench.runs.read import read_run
+    from lse_bench.tables.paired import compare as compare_runs
 
-    result = compare_runs(first, second)
+    one, other = read_run(first), read_run(second)
+    result = compare_runs(one, other)
     if as_json:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
+        print(json.dumps(result.model_dump(mode="json"), indent=2, ensure_ascii=False))
         return
     from rich.console import Console
     from rich.table import Table
 
     shown = Console()
-    names = {str(first): "A", str(second): "B", None: "neither"}
-    table = Table(title=f"A minus B, {result['both']} clips that both scored")
+    names = {"first": "A", "second": "B", None: "neither"}
+    table = Table(title=f"A minus B, {result.both} clips that both scored")
     for name in ("metric", "difference", "95 % interval", "p", "better"):
         table.add_column(name, justify="left" if name in ("metric", "better") else "right")
-    for metric, found in result["metrics"].items():
-        interval, p = found["ci95"], found["p_value"]
+    for metric, found in result.metrics.items():
+        interval, p = found.ci95, found.p_value
         table.add_row(
-            f"{metric} {'↑' if found['higher_is_better'] else '↓'}",
-            "–" if found["difference"] is None else f"{found['difference']:+.4f}",
+            f"{metric} {'↑' if found.higher_is_better else '↓'}",
+            "–" if found.difference is None else f"{found.difference:+.4f}",
             "–" if interval is None else f"{interval[0]:+.4f} … {interval[1]:+.4f}",
             "–" if p is None else f"{p:.2g}",
-            names[found["better"]],
+            names[found.better],
         )
     shown.print(table)
     for number, run_ in enumerate((first, second)):
-        print(f"{'AB'[number]}: {run_}: {result['scored'][number]} of {result['listed'][number]} clips scored")
-    print(f"{result['byte_equal']} of {result['same_clips']} files of the same clip are byte-equal")
-    print(f"intervals: {result['ci_method']}")
-    warn_of_weights(make_console(), read_description(first)["key"]["weights_sha256"])
+        print(f"{'AB'[number]}: {run_}: {result.scored[number]} of {result.listed[number]} clips scored")
+    print(f"{result.byte_equal} of {result.same_clips} files of the same clip are byte-equal")
+    print(f"intervals: {result.ci_method}")
+    warn_of_weights(make_console(), one.description.key["weights_sha256"])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lse_bench.demo.report import SetResult
+    from lse_bench.runs.schema import Summary
     from lse_bench.sync.scorer import SyncScorer
 
 _SPEAKERS, _SEED, _FRAMES = 8, 2026, 75
@@ -100,7 +101,7 @@ def _drop_others(clips: Path, digest: str) -> None:
         mark.write_text(digest, encoding="utf-8")
 
 
-def _score(console: Console, scorer: SyncScorer, name: str, folder: Path, run: Path) -> dict[str, Any]:
+def _score(console: Console, scorer: SyncScorer, name: str, folder: Path, run: Path) -> Summary:
     from lse_bench.manifests.clips import Source
     from lse_bench.runs.run import score_run
 
@@ -183,12 +184,14 @@ def _notes(offsets: dict[str, float], has_fid: bool) -> list[str]:
 
 
 def _row(result: SetResult, offset: float) -> dict[str, Any]:
-    metrics = result.summary["metrics"]
+    from lse_bench.stored import to_json
+
+    summary = to_json(result.summary)
     return {
-        "listed": result.summary["listed"],
-        "scored": result.summary["scored"],
-        "lse_d": metrics["lse_d"],
-        "lse_c": metrics["lse_c"],
+        "listed": summary["listed"],
+        "scored": summary["scored"],
+        "lse_d": summary["metrics"]["lse_d"],
+        "lse_c": summary["metrics"]["lse_c"],
         "median_offset": offset,
         "fd_sync": result.fd_sync,
         "fid": result.fid,
@@ -202,11 +205,11 @@ def _print(console: Console, results: list[SetResult], offsets: dict[str, float]
     for heading in ("set", "LSE-D (mini) ↓", "LSE-C (mini) ↑", "median offset", "fd-sync ↓", "FID ↓", "scored"):
         table.add_column(heading, justify="left" if heading == "set" else "right")
     for result in results:
-        metrics = result.summary["metrics"]
-        shown = [f"{metrics[m]['mean']:.2f}" if metrics[m]["mean"] is not None else "-" for m in ("lse_d", "lse_c")]
+        means = (result.summary.lse_d.mean, result.summary.lse_c.mean)
+        shown = ["-" if mean is None else f"{mean:.2f}" for mean in means]
         lips = "-" if result.fd_sync is None else f"{result.fd_sync:.2f}"
         fid = "-" if result.fid is None else f"{result.fid:.2f}"
-        counts = f"{result.summary['scored']} of {result.summary['listed']}"
+        counts = f"{result.summary.scored} of {result.summary.listed}"
         table.add_row(result.name, *shown, f"{offsets[result.name]:+g}", lips, fid, counts)
     console.print(table)
     for note in notes:

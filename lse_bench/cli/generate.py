@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lse_bench.generators.boxes import Locating
     from lse_bench.generators.interface import FaceGenerator
     from lse_bench.generators.registry import Plugin
-    from lse_bench.manifests.generated import Row
+    from lse_bench.manifests.generated import Generation, Row
 
 _SHOWN_FAILURES = 20
 _AS_PUBLISHED = ("skip", "skip-clip", "skip", "overwrite")  # short, faceless, nan-sound, paste
@@ -281,21 +281,21 @@ def _weights_of(plugin: Plugin) -> str | None:
     return None if plugin.make is None else plugin.make.weights
 
 
-def _finish(console: Console, summary: dict[str, Any], out: Path, as_json: bool, max_failed: int) -> None:
+def _finish(console: Console, summary: Generation, out: Path, as_json: bool, max_failed: int) -> None:
     from lse_bench.manifests.generated import FAULTS
 
     if as_json:
         print(json.dumps(summary, indent=2, ensure_ascii=False))
-    failed = sum(summary["failed"].values())
-    text = f"{summary['made']} of {summary['listed']} videos made from {summary['videos']} sources: {out}"
+    failed = sum(summary.failed.values())
+    text = f"{summary.made} of {summary.listed} videos made from {summary.videos} sources: {out}"
     console.print(text, highlight=False, markup=False)
-    for reason, count in summary["reasons"].items():
+    for reason, count in summary.reasons.items():
         console.print(f"without a video: {count}, {reason}", style="yellow", highlight=False, markup=False)
-    for fault, count in summary["looked"].items():
+    for fault, count in (summary.looked or {}).items():
         told = FAULTS.get(fault, "not looked at: made by an older version")
         console.print(f"not as asked: {count}, {told}", style="yellow", highlight=False, markup=False)
-    if summary["warnings"]:
-        console.print(f"made with a warning: {summary['warnings']} (see generation.jsonl)", style="yellow")
+    if summary.warnings:
+        console.print(f"made with a warning: {summary.warnings} (see generation.jsonl)", style="yellow")
     if failed > max_failed:
         console.print(f"{failed} jobs failed, --max-failed allows {max_failed}", style="red", highlight=False)
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lse_bench.manifests.listed import ListedClip
-    from lse_bench.runs.records import Record
+    from lse_bench.runs.schema import Record, Summary
 
 _SHOWN_FAILURES = 20
 
@@ -276,10 +276,12 @@ def scoring_progress(
         yield on_record, on_step, on_problem
 
 
-def _finish(console: Console, summary: dict[str, Any], out: Path, as_json: bool, max_failed: int) -> None:
-    failed = summary["listed"] - summary["scored"]
+def _finish(console: Console, summary: Summary, out: Path, as_json: bool, max_failed: int) -> None:
+    from lse_bench.stored import to_json
+
+    failed = summary.listed - summary.scored
     if as_json:
-        print(json.dumps(summary | {"run": str(out)}, indent=2, ensure_ascii=False))
+        print(json.dumps(to_json(summary) | {"run": str(out)}, indent=2, ensure_ascii=False))
     else:
         _print_summary(console, summary, out)
     if failed > max_failed:
@@ -287,33 +289,34 @@ def _finish(console: Console, summary: dict[str, Any], out: Path, as_json: bool,
         raise typer.Exit(1)
 
 
-def _print_summary(console: Console, summary: dict[str, Any], out: Path) -> None:
+def _print_summary(console: Console, summary: Summary, out: Path) -> None:
     from rich.table import Table
 
     from lse_bench.weights.table import name_of_digest
 
-    key = summary["key"]
-    tracks = f", {summary['tracks']} face tracks" if "tracks" in summary else ""
-    table = Table(title=f"{key['protocol']}, {summary['scored']} of {summary['listed']} clips scored{tracks}")
+    key = summary.key
+    tracks = f", {summary.tracks} face tracks" if summary.tracks is not None else ""
+    table = Table(title=f"{key['protocol']}, {summary.scored} of {summary.listed} clips scored{tracks}")
     for heading in ("metric", "mean", "95 % interval", "n"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
     mini = " (mini)" if name_of_digest(key["weights_sha256"]) == "syncnet-mini" else ""
     labels = {"lse_d": f"LSE-D{mini} ↓", "lse_c": f"LSE-C{mini} ↑", "offset": "AV offset (frames)"}
-    for metric, values in summary["metrics"].items():
-        interval = values["ci95"]
+    for metric, values in summary.metrics.items():
+        interval = values.ci95
         table.add_row(
             labels.get(metric, metric),
-            "-" if values["mean"] is None else f"{values['mean']:.4f}",
+            "-" if values.mean is None else f"{values.mean:.4f}",
             "-" if interval is None else f"{interval[0]:.4f} … {interval[1]:.4f}",
-            str(values["n"]),
+            str(values.n),
         )
     console.print(table)
-    reasons = [f"{count} {status}" for status, count in summary["failed"].items()]
-    if summary["pending"]:
-        reasons.append(f"{summary['pending']} pending")
+    console.print(f"signature: {summary.signature}", highlight=False, markup=False, soft_wrap=True)
+    reasons = [f"{count} {status}" for status, count in summary.failed.items()]
+    if summary.pending:
+        reasons.append(f"{summary.pending} pending")
     if reasons:
         console.print(f"without a score: {', '.join(reasons)}", highlight=False)
-    if summary["warned"]:
-        console.print(f"scored with a warning: {summary['warned']} (see records.jsonl)", highlight=False)
+    if summary.warned:
+        console.print(f"scored with a warning: {summary.warned} (see records.jsonl)", highlight=False)
     warn_of_weights(console, key["weights_sha256"])
     console.print(f"run: {out}", highlight=False, markup=False)

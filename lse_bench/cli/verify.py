@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from lse_bench.runs.read import Run
     from lse_bench.runs.verify import Verdict
     from lse_bench.sync.scorer import SyncScorer
-    from lse_bench.tables.table import Entry
 
 _SHOWN = 20
 _EXAMPLES = """
@@ -82,7 +82,7 @@ def verify(
 
 
 def _rescore(
-    console: Console, entry: Entry, verdict: Verdict, count: int, seed: int, weights: str | None, boxes: Path | None,
+    console: Console, entry: Run, verdict: Verdict, count: int, seed: int, weights: str | None, boxes: Path | None,
     device: str, offline: bool, trust: bool,
 ) -> None:  # fmt: skip
     from lse_bench.runs.rescore import rescore
@@ -92,20 +92,22 @@ def _rescore(
     except LseBenchError as error:
         verdict.unverified.append(f"nothing was scored again: {error}")
         return
-    with progress_bar(console, "scoring again", min(count, entry.summary["scored"])) as (_, advance):
+    with progress_bar(console, "scoring again", min(count, entry.summary.scored)) as (_, advance):
         rescore(entry, scorer, count, seed, verdict, advance)
 
 
 def _scorer(
-    console: Console, entry: Entry, weights: str | None, boxes: Path | None, device: str, offline: bool, trust: bool
+    console: Console, entry: Run, weights: str | None, boxes: Path | None, device: str, offline: bool, trust: bool
 ) -> SyncScorer:
     """A scorer with the settings that the run's key names."""
     about = entry.description
-    key: dict[str, Any] = about["key"]
-    checkpoint = find_weights(console, weights or about["weights"]["name"] or about["weights"]["file"], offline, trust)
+    key: dict[str, Any] = dict(about.key)
+    checkpoint = find_weights(
+        console, weights or about.weights.name or about.weights.file or "syncnet_v2", offline, trust
+    )
     from lse_bench.sync.scorer import SyncScorer
 
-    options: dict[str, Any] = {"protocol": about["protocol"].split(":")[0], "device": device}
+    options: dict[str, Any] = {"protocol": about.protocol.split(":")[0], "device": device}
     options |= {"fps_policy": key["fps_policy"], "precision": key["precision"]}
     if "detector" in key:
         from lse_bench.faces.detectors import name_of
@@ -113,7 +115,7 @@ def _scorer(
 
         detector = find_detector(console, name_of(key["detector"]), boxes, SFD_FACE, device, offline, trust)
         if detector.id != key["detector"]:
-            raise UsageError(f"{entry.run}: faces were found by {key['detector']}; here there is {detector.id}")
+            raise UsageError(f"{entry.folder}: faces were found by {key['detector']}; here there is {detector.id}")
         tracking = Tracking(detector, key["tracker"], int(key["min_track"]), int(key["stride"]))
         options |= {"tracking": tracking, "track_rule": key["track_rule"]}
     return SyncScorer.load(checkpoint, **options)
@@ -127,7 +129,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _print(verdicts: dict[str, tuple[Entry | None, Verdict]], rescored: int) -> None:
+def _print(verdicts: dict[str, tuple[Run | None, Verdict]], rescored: int) -> None:
     from rich.console import Console
 
     shown = Console(highlight=False, markup=False, soft_wrap=True)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from lse_bench.errors import UsageError
-from lse_bench.runs.records import Record
+from lse_bench.runs.schema import Record, Summary
 from lse_bench.tables.curves import draw_curves, svg_of
 
 COLOURS = {"real": "#1b7837", "unsynced": "#b2182b", "delayed": "#2166ac", "blurred": "#e08214", "frozen": "#7f7f7f"}
@@ -23,7 +22,7 @@ class SetResult:
     name: str
     what: str
     records: Sequence[Record]
-    summary: dict[str, Any]
+    summary: Summary
     fd_sync: float | None
     fid: float | None
 

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -26,6 +25,8 @@ from lse_bench.manifests.generated import (
     GENERATION_FILE,
     MANIFEST_FILE,
     ROWS_FILE,
+    Generation,
+    ManifestOrigin,
     Row,
     looked,
     read_generation,
@@ -34,10 +35,10 @@ from lse_bench.manifests.generated import (
 )
 from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import write_manifest
-from lse_bench.storage import differences, json_bytes, open_lines, remove_leftovers, write_atomically
+from lse_bench.storage import differences, open_lines, remove_leftovers
+from lse_bench.stored import to_json, write_stored
 from lse_bench.versions import joined, surroundings
 
-SCHEMA = 1
 _FIRST = 5  # equal failures at the start that stop a generation
 _AT_ONCE = 32  # jobs of one source that are worked on together: each has an encoder
 
@@ -51,7 +52,7 @@ def generate_run(
     on_note: OnStep = lambda text: None,
     *,
     retry_failed: bool = False,
-) -> dict[str, Any]:
+) -> Generation:
     """Make the videos of `call` and return the content of generation.json; goes on where an earlier call stopped.
 
     `on_row` is called with every row, those found there included; `on_note` with what a user should know. Raises
@@ -158,8 +159,7 @@ def _prepare(call: Call) -> None:
         ) from None
     earlier = read_generation(call.out)
     if earlier is not None:
-        there = earlier["key"]
-        for name, before, now in differences(there, ours):
+        for name, before, now in differences(earlier.key, ours):
             raise UsageError(
                 f"{call.out}: holds a generation with another {name} ({before}, now {now}); choose another --out"
             )
@@ -172,32 +172,29 @@ def _prepare(call: Call) -> None:
     _write_description(call, [], 0)
 
 
-def _write_description(call: Call, rows: Sequence[Row], decodes: int) -> dict[str, Any]:
+def _write_description(call: Call, rows: Sequence[Row], decodes: int) -> Generation:
     lost = [row for row in rows if row.status != "ok"]
-    path = call.out / GENERATION_FILE
     before = read_generation(call.out)
-    content = {
-        "schema": SCHEMA,
-        "kind": "generation",
-        "generator": call.generator.name,
-        "key": call.key,
-        "manifest": {
-            "name": call.manifest.name,
-            "corpus": call.manifest.corpus,
-            "sha256": call.manifest.sha256,
-            "asked_sha256": call.asked_sha256 or call.manifest.sha256,
-        },
-        "listed": len(call.manifest.jobs),
-        "made": len(rows) - len(lost),
-        "failed": dict(Counter(row.status for row in lost)),
-        "reasons": dict(Counter((row.reason or "").split(":")[0] for row in lost)),
-        "warnings": sum(bool(row.warnings) for row in rows),
-        "looked": looked(rows),
-        "videos": len({job.video for job in call.manifest.jobs}),
-        "decodes": (before["decodes"] if before else 0) + decodes,
-        **joined(before, surroundings()),
-        "command": list(call.command),
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    write_atomically(path, json_bytes(content))
+    content = Generation(
+        generator=call.generator.name,
+        key=call.key,
+        manifest=ManifestOrigin(
+            name=call.manifest.name,
+            corpus=call.manifest.corpus,
+            sha256=call.manifest.sha256,
+            asked_sha256=call.asked_sha256 or call.manifest.sha256,
+        ),
+        listed=len(call.manifest.jobs),
+        made=len(rows) - len(lost),
+        failed=dict(Counter(row.status for row in lost)),
+        reasons=dict(Counter((row.reason or "").split(":")[0] for row in lost)),
+        warnings=sum(bool(row.warnings) for row in rows),
+        looked=looked(rows),
+        videos=len({job.video for job in call.manifest.jobs}),
+        decodes=(before.decodes if before else 0) + decodes,
+        **joined(None if before is None else to_json(before), surroundings()),
+        command=list(call.command),
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    write_stored(call.out / GENERATION_FILE, content)
     return content

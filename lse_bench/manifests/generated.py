@@ -17,21 +17,74 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lse_bench.errors import Status, UsageError
 from lse_bench.manifests.listed import Absent, ListedClip
 from lse_bench.manifests.manifest import read_manifest
-from lse_bench.storage import read_described, read_lines
+from lse_bench.storage import read_lines
+from lse_bench.stored import Stored, Surroundings, read_stored
 
+SCHEMA = 2
 GENERATION_FILE, ROWS_FILE, MANIFEST_FILE = "generation.json", "generation.jsonl", "manifest.json"
-
-
 _WAY_OUT = "Generate into a new folder, or bring the file back"
 
 Fault = Literal["foreign_sound", "short_picture", "short_sound"]
-FAULTS: Mapping[Fault, str] = MappingProxyType(
+FAULTS: Mapping[str, str] = MappingProxyType(
     {
         "foreign_sound": "sound that is not the job's",
         "short_picture": "a picture shorter than asked for",
         "short_sound": "sound shorter than asked for",
     }
 )
+
+
+class ManifestOrigin(Stored):
+    """The manifest that videos were generated from."""
+
+    name: str
+    """Its name."""
+    corpus: str | None = None
+    """The corpus, where it is known."""
+    sha256: str | None = None
+    """Digest of the pairs that were generated."""
+    asked_sha256: str | None = None
+    """Digest of the manifest that was asked for."""
+
+
+class Origin(Surroundings):
+    """How videos were generated: the part of generation.json that stands in every result."""
+
+    generator: str
+    """Name of the generator."""
+    key: dict[str, Any]
+    """Everything that moves a pixel."""
+    manifest: ManifestOrigin
+    """Of the pairs."""
+    looked: dict[str, int] | None = None
+    """Faulty videos, by fault; null where nobody looked."""
+
+
+class Generation(Origin):
+    """generation.json: the generator, its settings and counts."""
+
+    schema_version: int = SCHEMA
+    """Version of this format."""
+    kind: Literal["generation"] = "generation"
+    """A folder of generated videos."""
+    listed: int | None = None
+    """Jobs."""
+    made: int | None = None
+    """Videos."""
+    failed: dict[Status, int] = {}
+    """Jobs without a video, by status."""
+    reasons: dict[str, int] = {}
+    """The same by the beginning of the reason."""
+    warnings: int | None = None
+    """Videos with a warning."""
+    videos: int | None = None
+    """Distinct source videos."""
+    decodes: int = Field(ge=0)
+    """How often a source video was decoded."""
+    command: list[str] = []
+    """The command line."""
+    written: str | None = None
+    """UTC, ISO 8601."""
 
 
 class Look(BaseModel):
@@ -92,27 +145,15 @@ def read_rows(folder: Path) -> list[Row]:
     return rows
 
 
-def read_generation(folder: Path) -> dict[str, Any] | None:
+def read_generation(folder: Path) -> Generation | None:
     """The content of generation.json, None where a folder has none. Raises UsageError for a damaged one."""
     path = folder / GENERATION_FILE
-    if not path.is_file():
-        return None
-    return read_described(path, _About, _WAY_OUT)
+    return read_stored(path, Generation, _WAY_OUT) if path.is_file() else None
 
 
-class _ManifestAbout(BaseModel):
-    name: str
-    sha256: str
-    asked_sha256: str | None = None
-
-
-class _About(BaseModel):
-    """Types of what is read of a generation.json; other fields may be there."""
-
-    generator: str
-    key: dict[str, Any]
-    manifest: _ManifestAbout
-    decodes: int = Field(ge=0)
+def origin_of(generation: Generation) -> Origin:
+    """What of a generation stands in the results of its videos."""
+    return Origin.model_validate({name: getattr(generation, name) for name in Origin.model_fields})
 
 
 def clips_of_generation(folder: Path) -> list[ListedClip]:

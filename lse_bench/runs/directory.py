@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel, Field
+from typing import TYPE_CHECKING
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import Source
-from lse_bench.manifests.generated import read_generation
+from lse_bench.manifests.generated import origin_of, read_generation
 from lse_bench.manifests.listed import ListedClip, list_digest
-from lse_bench.runs.records import Record
+from lse_bench.runs.schema import ClipList, Record, RunDescription, ScorerWeights, Summary
 from lse_bench.runs.summary import summarise
-from lse_bench.storage import json_bytes, read_described, read_object, write_atomically
+from lse_bench.storage import json_bytes, read_object, write_atomically
+from lse_bench.stored import parse_stored, to_json, write_stored
 from lse_bench.versions import joined, surroundings, surroundings_of
 from lse_bench.weights.table import name_of_digest
 
 if TYPE_CHECKING:
     from lse_bench.sync.scorer import SyncScorer
 
-SCHEMA = 1
+READ_SCHEMAS = (1, 2)
 _WAY_OUT = "Score into a new --out, or bring the file back"
 RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER = "run.json", "summary.json", "windows"
 
@@ -58,113 +57,79 @@ def describe_run(
     command: Sequence[str],
     source: Source | None = None,
     shard: Shard | None = None,
-) -> dict[str, Any]:
+) -> RunDescription:
     """The content of run.json. `clips`: the whole list, of which `shard` is a part; `source`: where it came from."""
-    generation = _generation_of(source)
-    return {
-        "schema": SCHEMA,
-        "kind": "score",
-        "protocol": scorer.key["protocol"],
-        "key": scorer.key,
-        "weights": {
-            "file": weights,
-            "sha256": scorer.weights_sha256,
-            "name": name_of_digest(scorer.weights_sha256),
-        },
-        "list": {"clips": len(clips), "sha256": list_digest(clips)},
-        "source": None if source is None else source.as_json(),
-        "manifest_sha256": None if generation is None else generation["manifest"].get("asked_sha256"),
-        "generation": generation,
-        "shard": None if shard is None else f"{shard.index}/{shard.count}",
+    generation = None if source is None or len(source.inputs) != 1 else read_generation(source.inputs[0])
+    return RunDescription(
+        protocol=scorer.key["protocol"],
+        key=scorer.key,
+        weights=ScorerWeights(file=weights, sha256=scorer.weights_sha256, name=name_of_digest(scorer.weights_sha256)),
+        clip_list=ClipList(clips=len(clips), sha256=list_digest(clips)),
+        source=None if source is None else source.as_json(),
+        manifest_sha256=None if generation is None else generation.manifest.asked_sha256,
+        generation=None if generation is None else origin_of(generation),
+        shard=None if shard is None else f"{shard.index}/{shard.count}",
         **surroundings(),
-        "device": scorer.device,
-        "precision": scorer.precision,
-        "seed": None,
-        "command": list(command),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+        device=scorer.device,
+        precision=scorer.precision,
+        command=list(command),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
-def _generation_of(source: Source | None) -> dict[str, Any] | None:
-    """What made the clips, where they are the folder of one generation."""
-    found = None if source is None or len(source.inputs) != 1 else read_generation(source.inputs[0])
-    if found is None:
-        return None
-    held = {name: found.get(name) for name in ("generator", "key", "manifest", "looked")}
-    return held | surroundings_of(found)
-
-
-def prepare_directory(out: Path, description: dict[str, Any]) -> None:
+def prepare_directory(out: Path, description: RunDescription) -> None:
     """Write run.json, or check that the one there is of the same run."""
-    if (out / RUN_FILE).exists():
+    path = out / RUN_FILE
+    if path.exists():
         there = read_description(out)
         refuse_difference(out, there, Path("this call"), description)
-        if there.get("shard") != description["shard"]:
-            raise UsageError(
-                f"{out}: holds shard {there.get('shard')}, asked for {description['shard']}; choose another --out"
-            )
-        whole = there | joined(there, surroundings_of(description))
-        if whole != there:
-            write_atomically(out / RUN_FILE, json_bytes(whole))
+        if there.shard != description.shard:
+            raise UsageError(f"{out}: holds shard {there.shard}, asked for {description.shard}; choose another --out")
+        stored = to_json(there)
+        whole = stored | joined(stored, surroundings_of(to_json(description)))
+        if whole != stored:
+            write_atomically(path, json_bytes(whole))
         return
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; --out names a folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / RUN_FILE, json_bytes(description))
+        write_stored(path, description)
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror}") from None
 
 
-def read_description(run: Path) -> dict[str, Any]:
+def read_description(run: Path) -> RunDescription:
     """The content of a run directory's run.json. Raises UsageError when it is not one that this version reads."""
     path = run / RUN_FILE
     if not path.is_file():
         raise UsageError(f"{run}: not a run directory (no {RUN_FILE} that can be read)")
-    description = read_object(path, _WAY_OUT)
-    if description.get("schema") != SCHEMA:
-        there = description
-        versions = there.get("versions")
+    content = read_object(path, _WAY_OUT)
+    if content.get("schema") not in READ_SCHEMAS:
+        versions = content.get("versions")
         writer = versions.get("lse-bench") if isinstance(versions, dict) else None
         way = (
             f"lse-bench {writer} wrote it, and reads it: pip install 'lse-bench=={writer}'"
             if writer
             else "it does not say which version wrote it; is it a run directory of lse-bench score?"
         )
-        raise UsageError(f"{path}: schema {there.get('schema')}, this version reads schema {SCHEMA}. {way}")
-    return read_described(path, _Description, _WAY_OUT)
+        known = " and ".join(map(str, READ_SCHEMAS))
+        raise UsageError(f"{path}: schema {content.get('schema')}, this version reads schema {known}. {way}")
+    return parse_stored(content, path, RunDescription, _WAY_OUT)
 
 
-class _ListAbout(BaseModel):
-    clips: int = Field(ge=0)
-    sha256: str
-
-
-class _Description(BaseModel):
-    """Types of what is read of a run.json; other fields may be there."""
-
-    protocol: str
-    key: dict[str, str]
-    list: _ListAbout
-    weights: dict[str, str | None]
-    versions: dict[str, Any] = {}
-    source: dict[str, Any] | None = None
-    generation: dict[str, Any] | None = None
-    shard: str | None = None
-    command: Sequence[str] = ()
-
-
-def key_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """The fields of the comparison key in which two run.json differ, with both values."""
-    fields = sorted({*one["key"], *other["key"]})
-    values = [(name, one["key"].get(name), other["key"].get(name)) for name in fields]
+def key_differences(one: RunDescription, other: RunDescription) -> list[tuple[str, str | None, str | None]]:
+    """The fields of the comparison key in which two runs differ, with both values."""
+    fields = sorted({*one.key, *other.key})
+    values = [(name, one.key.get(name), other.key.get(name)) for name in fields]
     return [value for value in values if value[1] != value[2]]
 
 
-def refuse_difference(first: Path, one: dict[str, Any], second: Path, other: dict[str, Any]) -> None:
+def refuse_difference(first: Path, one: RunDescription, second: Path, other: RunDescription) -> None:
+    """Raise UsageError, naming the field, for runs whose scores may not be averaged together."""
     differing = key_differences(one, other)
-    if one["list"]["sha256"] != other["list"]["sha256"]:
-        differing.append(("list", one["list"]["sha256"], other["list"]["sha256"]))
+    if one.clip_list.sha256 != other.clip_list.sha256:
+        differing.append(("list", one.clip_list.sha256, other.clip_list.sha256))
     for name, here, there in differing:
         raise UsageError(
             f"{first} and {second} cannot be joined: {name} differs ({here} and {there}). Scores that differ in it are "
@@ -172,7 +137,8 @@ def refuse_difference(first: Path, one: dict[str, Any], second: Path, other: dic
         )
 
 
-def write_summary(out: Path, records: Sequence[Record], listed: int, key: dict[str, str]) -> dict[str, Any]:
-    summary = summarise(records, listed, key)
-    write_atomically(out / SUMMARY_FILE, json_bytes(summary))
+def write_summary(out: Path, records: Sequence[Record], listed: int, description: RunDescription) -> Summary:
+    """Write summary.json, and return its content."""
+    summary = summarise(records, listed, description)
+    write_stored(out / SUMMARY_FILE, summary)
     return summary

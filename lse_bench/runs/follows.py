@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from lse_bench.errors import UsageError
 from lse_bench.runs.agreement import disagreement
-from lse_bench.runs.records import Record
-from lse_bench.runs.tracks import score_fields
+from lse_bench.runs.outcomes import score_fields
+from lse_bench.runs.schema import Record
 from lse_bench.sync import distance
 
 _SHIFTS = 2 * distance.MAX_SHIFT + 1
 _FROM_CURVE = ("lse_d", "lse_c", "offset", "lse_d_at_0")
 
 
-def refuse_edited_records(run: Path, records: Sequence[Record], rule: str | None) -> None:
+def refuse_edited_records(run: Path | str, records: Sequence[Record], rule: str | None) -> None:
     """Raise UsageError naming the first record of a run whose scores do not follow from its curve."""
     for record in records:
         told = next(faults_of(record, rule), None)
@@ -40,18 +40,19 @@ def faults_of(record: Record, rule: str | None) -> Iterator[str]:
     if curve is None or len(curve) != _SHIFTS or not np.isfinite(curve).all():
         yield f"a curve of {_SHIFTS} finite distances is needed"
         return
-    tracks = [track for track in record.tracks or [] if track.get("status") == "ok"]
+    tracks = [track for track in record.tracks or [] if track.status == "ok"]
     for track in tracks:
-        found = _from_curve(np.asarray(track["curve"]))
-        if (told := disagreement({name: track.get(name) for name in _FROM_CURVE}, found)) is not None:
-            yield f"track {track.get('track')}: {told} (follows from its curve)"
+        found = _from_curve(np.asarray(track.curve))
+        if (told := disagreement({name: getattr(track, name) for name in _FROM_CURVE}, found)) is not None:
+            yield f"track {track.track}: {told} (follows from its curve)"
     if rule in ("all", "mean") and len(tracks) > 1:
         # Means over tracks are no functions of the mean curve.
         wanted: dict[str, Any] = {
-            name: math.fsum(track[name] for track in tracks) / len(tracks) for name in ("lse_d", "lse_c", "lse_d_at_0")
+            name: math.fsum(getattr(track, name) for track in tracks) / len(tracks)
+            for name in ("lse_d", "lse_c", "lse_d_at_0")
         }
-        wanted["offset"] = max(tracks, key=lambda track: track["lse_c"])["offset"]
-        wanted["curve"] = np.mean([track["curve"] for track in tracks], axis=0).tolist()
+        wanted["offset"] = max(tracks, key=lambda track: track.lse_c or 0.0).offset
+        wanted["curve"] = np.mean([track.curve or [] for track in tracks], axis=0).tolist()
         where = "follows from its tracks"
     else:
         wanted, where = _from_curve(np.asarray(curve)), "follows from its curve"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from lse_bench.errors import UsageError
 from lse_bench.runs.directory import (
@@ -16,11 +15,13 @@ from lse_bench.runs.directory import (
 )
 from lse_bench.runs.follows import refuse_edited_records
 from lse_bench.runs.records import open_records, read_records, refuse_doubles
+from lse_bench.runs.schema import RunDescription, Summary
 from lse_bench.storage import write_atomically
+from lse_bench.stored import to_json
 from lse_bench.versions import joined, surroundings_of
 
 
-def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> dict[str, Any]:
+def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> Summary:
     """Join the shards of one list into a run directory `out` and return its summary.
 
     Raises UsageError when the runs do not belong together (naming the field), overlap, or `out` is not empty.
@@ -35,16 +36,13 @@ def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> 
     records = [record for run in runs for record in read_records(run)]
     refuse_doubles(records, out)
     for run in runs:
-        refuse_edited_records(run, read_records(run), descriptions[0]["key"].get("track_rule"))
-    whole = descriptions[0]
+        refuse_edited_records(run, read_records(run), descriptions[0].track_rule)
+    whole = to_json(descriptions[0])
     for description in descriptions[1:]:
-        for one in (surroundings_of(description), *description.get("continued_with", [])):
-            whole = whole | (joined(whole, one) if one else {})
-    merged = whole | {
-        "shard": None,
-        "merged_from": [description.get("shard") for description in descriptions],
-        "command": list(command),
-    }
+        for one in (surroundings_of(to_json(description)), *(description.continued_with or [])):
+            whole |= joined(whole, one) if one else {}
+    whole |= {"shard": None, "merged_from": [one.shard for one in descriptions], "command": list(command)}
+    merged = RunDescription.model_validate(whole)
     prepare_directory(out, merged)
     with open_records(out) as append:
         for record in records:
@@ -52,4 +50,4 @@ def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> 
     for run in runs:
         for kept in (run / WINDOWS_FOLDER).glob("[!.]*.npz"):
             write_atomically(out / WINDOWS_FOLDER / kept.name, kept.read_bytes())
-    return write_summary(out, records, merged["list"]["clips"], merged["key"])
+    return write_summary(out, records, merged.clip_list.clips, merged)

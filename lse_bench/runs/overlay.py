@@ -64,7 +64,7 @@ def _tracks_of(outcome: ClipOutcome) -> Iterator[_Drawn]:
             # A window is shown at its middle frame; before the first and after the last the nearest is held.
             at = np.clip(np.arange(len(track)) - WINDOW_FRAMES // 2, 0, len(values) - 1)
             confidence = values[at]
-            label = f"{number}: D {score.distance:.2f} C {score.confidence:.2f} offset {score.offset:+d}"
+            label = f"{number}: D {score.lse_d:.2f} C {score.lse_c:.2f} offset {score.offset:+d}"
         yield _Drawn(number, track.first, track.boxes, confidence, label)
     for track, _ in scene.tracks.dropped:
         yield _Drawn(-1, track.first, track.boxes, None, "dropped")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lse_bench.runs.records import Record
+from lse_bench.runs.read import Run
 from lse_bench.runs.run import score_clips
+from lse_bench.runs.schema import Record
 from lse_bench.runs.verify import Verdict, listed_clips
-from lse_bench.tables.table import Entry
 from lse_bench.weights.readers import file_digest
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _COMPARED = ("lse_d", "lse_c", "lse_d_at_0", "lse_d_valid", "lse_c_valid")
 
 
 def rescore(
-    entry: Entry,
+    entry: Run,
     scorer: SyncScorer,
     count: int,
     seed: int,
@@ -31,11 +31,11 @@ def rescore(
 ) -> None:
     """Score `count` of the run's clips again, chosen by `seed`, and add to `verdict` what differs by more than
     `TOLERANCE`. `scorer` has the run's comparison key; clips whose file is another one are left out."""
-    if scorer.key != entry.description["key"]:
+    if scorer.key != entry.description.key:
         names = sorted(
             name
-            for name in scorer.key.keys() | entry.description["key"].keys()
-            if scorer.key.get(name) != entry.description["key"].get(name)
+            for name in scorer.key.keys() | entry.description.key.keys()
+            if scorer.key.get(name) != entry.description.key.get(name)
         )
         verdict.unverified.append(f"nothing was scored again: another {', '.join(names)} here than in the run")
         return

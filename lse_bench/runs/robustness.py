@@ -22,7 +22,7 @@ from lse_bench.media.audio import SAMPLE_RATE, Sound, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, of_one_size, read_frames
 from lse_bench.media.writer import VIDEO_QUALITY, write_clip
-from lse_bench.runs.records import Record
+from lse_bench.runs.schema import Record
 from lse_bench.runs.statistics import mean_with_interval
 from lse_bench.runs.summary import members_of
 from lse_bench.sync.protocol import frame_rate_for
@@ -130,8 +130,8 @@ def robustness(
                 except ClipError:
                     continue
             moves = {
-                "lse_d": changed.distance - original.distance,
-                "lse_c": changed.confidence - original.confidence,
+                "lse_d": changed.lse_d - original.lse_d,
+                "lse_c": changed.lse_c - original.lse_c,
                 "offset": float(changed.offset - original.offset),
             }
             values.setdefault(change.name, []).append(moves)

@@ -23,10 +23,9 @@ from lse_bench.runs.directory import (
     prepare_directory,
     write_summary,
 )
-from lse_bench.runs.records import Record, open_records, read_records
-from lse_bench.runs.tracks import score_fields, track_rows
-from lse_bench.sync.remarks import warnings_of_score
-from lse_bench.weights.readers import file_digest
+from lse_bench.runs.outcomes import digest_or_none, record_of
+from lse_bench.runs.records import open_records, read_records
+from lse_bench.runs.schema import Record, Summary
 
 if TYPE_CHECKING:
     from lse_bench.sync.distance import LseScore
@@ -51,7 +50,7 @@ def score_run(
     on_record: OnRecord = lambda record: None,
     on_step: OnStep | None = None,
     on_problem: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> Summary:
     """Score `clips` into the run directory `out` and return its summary; goes on where an earlier call stopped.
 
     `overlay`: a folder for copies of the scored clips with their face tracks drawn in. `on_record` is called with
@@ -89,7 +88,7 @@ def score_run(
                     _write_overlay(outcome, paths[record.id], target, scorer.fps_policy)
                 except Exception as error:  # noqa: BLE001 - whatever it is, a drawing costs no score
                     on_problem(f"{record.clip}: no overlay: {type(error).__name__}: {error}")
-        return write_summary(out, read_records(out), len(mine), description["key"])
+        return write_summary(out, read_records(out), len(mine), description)
 
 
 def score_clips(
@@ -104,47 +103,17 @@ def score_clips(
             status, reason = clip.absent
             yield Record(clip=clip.clip, id=clip.id, status=status, reason=reason, groups=clip.groups), None
     for outcome in scorer.score_all(present, keep_windows, on_step):
-        yield _record(clips[outcome.clip], outcome), outcome
-
-
-def _record(clip: ListedClip, outcome: ClipOutcome) -> Record:
-    facts, score, failure = outcome.facts, outcome.score, outcome.failure
-    common: dict[str, Any] = {
-        "clip": clip.clip,
-        "id": clip.id,
-        "warnings": facts.warnings,
-        "frames": facts.frames or None,
-        "fps": facts.fps,
-        "seconds": facts.seconds,
-        "groups": clip.groups,
-        "sha256": _digest_or_none(clip.path),
-        "tracks": track_rows(outcome),
-    }
-    if score is None:
-        assert failure is not None
-        return Record(status=failure.status, reason=failure.reason, **common)
-    if not np.isfinite(score.curve).all():
-        reason = "the network gave values that are not numbers; are the weights sound, or is bf16 too narrow for them?"
-        return Record(status="error", reason=reason, **common)
-    common["warnings"] = [*facts.warnings, *warnings_of_score(score)]
-    return Record(status="ok", **score_fields(score), **common)
+        yield record_of(clips[outcome.clip], outcome), outcome
 
 
 def _refuse_changed(out: Path, records: Sequence[Record], clips: dict[str, ListedClip]) -> None:
     """A run goes on only while the files it has scored are still the same."""
     for record in records:
-        if record.id in clips and _digest_or_none(clips[record.id].path) != record.sha256:
+        if record.id in clips and digest_or_none(clips[record.id].path) != record.sha256:
             raise UsageError(
                 f"{out}: {record.clip} has changed since this run recorded it ({record.status}); its old result would "
                 "stand for a new file. Choose another --out"
             )
-
-
-def _digest_or_none(path: Path) -> str | None:
-    try:
-        return file_digest(path)
-    except OSError:
-        return None
 
 
 def _write_windows(out: Path, clip_id: str, outcome: ClipOutcome) -> None:

@@ -22,9 +22,9 @@ def items_to_compare(path: Path, passed: Passed) -> list[Item]:
     if not (path / RUN_FILE).exists():
         return items_of(path, passed)
     description = read_description(path)
-    if not description.get("source"):
+    if not description.source:
         raise UsageError(f"{path}: its run.json does not say where the clips are; give their folder instead")
-    paths = {clip.id: clip.path for clip in Source.from_json(description["source"]).clips()}
+    paths = {clip.id: clip.path for clip in Source.from_json(description.source).clips()}
     scored = [record.id for record in read_records(path) if record.status == "ok"]
     gone = [name for name in scored if name not in paths or not paths[name].exists()]
     if gone:

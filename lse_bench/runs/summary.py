@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from lse_bench.errors import STATUSES, Status
-from lse_bench.runs.records import Record
+from lse_bench.runs.schema import MetricSummary, Record, RunDescription, Summary
+from lse_bench.runs.signature import signature
 from lse_bench.runs.statistics import mean_with_interval
 
 METRICS = ("lse_d", "lse_c", "offset", "lse_d_at_0", "lse_d_valid", "lse_c_valid", "offset_valid")
@@ -17,42 +18,43 @@ _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 HIGHER_IS_BETTER = {"lse_c": True, "lse_c_valid": True, "lse_d": False, "lse_d_at_0": False, "lse_d_valid": False}
 
 
-def summarise(records: Sequence[Record], listed: int, key: dict[str, str]) -> dict[str, Any]:
+def summarise(records: Sequence[Record], listed: int, description: RunDescription) -> Summary:
     """Counts and means. Every mean stands beside `scored` of `listed`; records may come in any order.
 
     `failed` counts clips by status, `pending` those without a record yet, `warned` those scored with a warning. Under
     the track rule `all` every face track counts once, and `n` counts tracks; under the others every clip. `offsets`
     counts results by AV offset; `seconds` are quantiles of the clips' lengths, which move LSE-D and LSE-C.
     """
+    rule = description.track_rule
     scored = [record for record in records if record.status == "ok"]
     units, unit = members_of(scored)
-    results = sorted(_results(scored, units, key.get("track_rule")), key=lambda result: result[0])
+    results = sorted(_results(scored, units, rule), key=lambda result: result[0])
     failed: Counter[Status] = Counter(record.status for record in records if record.status != "ok")
     metrics = {}
     for metric in METRICS:
         rows = [(float(values[metric]), members) for _, members, values in results if values[metric] is not None]
         estimate = mean_with_interval([value for value, _ in rows], [members for _, members in rows], unit)
-        metrics[metric] = {
-            "mean": estimate.mean,
-            "ci95": estimate.ci95,
-            "ci_method": estimate.ci_method,
-            "n": estimate.n,
-            "higher_is_better": HIGHER_IS_BETTER.get(metric),
-        }
+        metrics[metric] = MetricSummary(
+            mean=estimate.mean,
+            ci95=estimate.ci95,
+            ci_method=estimate.ci_method,
+            n=estimate.n,
+            higher_is_better=HIGHER_IS_BETTER.get(metric),
+        )
     offsets = Counter(int(values["offset"]) for _, _, values in results if values["offset"] is not None)
-    return {
-        "schema": 1,
-        "key": key,
-        "listed": listed,
-        "scored": len(scored),
-        **({"tracks": len(results)} if key.get("track_rule") == "all" else {}),
-        "failed": {status: failed[status] for status in STATUSES if failed[status]},
-        "pending": listed - len(records),
-        "warned": sum(bool(record.warnings) for record in scored),
-        "metrics": metrics,
-        "offsets": {str(offset): offsets[offset] for offset in sorted(offsets)},
-        "seconds": _quantiles([record.seconds for record in scored if record.seconds is not None]),
-    }
+    return Summary(
+        key=description.key,
+        signature=signature(description, records),
+        listed=listed,
+        scored=len(scored),
+        tracks=len(results) if rule == "all" else None,
+        failed={status: failed[status] for status in STATUSES if failed[status]},
+        pending=listed - len(records),
+        warned=sum(bool(record.warnings) for record in scored),
+        metrics=metrics,
+        offsets={str(offset): offsets[offset] for offset in sorted(offsets)},
+        seconds=_quantiles([record.seconds for record in scored if record.seconds is not None]),
+    )
 
 
 def _quantiles(values: Sequence[float]) -> dict[str, float]:
@@ -72,8 +74,8 @@ def _results(
             yield record.id, members, {metric: getattr(record, metric) for metric in METRICS}
             continue
         for track in record.tracks:
-            if track["status"] == "ok":
-                yield f"{record.id} {track['track']:06d}", members, track
+            if track.status == "ok":
+                yield f"{record.id} {track.track:06d}", members, {metric: getattr(track, metric) for metric in METRICS}
 
 
 def members_of(records: Sequence[Record]) -> tuple[list[frozenset[str]], str]:

@@ -13,7 +13,7 @@ from lse_bench.faces.crops import crop_face, crop_path
 from lse_bench.faces.tracking import Scene, Tracking
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
-from lse_bench.runs.tracks import track_facts
+from lse_bench.runs.outcomes import track_facts
 from lse_bench.storage import write_atomically
 from lse_bench.sync.protocol import FpsPolicy, frame_rate_for
 

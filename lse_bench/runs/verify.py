@@ -7,8 +7,7 @@ scoring the clips again tells.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,15 +16,16 @@ from numpy.typing import NDArray
 
 from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.manifests.clips import Source
-from lse_bench.manifests.generated import read_generation
+from lse_bench.manifests.generated import Origin, read_generation
 from lse_bench.manifests.listed import ListedClip, list_digest
 from lse_bench.runs.agreement import disagreement
 from lse_bench.runs.directory import SUMMARY_FILE, WINDOWS_FOLDER
 from lse_bench.runs.follows import faults_of, valid_scores
+from lse_bench.runs.read import Run
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.storage import read_arrays, read_object
+from lse_bench.stored import to_json
 from lse_bench.sync import distance
-from lse_bench.tables.table import Entry
 from lse_bench.weights.readers import digest_of_digests, file_digest
 
 WINDOWS_TOLERANCE = 1e-5  # windows are stored as float32
@@ -46,7 +46,7 @@ class Verdict:
         self.checked[what] = self.checked.get(what, 0) + number
 
 
-def verify(entry: Entry) -> Verdict:
+def verify(entry: Run) -> Verdict:
     """Everything that needs no network: also windows and the files of clips, as far as they are at hand."""
     verdict = consequences(entry)
     _windows(entry, verdict)
@@ -54,10 +54,10 @@ def verify(entry: Entry) -> Verdict:
     return verdict
 
 
-def consequences(entry: Entry) -> Verdict:
+def consequences(entry: Run) -> Verdict:
     """The cheap part: what records, summary, fid.json and fd_sync.json say of each other."""
     verdict = Verdict()
-    rule = entry.description["key"].get("track_rule")
+    rule = entry.description.track_rule
     for record in entry.records:
         verdict.differences += [f"{RECORDS_FILE}: {record.id}: {told}" for told in faults_of(record, rule)]
     verdict.count("records", len(entry.records))
@@ -68,37 +68,37 @@ def consequences(entry: Entry) -> Verdict:
     return verdict
 
 
-def refuse_edited(entries: Sequence[Entry]) -> None:
+def refuse_edited(entries: Sequence[Run]) -> None:
     """Raise UsageError naming the first thing in a run that does not follow from the rest of it."""
     for entry in entries:
         differences = consequences(entry).differences
         if differences:
             more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
             raise UsageError(
-                f"{entry.run}: {differences[0]}{more}: it was edited, or is damaged. lse-bench verify {entry.run} "
-                "lists everything; the command that made the run writes it anew"
+                f"{entry.folder}: {differences[0]}{more}: it was edited, or is damaged. lse-bench verify "
+                f"{entry.folder} lists everything; the command that made the run writes it anew"
             )
 
 
-def _summary(entry: Entry) -> Iterator[str]:
+def _summary(entry: Run) -> Iterator[str]:
     try:
-        stored = read_object(entry.run / SUMMARY_FILE, "the command that made the run writes it anew")
+        stored = read_object(entry.folder / SUMMARY_FILE, "the command that made the run writes it anew")
     except UsageError as error:
         yield str(error)
         return
-    ours, theirs = ({name: one.get(name) for name in _STORED} for one in (stored, entry.summary))
+    ours, theirs = ({name: one.get(name) for name in _STORED} for one in (stored, to_json(entry.summary)))
     if (told := disagreement(ours, theirs)) is not None:
         yield f"{SUMMARY_FILE} does not follow from {RECORDS_FILE}: {told}"
-    if stored.get("key") != entry.description["key"]:
+    if stored.get("key") != entry.description.key:
         yield f"{SUMMARY_FILE}: it has another comparison key than run.json"
-    clips = entry.description["list"].get("clips")
-    if not entry.description.get("shard") and clips is not None and stored.get("listed") != clips:
+    clips = entry.description.clip_list.clips
+    if not entry.description.shard and stored.get("listed") != clips:
         yield f"{SUMMARY_FILE}: {stored.get('listed')} clips are listed, run.json has {clips}"
-    if len(entry.records) > (clips or math.inf):
+    if len(entry.records) > clips:
         yield f"{RECORDS_FILE}: {len(entry.records)} records of {clips} clips"
 
 
-def _extra(entry: Entry, name: str, extra: dict[str, Any], verdict: Verdict) -> None:
+def _extra(entry: Run, name: str, extra: Mapping[str, Any], verdict: Verdict) -> None:
     """Whether fid.json or fd_sync.json was computed from the files of this run."""
     generated = extra.get("generated")
     held = generated.get("files_sha256") if isinstance(generated, dict) else None
@@ -115,13 +115,13 @@ def _extra(entry: Entry, name: str, extra: dict[str, Any], verdict: Verdict) -> 
         )
 
 
-def _windows(entry: Entry, verdict: Verdict) -> None:
-    folder = entry.run / WINDOWS_FOLDER
+def _windows(entry: Run, verdict: Verdict) -> None:
+    folder = entry.folder / WINDOWS_FOLDER
     for record in entry.records:
         path = folder / f"{record.id}.npz"
         if record.status != "ok" or record.curve is None or not path.exists():
             continue
-        tracks = {f"track_{track['track']}": track for track in record.tracks or [] if track["status"] == "ok"}
+        tracks = {f"track_{track.track}": track.model_dump() for track in record.tracks or [] if track.status == "ok"}
         wanted: dict[str, Any] = tracks or {"distances": {"curve": record.curve, "windows": record.windows}}
         try:
             held = read_arrays(path, "Score the clip again")
@@ -159,17 +159,17 @@ def _valid(stored: dict[str, Any], rows: NDArray[np.float64]) -> str | None:
     return None
 
 
-def _files(entry: Entry, verdict: Verdict) -> None:
+def _files(entry: Run, verdict: Verdict) -> None:
     """Whether the clips at hand are those that were scored, and the list is the one that was asked for."""
     listed = listed_clips(entry)
     if isinstance(listed, str):
         verdict.unverified.append(listed)
         return
-    asked = entry.description["list"]
-    if list_digest(listed) != asked["sha256"]:
+    asked = entry.description.clip_list
+    if list_digest(listed) != asked.sha256:
         verdict.differences.append("the list of clips has changed since: other ids, names or groups")
-    elif len(listed) != asked.get("clips"):
-        verdict.differences.append(f"run.json: {asked.get('clips')} clips, the list of clips has {len(listed)}")
+    elif len(listed) != asked.clips:
+        verdict.differences.append(f"run.json: {asked.clips} clips, the list of clips has {len(listed)}")
     paths = {clip.id: clip.path for clip in listed}
     gone = 0
     for record in entry.records:
@@ -181,21 +181,27 @@ def _files(entry: Entry, verdict: Verdict) -> None:
         if file_digest(path) != record.sha256:
             verdict.differences.append(f"{record.clip}: the file is another one than was scored ({path})")
     if gone:
-        verdict.unverified.append(f"{gone} clips are no longer where they were, {entry.run.name} is taken at its word")
-    source = Source.from_json(entry.description["source"])
-    generation = entry.description.get("generation")
+        verdict.unverified.append(
+            f"{gone} clips are no longer where they were, {entry.folder.name} is taken at its word"
+        )
+    source = Source.from_json(entry.description.source or {})
+    generation = entry.description.generation
     now = read_generation(source.inputs[0]) if len(source.inputs) == 1 else None
     if generation is not None and now is not None:
         for name in ("generator", "key", "manifest"):
-            if (told := disagreement(generation.get(name), now.get(name), name)) is not None:
+            if (told := disagreement(_plain(generation, name), _plain(now, name), name)) is not None:
                 verdict.differences.append(f"run.json: generation: {told} (follows from generation.json of the videos)")
 
 
-def listed_clips(entry: Entry) -> list[ListedClip] | str:
+def _plain(origin: Origin, name: str) -> Any:
+    return to_json(origin)[name]
+
+
+def listed_clips(entry: Run) -> list[ListedClip] | str:
     """The clips of a run where they lie today, or why they cannot be listed."""
-    if not entry.description.get("source"):
+    if not entry.description.source:
         return "run.json does not say where the clips are"
     try:
-        return Source.from_json(entry.description["source"]).clips()
+        return Source.from_json(entry.description.source).clips()
     except LseBenchError as error:
         return f"the clips are not at hand: {error}"

@@ -33,16 +33,16 @@ class LseScore:
 
     `distance` (LSE-D): minimum of the curve; lower is better. `confidence` (LSE-C): median minus minimum; higher is
     better. `offset`: 15 - argmin, frames of 40 ms; positive: the sound comes early, negative: late. `…_valid`: the
-    same from `curve_valid` (NaN and None where no shift has 5 pairs). `distance_at_0`: the curve at shift 0.
+    same from `curve_valid` (NaN and None where no shift has 5 pairs). `lse_d_at_0`: the curve at shift 0.
     `windows`: how many were averaged.
     """
 
-    distance: float
-    confidence: float
+    lse_d: float
+    lse_c: float
     offset: int
-    distance_at_0: float
-    distance_valid: float
-    confidence_valid: float
+    lse_d_at_0: float
+    lse_d_valid: float
+    lse_c_valid: float
     offset_valid: int | None
     windows: int
     curve: Curve = field(repr=False)
@@ -118,12 +118,12 @@ def summarise(
     curve, curve_valid = np.asarray(curve, dtype=np.float64), np.asarray(curve_valid, dtype=np.float64)
     present = curve_valid[~np.isnan(curve_valid)]
     return LseScore(
-        distance=float(curve.min()),
-        confidence=float(np.median(curve) - curve.min()),
+        lse_d=float(curve.min()),
+        lse_c=float(np.median(curve) - curve.min()),
         offset=MAX_SHIFT - int(curve.argmin()),
-        distance_at_0=float(curve[MAX_SHIFT]),
-        distance_valid=float(present.min()) if len(present) else math.nan,
-        confidence_valid=float(np.median(present) - present.min()) if len(present) else math.nan,
+        lse_d_at_0=float(curve[MAX_SHIFT]),
+        lse_d_valid=float(present.min()) if len(present) else math.nan,
+        lse_c_valid=float(np.median(present) - present.min()) if len(present) else math.nan,
         offset_valid=MAX_SHIFT - int(np.nanargmin(curve_valid)) if len(present) else None,
         windows=windows,
         curve=curve,
@@ -141,7 +141,7 @@ def combine(scores: Sequence[LseScore], rule: Literal["all", "mean", "best"]) ->
     """
     if not scores:
         raise ValueError("no track has a score")
-    best = max(scores, key=lambda score: score.confidence)
+    best = max(scores, key=lambda score: score.lse_c)
     if rule == "best" or len(scores) == 1:
         return best
 
@@ -151,11 +151,11 @@ def combine(scores: Sequence[LseScore], rule: Literal["all", "mean", "best"]) ->
 
     return replace(
         best,
-        distance=mean("distance"),
-        confidence=mean("confidence"),
-        distance_at_0=mean("distance_at_0"),
-        distance_valid=mean("distance_valid"),
-        confidence_valid=mean("confidence_valid"),
+        lse_d=mean("lse_d"),
+        lse_c=mean("lse_c"),
+        lse_d_at_0=mean("lse_d_at_0"),
+        lse_d_valid=mean("lse_d_valid"),
+        lse_c_valid=mean("lse_c_valid"),
         windows=sum(score.windows for score in scores),
         curve=np.mean([score.curve for score in scores], axis=0),
         curve_valid=np.mean([score.curve_valid for score in scores], axis=0),

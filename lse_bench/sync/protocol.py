@@ -143,4 +143,9 @@ def frame_rate_for(info: MediaInfo, policy: FpsPolicy) -> Fraction:
 def _counts_as_25(video: VideoStream) -> bool:
     if video.variable:
         return video.average <= _VARIABLE_LIMIT
-    return abs(video.rate - FPS) <= FPS * Fraction(_FPS_TOLERANCE)
+    return counts_as_25(video.rate)
+
+
+def counts_as_25(rate: Fraction | float) -> bool:
+    """Whether a constant rate is 25 frames per second but for what containers round."""
+    return abs(float(rate) - float(FPS)) <= float(FPS) * _FPS_TOLERANCE

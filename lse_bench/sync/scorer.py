@@ -68,7 +68,7 @@ class SyncScorer:
 
     >>> scorer = SyncScorer.load("syncnet_v2", device="cuda")
     >>> scorer.score("clip.mp4")
-    LseScore(distance=…, confidence=…, offset=…)
+    LseScore(lse_d=…, lse_c=…, offset=…)
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lse_bench.errors import UsageError
-from lse_bench.runs.records import Record
+from lse_bench.runs.schema import Record
 from lse_bench.runs.statistics import mean_with_interval
 from lse_bench.runs.summary import members_of
 from lse_bench.sync.distance import MAX_SHIFT

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lse_bench.tables import escape
+from lse_bench.tables.table import Table, TableRow
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOTHING = "–"
 MINI = "syncnet-mini"
+_WIDE = ("lse_d", "lse_c", "offset", "lse_d_at_0", "lse_d_valid", "lse_c_valid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,42 +23,47 @@ class Column:
 
     name: str
     title: str
-    value: Callable[[dict[str, Any]], Any]
-    shown: Callable[[dict[str, Any]], str]
+    value: Callable[[TableRow], Any]
+    shown: Callable[[TableRow], str]
 
 
 def _mean(metric: str, title: str) -> Column:
-    def shown(row: dict[str, Any]) -> str:
-        found = row["metrics"][metric]
-        if found["mean"] is None:
+    def shown(row: TableRow) -> str:
+        found = row.metrics[metric]
+        if found.mean is None:
             return NOTHING
-        half = "" if found["ci95"] is None else f" ± {(found['ci95'][1] - found['ci95'][0]) / 2:.3f}"
-        mark = "*" if row["better_than_real"].get(metric) else ""
-        mark += "†" if metric == "lse_d" and row["flat"] else ""
-        return f"{found['mean']:.3f}{half}{mark}"
+        half = "" if found.ci95 is None else f" ± {(found.ci95[1] - found.ci95[0]) / 2:.3f}"
+        mark = "*" if row.better_than_real.get(metric) else ""
+        mark += "†" if metric == "lse_d" and row.flat else ""
+        return f"{found.mean:.3f}{half}{mark}"
 
-    return Column(metric, title, lambda row: row["metrics"][metric]["mean"], shown)
+    return Column(metric, title, lambda row: row.metrics[metric].mean, shown)
 
 
 def _rank(metric: str, title: str) -> Column:
-    def value(row: dict[str, Any]) -> Any:
-        return row["rank"][metric]
+    def value(row: TableRow) -> Any:
+        return row.rank[metric]
 
     return Column(f"rank_{metric}", title, value, lambda row: NOTHING if value(row) is None else str(value(row)))
 
 
 def _number(name: str, title: str, digits: int) -> Column:
-    def shown(row: dict[str, Any]) -> str:
-        return NOTHING if row[name] is None else f"{round(row[name], digits) + 0.0:.{digits}f}"  # never -0.00
+    def value(row: TableRow) -> float | None:
+        found: float | None = getattr(row, name)
+        return found
 
-    return Column(name, title, lambda row: row[name], shown)
+    def shown(row: TableRow) -> str:
+        found = value(row)
+        return NOTHING if found is None else f"{round(found, digits) + 0.0:.{digits}f}"  # never -0.00
+
+    return Column(name, title, value, shown)
 
 
-def columns_of(table: dict[str, Any]) -> list[Column]:
+def columns_of(table: Table) -> list[Column]:
     """The columns of a table; those without any value are left out. Scores of `syncnet-mini` say so."""
-    mini = " (mini)" if table["evaluator"] == MINI else ""
+    mini = " (mini)" if table.evaluator == MINI else ""
     columns = [
-        Column("method", "method", lambda row: row["method"], lambda row: str(row["method"])),
+        Column("method", "method", lambda row: row.method, lambda row: str(row.method)),
         _mean("lse_d", f"LSE-D{mini} ↓"),
         _mean("lse_c", f"LSE-C{mini} ↑"),
         _rank("lse_d", "rank D"),
@@ -65,29 +73,29 @@ def columns_of(table: dict[str, Any]) -> list[Column]:
         _number("fid", "FID ↓", 2),
         _number("kid", "KID ↓", 5),
         _number("fd_sync", f"fd-sync{mini} ↓", 2),
-        Column("scored", "scored", lambda row: row["scored"], lambda row: f"{row['scored']} of {row['listed']}"),
+        Column("scored", "scored", lambda row: row.scored, lambda row: f"{row.scored} of {row.listed}"),
     ]
-    return [column for column in columns if any(column.value(row) is not None for row in table["rows"])]
+    return [column for column in columns if any(column.value(row) is not None for row in table.rows)]
 
 
-def cells_of(row: dict[str, Any], columns: Sequence[Column]) -> list[str]:
+def cells_of(row: TableRow, columns: Sequence[Column]) -> list[str]:
     """A row as text."""
     return [column.shown(row) for column in columns]
 
 
-def notes_of(table: dict[str, Any]) -> list[str]:
+def notes_of(table: Table) -> list[str]:
     """What must stand under a table."""
-    methods = {found["metrics"]["lse_c"]["ci_method"] for found in table["rows"]} - {"none: no results"}
-    scorer = table["evaluator"] or table["key"].get("weights_sha256")
+    methods = {found.metrics["lse_c"].ci_method for found in table.rows} - {"none: no results"}
+    scorer = table.evaluator or table.key.get("weights_sha256")
     notes = [
-        f"Protocol {table['protocol']}, SyncNet {scorer}; ± half of the 95 % interval ({'; '.join(sorted(methods))}); "
+        f"Protocol {table.protocol}, SyncNet {scorer}; ± half of the 95 % interval ({'; '.join(sorted(methods))}); "
         "ranks: 1 + methods that are significantly better (paired, Holm)."
     ]
-    if table["evaluator"] == MINI:
+    if table.evaluator == MINI:
         notes.append("Made-up faces and a small scorer: these numbers compare with no paper's.")
-    if any(better for row in table["rows"] for better in row["better_than_real"].values()):
+    if any(better for row in table.rows for better in row.better_than_real.values()):
         notes.append("* better than untouched video: a sign that the scorer is pleased, not that lips are right.")
-    if any(row["flat"] for row in table["rows"]):
+    if any(row.flat for row in table.rows):
         notes.append(
             "† LSE-D is better than that of unsynced video, LSE-C worse: the distance is low at every shift. LSE-D "
             "alone rewards a smear, which fits no sound better than another."
@@ -95,69 +103,72 @@ def notes_of(table: dict[str, Any]) -> list[str]:
     return notes
 
 
-def markdown(table: dict[str, Any]) -> str:
+def markdown(table: Table) -> str:
     """A Markdown table with its notes."""
     columns = columns_of(table)
     lines = [
         "| " + " | ".join(column.title for column in columns) + " |",
         "|---|" + "---:|" * (len(columns) - 1),
-        *("| " + " | ".join(map(escape.markdown, cells_of(row, columns))) + " |" for row in table["rows"]),
+        *("| " + " | ".join(map(escape.markdown, cells_of(row, columns))) + " |" for row in table.rows),
         "",
         *notes_of(table),
     ]
     return "\n".join(lines) + "\n"
 
 
-def latex(table: dict[str, Any]) -> str:
+def latex(table: Table) -> str:
     """A LaTeX table in the paper's form (booktabs)."""
     columns = columns_of(table)
-    rows = [" & ".join(map(escape.latex, cells_of(row, columns))) + r" \\" for row in table["rows"]]
+    rows = [" & ".join(map(escape.latex, cells_of(row, columns))) + r" \\" for row in table.rows]
     head = " & ".join(escape.latex(column.title) for column in columns) + r" \\"
     notes = [rf"% {escape.latex(note)}" for note in notes_of(table)]
-    about = escape.latex(f"{table['corpus']}, {table['protocol']}")
+    about = escape.latex(f"{table.corpus}, {table.protocol}")
     lines = [rf"% {about}", r"\begin{tabular}{l" + "r" * (len(columns) - 1) + "}",
              r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", *notes]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
-def wide_csv(tables: Sequence[dict[str, Any]]) -> str:
-    """A line for each row of each table."""
-    names = ["lse_d", "lse_c", "offset", "lse_d_at_0", "lse_d_valid", "lse_c_valid"]
-    head = ["corpus", "protocol", "evaluator", "manifest_sha256", "method", "listed", "scored", "failed", "fid", "kid",
-            "fd_sync", "within_1", "above_unsynced"]  # fmt: skip
-    for name in names:
-        head += [name, f"{name}_low", f"{name}_high"]
-    head += ["rank_lse_d", "rank_lse_c"]
+def wide_frame(tables: Sequence[Table]) -> pd.DataFrame:
+    """A data frame with a row for each row of each table. Missing values are None."""
+    import pandas as pd
+
+    lead = ["corpus", "protocol", "evaluator", "manifest_sha256"]
+    singles = ["fid", "kid", "fd_sync", "within_1", "above_unsynced"]
+    head = [*lead, "method", "listed", "scored", "failed", *singles]
+    head += [f"{name}{end}" for name in _WIDE for end in ("", "_low", "_high")]
     rows = []
     for table in tables:
-        for row in table["rows"]:
-            failed = " ".join(f"{status}:{count}" for status, count in row["failed"].items())
-            line = [*(table[name] for name in head[:4]), row["method"], row["listed"], row["scored"], failed]
-            line += [row[name] for name in head[8:13]]
-            for name in names:
-                found = row["metrics"][name]
-                line += [found["mean"], *(found["ci95"] or (None, None))]
-            rows.append([*line, row["rank"]["lse_d"], row["rank"]["lse_c"]])
-    return csv_text(head, rows)
+        for row in table.rows:
+            failed = " ".join(f"{status}:{count}" for status, count in row.failed.items())
+            line = [*(getattr(table, name) for name in lead), row.method, row.listed, row.scored, failed]
+            line += [getattr(row, name) for name in singles]
+            for name in _WIDE:
+                found = row.metrics[name]
+                line += [found.mean, *(found.ci95 or (None, None))]
+            rows.append([*line, row.rank["lse_d"], row.rank["lse_c"]])
+    return pd.DataFrame(rows, columns=[*head, "rank_lse_d", "rank_lse_c"], dtype=object)
 
 
-def long_csv(tables: Sequence[dict[str, Any]]) -> str:
-    """A line for each number: corpus, protocol, evaluator, method, measure, value, low, high, n."""
-    rows = []
+def long_frame(tables: Sequence[Table]) -> pd.DataFrame:
+    """A data frame with a row for each number: corpus, protocol, evaluator, method, measure, value, low, high, n."""
+    import pandas as pd
+
+    rows: list[list[Any]] = []
     for table in tables:
-        for row in table["rows"]:
-            lead = [table["corpus"], table["protocol"], table["evaluator"], row["method"]]
-            for name, found in row["metrics"].items():
-                rows.append([*lead, name, found["mean"], *(found["ci95"] or (None, None)), found["n"]])
-            single = ("fid", "kid", "fd_sync", "within_1")
-            rows += [[*lead, name, row[name], None, None, row["scored"]] for name in single]
-    return csv_text(["corpus", "protocol", "evaluator", "method", "measure", "value", "low", "high", "n"], rows)
+        for row in table.rows:
+            lead = [table.corpus, table.protocol, table.evaluator, row.method]
+            for name, found in row.metrics.items():
+                rows.append([*lead, name, found.mean, *(found.ci95 or (None, None)), found.n])
+            for name in ("fid", "kid", "fd_sync", "within_1"):
+                rows.append([*lead, name, getattr(row, name), None, None, row.scored])
+    head = ["corpus", "protocol", "evaluator", "method", "measure", "value", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=head, dtype=object)
 
 
-def csv_text(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A CSV file."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows([[escape.csv(cell) for cell in row] for row in rows])
-    return text.getvalue()
+def csv_text(frame: pd.DataFrame) -> str:
+    """A CSV file of a data frame. Text that a spreadsheet would take for a formula is made harmless."""
+    import pandas as pd
+
+    cells = [[escape.csv(cell) for cell in row] for row in frame.itertuples(index=False, name=None)]
+    safe = pd.DataFrame(cells, columns=frame.columns, dtype=object)  # whole numbers stay whole beside missing ones
+    return str(safe.to_csv(index=False, lineterminator="\n"))

@@ -11,15 +11,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from lse_bench.errors import UsageError
-from lse_bench.runs.directory import key_differences, read_description
+from lse_bench.runs.directory import key_differences
 from lse_bench.runs.follows import refuse_edited_records
-from lse_bench.runs.records import Record, read_records
+from lse_bench.runs.read import Run, read_run
+from lse_bench.runs.schema import Record, RunDescription
 from lse_bench.runs.statistics import Estimate, holm, mean_with_interval
 from lse_bench.runs.summary import HIGHER_IS_BETTER, members_of
 
+Better = Literal["first", "second"]
 ALPHA = 0.05
 _SAME = 1e-6  # in units of the score: what rounding may move from machine to machine decides nothing
 
@@ -33,7 +37,7 @@ class Difference:
 
     metric: str
     estimate: Estimate
-    better: str | None
+    better: Better | None
 
 
 def pairs_of(first: Sequence[Record], second: Sequence[Record]) -> Iterator[tuple[Record, Record]]:
@@ -81,7 +85,7 @@ def difference(first: Sequence[Record], second: Sequence[Record], metric: str) -
     return Difference(metric, estimate, _better(estimate, estimate.p_value, metric))
 
 
-def _better(estimate: Estimate, p_value: float | None, metric: str) -> str | None:
+def _better(estimate: Estimate, p_value: float | None, metric: str) -> Better | None:
     if p_value is None or p_value >= ALPHA or estimate.mean is None or metric not in HIGHER_IS_BETTER:
         return None
     if abs(estimate.mean) <= _SAME:
@@ -103,8 +107,8 @@ def ranks(methods: Mapping[str, Sequence[Record]], metric: str) -> dict[str, int
     return result
 
 
-def refuse_mixed(descriptions: Mapping[str, Mapping[str, Any]], lists: bool = True) -> None:
-    """Raise UsageError, naming the field, unless all runs may stand in one table. Takes the contents of run.json.
+def refuse_mixed(descriptions: Mapping[str, RunDescription], lists: bool = True) -> None:
+    """Raise UsageError, naming the field, unless all runs may stand in one table. Takes descriptions by name.
 
     `lists`: where there is no manifest, the lists of clips must be the same.
     """
@@ -112,9 +116,9 @@ def refuse_mixed(descriptions: Mapping[str, Mapping[str, Any]], lists: bool = Tr
     for name in names[1:]:
         one, other = descriptions[names[0]], descriptions[name]
         differing = key_differences(one, other)
-        whole = [("manifest_sha256", one.get("manifest_sha256"), other.get("manifest_sha256"))]
-        if lists and one.get("manifest_sha256") is None:
-            whole.append(("the list of clips", one["list"]["sha256"], other["list"]["sha256"]))
+        whole = [("manifest_sha256", one.manifest_sha256, other.manifest_sha256)]
+        if lists and one.manifest_sha256 is None:
+            whole.append(("the list of clips", one.clip_list.sha256, other.clip_list.sha256))
         differing += [value for value in whole if value[1] != value[2]]
         for field, here, there in differing:
             raise UsageError(
@@ -123,45 +127,98 @@ def refuse_mixed(descriptions: Mapping[str, Mapping[str, Any]], lists: bool = Tr
             )
 
 
-def byte_equal(first: Sequence[Record], second: Sequence[Record]) -> tuple[int, int]:
-    """How many files of the same clip are equal byte for byte, and of how many both digests are known."""
+@dataclass(frozen=True, slots=True)
+class ByteEqual:
+    """`equal`: files of the same clip that are equal byte for byte; `known`: clips of which both digests are known."""
+
+    equal: int
+    known: int
+
+
+def byte_equal(first: Sequence[Record], second: Sequence[Record]) -> ByteEqual:
+    """Count the files that two runs share."""
     digests = {record.id: record.sha256 for record in second if record.sha256}
     known = [(record.sha256, digests[record.id]) for record in first if record.sha256 and record.id in digests]
-    return sum(one == other for one, other in known), len(known)
+    return ByteEqual(sum(one == other for one, other in known), len(known))
 
 
-def compare_runs(first: Path, second: Path) -> dict[str, Any]:
-    """What two run directories say against each other: counts and the paired difference in every metric.
+class MetricDifference(BaseModel):
+    """The paired difference in one metric, first minus second."""
 
-    Raises UsageError for runs that cannot be compared, or that share no scored clip.
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    difference: float | None
+    """Mean over the clips that both scored."""
+    ci95: tuple[float, float] | None
+    """95 % interval of the mean."""
+    p_value: float | None
+    """Two-sided, of the hypothesis that there is no difference."""
+    n: int
+    """Clips that both scored in this metric."""
+    higher_is_better: bool
+    """Whether a positive difference is in favour of the first run."""
+    better: Literal["first", "second"] | None
+    """Which run is better at the 5 % level; null where neither is."""
+
+
+class Comparison(BaseModel):
+    """Two runs of one list under one protocol, paired."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    runs: tuple[str, str]
+    """Names of the runs."""
+    scored: tuple[int, int]
+    """Clips with a score."""
+    listed: tuple[int, int]
+    """Clips with a record."""
+    both: int
+    """Clips that both scored."""
+    byte_equal: int
+    """Files of the same clip that are equal byte for byte."""
+    same_clips: int
+    """Clips of which both digests are known."""
+    ci_method: str
+    """How intervals were computed."""
+    signatures: tuple[str, str]
+    """What each run depends on."""
+    metrics: dict[str, MetricDifference]
+    """Differences, by metric."""
+
+
+def compare(first: Run | Path | str, second: Run | Path | str) -> Comparison:
+    """Compare two runs, or run directories, clip by clip: counts and the paired difference in every metric.
+
+    Raises UsageError for runs that cannot be compared (naming the field that differs), whose records were edited, or
+    that share no scored clip.
     """
-    refuse_mixed({str(run): read_description(run) for run in (first, second)}, lists=False)
-    ours, theirs = read_records(first), read_records(second)
-    for run, records in ((first, ours), (second, theirs)):
-        refuse_edited_records(run, records, read_description(run)["key"].get("track_rule"))
-    both = sum(1 for _ in pairs_of(ours, theirs))
+    one, other = (run if isinstance(run, Run) else read_run(run) for run in (first, second))
+    refuse_mixed({run.name: run.description for run in (one, other)}, lists=False)
+    for run in (one, other):
+        refuse_edited_records(run.name, run.records, run.description.track_rule)
+    both = sum(1 for _ in pairs_of(one.records, other.records))
     if not both:
-        raise UsageError(f"{first} and {second} share no clip that both scored; are they of the same list?")
-    equal, of = byte_equal(ours, theirs)
+        raise UsageError(f"{one.name} and {other.name} share no clip that both scored; are they of the same list?")
+    equal = byte_equal(one.records, other.records)
     metrics = {}
     for metric, higher in HIGHER_IS_BETTER.items():
-        found = difference(ours, theirs, metric)
-        metrics[metric] = {
-            "difference": found.estimate.mean,
-            "ci95": found.estimate.ci95,
-            "p_value": found.estimate.p_value,
-            "n": found.estimate.n,
-            "higher_is_better": higher,
-            "better": {"first": str(first), "second": str(second), None: None}[found.better],
-        }
-    scored = [sum(record.status == "ok" for record in records) for records in (ours, theirs)]
-    return {
-        "runs": [str(first), str(second)],
-        "scored": scored,
-        "listed": [len(ours), len(theirs)],
-        "both": both,
-        "byte_equal": equal,
-        "same_clips": of,
-        "ci_method": difference(ours, theirs, "lse_c").estimate.ci_method,
-        "metrics": metrics,
-    }
+        found = difference(one.records, other.records, metric)
+        metrics[metric] = MetricDifference(
+            difference=found.estimate.mean,
+            ci95=found.estimate.ci95,
+            p_value=found.estimate.p_value,
+            n=found.estimate.n,
+            higher_is_better=higher,
+            better=found.better,
+        )
+    return Comparison(
+        runs=(one.name, other.name),
+        scored=(one.summary.scored, other.summary.scored),
+        listed=(len(one.records), len(other.records)),
+        both=both,
+        byte_equal=equal.equal,
+        same_clips=equal.known,
+        ci_method=difference(one.records, other.records, "lse_c").estimate.ci_method,
+        signatures=(one.signature, other.signature),
+        metrics=metrics,
+    )

@@ -5,152 +5,169 @@ Whatever may not stand in one table is refused here, for every table that is pri
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lse_bench.errors import UsageError
-from lse_bench.runs.directory import SUMMARY_FILE, read_description
-from lse_bench.runs.records import Record, read_records
+from pydantic import BaseModel, ConfigDict
+
+from lse_bench.errors import Status, UsageError
+from lse_bench.runs.read import Run
+from lse_bench.runs.schema import MetricSummary, Record
 from lse_bench.runs.statistics import mean_with_interval
-from lse_bench.runs.summary import members_of, summarise
-from lse_bench.storage import read_object
+from lse_bench.runs.summary import members_of
 from lse_bench.tables.paired import difference, ranks, refuse_mixed
 from lse_bench.weights.table import name_of_digest
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 RANKED = ("lse_d", "lse_c")
 REAL, UNSYNCED = "real", "unsynced"
-_MADE_BY = {"fid": "fid", "fd_sync": "fd-sync"}
-EXTRAS = {"fid": "fid.json", "fd_sync": "fd_sync.json"}  # results of other commands that may lie in a run directory
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A run in a table. `extras`: results of `fid` and `fd-sync` for the same videos, where there are; `extra_files`:
-    the files that hold them."""
+class TableRow(BaseModel):
+    """One method in a table."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     method: str
+    """Its name."""
+    run: str
+    """Its run directory."""
+    extras: dict[str, str] = {}
+    """Files of `fid` and `fd-sync`, by name."""
+    listed: int
+    """Clips that were to be scored."""
+    scored: int
+    """Clips with a score."""
+    failed: dict[Status, int]
+    """Clips without one, by status."""
+    offsets: dict[str, int]
+    """Results by AV offset in frames."""
+    seconds: dict[str, float]
+    """Quantiles of the clips' lengths, by share."""
+    metrics: dict[str, MetricSummary]
+    """Means, by metric."""
+    rank: dict[str, int | None]
+    """1 + methods that are significantly better, by metric; null for the anchors."""
+    better_than_real: dict[str, bool | None]
+    """Whether the mean is significantly better than that of untouched video, by metric."""
+    flat: bool | None = None
+    """Whether LSE-D is significantly better and LSE-C significantly worse than unsynced video."""
+    above_unsynced: float | None = None
+    """LSE-C on a scale where `unsynced` is 0 and `real` is 1."""
+    within_1: float | None = None
+    """Share of results whose AV offset is at most one frame."""
+    fid: float | None = None
+    """FID against the real videos."""
+    kid: float | None = None
+    """KID against the real videos."""
+    fd_sync: float | None = None
+    """Fréchet distance of lip embeddings to the real videos."""
+    signature: str | None = None
+    """Everything that the scores depend on, in one line."""
+
+
+class Table(BaseModel):
+    """The methods of one corpus under one protocol."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
     corpus: str
-    run: Path
-    description: dict[str, Any]
-    records: Sequence[Record]
-    summary: dict[str, Any]
-    extras: dict[str, dict[str, Any]] = field(default_factory=dict)
-    extra_files: dict[str, Path] = field(default_factory=dict)
+    """Its name."""
+    protocol: str
+    """Protocol id."""
+    evaluator: str | None
+    """Name of the scorer's weights, where the digest is known."""
+    key: dict[str, str]
+    """The comparison key that all rows share."""
+    manifest_sha256: str | None
+    """The manifest that all rows share."""
+    rows: list[TableRow]
+    """Methods, in the order given."""
 
-    @property
-    def table(self) -> tuple[str, str]:
-        """Which table it stands in: corpus and protocol."""
-        return self.corpus, self.description["protocol"]
 
+def tables_of(entries: Sequence[Run]) -> list[Table]:
+    """One table for each corpus and protocol, in the order given.
 
-def read_entry(
-    run: Path, method: str | None = None, corpus: str | None = None, extra_files: dict[str, Path] | None = None
-) -> Entry:
-    """A run directory as a row. `method`, `corpus`: names to show; by default the generator's and the manifest's.
-    `extra_files`: by name in `EXTRAS`; by default those that lie in the run directory.
-
-    Raises UsageError for what is no run directory, or one that another version wrote.
+    Raises UsageError for a method that is there twice and for runs that cannot be compared, naming the field that
+    differs.
     """
-    description = read_description(run)
-    generation = description.get("generation") or {}
-    records = read_records(run)
-    again = "the command that made it goes on with it"
-    listed = read_object(run / SUMMARY_FILE, again).get("listed")
-    if not isinstance(listed, int):
-        raise UsageError(f"{run / SUMMARY_FILE}: damaged: listed is {listed!r}; {again}")
-    if extra_files is None:
-        extra_files = {name: run / file for name, file in EXTRAS.items() if (run / file).exists()}
-    return Entry(
-        method or generation.get("generator") or run.name,
-        corpus or generation.get("manifest", {}).get("name") or "clips",
-        run,
-        description,
-        records,
-        json.loads(json.dumps(summarise(records, listed, description["key"]))),  # as a stored one reads
-        {name: _read_extra(name, path) for name, path in extra_files.items()},
-        extra_files,
-    )
-
-
-def _read_extra(name: str, path: Path) -> dict[str, Any]:
-    """A fid.json or fd_sync.json. Raises UsageError when it is damaged."""
-    way_out = f"lse-bench {_MADE_BY[name]} makes it anew"
-    content = read_object(path, way_out)
-    for number in (name, "kid"):
-        if not isinstance(content.get(number), int | float | None):
-            raise UsageError(f"{path}: damaged: {number} is {content[number]!r}. {way_out}")
-    return content
-
-
-def tables_of(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """One table for each corpus and protocol, in the order given: `corpus`, `protocol`, `key`, `evaluator` (the name of
-    SyncNet's weights), `manifest_sha256`, `rows`.
-
-    A row: `method`, `listed`, `scored`, `failed`, `metrics` (mean, ci95, n), `rank` by metric, `better_than_real` by
-    metric, `fid`, `fd_sync`, `above_unsynced` (LSE-C on a scale where `unsynced` is 0 and `real` is 1). Raises
-    UsageError for a method that is there twice and for runs that cannot be compared, naming the field that differs.
-    """
-    grouped: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    grouped: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for entry in entries:
         grouped[entry.table].append(entry)
     return [
-        {
-            "corpus": corpus,
-            "protocol": protocol,
-            "evaluator": name_of_digest(members[0].description["key"].get("weights_sha256", "")),
-            "key": members[0].description["key"],
-            "manifest_sha256": members[0].description.get("manifest_sha256"),
-            "rows": _rows(members),
-        }
+        Table(
+            corpus=corpus,
+            protocol=protocol,
+            evaluator=name_of_digest(members[0].description.key.get("weights_sha256", "")),
+            key=members[0].description.key,
+            manifest_sha256=members[0].description.manifest_sha256,
+            rows=_rows(members),
+        )
         for (corpus, protocol), members in grouped.items()
     ]
 
 
-def _rows(entries: list[Entry]) -> list[dict[str, Any]]:
-    by_method: dict[str, Entry] = {}
+def below(table: Table, folder: Path) -> Table:
+    """The table with its files named relative to `folder`."""
+    rows = [
+        row.model_copy(
+            update={
+                "run": Path(row.run).relative_to(folder).as_posix(),
+                "extras": {name: Path(path).relative_to(folder).as_posix() for name, path in row.extras.items()},
+            }
+        )
+        for row in table.rows
+    ]
+    return table.model_copy(update={"rows": rows})
+
+
+def _rows(entries: list[Run]) -> list[TableRow]:
+    by_method: dict[str, Run] = {}
     for entry in entries:
         if entry.method in by_method:
             raise UsageError(
-                f"{entry.run} and {by_method[entry.method].run} are both {entry.method} on {entry.corpus} under "
-                f"{entry.description['protocol']}; name one of them otherwise: NAME=RUN"
+                f"{entry.name} and {by_method[entry.method].name} are both {entry.method} on {entry.corpus} under "
+                f"{entry.description.protocol}; name one of them otherwise: NAME=RUN"
             )
         by_method[entry.method] = entry
-    refuse_mixed({str(entry.run): entry.description for entry in entries})
+    refuse_mixed({entry.name: entry.description for entry in entries})
     _refuse_mixed_extras(entries)
-    records = {name: entry.records for name, entry in by_method.items() if entry.summary["scored"]}
+    records = {name: entry.records for name, entry in by_method.items() if entry.summary.scored}
     generated = {name: found for name, found in records.items() if name not in (REAL, UNSYNCED)}
     placed = {metric: ranks(generated, metric) for metric in RANKED}
     return [
-        {
-            "method": name,
-            "run": str(entry.run),
-            "extras": {extra: str(path) for extra, path in entry.extra_files.items()},
-            **{field: entry.summary[field] for field in ("listed", "scored", "failed", "offsets", "seconds")},
-            "metrics": {
-                metric: {part: found[part] for part in ("mean", "ci95", "ci_method", "n")}
-                for metric, found in entry.summary["metrics"].items()
-            },
-            "rank": {metric: places.get(name) for metric, places in placed.items()},
-            "better_than_real": {metric: _beats_real(name, records, metric) for metric in RANKED},
-            "flat": _flat(name, records),
-            "above_unsynced": _above_unsynced(entry, by_method),
-            "within_1": _within_one(entry),
-            "fid": entry.extras.get("fid", {}).get("fid"),
-            "kid": entry.extras.get("fid", {}).get("kid"),
-            "fd_sync": entry.extras.get("fd_sync", {}).get("fd_sync"),
-        }
+        TableRow(
+            method=name,
+            run=entry.name,
+            extras={extra: str(path) for extra, path in entry.extra_files.items()},
+            listed=entry.summary.listed,
+            scored=entry.summary.scored,
+            failed=entry.summary.failed,
+            offsets=entry.summary.offsets,
+            seconds=entry.summary.seconds,
+            metrics=entry.summary.metrics,
+            rank={metric: places.get(name) for metric, places in placed.items()},
+            better_than_real={metric: _beats_real(name, records, metric) for metric in RANKED},
+            flat=_flat(name, records),
+            above_unsynced=_above_unsynced(entry, by_method),
+            within_1=_within_one(entry),
+            fid=entry.fid,
+            kid=entry.kid,
+            fd_sync=entry.fd_sync,
+            signature=entry.signature,
+        )
         for name, entry in by_method.items()
     ]
 
 
-def _refuse_mixed_extras(entries: Sequence[Entry]) -> None:
+def _refuse_mixed_extras(entries: Sequence[Run]) -> None:
     """FID and fd-sync of one table must be of one kind as well."""
     for extra, names in (("fid", ("fid_id", "reference")), ("fd_sync", ("key", "reference"))):
-        found = [(entry.run, entry.extras[extra]) for entry in entries if extra in entry.extras]
+        found = [(entry.name, entry.extras[extra]) for entry in entries if extra in entry.extras]
         for name in names:
             for run, content in found[1:]:
                 here, there = found[0][1].get(name), content.get(name)
@@ -177,26 +194,28 @@ def _flat(name: str, records: dict[str, Sequence[Record]]) -> bool | None:
     return dict(zip(RANKED, found, strict=True)) == {"lse_d": "first", "lse_c": "second"}
 
 
-def _above_unsynced(entry: Entry, methods: dict[str, Entry]) -> float | None:
+def _above_unsynced(entry: Run, methods: dict[str, Run]) -> float | None:
     """(LSE-C - unsynced) / (real - unsynced)."""
-    means = [
-        None if one is None else one.summary["metrics"]["lse_c"]["mean"]
-        for one in (entry, methods.get(UNSYNCED), methods.get(REAL))
-    ]
+    means = [None if one is None else one.lse_c.mean for one in (entry, methods.get(UNSYNCED), methods.get(REAL))]
     if means[0] is None or means[1] is None or means[2] is None or means[1] == means[2]:
         return None
     return float((means[0] - means[1]) / (means[2] - means[1]))
 
 
-def _within_one(entry: Entry) -> float | None:
+def _within_one(entry: Run) -> float | None:
     """Share of results whose AV offset is at most one frame."""
-    offsets = {int(offset): count for offset, count in entry.summary["offsets"].items()}
+    offsets = {int(offset): count for offset, count in entry.summary.offsets.items()}
     total = sum(offsets.values())
     return sum(count for offset, count in offsets.items() if abs(offset) <= 1) / total if total else None
 
 
-def by_group(records: Sequence[Record], name: str) -> list[dict[str, Any]]:
-    """LSE-D and LSE-C of each group of clips, such as each `speaker`, with counts; sorted by the group's name."""
+def by_group(records: Sequence[Record], name: str) -> pd.DataFrame:
+    """LSE-D and LSE-C of each group of clips, such as each `speaker`: a row a group, sorted by its name.
+
+    Columns: `group`, `listed`, `scored`, and for each metric its mean, `…_low` and `…_high`.
+    """
+    import pandas as pd
+
     members: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         if name in record.groups:
@@ -208,6 +227,8 @@ def by_group(records: Sequence[Record], name: str) -> list[dict[str, Any]]:
         units, unit = members_of(scored)
         for metric in RANKED:
             estimate = mean_with_interval([float(getattr(record, metric)) for record in scored], units, unit)
-            row |= {metric: estimate.mean, f"{metric}_ci95": estimate.ci95}
+            low, high = estimate.ci95 or (None, None)
+            row |= {metric: estimate.mean, f"{metric}_low": low, f"{metric}_high": high}
         rows.append(row)
-    return rows
+    columns = ["group", "listed", "scored", *(f"{metric}{end}" for metric in RANKED for end in ("", "_low", "_high"))]
+    return pd.DataFrame(rows, columns=columns, dtype=object)

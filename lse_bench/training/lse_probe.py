@@ -53,8 +53,8 @@ def foreign_lse(
     if not scores:
         return {"lse_d": float("nan"), "lse_c": float("nan")}
     return {
-        "lse_d": float(np.mean([score.distance for score in scores])),
-        "lse_c": float(np.mean([score.confidence for score in scores])),
+        "lse_d": float(np.mean([score.lse_d for score in scores])),
+        "lse_c": float(np.mean([score.lse_c for score in scores])),
     }
 
 

@@ -307,10 +307,8 @@ class _Worker:
         if rule is None or self._scorer is None:
             return 0
         score = self._scorer.score(clip.path)
-        if score.confidence < rule.confidence:
-            raise ClipError(
-                clip.path, "error", f"out of sync: confidence {score.confidence:.2f} under {rule.confidence:g}"
-            )
+        if score.lse_c < rule.confidence:
+            raise ClipError(clip.path, "error", f"out of sync: confidence {score.lse_c:.2f} under {rule.confidence:g}")
         if abs(score.offset) > (rule.largest if rule.correct else 0):
             raise ClipError(clip.path, "error", f"out of sync: offset {score.offset:+d} frames")
         return score.offset

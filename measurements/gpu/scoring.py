@@ -56,10 +56,10 @@ def scorer(setting: Setting) -> list[Row]:
             lip, sound = fast.lip(lips.flatten(1, 2)), fast.sound(mfcc)
             found = score_of(lip, sound)
             more: dict[str, float | str] = {
-                "lse_d": wanted.distance,
-                "lse_d_moves": abs(found.distance - wanted.distance),
-                "lse_c": wanted.confidence,
-                "lse_c_moves": abs(found.confidence - wanted.confidence),
+                "lse_d": wanted.lse_d,
+                "lse_d_moves": abs(found.lse_d - wanted.lse_d),
+                "lse_c": wanted.lse_c,
+                "lse_c_moves": abs(found.lse_c - wanted.lse_c),
             }
             for size in setting.sizes(16, 64, 256, 1024, on_cpu=8):
                 fast.tile = size

@@ -135,7 +135,7 @@ def rows(chosen: argparse.Namespace, folder: Path) -> None:
         same = min(len(crops), len(last))
         error = np.mean([np.mean((a.astype(float) - b) ** 2) for a, b in zip(crops[:same], last[:same], strict=True)])
         psnr = "-" if label.startswith(("no video", "and clean", "clean")) else f"{10 * np.log10(255**2 / error):.1f}"
-        table.add_row(label, psnr, f"{result.distance:.4f}", f"{result.confidence:.4f}", f"{result.offset:+d}")
+        table.add_row(label, psnr, f"{result.lse_d:.4f}", f"{result.lse_c:.4f}", f"{result.offset:+d}")
     Console(width=120).print(table)
 
 

@@ -115,8 +115,8 @@ def syncnet(state: dict[str, torch.Tensor], weights: Path) -> None:
             errors = {
                 "features": max(np.abs(lip - stored["lip"]).max(), np.abs(sound - stored["aud"]).max()),
                 "curve": np.abs(score.curve - stored["mdist"]).max(),
-                "LSE-D": abs(score.distance - stored["lse_d"]),
-                "LSE-C": abs(score.confidence - stored["lse_c"]),
+                "LSE-D": abs(score.lse_d - stored["lse_d"]),
+                "LSE-C": abs(score.lse_c - stored["lse_c"]),
             }
         worst = {name: max(worst[name], float(value)) for name, value in errors.items()}
     for name, value in worst.items():
@@ -133,8 +133,8 @@ def syncnet(state: dict[str, torch.Tensor], weights: Path) -> None:
             expected = (
                 WITHOUT_JPEG[clip] if protocol != "lrs@1" else tuple(nine[f"cal/{clip}"][k] for k in ("lse_d", "lse_c"))
             )
-            row(f"`{protocol}`, clip {clip}: LSE-D", against, abs(score.distance - expected[0]), "")
-            row(f"`{protocol}`, clip {clip}: LSE-C", against, abs(score.confidence - expected[1]), "")
+            row(f"`{protocol}`, clip {clip}: LSE-D", against, abs(score.lse_d - expected[0]), "")
+            row(f"`{protocol}`, clip {clip}: LSE-C", against, abs(score.lse_c - expected[1]), "")
     curves = {}
     for batch in (1, 7, 64):
         scorer = SyncScorer.load(weights, protocol="lrs-lossless@1", fps_policy="as-is", device="cpu", batch_size=batch)

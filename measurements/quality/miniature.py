@@ -37,8 +37,9 @@ from lse_bench.benchmark.run import read_bench
 from lse_bench.manifests.clips import Source
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
+from lse_bench.runs.read import Run
 from lse_bench.sync.quality import auc
-from lse_bench.tables.table import UNSYNCED, Entry
+from lse_bench.tables.table import UNSYNCED
 from lse_bench.training.export import write_weights
 from lse_bench.training.prepared import PreparedClips
 from lse_bench.weights.readers import read_metadata, read_torch
@@ -128,7 +129,7 @@ def mouths(weights: dict[str, Path], work: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def bench(weights: dict[str, Path], work: Path) -> list[Entry]:
+def bench(weights: dict[str, Path], work: Path) -> list[Run]:
     """The runs of the committed benchmark with these weights."""
     text = BENCH.read_text(encoding="utf-8")
     for name, path in weights.items():
@@ -140,20 +141,19 @@ def bench(weights: dict[str, Path], work: Path) -> list[Entry]:
     return read_bench(work / "bench")
 
 
-def judged(entries: list[Entry]) -> dict[str, dict[str, float]]:
+def judged(entries: list[Run]) -> dict[str, dict[str, float]]:
     """Of each method on the first corpus: pairs, mean LSE, AUC against `unsynced`, sharpness."""
     members = {entry.method: entry for entry in entries if entry.corpus == entries[0].corpus}
 
-    def confidences(entry: Entry) -> list[float]:
+    def confidences(entry: Run) -> list[float]:
         return [float(record.lse_c or 0) for record in entry.records if record.status == "ok"]
 
     found = {}
     for name, entry in members.items():
-        metrics = entry.summary["metrics"]
         found[name] = {
-            "pairs": float(entry.summary["scored"]),
-            "lse_d": metrics["lse_d"]["mean"],
-            "lse_c": metrics["lse_c"]["mean"],
+            "pairs": float(entry.summary.scored),
+            "lse_d": entry.lse_d.mean or float("nan"),
+            "lse_c": entry.lse_c.mean or float("nan"),
             "auc": auc(confidences(entry), confidences(members[UNSYNCED])),
         }
         if name in ROWS.values():
@@ -161,11 +161,13 @@ def judged(entries: list[Entry]) -> dict[str, dict[str, float]]:
     return found
 
 
-def sharpness(entry: Entry) -> float:
+def sharpness(entry: Run) -> float:
     """Variance of the Laplacian of lower half faces, relative to the source's: mean of the clips' ratios."""
-    corpus = Path(entry.description["generation"]["key"]["root"])
+    origin, source = entry.description.generation, entry.description.source
+    assert origin is not None and source is not None
+    corpus = Path(origin.key["root"])
     ratios = []
-    for clip in Source.from_json(entry.description["source"]).clips():
+    for clip in Source.from_json(source).clips():
         if clip.absent is not None:
             continue
         (source,) = corpus.rglob(f"{clip.groups['video']}.mp4")

@@ -120,11 +120,11 @@ def measure(embedded: list[tuple[np.ndarray, np.ndarray]], people: list[int], wi
     return {
         "clips": len(embedded),
         "within_1": float(np.mean(hits)),
-        "auc": auc([score.confidence for score in own], [score.confidence for score in foreign]),
+        "auc": auc([score.lse_c for score in own], [score.lse_c for score in foreign]),
         "window": wins / pairs,
-        "lse_d": float(np.mean([score.distance for score in own])),
-        "lse_c": float(np.mean([score.confidence for score in own])),
-        "lse_c_unsynced": float(np.mean([score.confidence for score in foreign])),
+        "lse_d": float(np.mean([score.lse_d for score in own])),
+        "lse_c": float(np.mean([score.lse_c for score in own])),
+        "lse_c_unsynced": float(np.mean([score.lse_c for score in foreign])),
     }
 
 

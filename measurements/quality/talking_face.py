@@ -50,7 +50,7 @@ def main() -> None:
         for number, score in outcome.tracks.items():
             box = outcome.facts.scene.tracks.kept[number].boxes.mean(axis=0)  # type: ignore[union-attr]
             nearest = int(np.argmin([abs(corner.mean(axis=0) - box).sum() for corner in corners]))
-            found[nearest] = max(score.confidence, found.get(nearest, -np.inf))
+            found[nearest] = max(score.lse_c, found.get(nearest, -np.inf))
         good = len(found) == 2 and found[case % 2] > found[1 - case % 2]
         right += good
         if not good:

@@ -19,6 +19,8 @@ from lse_bench.benchmark.run import finished, read_steps, run_bench
 from lse_bench.benchmark.steps import steps_of
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.leaderboard.published import beside_published, figure, published
+from lse_bench.runs.schema import MetricSummary
+from lse_bench.tables.table import Table, TableRow
 
 COPY = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
 
@@ -153,13 +155,13 @@ def test_a_failed_step_stops_only_what_needs_it(bench_file: Path, tmp_path: Path
         return 0, None
 
     summary = run_bench(config, steps, tmp_path, run, said.append)
-    assert {row["method"] for row in summary["tables"][0]["rows"]} == {"real", "unsynced"}
-    assert summary["failed"]["generate mini copy"] == "the program is not there"
-    assert summary["failed"]["score mini copy lrs-lossless@1"] == "needs generate mini copy: the program is not there"
+    assert {row.method for row in summary.tables[0].rows} == {"real", "unsynced"}
+    assert summary.failed["generate mini copy"] == "the program is not there"
+    assert summary.failed["score mini copy lrs-lossless@1"] == "needs generate mini copy: the program is not there"
     again = run_bench(without, fewer, tmp_path, run)
-    assert all(row["fd_sync"] is None for row in again["tables"][0]["rows"])  # and none left from before
+    assert all(row.fd_sync is None for row in again.tables[0].rows)  # and none left from before
     ended = read_steps(tmp_path)
-    assert [step.label for step in steps if not finished(step, ended)] == list(summary["failed"])
+    assert [step.label for step in steps if not finished(step, ended)] == list(summary.failed)
     assert sum("left out" in text for text in said) == 2
 
 
@@ -264,12 +266,17 @@ def test_published_figures_have_a_source() -> None:
 
 
 def test_ours_stand_beside_the_published() -> None:
-    row = {"method": "Wav2Lip", "fid": None, "metrics": {"lse_d": {"mean": 7.0}, "lse_c": {"mean": 6.5}}}
-    mine = row | {"method": "mine"}
-    scored_as = {"protocol": "lrs@1", "evaluator": "syncnet_v2"}
-    text = beside_published(
-        [{"corpus": "LRS2", "rows": [row, mine], **scored_as}, {"corpus": "LRW", "rows": [row], **scored_as}]
-    )
+    def table(corpus: str, *methods: str) -> Table:
+        metrics = {
+            name: MetricSummary(mean=mean, ci95=None, ci_method="none", n=1)
+            for name, mean in (("lse_d", 7.0), ("lse_c", 6.5))
+        }
+        about = {"run": "r", "listed": 1, "scored": 1, "failed": {}, "offsets": {}, "seconds": {}}
+        rows = [TableRow(method=name, metrics=metrics, rank={}, better_than_real={}, **about) for name in methods]
+        scored_as = {"protocol": "lrs@1", "evaluator": "syncnet_v2", "key": {}, "manifest_sha256": None}
+        return Table(corpus=corpus, rows=rows, **scored_as)  # type: ignore[arg-type]
+
+    text = beside_published([table("LRS2", "Wav2Lip", "mine"), table("LRW", "Wav2Lip")])
     assert "| LRS2 | Wav2Lip | LSE-D | 6.386 | 7.15 | 7.000 | lrs@1, syncnet_v2 |" in text
     assert "| LRS2 | mine | LSE-D | – | – | 7.000 |" in text
     assert "| LRW | Wav2Lip | LSE-D | not transcribed | – | 7.000 |" in text

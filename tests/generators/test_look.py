@@ -77,7 +77,7 @@ def test_what_was_made_is_looked_at(root: Path, tmp_path: Path, line: str, fault
     done = generate_run(call(Careless(), manifest("long", "other"), root, tmp_path / "out"))
     (row,) = read_rows(tmp_path / "out")
     assert row.status == "ok" and row.look is not None and row.look.faults == faults
-    assert done["looked"] == dict.fromkeys(faults, 1)
+    assert done.looked == dict.fromkeys(faults, 1)
     assert any(words in told for told in row.warnings) if words else not row.warnings, row.warnings
 
 

@@ -33,7 +33,7 @@ def test_a_size_that_changes_is_named_where_a_face_is_followed(tmp_path: Path) -
     of_two_sizes(tmp_path / "two.mp4")
     clips.good(tmp_path / "other.mp4", 1.6)
     done = generate_run(call(Painter(), manifest(("two", "other")), tmp_path, tmp_path / "painted"))
-    assert done["failed"] == {"generator_failed": 1}
+    assert done.failed == {"generator_failed": 1}
     reason = rows_of(tmp_path / "painted")["two+other"].reason
     assert reason is not None and "its picture changes from 112x112 to 64x64 in frame 2" in reason
     assert "ValueError" not in reason
@@ -43,7 +43,7 @@ def test_a_size_that_changes_is_kept_or_made_one_elsewhere(tmp_path: Path) -> No
     source = of_two_sizes(tmp_path / "two.mp4")
     clips.good(tmp_path / "other.mp4", 1.6)
     done = generate_run(call(Unsynced(Options()), manifest(("two", "other")), tmp_path, tmp_path / "unsynced"))
-    assert done["made"] == 1
+    assert done.made == 1
     shapes = {frame.shape for frame in of_one_size(read_frames(probe(source), 25))}  # type: ignore[arg-type]
     assert shapes == {(112, 112, 3)}
 
@@ -54,7 +54,7 @@ def test_a_video_without_any_face_is_none(tmp_path: Path) -> None:
     blind = FaceDetector("blind", "blind", "0" * 64, lambda seen: [[] for _ in seen])
     pairs = manifest(("long", "other"))
     done = generate_run(call(Painter(), pairs, tmp_path, tmp_path / "out", blind, faceless="keep-frame"))
-    assert done["made"] == 0 and done["failed"] == {"no_face": 1}
+    assert done.made == 0 and done.failed == {"no_face": 1}
     reason = rows_of(tmp_path / "out")["long+other"].reason
     assert reason is not None and "no face in any of its 30 frames" in reason
     assert not list((tmp_path / "out").glob("*.mp4"))

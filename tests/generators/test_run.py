@@ -17,7 +17,7 @@ from painter import Painter, call, manifest, rows_of
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.faces.detectors import FaceDetector
 from lse_bench.faces.face import Face
-from lse_bench.generators import source as sources
+from lse_bench.generators import shared_source as sources
 from lse_bench.generators.builtin import Command, Real, Unsynced
 from lse_bench.generators.call import jobs_for
 from lse_bench.generators.interface import FaceCrop, Job, Options, VideoGenerator
@@ -46,7 +46,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_many_jobs_of_a_source_decode_it_once(root: Path, tmp_path: Path) -> None:
     jobs = manifest(("long", "short"), ("long", "other"), ("other", "short"), ("long", "long"))
     done = generate_run(call(Painter(), jobs, root, tmp_path / "out"))
-    assert (done["listed"], done["made"], done["videos"], done["decodes"]) == (4, 4, 2, 2)
+    assert (done.listed, done.made, done.videos, done.decodes) == (4, 4, 2, 2)
     for job in jobs.jobs:
         info = probe(tmp_path / "out" / f"{job.id}.mp4")
         sound = probe(root / job.sound)
@@ -56,7 +56,7 @@ def test_many_jobs_of_a_source_decode_it_once(root: Path, tmp_path: Path) -> Non
         assert info.video.frames == min(heard // 640, 50 if job.video == "long.mp4" else 30)
         assert sum(len(block) for block in read_sound(info)) == pytest.approx(heard, abs=1100)
     alone = generate_run(call(Painter(), manifest(("long", "other")), root, tmp_path / "alone"))
-    assert alone["made"] == 1
+    assert alone.made == 1
     names = {path.name for path in (tmp_path / "alone").glob("*.mp4")}
     assert all((tmp_path / "alone" / name).read_bytes() == (tmp_path / "out" / name).read_bytes() for name in names)
 
@@ -73,13 +73,13 @@ def test_only_the_box_changes(root: Path, tmp_path: Path) -> None:
 def test_short_sources(root: Path, tmp_path: Path) -> None:
     jobs = manifest(("short", "long"), ("long", "short"))
     skipped = generate_run(call(Painter(), jobs, root, tmp_path / "skip"))
-    assert skipped["made"] == 1 and skipped["reasons"] == {"short source": 1}
+    assert skipped.made == 1 and skipped.reasons == {"short source": 1}
     reason = rows_of(tmp_path / "skip")["short+long"].reason
     assert reason is not None and "has 20 frames, the sound asks for 51" in reason
     for short, wanted in (("loop", 51), ("ping-pong", 51)):
         done = generate_run(call(Painter(), jobs, root, tmp_path / short, short=short))
         row = rows_of(tmp_path / short)["short+long"]
-        assert done["made"] == 2 and row.frames == wanted and short in row.warnings[0]
+        assert done.made == 2 and row.frames == wanted and short in row.warnings[0]
     source = [frame[:24].mean() for frame in read_frames(probe(root / "short.mp4"))]
     for short, order in (("loop", [*range(20)] * 3), ("ping-pong", [*range(20), *range(18, 0, -1), *range(20)])):
         made = [frame[:24].mean() for frame in read_frames(probe(tmp_path / short / "short+long.mp4"))]
@@ -101,10 +101,10 @@ def test_frames_without_a_face(root: Path, tmp_path: Path) -> None:
     blinking = FaceDetector("blinking", "blinking", "0" * 64, detect)  # type: ignore[arg-type]
     jobs = manifest(("long", "other"), ("long", "short"))
     done = generate_run(call(Painter(), jobs, root, tmp_path / "skip", blinking))
-    assert done["failed"] == {"no_face": 2} and not list((tmp_path / "skip").glob("*.mp4"))
+    assert done.failed == {"no_face": 2} and not list((tmp_path / "skip").glob("*.mp4"))
     seen = 0
     done = generate_run(call(Painter(), jobs, root, tmp_path / "keep", blinking, faceless="keep-frame"))
-    assert done["made"] == 2
+    assert done.made == 2
     assert rows_of(tmp_path / "keep")["long+other"].warnings == ["1 of 30 frames have no face and were passed through"]
     made, plain = (list(read_frames(probe(path))) for path in (tmp_path / "keep/long+other.mp4", root / "long.mp4"))
     apart = [np.abs(made[n][35:85, 25:75].astype(int) - plain[n][35:85, 25:75]).mean() for n in (11, 12, 13)]
@@ -120,19 +120,19 @@ def test_a_generation_goes_on_and_refuses_another(root: Path, tmp_path: Path) ->
 
     jobs = manifest(("long", "other"), ("long", "short"))
     first = generate_run(call(Failing(), jobs, root, tmp_path / "out"))
-    assert first["made"] == 1 and rows_of(tmp_path / "out")["long+short"].reason == "ValueError: no patience"
+    assert first.made == 1 and rows_of(tmp_path / "out")["long+short"].reason == "ValueError: no patience"
     stamp = (tmp_path / "out" / "long+other.mp4").stat().st_mtime_ns
     again = generate_run(call(Failing(), jobs, root, tmp_path / "out"))
-    assert again["made"] == 1 and again["decodes"] == 1
+    assert again.made == 1 and again.decodes == 1
     mended = generate_run(call(Painter(), jobs, root, tmp_path / "out"), retry_failed=True)
-    assert mended["made"] == 2 and (tmp_path / "out" / "long+other.mp4").stat().st_mtime_ns == stamp
+    assert mended.made == 2 and (tmp_path / "out" / "long+other.mp4").stat().st_mtime_ns == stamp
     with pytest.raises(UsageError, match=r"another paste \(overwrite, now feather\)"):
         generate_run(call(Painter(), jobs, root, tmp_path / "out", paste="feather"))
     with pytest.raises(UsageError, match="another manifest_sha256"):
         generate_run(call(Painter(), manifest(("long", "other")), root, tmp_path / "out"))
     (tmp_path / "out" / "long+other.mp4").unlink()
     once_more = generate_run(call(Painter(), jobs, root, tmp_path / "out"))  # makes what is gone
-    assert once_more["made"] == 2 and (tmp_path / "out" / "long+other.mp4").exists()
+    assert once_more.made == 2 and (tmp_path / "out" / "long+other.mp4").exists()
     with pytest.raises(UsageError, match="another root"):
         generate_run(call(Painter(), jobs, tmp_path, tmp_path / "out"))
     with open_lines(tmp_path / "out" / "generation.jsonl"), pytest.raises(UsageError, match="another process"):
@@ -156,7 +156,7 @@ def test_a_failing_source_fails_every_job(root: Path, tmp_path: Path) -> None:
 
     jobs = manifest(("long", "other"), ("long", "short"), ("long", "long"))
     done = generate_run(call(Painter(), jobs, root, tmp_path / "out", FaceDetector("moody", "moody", "0" * 64, detect)))
-    assert done["failed"] == {"generator_failed": 3}
+    assert done.failed == {"generator_failed": 3}
     assert {row.reason for row in read_rows(tmp_path / "out")} == {"RuntimeError: out of patience"}
     promised = probe(root / "long.mp4").video
     assert promised is not None and promised.frames == 50
@@ -219,7 +219,7 @@ def test_real_of_recordings_with_several_clips(root: Path, tmp_path: Path) -> No
     )
     whole = Manifest(name="test", corpus="folder", jobs=jobs)
     assert [job.id for job in jobs_for(Real(Options()), whole).jobs] == ["long", "other"]
-    assert generate_run(call(Real(Options()), whole, root, tmp_path / "out"))["made"] == 2
+    assert generate_run(call(Real(Options()), whole, root, tmp_path / "out")).made == 2
 
 
 def test_a_stopped_generation_is_listed_whole(root: Path, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_stopped_generation_is_listed_whole(root: Path, tmp_path: Path) -> Non
     assert listed["other+short"].absent == ("generator_failed", "not generated yet: the generation was stopped")
     assert not list((tmp_path / "out").glob("*.partial")) and not list((tmp_path / "out").glob(".scratch*"))
     done = generate_run(call(Painter(), jobs, root, tmp_path / "out"))
-    assert done["made"] == 2
+    assert done.made == 2
     absent = next(clip.absent for clip in find_clips([tmp_path / "out"]) if clip.id == "short+long")
     assert absent is not None and absent.status == "generator_failed" and "short source" in absent.reason
 
@@ -278,11 +278,11 @@ def test_noise_in_digital_silence(root: Path, tmp_path: Path) -> None:
 def test_real_and_unsynced(root: Path, tmp_path: Path) -> None:
     jobs = manifest(("long", "other"), ("long", "short"), ("other", "long"))
     done = generate_run(call(Real(Options()), jobs, root, tmp_path / "real"))
-    assert done["listed"] == done["made"] == 2  # one row per distinct video
+    assert done.listed == done.made == 2  # one row per distinct video
     assert (tmp_path / "real" / "long.mp4").read_bytes() == (root / "long.mp4").read_bytes()
     assert all("sound" not in clip.groups for clip in find_clips([tmp_path / "real"]))
     done = generate_run(call(Unsynced(Options()), jobs, root, tmp_path / "unsynced"))
-    assert done["made"] == 3
+    assert done.made == 3
     for ours, source in zip(
         read_frames(probe(tmp_path / "unsynced/long+other.mp4")), read_frames(probe(root / "long.mp4")), strict=True
     ):

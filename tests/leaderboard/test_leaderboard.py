@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import lse_bench_here
+from described import write_summary_of
 
 from lse_bench.errors import UsageError
 from lse_bench.leaderboard.build import build
@@ -17,8 +18,8 @@ from lse_bench.leaderboard.submit import add
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import list_digest
 from lse_bench.media.writer import write_clip
-from lse_bench.runs.records import Record, open_records
-from lse_bench.runs.summary import summarise
+from lse_bench.runs.records import open_records
+from lse_bench.runs.schema import Record
 from lse_bench.storage import json_bytes
 from lse_bench.tables import escape
 from lse_bench.weights.readers import file_digest
@@ -67,7 +68,7 @@ def write_run(folder: Path, method: str, corpus: str, level: float, clips: int =
     with open_records(run) as append:
         for record in records:
             append(record)
-    (run / "summary.json").write_bytes(json_bytes(summarise(records, len(records), key)))
+    write_summary_of(run / "summary.json", records, len(records), key)
     return run
 
 
@@ -200,7 +201,7 @@ def test_a_submission_that_cannot_be_trusted_is_refused_with_all_reasons(runs: l
     lines = (cut / "records.jsonl").read_text().splitlines(keepends=True)
     (cut / "records.jsonl").write_text("".join(lines[1:]))
     kept = [Record.model_validate_json(line) for line in lines[1:]]
-    (cut / "summary.json").write_bytes(json_bytes(summarise(kept, len(kept), KEY)))
+    write_summary_of(cut / "summary.json", kept, len(kept), KEY)
     with pytest.raises(UsageError, match="6 clips were to be scored, the summary is of 5"):
         add([str(cut), str(runs[0])], tmp_path / "results")
     forged = tmp_path / "forged"

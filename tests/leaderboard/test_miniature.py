@@ -82,10 +82,10 @@ def test_records_are_those_of_the_committed_config_and_weights() -> None:
     entries = find_entries([str(RESULTS)])
     assert len(entries) == len(config.manifests) * len(config.methods)
     for entry in entries:
-        assert entry.description["key"]["weights_sha256"] == table()["syncnet-mini"].sha256
+        assert entry.description.key["weights_sha256"] == table()["syncnet-mini"].sha256
         checkpoint = checkpoints[entry.method]
         expected = table()[checkpoint].sha256 if checkpoint else None
-        assert entry.description["generation"]["key"]["weights_sha256"] == expected
+        assert entry.description.generation.key["weights_sha256"] == expected
         assert faults_of(entry) == []
 
 

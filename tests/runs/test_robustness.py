@@ -63,9 +63,9 @@ def test_robustness_of_nothing_is_refused(narrow: Path, tmp_path: Path) -> None:
 def test_the_selfcheck_tells_right_from_wrong(corpus: Path, narrow: Path) -> None:
     clip = read_corpus(corpus)[1][0].path
     score = SyncScorer.load(narrow, protocol="lrs@1").score(clip)
-    right = {"offset": score.offset, "lse_d": score.distance, "lse_c": score.confidence}
+    right = {"offset": score.offset, "lse_d": score.lse_d, "lse_c": score.lse_c}
     assert [finding.state for finding in selfcheck(clip, narrow, right)] == ["ok"] * 3
-    assert [finding.state for finding in selfcheck(clip, narrow, right | {"lse_d": score.distance + 1})].count(
+    assert [finding.state for finding in selfcheck(clip, narrow, right | {"lse_d": score.lse_d + 1})].count(
         "missing"
     ) == 1
     (absent,) = selfcheck_published()

@@ -18,8 +18,10 @@ from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import find_clips
 from lse_bench.runs.directory import Shard
 from lse_bench.runs.merge import merge_runs
-from lse_bench.runs.records import Record, open_records, read_records
+from lse_bench.runs.records import open_records, read_records
 from lse_bench.runs.run import score_run
+from lse_bench.runs.schema import Record
+from lse_bench.stored import to_json
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.sync.syncnet import SyncNet
 
@@ -88,7 +90,7 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 def test_a_run_directory_holds_what_the_design_says(plain: Path, folder: Path, scorer: SyncScorer) -> None:
     description = json.loads((plain / "run.json").read_text())
-    assert description["schema"] == 1 and description["protocol"] == "lrs-lossless@1"
+    assert description["schema"] == 2 and description["protocol"] == "lrs-lossless@1"
     for field in ("key", "weights", "list", "versions", "device", "precision", "seed", "command", "manifest_sha256"):
         assert field in description
     assert description["weights"]["sha256"] == scorer.weights_sha256 and description["weights"]["name"] is None
@@ -97,6 +99,7 @@ def test_a_run_directory_holds_what_the_design_says(plain: Path, folder: Path, s
     summary = json.loads((plain / "summary.json").read_text())
     assert (summary["listed"], summary["scored"]) == (7, 5)
     assert summary["failed"] == {"unreadable": 1, "no_audio": 1}
+    assert summary["signature"].startswith(f"lrs-lossless@1|weights:{scorer.weights_sha256[:8]}|fps:")
     records = {record.id: record for record in read_records(plain)}
     assert {path.stem for path in (plain / "windows").iterdir()} == {"0", "1", "2", "3", "4"}
     with np.load(plain / "windows" / "3.npz") as kept:
@@ -132,13 +135,13 @@ def test_shards_merge_to_the_whole(folder: Path, scorer: SyncScorer, plain: Path
     listed = find_clips([folder])
     for index in (1, 2):
         part = score_run(scorer, listed, tmp_path / str(index), shard=Shard(index, 2), keep_windows=True)
-        assert part["pending"] == 0
+        assert part.pending == 0
     summary = merge_runs([tmp_path / "1", tmp_path / "2"], tmp_path / "whole")
-    assert summary["pending"] == 0
+    assert summary.pending == 0
     assert_same_run(plain, tmp_path / "whole")
     assert len(list((tmp_path / "whole" / "windows").iterdir())) == 5
     half = merge_runs([tmp_path / "1"], tmp_path / "half")
-    assert half["pending"] == 3, "a missing shard shows"
+    assert half.pending == 3, "a missing shard shows"
     with pytest.raises(UsageError, match="recorded twice"):
         merge_runs([tmp_path / "1", tmp_path / "1"], tmp_path / "double")
     with pytest.raises(UsageError, match="already holds"):
@@ -192,12 +195,10 @@ def test_evaluate_from_python(folder: Path, narrow: Path, plain: Path, tmp_path:
     options = {"weights": narrow, "protocol": "lrs-lossless@1", "device": "cpu"}
     in_memory = evaluate(str(folder), **options)
     kept = evaluate([folder], out=tmp_path / "run", **options)
-    assert (
-        in_memory.summary
-        == kept.summary
-        == json.loads((plain / "summary.json").read_text()) | {"metrics": kept.summary["metrics"]}
-    )
-    assert len(in_memory.records) == 7
+    stored = json.loads((plain / "summary.json").read_text())
+    assert in_memory.summary == kept.summary
+    assert to_json(kept.summary) | {"metrics": stored["metrics"]} == stored
+    assert len(in_memory.records) == 7 and in_memory.path is None and kept.path == tmp_path / "run"
     assert_same_run(plain, tmp_path / "run")
 
 
@@ -220,7 +221,7 @@ def test_odd_file_names_are_scored_and_recorded(narrow: Path, tmp_path: Path) ->
     scorer = SyncScorer.load(narrow, protocol="lrs-lossless@1", device="cpu")
     for _ in range(2):
         summary = score_run(scorer, find_clips([folder]), tmp_path / "run", keep_windows=True)
-        assert summary["scored"] == summary["listed"] == 2
+        assert summary.scored == summary.listed == 2
     assert {record.id for record in read_records(tmp_path / "run")} == {"caf%E9", "line%E2%80%A8end%C2%85"}
 
 
@@ -230,7 +231,7 @@ def test_a_network_that_gives_no_numbers_is_a_row(tmp_path: Path) -> None:
     scorer = SyncScorer(network.eval(), weights_sha256="0" * 64, protocol="lrs-lossless@1", device="cpu")
     clips.good(tmp_path / "clips" / "a.mp4", 0.4)
     summary = score_run(scorer, find_clips([tmp_path / "clips"]), tmp_path / "run")
-    assert summary["failed"] == {"error": 1}
+    assert summary.failed == {"error": 1}
     assert "not numbers" in (read_records(tmp_path / "run")[0].reason or "")
 
 

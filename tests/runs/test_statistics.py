@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from described import summary_of
 from scipy import stats
 
-from lse_bench.runs.records import Record
+from lse_bench.runs.schema import Record
 from lse_bench.runs.statistics import mean_with_interval
-from lse_bench.runs.summary import summarise
 
 
 def alone(n: int) -> list[frozenset[str]]:
@@ -89,8 +89,8 @@ def record(clip_id: str, value: float | None, **groups: str) -> Record:
 
 def test_summary_is_a_function_of_the_records_in_any_order() -> None:
     records = [record("a", 6.0), record("b", 8.0), record("c", None)]
-    summary = summarise(records, 4, {"protocol": "p"})
-    assert summary == summarise(records[::-1], 4, {"protocol": "p"})
+    summary = summary_of(records, 4, {"protocol": "p"})
+    assert summary == summary_of(records[::-1], 4, {"protocol": "p"})
     assert (summary["listed"], summary["scored"], summary["failed"], summary["pending"]) == (4, 2, {"no_audio": 1}, 1)
     assert summary["metrics"]["lse_d"]["mean"] == 7.0
     assert summary["metrics"]["lse_d"]["n"] == 2
@@ -99,4 +99,4 @@ def test_summary_is_a_function_of_the_records_in_any_order() -> None:
 
 def test_summary_knows_which_pairs_share_a_clip() -> None:
     pairs = [record(f"{v}{s}", float(v + s), video=f"{v}", sound=f"{s}") for v in range(3) for s in range(3, 6)]
-    assert "dyadic" in summarise(pairs, 9, {})["metrics"]["lse_d"]["ci_method"]
+    assert "dyadic" in summary_of(pairs, 9, {})["metrics"]["lse_d"]["ci_method"]

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import tiny_bench
 from commands import Ended, lse_bench_here
+from described import write_summary_of
 from tiny_bench import run_of
 
-from lse_bench.runs.records import Record, read_records
-from lse_bench.runs.summary import summarise
+from lse_bench.runs.records import read_records
+from lse_bench.runs.schema import Record
 from lse_bench.storage import json_bytes
 from lse_bench.weights.store import path_of
 from lse_bench.weights.table import table
@@ -51,7 +52,7 @@ def edit_record(run: Path, number: int = 0, **changes: Any) -> None:
 def rebuild_summary(run: Path) -> None:
     about = json.loads((run / "run.json").read_text())
     records = read_records(run)
-    (run / "summary.json").write_bytes(json_bytes(summarise(records, about["list"]["clips"], about["key"])))
+    write_summary_of(run / "summary.json", records, about["list"]["clips"], about["key"])
 
 
 def forge(run: Path) -> None:
@@ -68,7 +69,7 @@ def forge(run: Path) -> None:
 
 def scores_of(rows: np.ndarray) -> dict[str, Any]:
     from lse_bench.runs.follows import valid_scores
-    from lse_bench.runs.tracks import score_fields
+    from lse_bench.runs.outcomes import score_fields
     from lse_bench.sync.distance import summarise as score
 
     found = score_fields(score(rows.astype(np.float64).mean(axis=0), np.full(31, np.nan), len(rows)))

@@ -26,8 +26,8 @@ def test_golden(clip: str) -> None:
         np.testing.assert_allclose(score.curve, golden["mdist"], rtol=0, atol=1e-5)
         assert score.per_window is not None
         np.testing.assert_allclose(score.per_window, golden["dist"], rtol=0, atol=1e-5)
-        assert score.distance == pytest.approx(float(golden["lse_d"]), abs=1e-5)
-        assert score.confidence == pytest.approx(float(golden["lse_c"]), abs=1e-5)
+        assert score.lse_d == pytest.approx(float(golden["lse_d"]), abs=1e-5)
+        assert score.lse_c == pytest.approx(float(golden["lse_c"]), abs=1e-5)
         assert score.offset == int(golden["offset"])
         assert score.windows == len(golden["lip"])
 
@@ -41,19 +41,19 @@ def test_a_known_shift_is_found(shift: int) -> None:
     sound = track[20 - shift : 120 - shift]
     score = curve_of(lip, sound)
     assert score.offset_valid == score.offset == -shift
-    assert score.distance_valid == pytest.approx(4e-6, rel=1e-6), "16 components differ by eps only"
+    assert score.lse_d_valid == pytest.approx(4e-6, rel=1e-6), "16 components differ by eps only"
 
 
 def test_identical_constant_embeddings() -> None:
     ones = np.ones((50, 4))
     score = curve_of(ones, ones)
-    assert score.distance_at_0 == pytest.approx(2e-6)
+    assert score.lse_d_at_0 == pytest.approx(2e-6)
     # At shift s, |s| windows meet the padding; there the distance is the norm of the lip, here 2.
     expected = [(abs(s) * 2.000002 + (50 - abs(s)) * 2e-6) / 50 for s in range(-15, 16)]
     assert np.allclose(score.curve, expected, atol=1e-9)
     assert np.allclose(score.curve_valid, 2e-6)
-    assert score.confidence == pytest.approx(sorted(expected)[15] - min(expected))
-    assert score.confidence_valid == pytest.approx(0, abs=1e-12)
+    assert score.lse_c == pytest.approx(sorted(expected)[15] - min(expected))
+    assert score.lse_c_valid == pytest.approx(0, abs=1e-12)
 
 
 def test_shifts_without_five_pairs_are_not_numbers() -> None:
@@ -63,7 +63,7 @@ def test_shifts_without_five_pairs_are_not_numbers() -> None:
     assert present.sum() == 7 and present[12:19].all(), "8 windows leave 5 pairs up to shift 3"
     assert not np.isnan(score.curve).any()
     lonely = curve_of(np.ones((1, 3)), np.ones((1, 3)))
-    assert lonely.windows == 1 and lonely.offset_valid is None and math.isnan(lonely.distance_valid)
+    assert lonely.windows == 1 and lonely.offset_valid is None and math.isnan(lonely.lse_d_valid)
 
 
 @pytest.mark.parametrize("step", [1, 3, 15, 16, 64])
@@ -87,7 +87,7 @@ def test_offset_sign_and_ties() -> None:
     curve[[10, 20]] = 1.0
     score = summarise(curve, curve, 40)
     assert score.offset == 5, "the first minimum, 15 - 10"
-    assert (score.distance, score.confidence) == (1.0, 2.0)
+    assert (score.lse_d, score.lse_c) == (1.0, 2.0)
 
 
 def test_lengths_are_checked() -> None:

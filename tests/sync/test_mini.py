@@ -44,8 +44,8 @@ def test_real_clips_are_in_step_and_foreign_sound_scores_worse(
         replace_sound(clip.path, np.concatenate(list(read_sound(probe(other.path)))), tmp_path / "foreign.mp4")
         foreign.append(scorer.score(tmp_path / "foreign.mp4"))
     assert sum(abs(score.offset) <= 1 for score in own) >= len(own) - 1
-    assert np.mean([s.confidence for s in own]) > np.mean([s.confidence for s in foreign]) + 1
-    assert np.mean([s.distance for s in own]) < np.mean([s.distance for s in foreign])
+    assert np.mean([s.lse_c for s in own]) > np.mean([s.lse_c for s in foreign]) + 1
+    assert np.mean([s.lse_d for s in own]) < np.mean([s.lse_d for s in foreign])
 
 
 def test_a_delay_shows_in_the_offset_and_not_in_the_scores(scorer: SyncScorer, corpus: Path, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_delay_shows_in_the_offset_and_not_in_the_scores(scorer: SyncScorer, c
     replace_sound(clip.path, np.concatenate([np.zeros(5 * 640, np.int16), sound[: -5 * 640]]), tmp_path / "late.mp4")
     before, after = scorer.score(clip.path), scorer.score(tmp_path / "late.mp4")
     assert abs(after.offset - before.offset + 5) <= 1
-    assert after.confidence == pytest.approx(before.confidence, rel=0.25)
+    assert after.lse_c == pytest.approx(before.lse_c, rel=0.25)
 
 
 def test_it_reads_the_mouth(scorer: SyncScorer, corpus: Path, tmp_path: Path) -> None:

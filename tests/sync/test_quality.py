@@ -59,5 +59,5 @@ def test_a_slice_of_embeddings_scores_as_the_clip_that_was_cut(corpus: Path, tmp
     cut = scorer.score(tmp_path / "cut.mp4")
     assert cut.windows == sliced.windows == 45
     assert cut.offset == sliced.offset
-    assert cut.distance == pytest.approx(sliced.distance, rel=0.03)  # AAC and x264 once more
-    assert cut.confidence == pytest.approx(sliced.confidence, rel=0.08)
+    assert cut.lse_d == pytest.approx(sliced.lse_d, rel=0.03)  # AAC and x264 once more
+    assert cut.lse_c == pytest.approx(sliced.lse_c, rel=0.08)

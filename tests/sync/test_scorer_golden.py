@@ -46,8 +46,8 @@ def test_from_stored_jpegs_and_sound(clip: str, calibrated_state: dict[str, torc
         np.testing.assert_allclose(lip, golden["lip"], rtol=0, atol=6e-5)
         np.testing.assert_allclose(sound, golden["aud"], rtol=0, atol=6e-5)
         np.testing.assert_allclose(score.curve, golden["mdist"], rtol=0, atol=1.2e-5)
-        assert score.distance == pytest.approx(float(golden["lse_d"]), abs=1e-5)
-        assert score.confidence == pytest.approx(float(golden["lse_c"]), abs=1e-5)
+        assert score.lse_d == pytest.approx(float(golden["lse_d"]), abs=1e-5)
+        assert score.lse_c == pytest.approx(float(golden["lse_c"]), abs=1e-5)
         assert score.offset == int(golden["offset"])
 
 
@@ -58,8 +58,8 @@ def test_lossless(clip: str, calibrated: Path) -> None:
     (outcome,) = scorer.score_all([(0, golden_file(f"clip_{clip}.mp4"))])
     assert outcome.score is not None
     distance, confidence, offset, windows, frames, samples = WITHOUT_JPEG[clip]
-    assert outcome.score.distance == pytest.approx(distance, abs=1e-4)
-    assert outcome.score.confidence == pytest.approx(confidence, abs=1e-4)
+    assert outcome.score.lse_d == pytest.approx(distance, abs=1e-4)
+    assert outcome.score.lse_c == pytest.approx(confidence, abs=1e-4)
     found = (outcome.score.offset, outcome.score.windows, outcome.facts.frames, outcome.facts.samples)
     assert found == (offset, windows, frames, samples)
 
@@ -71,8 +71,8 @@ def test_with_the_jpeg_step(clip: str, calibrated: Path) -> None:
     expected = json.loads((GOLDEN / "scores.json").read_text())["ffmpeg_9_same_clips"][f"cal/{clip}"]
     score = SyncScorer.load(calibrated, fps_policy="as-is", device="cpu").score(golden_file(f"clip_{clip}.mp4"))
     to_distance, to_confidence = (0.01, 0.005) if clip == "a" else (1e-4, 1e-4)
-    assert score.distance == pytest.approx(expected["lse_d"], abs=to_distance)
-    assert score.confidence == pytest.approx(expected["lse_c"], abs=to_confidence)
+    assert score.lse_d == pytest.approx(expected["lse_d"], abs=to_distance)
+    assert score.lse_c == pytest.approx(expected["lse_c"], abs=to_confidence)
     assert (score.offset, score.windows) == (expected["offset"], expected["windows"])
 
 

@@ -27,9 +27,9 @@ from lse_bench.media.program import find_ffmpeg
 from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.plan import Spec
 from lse_bench.minilrs.stage import write_stage
+from lse_bench.runs.outcomes import track_rows
 from lse_bench.runs.records import read_records
 from lse_bench.runs.run import score_run
-from lse_bench.runs.tracks import track_rows
 from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.distance import combine
 from lse_bench.sync.protocol import get_protocol
@@ -89,8 +89,8 @@ def test_the_stored_jpegs_and_sound_give_the_published_scores(calibrated: Path) 
     score = score_embeddings(np.concatenate(lips), np.concatenate(sounds))
     with np.load(golden_file("real_video_scores_cal.npz")) as want:
         np.testing.assert_allclose(score.curve, want["mdist"], rtol=0, atol=1e-5)
-        assert score.distance == pytest.approx(want["lse_d"], abs=1e-5)
-        assert score.confidence == pytest.approx(want["lse_c"], abs=1e-5)
+        assert score.lse_d == pytest.approx(want["lse_d"], abs=1e-5)
+        assert score.lse_c == pytest.approx(want["lse_c"], abs=1e-5)
         assert (score.offset, score.windows) == (want["offset"], len(want["lip"]))
 
 
@@ -108,8 +108,8 @@ def test_tracked_legacy_from_the_source_clip(calibrated: Path, stored: Tracking)
         # As published by ffmpeg 5.1 and, since OpenCV writes the XVID file, by OpenCV 5.0.
         same = scorer.ffmpeg is not None and scorer.ffmpeg.version.startswith("5.1") and cv2.__version__ >= "5"
         limit = 1e-3 if same else 0.05
-        assert score.distance == pytest.approx(PUBLISHED[0], abs=limit), program
-        assert score.confidence == pytest.approx(PUBLISHED[1], abs=limit), program
+        assert score.lse_d == pytest.approx(PUBLISHED[0], abs=limit), program
+        assert score.lse_c == pytest.approx(PUBLISHED[1], abs=limit), program
         assert (score.offset, score.windows) == (0, 155)
         assert scorer.ffmpeg is not None and scorer.ffmpeg.version in scorer.key["ffmpeg"]
 
@@ -118,8 +118,8 @@ def test_tracked_legacy_from_the_source_clip(calibrated: Path, stored: Tracking)
 def test_tracked_is_the_original_without_codecs_and_shifts(calibrated: Path, stored: Tracking) -> None:
     scorer = SyncScorer.load(calibrated, protocol="tracked", tracking=stored)
     (outcome,) = scorer.score_all([(0, shared_file("clips", "latentsync_demo1.mp4"))])
-    assert outcome.tracks[0].distance == pytest.approx(CLEAN[0], abs=1e-4)
-    assert outcome.tracks[0].confidence == pytest.approx(CLEAN[1], abs=1e-4)
+    assert outcome.tracks[0].lse_d == pytest.approx(CLEAN[0], abs=1e-4)
+    assert outcome.tracks[0].lse_c == pytest.approx(CLEAN[1], abs=1e-4)
     assert len(outcome.tracks) == 2 and outcome.failure is None
 
 
@@ -128,7 +128,7 @@ def test_the_talking_face_is_the_more_confident(found: ClipOutcome) -> None:
     assert found.failure is None and len(found.tracks) == 2
     assert found.facts.scene is not None
     left, right = sorted(range(2), key=lambda n: found.facts.scene.tracks.kept[n].boxes[0, 0])  # type: ignore[union-attr]
-    assert found.tracks[left].confidence > found.tracks[right].confidence
+    assert found.tracks[left].lse_c > found.tracks[right].lse_c
     assert abs(found.tracks[left].offset) <= 1
 
 
@@ -150,9 +150,9 @@ def test_a_track_depends_on_nothing_around_it(staged: Path, found: ClipOutcome, 
 def test_rules_records_and_summaries(staged: Path, found: ClipOutcome, tmp_path: Path) -> None:
     scores = list(found.tracks.values())
     best = combine(scores, "best")
-    assert best is max(scores, key=lambda score: score.confidence)
+    assert best is max(scores, key=lambda score: score.lse_c)
     mean = combine(scores, "mean")
-    assert mean.distance == pytest.approx(np.mean([score.distance for score in scores]))
+    assert mean.lse_d == pytest.approx(np.mean([score.lse_d for score in scores]))
     assert mean.windows == sum(score.windows for score in scores) and mean.offset == best.offset
     seen = {}
     for rule in ("all", "mean", "best"):
@@ -164,7 +164,7 @@ def test_rules_records_and_summaries(staged: Path, found: ClipOutcome, tmp_path:
         seen[rule] = (summary["metrics"]["lse_c"]["n"], summary["metrics"]["lse_c"]["mean"])
     assert [n for n, _ in seen.values()] == [2, 1, 1]
     assert seen["all"][1] == pytest.approx(seen["mean"][1])
-    assert seen["best"][1] == pytest.approx(best.confidence)
+    assert seen["best"][1] == pytest.approx(best.lse_c)
     (record,) = read_records(tmp_path / "all")
     assert record.tracks is not None
     kept = [track for track in record.tracks if track["status"] == "ok"]

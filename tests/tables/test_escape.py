@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lse_bench.tables import escape
@@ -63,7 +64,7 @@ def test_a_plot_shows_the_name_itself(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_spreadsheet_sees_text(name: str) -> None:
-    text = csv_text(["name", "value"], [[name, -1.5]])
+    text = csv_text(pd.DataFrame([[name, -1.5]], columns=["name", "value"], dtype=object))
     ((cell, value),) = list(csv.reader(io.StringIO(text, newline="")))[1:]
     assert cell.removeprefix("'") == name and not cell.startswith(("=", "+", "-", "@"))
     assert value == "-1.5", "a number stays one"

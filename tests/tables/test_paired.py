@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import lse_bench_here
+from described import summary_of, write_summary_of
 from scipy import stats
 
 from lse_bench.errors import UsageError
 from lse_bench.runs.agreement import disagreement
 from lse_bench.runs.directory import read_description
-from lse_bench.runs.records import Record, open_records, read_records
+from lse_bench.runs.read import read_run
+from lse_bench.runs.records import open_records, read_records
+from lse_bench.runs.schema import Record
 from lse_bench.runs.statistics import holm, mean_with_interval
-from lse_bench.runs.summary import members_of, summarise
+from lse_bench.runs.summary import members_of
 from lse_bench.storage import json_bytes
-from lse_bench.tables.formats import latex, long_csv, markdown, wide_csv
-from lse_bench.tables.paired import byte_equal, compare_runs, difference, pairs_of, ranks
-from lse_bench.tables.table import by_group, read_entry, tables_of
+from lse_bench.stored import to_json
+from lse_bench.tables.formats import csv_text, latex, long_frame, markdown, wide_frame
+from lse_bench.tables.paired import ByteEqual, byte_equal, compare, difference, pairs_of, ranks
+from lse_bench.tables.table import by_group, tables_of
 
 ROOT = Path(__file__).parents[2]
 KEY = {"protocol": "lrs-lossless@1", "weights_sha256": "0" * 64, "fps_policy": "require-25", "precision": "fp32"}
@@ -56,7 +60,7 @@ def write_run(folder: Path, records: list[Record], method: str = "mine", **chang
         for one in records:
             append(one)
     key: Any = changes.get("key", KEY)
-    (folder / "summary.json").write_bytes(json_bytes(summarise(records, len(records), key)))
+    write_summary_of(folder / "summary.json", records, len(records), key)
     return folder
 
 
@@ -91,8 +95,8 @@ def test_files_that_are_equal_are_counted() -> None:
 
     one = of({"a": "1", "b": "2", "c": "3", "d": None, "e": "5"})
     two = of({"e": "5", "a": "1", "b": "other", "c": None, "d": None})
-    assert byte_equal(one, two) == (2, 3)
-    assert byte_equal([], two) == (0, 0)
+    assert byte_equal(one, two) == ByteEqual(2, 3)
+    assert byte_equal([], two) == ByteEqual(0, 0)
 
 
 def test_a_pair_stands_against_its_untouched_source() -> None:
@@ -129,7 +133,7 @@ def test_results_of_one_speaker_are_not_independent() -> None:
     alone = members_of([record("v1+x", 1.0, video="v1", sound="x", speaker="s0")])[0]
     assert alone == [{"s0", "clip x"}]
     assert members_of([record("a", 1.0), *found])[1] == "clip"
-    summary = summarise(found, 6, KEY)
+    summary = summary_of(found, 6, KEY)
     assert summary["metrics"]["lse_c"]["ci_method"] == "dyadic-robust over speakers, Student t"
 
 
@@ -179,11 +183,11 @@ def test_two_runs_are_compared_by_the_command(tmp_path: Path) -> None:
     result = json.loads(ended.stdout)
     assert (result["both"], result["scored"], result["listed"]) == (3, [3, 4], [4, 4])
     assert result["metrics"]["lse_c"]["difference"] == pytest.approx(1.1)
-    assert result["metrics"]["lse_c"]["better"] == str(one)
+    assert result["metrics"]["lse_c"]["better"] == "first"
     shown = lse_bench_here("compare", one, two)
     assert "3 clips that both scored" in shown.stdout and "+1.1000" in shown.stdout
     with pytest.raises(UsageError, match="share no clip"):
-        compare_runs(one, write_run(tmp_path / "other", [record("z", 1.0)]))
+        compare(one, write_run(tmp_path / "other", [record("z", 1.0)]))
 
 
 @pytest.mark.parametrize(
@@ -199,9 +203,9 @@ def test_what_may_not_stand_together_is_refused_by_name(tmp_path: Path, changes:
     one = write_run(tmp_path / "one", [record("a", 3.0)], "one")
     two = write_run(tmp_path / "two", [record("a", 2.0)], "two", **changes)
     with pytest.raises(UsageError, match=field):
-        compare_runs(one, two)
+        compare(one, two)
     with pytest.raises(UsageError, match=field):
-        tables_of([read_entry(one), read_entry(two)])
+        tables_of([read_run(one), read_run(two)])
     ended = lse_bench_here("leaderboard", "build", one, two, "--out", tmp_path / "page")
     assert (ended.returncode, field in ended.stderr) == (2, True)
 
@@ -211,13 +215,13 @@ def test_fid_of_another_kind_is_refused(tmp_path: Path) -> None:
     for number, run in enumerate(runs):
         (run / "fid.json").write_text(json.dumps({"fid": 4.0, "kid": 0.1, "fid_id": f"fid@{number}"}))
     with pytest.raises(UsageError, match="fid of another fid_id"):
-        tables_of([read_entry(run) for run in runs])
+        tables_of([read_run(run) for run in runs])
 
 
 def test_a_method_stands_once_in_a_table(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / name, [record("a", 3.0)]) for name in ("one", "two")]
     with pytest.raises(UsageError, match="both mine"):
-        tables_of([read_entry(run) for run in runs])
+        tables_of([read_run(run) for run in runs])
 
 
 def test_tables_say_ranks_anchors_and_coverage(tmp_path: Path) -> None:
@@ -234,38 +238,38 @@ def test_tables_say_ranks_anchors_and_coverage(tmp_path: Path) -> None:
         "real": [record(f"v{i}", float(6 + rng.normal(0, 0.2)), video=f"v{i}") for i in range(20)],
         "unsynced": pairs(1.0), "good": [*pairs(7.0)[:-1], failed("v19+v0")], "poor": pairs(3.5),
     }  # fmt: skip
-    entries = [read_entry(write_run(tmp_path / name, found, name)) for name, found in runs.items()]
+    entries = [read_run(write_run(tmp_path / name, found, name)) for name, found in runs.items()]
     (table,) = tables_of(entries)
-    rows = {row["method"]: row for row in table["rows"]}
-    assert [rows[name]["rank"]["lse_c"] for name in runs] == [None, None, 1, 2]
-    assert rows["good"]["better_than_real"]["lse_c"] is True
-    assert rows["poor"]["better_than_real"]["lse_c"] is False
-    assert rows["poor"]["above_unsynced"] == pytest.approx(0.5, abs=0.05)
-    assert rows["good"]["failed"] == {"no_audio": 1}
+    rows = {row.method: row for row in table.rows}
+    assert [rows[name].rank["lse_c"] for name in runs] == [None, None, 1, 2]
+    assert rows["good"].better_than_real["lse_c"] is True
+    assert rows["poor"].better_than_real["lse_c"] is False
+    assert rows["poor"].above_unsynced == pytest.approx(0.5, abs=0.05)
+    assert rows["good"].failed == {"no_audio": 1}
     text = markdown(table)
     assert "19 of 20" in text and "*" in text and "untouched video" in text
     assert r"\toprule" in latex(table)
-    assert wide_csv([table]).count("\n") == 5
-    assert "pairs,lrs-lossless@1,,poor,lse_c," in long_csv([table])
+    assert csv_text(wide_frame([table])).count("\n") == 5
+    assert "pairs,lrs-lossless@1,,poor,lse_c," in csv_text(long_frame([table]))
     groups = by_group(entries[3].records, "speaker")
-    assert [(row["group"], row["scored"]) for row in groups] == [(f"s{n}", 2) for n in range(9)] + [("s9", 2)]
+    assert list(zip(groups["group"], groups["scored"], strict=True)) == [(f"s{n}", 2) for n in range(9)] + [("s9", 2)]
 
 
 def test_summaries_count_offsets_and_lengths() -> None:
-    found = summarise([record("a", 1.0, offset=-3), record("b", 1.0), record("c", 1.0)], 3, KEY)
+    found = summary_of([record("a", 1.0, offset=-3), record("b", 1.0), record("c", 1.0)], 3, KEY)
     assert found["offsets"] == {"-3": 1, "0": 2}
     assert found["seconds"]["0.5"] == 3.0
 
 
 def test_results_of_schema_1_stay_readable() -> None:
     run = ROOT / "tests" / "golden" / "runs" / "schema-1"
-    entry = read_entry(run)
+    entry = read_run(run)
     stored = json.loads((run / "summary.json").read_text())
     assert len(read_records(run)) == stored["listed"] == 3
-    assert disagreement({name: entry.summary[name] for name in stored}, stored) is None
+    assert disagreement({name: to_json(entry.summary)[name] for name in stored} | {"schema": 1}, stored) is None
 
 
 def test_an_unknown_schema_is_refused_with_the_version_that_reads_it(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [record("a", 1.0)], schema=7, versions={"lse-bench": "9.1.0"})
-    with pytest.raises(UsageError, match=r"schema 7.*reads schema 1.*lse-bench 9\.1\.0"):
+    with pytest.raises(UsageError, match=r"schema 7.*reads schema 1 and 2.*lse-bench 9\.1\.0"):
         read_description(run)

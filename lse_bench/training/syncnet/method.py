@@ -137,11 +137,11 @@ class SyncNetMethod(Method):
                 foreign.append(score_embeddings(lip[:length], sound[:length]))
         return {
             "within_1": float(np.mean(hits)) if hits else float("nan"),
-            "auc": auc([s.confidence for s in own], [s.confidence for s in foreign]) if foreign else float("nan"),
+            "auc": auc([s.lse_c for s in own], [s.lse_c for s in foreign]) if foreign else float("nan"),
             "window": wins / max(1, pairs),
-            "lse_d": float(np.mean([score.distance for score in own])),
-            "lse_c": float(np.mean([score.confidence for score in own])),
-            "lse_c_unsynced": float(np.mean([s.confidence for s in foreign])) if foreign else float("nan"),
+            "lse_d": float(np.mean([score.lse_d for score in own])),
+            "lse_c": float(np.mean([score.lse_c for score in own])),
+            "lse_c_unsynced": float(np.mean([s.lse_c for s in foreign])) if foreign else float("nan"),
         }
 
 
