@@ -20,7 +20,7 @@ from lse_bench.errors import UsageError
 from lse_bench.leaderboard.plots import colours_of, write_plots
 from lse_bench.leaderboard.published import published
 from lse_bench.manifests.clips import Source
-from lse_bench.naming import safe_id
+from lse_bench.naming import slug
 from lse_bench.runs.directory import WINDOWS_FOLDER
 from lse_bench.runs.read import Run, read_run
 from lse_bench.runs.records import RECORDS_FILE
@@ -274,7 +274,7 @@ def _player(out: Path, entry: Run, clip: str, video: Path) -> dict[str, Any]:
         raise UsageError(
             f"{video}: is not the file that was scored ({entry.folder}); --clips 0 makes the page without clips"
         )
-    target = Path(CLIPS_FOLDER) / safe_id(entry.corpus) / safe_id(entry.method) / f"{clip}.mp4"
+    target = Path(CLIPS_FOLDER) / slug(entry.corpus) / slug(entry.method) / f"{clip}.mp4"
     (out / target).parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(video, out / target)
     kept = entry.folder / WINDOWS_FOLDER / f"{clip}.npz"

@@ -8,7 +8,7 @@ from pathlib import Path
 from lse_bench.benchmark.run import BENCH_FILE
 from lse_bench.benchmark.run import SUMMARY_FILE as BENCH_SUMMARY
 from lse_bench.leaderboard.build import CLIPS_FOLDER, COLLECTION_FILE, find_entries
-from lse_bench.naming import safe_id
+from lse_bench.naming import slug
 from lse_bench.runs.agreement import disagreement
 from lse_bench.runs.read import Run
 from lse_bench.runs.verify import Verdict, verify
@@ -51,7 +51,7 @@ def _whole(folder: Path, entries: Sequence[Run]) -> Verdict:
         planned = {step["out"] for step in read_object(folder / BENCH_FILE, _WAY_OUT)["steps"]}
         for entry in entries:
             name = entry.folder.relative_to(folder)
-            if name.parts[-3:-1] != (safe_id(entry.corpus), safe_id(entry.method)) or name.as_posix() not in planned:
+            if name.parts[-3:-1] != (slug(entry.corpus), slug(entry.method)) or name.as_posix() not in planned:
                 verdict.differences.append(
                     f"{name}: called {entry.method} on {entry.corpus}, but the benchmark's plan knows it as "
                     f"{name.parts[-2]} on {name.parts[-3]}"

@@ -112,9 +112,10 @@ def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:
         rows.append({"method": entry.method, "corpus": entry.corpus, "run": name})
         place = target / name
         place.mkdir(parents=True)
-        for file in (RUN_FILE, RECORDS_FILE, SUMMARY_FILE, *EXTRAS.values()):
-            if (entry.folder / file).exists():
-                shutil.copyfile(entry.folder / file, place / file)
+        for file in (RUN_FILE, RECORDS_FILE, SUMMARY_FILE):
+            shutil.copyfile(entry.folder / file, place / file)
+        for extra, path in entry.extra_files.items():  # a benchmark keeps them beside its runs
+            shutil.copyfile(path, place / EXTRAS[extra])
         for clip, video in played.get(str(entry.folder), {}).items():
             for source, folder in (
                 (video, CLIPS_FOLDER),

@@ -53,6 +53,15 @@ def safe_id(name: str) -> str:
     return escaped or "%00"
 
 
+def slug(name: str) -> str:
+    """`name` as a readable folder name: small letters, digits and `-`. Different names may become the same.
+
+    >>> slug("MiniLRS (lrs2)"), slug("Wav2Lip, L1 only")
+    ('minilrs-lrs2', 'wav2lip-l1-only')
+    """
+    return re.sub(r"[\W_]+", "-", name.lower()).strip("-") or safe_id(name)
+
+
 def natural_key(name: str) -> list[tuple[int, int | str]]:
     """Sort key that puts 2.mp4 before 10.mp4."""
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"([0-9]{1,18})", name) if part]

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lse_bench.errors import UsageError
-from lse_bench.naming import safe_id
+from lse_bench.naming import slug
 from lse_bench.storage import parse_toml, read_text
 from lse_bench.sync.protocol import get_protocol
 
@@ -79,9 +79,9 @@ class BenchConfig(Section):
     @model_validator(mode="after")
     def _no_doubles(self) -> BenchConfig:
         for what, names in (("manifests", self.manifests), ("methods", self.methods)):
-            double = next((name for name, n in Counter(safe_id(one.name) for one in names).items() if n > 1), None)
+            double = next((name for name, n in Counter(slug(one.name) for one in names).items() if n > 1), None)
             if double is not None:
-                raise ValueError(f"two {what} are called {double}")
+                raise ValueError(f"two {what} would share the folder {double}; rename one of them")
         for method in self.methods:
             if (method.generator in ANCHORS or method.name in ANCHORS) and method.name != method.generator:
                 raise ValueError(f"{method.name}: {', '.join(ANCHORS)} are rows of those generators, under these names")

@@ -20,7 +20,7 @@ from lse_bench.benchmark.config import BenchConfig, ManifestConfig, MethodConfig
 from lse_bench.errors import UsageError
 from lse_bench.generators.registry import load
 from lse_bench.manifests.manifest import read_manifest
-from lse_bench.naming import safe_id
+from lse_bench.naming import safe_id, slug
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.versions import ffmpeg_version
 from lse_bench.weights.readers import file_digest
@@ -119,7 +119,7 @@ def steps_of(config: BenchConfig, folder: Path, out: Path) -> list[Step]:
 
 def _pairs(manifest: ManifestConfig, folder: Path, out: Path) -> tuple[Step | Path, list[str | Step], list[Step], int]:
     """The list of pairs, the corpus's folder as an option, the steps that make them, and the number of pairs."""
-    name = safe_id(manifest.name)
+    name = slug(manifest.name)
     if manifest.file is not None:
         path = folder / manifest.file
         items = len(read_manifest(path).jobs)
@@ -171,7 +171,7 @@ def _generation(
 ) -> Step:
     listed: str | Step = str(pairs.absolute()) if isinstance(pairs, Path) else pairs
     words = ("generate", method.generator, "--manifest", listed, *root, *arguments_of(method.options, folder))
-    target = out / "videos" / safe_id(manifest.name) / safe_id(method.name)
+    target = out / "videos" / slug(manifest.name) / slug(method.name)
     content = [read_manifest(pairs).sha256] if isinstance(pairs, Path) else []
     content += _behind(method)
     return Step(
@@ -200,7 +200,7 @@ def _measures(
     config: BenchConfig, manifest: ManifestConfig, method: str, videos: Step, real: Step, folder: Path, out: Path
 ) -> Iterator[Step]:
     """The scores of one method's videos, and its distances from the real ones."""
-    cell = out / "scores" / safe_id(manifest.name) / safe_id(method)
+    cell = out / "scores" / slug(manifest.name) / slug(method)
     common = {"items": videos.items, "manifest": manifest.name, "method": method}
     for options in config.protocols:
         name = str(options.get("protocol", "lrs@1"))

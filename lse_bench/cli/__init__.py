@@ -112,6 +112,8 @@ def main() -> None:
             if Terminated in asked and ended.code == _INTERRUPTED:
                 sys.exit(_TERMINATED)
             raise
+        except KeyboardInterrupt:  # while the commands were put together, before one began
+            sys.exit(_TERMINATED if Terminated in asked else _INTERRUPTED)
         except Exception as error:  # noqa: BLE001 - what cannot be explained is raised again
             text, status = explain(error)
             print(f"lse-bench: {text}", file=sys.stderr)

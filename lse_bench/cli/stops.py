@@ -34,7 +34,12 @@ def heard() -> Iterator[list[type[KeyboardInterrupt]]]:
         _asked.append(KeyboardInterrupt)
         raise KeyboardInterrupt
 
+    def lost(told: sys.UnraisableHookArgs) -> None:
+        if not isinstance(told.exc_value, KeyboardInterrupt):  # `check` raises those again
+            unraisable(told)
+
     _asked.clear()
+    unraisable, sys.unraisablehook = sys.unraisablehook, lost
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, terminate)}
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # who ignores Ctrl-C has a reason
         before[signal.SIGINT] = signal.signal(signal.SIGINT, interrupt)
@@ -43,6 +48,7 @@ def heard() -> Iterator[list[type[KeyboardInterrupt]]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = unraisable
         _asked.clear()
 
 

@@ -263,6 +263,7 @@ def test_videos_that_are_not_what_was_asked_for_are_not_added(copy: Path, tmp_pa
 def test_a_collection_is_verified_too(bench: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     assert lse_bench_here("leaderboard", "add", bench, "--out", results, "--clips", 1).returncode == 0
+    assert len(list(results.rglob("fd_sync.json"))) == 3, "a benchmark's distances are taken along"
     ended = verify(results)
     assert ended.returncode == 0 and "1 copies" in ended.stdout, ended.stdout
     edit(results / "collection.json", lambda c: c["runs"][2].update(method="theirs"))

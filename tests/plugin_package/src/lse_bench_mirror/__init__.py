@@ -9,7 +9,7 @@ class Mirror(FaceGenerator):
     """Turns every face upside down."""
 
     name = "mirror"
-    settings = {"twice": "yes to turn it back again"}  # noqa: RUF012
+    settings = {"twice": "yes to turn it back again"}
 
     def __init__(self, options):
         self.twice = options.setting("twice", "no", ("yes", "no")) == "yes"
