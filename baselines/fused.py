@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lse_bench.devices import compute_exactly
-
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -76,6 +74,5 @@ def replace(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
 
 def ready(network: Network, device: str) -> Network:
     """For inference on `device`: channels last, no gradients, full precision. Changes `network`."""
-    compute_exactly()
     network.eval().requires_grad_(False).to(device)
     return network.to(memory_format=torch.channels_last)

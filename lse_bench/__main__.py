@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
+from lse_bench.processor import usable_cores
 from lse_bench.supervisor import end_with_supervisor, supervise, wanted
 
 
 def main() -> None:
     """Entry point of the script `lse-bench`."""
+    if usable_cores() < (os.cpu_count() or 1):  # torch and BLAS know no quotas
+        os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
     if wanted(sys.argv[1:]):
         sys.exit(supervise(sys.argv[1:]))
     end_with_supervisor()

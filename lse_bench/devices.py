@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ContextDecorator, ExitStack, contextmanager
+from functools import partial
+from typing import ClassVar
 
 import torch
 
@@ -35,13 +40,87 @@ def settle_threads() -> None:
 
 
 def compute_exactly() -> None:
-    """Every convolution of this process in full float32 (no TF32) and by repeatable algorithms.
-
-    torch's switches are the process's, not a thread's: a detector in one thread and a scorer in another must not turn
-    them to and fro.
-    """
+    """For a process of our own: every convolution in full float32 (no TF32) and by repeatable algorithms."""
     settle_threads()
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    _switch()
+
+
+def _switch() -> list[Callable[[], None]]:
+    """Set torch's switches, and return what puts each of them back."""
+    back = [
+        _set(torch.backends.cudnn, "benchmark", False),
+        _set(torch.backends.cudnn, "deterministic", True),
+    ]
+    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # torch 2.9; its older switches undo each other
+        backends = torch.backends
+        owners = (backends.cuda.matmul, backends.mkldnn.matmul, backends.cudnn.conv, backends.mkldnn.conv)  # type: ignore[attr-defined]
+        for owner in owners:
+            back.append(_set(owner, "fp32_precision", "ieee"))
+        return back
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    return [*back, _set(torch.backends.cudnn, "allow_tf32", False), partial(_put_back_precision, precision)]
+
+
+def _put_back_precision(precision: str) -> None:
+    torch.set_float32_matmul_precision(precision)
+
+
+def _set(owner: object, name: str, value: object) -> Callable[[], None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    return lambda: setattr(owner, name, before)
+
+
+class exactly(ContextDecorator):  # noqa: N801 - used as a decorator and in `with`, like those of torch
+    """Compute in full float32 by repeatable algorithms, whatever the caller has set; then all is as it was before.
+
+    TF32, cuDNN's choice of algorithms and the default dtype are the process's, not a thread's: the first thread that
+    comes in sets them, the last one that leaves puts them back. Autocast and the default device are a thread's.
+
+    >>> @exactly()
+    ... def embed(x): ...
+    """
+
+    _lock = threading.Lock()
+    _inside = 0
+    _back: ClassVar[list[Callable[[], None]]] = []
+
+    def __init__(self) -> None:
+        self._stack: ExitStack | None = None
+
+    def _recreate_cm(self) -> exactly:
+        return exactly()  # one for each call, so that calls may nest and run in several threads
+
+    def __enter__(self) -> None:
+        with exactly._lock:
+            if not exactly._inside:
+                dtype = torch.get_default_dtype()
+                torch.set_default_dtype(torch.float32)
+                exactly._back = [*_switch(), lambda: torch.set_default_dtype(dtype)]
+            exactly._inside += 1
+        self._stack = ExitStack()
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                self._stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            self._stack.enter_context(torch.device("cpu"))
+
+    def __exit__(self, *error: object) -> None:
+        assert self._stack is not None
+        self._stack.close()
+        with exactly._lock:
+            exactly._inside -= 1
+            if not exactly._inside:
+                for put_back in reversed(exactly._back):
+                    put_back()
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """For networks that are built and filled: `exactly`, and the caller's random generators stay where they are.
+
+    torch draws every new layer's weights, though a checkpoint replaces them.
+    """
+    with exactly(), torch.random.fork_rng(devices=[]):
+        yield

@@ -2,32 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
+from lse_bench.choices import FpsPolicy, ScoringPrecision, TrackRule
+from lse_bench.errors import UsageError, no_such
+from lse_bench.faces.tracking import Tracking
+from lse_bench.fidelity.compute import fd_sync_between, fid_between
 from lse_bench.manifests.clips import Source
 from lse_bench.runs.directory import describe_run
-from lse_bench.runs.read import Run, read_run, run_of
-from lse_bench.runs.run import score_clips, score_run
+from lse_bench.runs.read import EXTRAS, Run, read_run, run_of
+from lse_bench.runs.run import OnRecord, score_clips, score_run
+from lse_bench.storage import json_bytes, write_atomically
 from lse_bench.sync.scorer import SyncScorer
+
+Metric = Literal["lse", "fid", "fd_sync"]
+METRICS: tuple[Metric, ...] = ("lse", "fid", "fd_sync")
 
 
 def evaluate(
     inputs: Path | str | Iterable[Path | str],
     *,
+    originals: Path | str | None = None,
+    metrics: Sequence[Metric] = ("lse",),
     weights: Path | str = "syncnet_v2",
+    inception: Path | str = "inception",
+    protocol: str = "lrs@1",
+    fps_policy: FpsPolicy | None = None,
+    tracking: Tracking | None = None,
+    track_rule: TrackRule = "all",
+    device: str = "auto",
+    precision: ScoringPrecision = "fp32",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    offline: bool = False,
     out: Path | str | None = None,
     keep_windows: bool = False,
-    **options: object,
+    method: str | None = None,
+    on_record: OnRecord = lambda record: None,
 ) -> Run:
-    """placeholder"""
-    paths = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    source = Source([Path(path) for path in paths])
+    """Score clips, folders or lists, as `lse-bench score` does.
+
+    `metrics`: `lse` is always computed; `fid` (with KID) and `fd_sync` compare with the videos in `originals`.
+    `inception`: weights for `fid`. `out`: a run directory to keep the result in and to go on from; without it nothing
+    is written. `method`: a name for tables. `on_record` is called with every record. The other options are those of
+    `SyncScorer.load`.
+
+    Raises UsageError and WeightsError; a clip that cannot be scored is a record, never an exception.
+    """
+    for name in metrics:
+        if name not in METRICS:
+            raise UsageError(no_such("metric", str(name), METRICS))
+    distances = [name for name in METRICS[1:] if name in metrics]
+    if distances and originals is None:
+        raise UsageError(f"{distances[0]} compares with untouched videos; pass their folder as originals=")
+    paths = [Path(inputs)] if isinstance(inputs, str | Path) else [Path(path) for path in inputs]
+    source = Source(paths)
     clips = source.clips()
-    scorer = SyncScorer.load(weights, **options)
-    if out is not None:
-        score_run(scorer, clips, Path(out), weights=str(weights), source=source, keep_windows=keep_windows)
-        return read_run(Path(out))
-    description = describe_run(scorer, clips, weights=str(weights), command=[], source=source)
-    records = [record for record, _ in score_clips(scorer, clips, keep_windows)]
-    return run_of(description, records, len(clips))
+    scorer = SyncScorer.load(
+        weights,
+        protocol=protocol,
+        fps_policy=fps_policy,
+        tracking=tracking,
+        track_rule=track_rule,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        workers=workers,
+        offline=offline,
+    )
+    if out is None:
+        description = describe_run(scorer, clips, weights=str(weights), command=[], source=source)
+        records = []
+        for record, _ in score_clips(scorer, clips, keep_windows):
+            records.append(record)
+            on_record(record)
+        run = run_of(description, records, len(clips), method=method)
+    else:
+        folder = Path(out)
+        score_run(
+            scorer, clips, folder, weights=str(weights), source=source, keep_windows=keep_windows, on_record=on_record
+        )
+        run = read_run(folder, method)
+    extras = dict(run.extras)
+    if originals is not None and distances:
+        scored = {record.id for record in run.records if record.status == "ok"}
+        videos = [clip.path for clip in clips if clip.id in scored]
+        if "fid" in distances:
+            extras["fid"] = fid_between(videos, originals, weights=inception, device=device, offline=offline)
+        if "fd_sync" in distances:
+            extras["fd_sync"] = fd_sync_between(videos, originals, scorer)
+        for name in distances if out is not None else ():
+            write_atomically(Path(out or "") / EXTRAS[name], json_bytes(extras[name]))
+    return run.with_extras(extras)

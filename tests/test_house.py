@@ -22,6 +22,7 @@ HEAVY = ("torch", "numpy", "scipy", "cv2", "av", "pandas", "matplotlib", "torchv
 LAYERS = [
     {
         "errors",
+        "choices",
         "storage",
         "stored",
         "naming",
@@ -41,7 +42,7 @@ LAYERS = [
     {"runs", "generators", "training", "minilrs"},
     {"tables"},
     {"benchmark"},
-    {"baselines", "leaderboard", "evaluation", "demo", "doctor"},
+    {"baselines", "leaderboard", "evaluation", "generation", "demo", "doctor"},
     {"cli", "supervisor", "__main__"},
 ]
 

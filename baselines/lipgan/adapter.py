@@ -14,6 +14,7 @@ from torch import Tensor
 from lse_bench.baselines.lipgan.model import BRANCHES, SOUND_SHAPE, Branch, fast
 from lse_bench.baselines.lipgan.weights import load_generator
 from lse_bench.baselines.masked_faces import network_input, redrawn
+from lse_bench.devices import exactly, loading
 from lse_bench.errors import ClipError
 from lse_bench.features.htk_mfcc import htk_columns, htk_mfcc
 from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrogram, window_starts
@@ -57,6 +58,7 @@ class LipGan(FaceGenerator):
     smoothing = "none"
     choice = "largest"
 
+    @loading()
     def __init__(self, options: Options) -> None:
         path = options.needed_checkpoint(self.name)
         asked = options.setting("branch", "any", (*BRANCHES, "any"))
@@ -99,7 +101,7 @@ class LipGan(FaceGenerator):
 
     def draw(self, crops: list[FaceCrop], sound: Tensor) -> NDArray[np.float32]:
         """float32 (n,96,96,3) BGR, 0-255, of faces and windows of sound (n,1,rows,columns)."""
-        with torch.inference_mode():
+        with exactly(), torch.inference_mode():
             faces = network_input(crops, masked_first=False)
             faces = faces.to(self._device, memory_format=torch.channels_last)
             drawn = self._network(faces, sound.to(self._device)) * 255

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lse_bench.baselines.speech2vid.alignment import RULE, aligned, put_back
 from lse_bench.baselines.speech2vid.model import COLUMNS, IDENTITIES, MIDDLE
 from lse_bench.baselines.speech2vid.weights import load_deblurring, load_network
+from lse_bench.devices import exactly, loading
 from lse_bench.errors import ClipError
 from lse_bench.features.htk_mfcc import HOP, htk_mfcc
 from lse_bench.generators.batches import batches
@@ -43,6 +44,7 @@ class Speech2Vid(FaceGenerator):
     smoothing = "none"
     margin = 0.6
 
+    @loading()
     def __init__(self, options: Options) -> None:
         self._network = load_network(options.needed_checkpoint(self.name)).to(options.device)
         deblur = options.setting("deblur", "")
@@ -81,7 +83,7 @@ class Speech2Vid(FaceGenerator):
 
     def draw(self, identity: NDArray[np.float32], windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 (n,109,109,3) RGB, 0-255. `identity` (15,112,112), 0-255; `windows` (n,12,35), NaN for silence."""
-        with torch.inference_mode():
+        with exactly(), torch.inference_mode():
             face = torch.from_numpy(identity)[None].to(self._device).expand(len(windows), -1, -1, -1)
             sound = torch.from_numpy(windows[:, None]).to(self._device)
             drawn = self._network({"input_audio": sound, "input_face": face})

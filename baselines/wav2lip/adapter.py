@@ -13,6 +13,7 @@ from torch import Tensor
 from lse_bench.baselines.masked_faces import network_input, redrawn
 from lse_bench.baselines.wav2lip.model import COLUMNS, fast
 from lse_bench.baselines.wav2lip.weights import load_network
+from lse_bench.devices import exactly, loading
 from lse_bench.errors import ClipError
 from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrogram, window_starts
 from lse_bench.generators.interface import FPS, FaceCrop, FaceGenerator, Options
@@ -30,6 +31,7 @@ class Wav2Lip(FaceGenerator):
     name: ClassVar[str] = "wav2lip"
     weights: ClassVar[str | None] = "wav2lip"
 
+    @loading()
     def __init__(self, options: Options) -> None:
         path = options.needed_checkpoint(self.name)
         self._network = fast(load_network(path, trust=options.trust), options.device)
@@ -60,7 +62,7 @@ class Wav2Lip(FaceGenerator):
 
     def draw(self, crops: list[FaceCrop], mel: Tensor) -> NDArray[np.uint8]:
         """uint8 (n,96,96,3) BGR of faces and mel windows (n,1,80,16); cut, not rounded, as published."""
-        with torch.inference_mode():
+        with exactly(), torch.inference_mode():
             faces = network_input(crops, masked_first=True)
             faces = faces.to(self._device, memory_format=torch.channels_last)
             drawn = self._network(mel.to(self._device), faces)

@@ -146,8 +146,9 @@ def _fids(console: Console, folders: dict[str, Path]) -> dict[str, float]:
     inception = entry("inception")
     if state_of(inception) != "ok":
         return {}
-    from lse_bench.fidelity.fid import FidProtocol, compare, measure
-    from lse_bench.fidelity.inception import FEATURES, FidInception
+    from lse_bench.fidelity.compute import measure_set
+    from lse_bench.fidelity.fid import FidProtocol, compare
+    from lse_bench.fidelity.inception import FidInception
     from lse_bench.fidelity.sources import items_of
     from lse_bench.weights.readers import file_digest
 
@@ -157,13 +158,11 @@ def _fids(console: Console, folders: dict[str, Path]) -> dict[str, float]:
     for name in ("real", "blurred", "frozen"):
         items = items_of(folders[name])
         with progress_bar(console, f"FID, {name}", len(items)) as (_, advance):
-            sets[name] = measure(
+            sets[name] = measure_set(
                 items,
-                lambda frames: network.features(frames, protocol.resize),
-                dimensions=FEATURES,
-                batch=network.tile,
-                step=protocol.step,
-                groups=0,
+                network,
+                protocol,
+                0,
                 on_item=lambda item, name=name: advance(f"FID, {name}"),  # type: ignore[misc]
             )
     found = {name: float(compare(sets[name], sets["real"], protocol, _SEED)["fid"]) for name in sets}

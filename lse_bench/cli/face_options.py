@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lse_bench import choices
 from lse_bench.cli.common import find_weights, progress_bar, working
 from lse_bench.errors import ClipError, UsageError
 
@@ -26,9 +27,12 @@ Boxes = Annotated[
 ]
 DetectorWeights = Annotated[str, typer.Option(help="S3FD's checkpoint: a file, or a name of `lse-bench weights list`.")]
 TrackRule = Annotated[
-    str, typer.Option(help="all: every face track counts once, as published; mean: every clip; best: its surest track.")
+    choices.TrackRule,
+    typer.Option(help="all: every face track counts once, as published; mean: every clip; best: its surest track."),
 ]
-Tracker = Annotated[str, typer.Option(help="original, as published, or matched: corrected for faces near each other.")]
+Tracker = Annotated[
+    choices.Tracker, typer.Option(help="original, as published, or matched: corrected for faces near each other.")
+]
 MinTrack = Annotated[
     int, typer.Option(min=0, help="Detections that make no track yet; lower it for clips under 4 s: part of the id.")
 ]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lse_bench.choices import FpsPolicy
 from lse_bench.cli.common import (
     SCORE,
     Device,
@@ -41,7 +42,7 @@ def fd_sync(
         str, typer.Option(help="SyncNet: a file, or a name of `lse-bench weights list`.")
     ] = "syncnet_v2",
     protocol: Annotated[str, typer.Option(help="How frames are prepared: lrs@1 or lrs-lossless@1.")] = "lrs-lossless@1",
-    fps_policy: Annotated[str, typer.Option(help="require-25, resample or as-is.")] = "require-25",
+    fps_policy: Annotated[FpsPolicy, typer.Option(help="require-25, resample or as-is.")] = "require-25",
     out: Annotated[Path | None, typer.Option(help="Write the result to this JSON file too.")] = None,
     device: Device = "auto",
     max_failed: Annotated[int, typer.Option(min=0, help="How many clips may fail before the exit status is 1.")] = 0,

@@ -174,20 +174,10 @@ def _measure(
     groups: int,
     boxes: BoxSource | None,
 ) -> FrameSet:
-    from lse_bench.fidelity.fid import measure
-    from lse_bench.fidelity.inception import FEATURES
+    from lse_bench.fidelity.compute import measure_set
 
     with progress_bar(console, label, len(items)) as (_, advance):
-        return measure(
-            items,
-            lambda frames: network.features(frames, protocol.resize),
-            dimensions=FEATURES,
-            batch=network.tile,
-            step=protocol.step,
-            groups=groups,
-            boxes=boxes,
-            on_item=lambda item: advance(label),
-        )
+        return measure_set(items, network, protocol, groups, boxes, lambda item: advance(label))
 
 
 def _print(console: Console, result: dict[str, Any]) -> None:

@@ -28,13 +28,10 @@ from lse_bench.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lse_bench.generators.boxes import Locating
-    from lse_bench.generators.interface import FaceGenerator
     from lse_bench.generators.registry import Plugin
     from lse_bench.manifests.generated import Generation, Row
 
 _SHOWN_FAILURES = 20
-_AS_PUBLISHED = ("skip", "skip-clip", "skip", "overwrite")  # short, faceless, nan-sound, paste
 
 _EXAMPLES = """
 **Examples**
@@ -118,67 +115,37 @@ def generate(
     if name is None or manifest is None or out is None:
         raise UsageError("generate needs NAME, --manifest and --out; --list shows the generators")
     settings = _settings(set_ or [], command, timeout)
-    from lse_bench.generators.registry import load
-    from lse_bench.manifests.manifest import read_manifest
-
-    pairs = read_manifest(manifest)
-    folder = pairs.folder(root)
     with working(console, "Loading the generator"):
-        plugin = load(name)
-        from lse_bench.devices import choose_device
-        from lse_bench.generators.boxes import FACELESS
-        from lse_bench.generators.call import NAN_SOUNDS, Call, Policies, jobs_for
-        from lse_bench.generators.interface import FaceGenerator, Options
-        from lse_bench.generators.paste import PASTES
-        from lse_bench.generators.registry import make_generator
+        from lse_bench.generation import call_for
         from lse_bench.generators.run import generate_run
-        from lse_bench.generators.shared_source import SHORTS
 
-    for option, value, allowed in (
-        ("faceless", faceless, FACELESS),
-        ("short", short, SHORTS),
-        ("nan-sound", nan_sound, NAN_SOUNDS),
-        ("paste", paste, PASTES),
-    ):
-        if value not in allowed:
-            raise UsageError(f"--{option} {value}: there are {', '.join(allowed)}")
-    if legacy and (short, faceless, nan_sound, paste) != _AS_PUBLISHED:
-        raise UsageError("--legacy makes the published choices; leave --short, --faceless, --nan-sound and --paste out")
-    weights = _find_checkpoint(console, plugin, checkpoint, offline, trust)
-    chosen = choose_device(device)
-    options = Options(weights, chosen, trust, legacy, sound_offset, offline, settings)
-    with working(console, "Loading the weights"):
-        generator = make_generator(name, options)
-    locating = None
-    if isinstance(generator, FaceGenerator):
-        kind = detector or ("boxes" if boxes is not None else "s3fd" if legacy else "centerface")
-        found = find_detector(console, kind, boxes, detector_weights, device, offline, trust)
-        locating = _locating(found, generator, pads, smoothing, face, faceless)
-    elif (detector, boxes, pads, smoothing, face, sound_offset) != (None, None, None, None, None, 0) or (
-        short,
-        faceless,
-        nan_sound,
-        paste,
-    ) != _AS_PUBLISHED:
-        raise UsageError(f"{name} makes whole videos; options about faces and their sound are not for it")
-    from lse_bench.weights.readers import file_digest
-
-    call = Call(
-        generator=generator,
-        manifest=jobs_for(generator, pairs),
-        root=folder,
+    call = call_for(
+        name,
+        manifest,
         out=out,
-        locating=locating,
-        policies=Policies(short=short, spare=0 if legacy else 2, paste=paste, nan_sound=nan_sound),  # type: ignore[arg-type]
-        weights_sha256=None if weights is None else file_digest(weights),
-        options=options,
-        package=f"{plugin.package} {plugin.version}",
+        root=root,
+        checkpoint=checkpoint,
+        settings=settings,
+        detector=detector or ("boxes" if boxes is not None else None),
+        pads=None if pads is None else parse_pads(pads),
+        smoothing=smoothing,
+        face=face,
+        faceless=faceless,
+        short=short,
+        nan_sound=nan_sound,
+        paste=paste,
+        legacy=legacy,
+        sound_offset=sound_offset,
         seed=seed,
-        asked_sha256=pairs.sha256,
+        device=device,
+        offline=offline,
+        trust=trust,
+        find_weights=lambda wanted: find_weights(console, wanted, offline, trust),
+        find_detector=lambda kind: find_detector(console, kind, boxes, detector_weights, device, offline, trust),
         command=command_line(),
     )
     total = len(call.manifest.jobs)
-    console.print(f"{total} jobs, {name}, {chosen} → {out}", highlight=False, markup=False)
+    console.print(f"{total} jobs, {name}, {call.options.device} → {out}", highlight=False, markup=False)
     try:
         with progress_bar(console, "generating", total) as (progress, advance):
             summary = generate_run(
@@ -225,27 +192,6 @@ def _settings(pairs: list[str], command: str | None, timeout: float | None) -> d
     return settings
 
 
-def _find_checkpoint(
-    console: Console, plugin: Plugin, checkpoint: str | None, offline: bool, trust: bool
-) -> Path | None:
-    wanted = checkpoint or (None if plugin.make is None else plugin.make.weights)
-    return None if wanted is None else find_weights(console, wanted, offline, trust)
-
-
-def _locating(
-    detector: Any, generator: FaceGenerator, pads: str | None, smoothing: str | None, face: str | None, faceless: str
-) -> Locating:
-    from lse_bench.generators.boxes import CHOICES, SMOOTHINGS, Locating
-
-    numbers = generator.pads if pads is None else parse_pads(pads)
-    smoothing, face = smoothing or generator.smoothing, face or generator.choice
-    if smoothing not in SMOOTHINGS:
-        raise UsageError(f"--smoothing {smoothing}: there are {', '.join(SMOOTHINGS)}")
-    if face not in CHOICES:
-        raise UsageError(f"--face {face}: there are {', '.join(CHOICES)}")
-    return Locating(detector, numbers, smoothing, face, faceless)  # type: ignore[arg-type]
-
-
 def _print_list(console: Console, as_json: bool) -> None:
     from lse_bench.generators.registry import load, names
 
@@ -283,9 +229,10 @@ def _weights_of(plugin: Plugin) -> str | None:
 
 def _finish(console: Console, summary: Generation, out: Path, as_json: bool, max_failed: int) -> None:
     from lse_bench.manifests.generated import FAULTS
+    from lse_bench.stored import to_json
 
     if as_json:
-        print(json.dumps(summary, indent=2, ensure_ascii=False))
+        print(json.dumps(to_json(summary), indent=2, ensure_ascii=False))
     failed = sum(summary.failed.values())
     text = f"{summary.made} of {summary.listed} videos made from {summary.videos} sources: {out}"
     console.print(text, highlight=False, markup=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lse_bench.choices import FpsPolicy, ScoringPrecision
 from lse_bench.cli.common import (
     SCORE,
     Device,
@@ -90,7 +91,7 @@ def score(
         ),
     ] = "lrs@1",
     fps_policy: Annotated[
-        str | None,
+        FpsPolicy | None,
         typer.Option(
             help="require-25 refuses other rates; resample converts by presentation time; as-is counts frames as 40 "
             "ms. Default: require-25, for tracked protocols resample."
@@ -119,7 +120,9 @@ def score(
     root: Annotated[Path | None, typer.Option(help="Folder that the names in a list are relative to.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; default runs/DATE-TIME.")] = None,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, or bf16: faster, recorded, not comparable with fp32.")] = "fp32",
+    precision: Annotated[
+        ScoringPrecision, typer.Option(help="fp32, or bf16: faster, recorded, not comparable with fp32.")
+    ] = "fp32",
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Windows per network pass; never changes a number.")
     ] = None,
@@ -175,7 +178,7 @@ def score(
 
         name = detector or ("s3fd" if chosen.codec == "pipeline" else "centerface")
         found = find_detector(console, name, boxes, detector_weights, device, offline, trust)
-        tracking = Tracking(found, tracker, min_track, stride)  # type: ignore[arg-type]
+        tracking = Tracking(found, tracker, min_track, stride)
     elif detector or boxes or tracks_only or overlay:
         raise UsageError(
             f"{chosen.id} takes whole frames for faces; --detector, --boxes, --overlay and --tracks-only need "

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lse_bench.devices import compute_exactly
+from lse_bench.devices import exactly, loading
 from lse_bench.errors import LseBenchError
 from lse_bench.faces.face import Face, suppress
 from lse_bench.faces.s3fd_network import SFD_FACE, S3fdNetwork, Variant, network_from
@@ -72,7 +72,6 @@ class S3fd:
         threshold: float | None = None,
         device: str = "cpu",
     ) -> None:
-        compute_exactly()
         self.variant = variant
         self.scale = variant.scale if scale is None else scale
         self.threshold = variant.threshold if threshold is None else threshold
@@ -80,6 +79,7 @@ class S3fd:
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     @classmethod
+    @loading()
     def load(cls, path: Path | str, device: str = "cpu") -> S3fd:
         """The detector whose weights are in `path`, told by its entries. Raises WeightsError for any other file."""
         network, variant = network_from(read_torch(path), str(path))
@@ -90,6 +90,7 @@ class S3fd:
         small = cv2.resize(frame, dsize=(0, 0), fx=self.scale, fy=self.scale, interpolation=cv2.INTER_LINEAR)
         return np.asarray(small, dtype=np.uint8)
 
+    @exactly()
     @torch.inference_mode()
     def answers(self, pictures: Sequence[NDArray[np.uint8]]) -> tuple[NDArray, NDArray, NDArray]:  # type: ignore[type-arg]
         """`loc` (N,P,4), `conf` (N,P,2) and anchors (P,4) of scaled BGR pictures of one size."""

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from lse_bench.choices import Tracker
 from lse_bench.errors import UsageError
 from lse_bench.faces.detectors import FaceDetector, Frame
 from lse_bench.faces.face import Face
 from lse_bench.faces.shots import ShotDetector
-from lse_bench.faces.tracks import MIN_TRACK, TRACKERS, Track, Tracker, Tracks, track_shot
+from lse_bench.faces.tracks import MIN_TRACK, TRACKERS, Track, Tracks, track_shot
 
 
 @dataclass(frozen=True)

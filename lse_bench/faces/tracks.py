@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from lse_bench.choices import Tracker
 from lse_bench.faces.face import Face, overlap
 
-Tracker = Literal["original", "matched"]
 TRACKERS: tuple[Tracker, ...] = get_args(Tracker)
 MIN_TRACK = 100  # detections that are not enough
 GAP = 25  # frames: detections further apart are not joined

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from lse_bench.devices import compute_exactly
+from lse_bench.devices import exactly
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.weights.readers import kind_of, read_torch
 
@@ -33,9 +33,9 @@ class FidInception:
 
     TILE: ClassVar = {"cpu": 8, "cuda": 64}  # frames at a time
 
+    @exactly()
     def __init__(self, state: Mapping[str, Tensor], device: str = "cpu") -> None:
         """Raises WeightsError when entries are missing."""
-        compute_exactly()
         self.device = torch.device(device)
         self.tile = self.TILE.get(self.device.type, 8)
         self._layers: dict[str, tuple[Tensor, Tensor]] = {}
@@ -66,6 +66,7 @@ class FidInception:
             raise WeightsError(f"{path}: this is {kind_of(state)}, not the Inception network of FID")
         return cls(state, device)
 
+    @exactly()
     @torch.inference_mode()
     def features(self, frames: NDArray[np.uint8], resize: str = "bilinear") -> NDArray[np.float32]:
         """Features (N,2048), float32, of RGB `frames` (N,H,W,3), uint8. Raises UsageError for an unknown `resize`."""

@@ -17,7 +17,7 @@ import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
 
-from lse_bench.errors import ClipError
+from lse_bench.errors import ClipError, UsageError
 from lse_bench.media.bounds import MAX_CHANNELS, MAX_HOLE, MAX_SOUND_RATE, MIN_SOUND_RATE, Holes
 from lse_bench.media.clock import Clock
 from lse_bench.media.opening import open_media, packets
@@ -148,3 +148,27 @@ def _pull(graph: Graph) -> Iterator[Sound]:
             return
         assert isinstance(block, av.AudioFrame)
         yield np.asarray(block.to_ndarray(), dtype=np.int16).reshape(-1)
+
+
+def resample(samples: NDArray[np.int16] | NDArray[np.float32], rate: int) -> Sound:
+    """Mono samples (N,), int16 or float32 in -1...1, at 16 kHz as int16, by the ffmpeg program's resampler.
+
+    Raises UsageError for rates beyond the bounds.
+    """
+    if not MIN_SOUND_RATE <= rate <= MAX_SOUND_RATE:
+        raise UsageError(f"sound of {rate:,} Hz; {MIN_SOUND_RATE:,} to {MAX_SOUND_RATE:,} Hz are read")
+    if (samples.dtype == np.int16 and rate == SAMPLE_RATE) or not len(samples):
+        return np.asarray(samples, dtype=np.int16)
+    kind = "s16" if samples.dtype == np.int16 else "flt"
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), format=kind, layout="mono")  # type: ignore[arg-type]
+    frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+    graph = Graph()
+    source = graph.add_abuffer(format=kind, sample_rate=rate, layout="mono", time_base=Fraction(1, rate))
+    shape = graph.add("aformat", f"sample_fmts=s16:sample_rates={SAMPLE_RATE}:channel_layouts=mono")
+    sink = graph.add("abuffersink")
+    source.link_to(shape)
+    shape.link_to(sink)
+    graph.configure()
+    graph.push(frame)
+    graph.push(None)
+    return np.concatenate(list(_pull(graph)))

@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from typing import Generic, TypeVar
 
 import av
 import cv2
@@ -49,16 +50,19 @@ class DecodeReport:
         return []
 
 
+Picture = TypeVar("Picture")
+
+
 @dataclass(frozen=True, slots=True)
-class TimedFrame:
+class TimedFrame(Generic[Picture]):
     """A decoded picture, when it is shown and for how long (seconds from the start of the file)."""
 
     time: Fraction
     duration: Fraction
-    picture: av.VideoFrame
+    picture: Picture
 
 
-def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[TimedFrame]:
+def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[TimedFrame[av.VideoFrame]]:
     """Decoded pictures in the order shown, turned upright as players and the ffmpeg program do.
 
     A damaged packet is left out and counted in `report`. Decoders make something up for damage that they can hide, and
@@ -85,7 +89,7 @@ class _DamageError(Exception):
     """What a decoder that shall stop at damage stops with."""
 
 
-def _decode(info: MediaInfo, report: DecodeReport, strict: bool) -> Generator[TimedFrame]:
+def _decode(info: MediaInfo, report: DecodeReport, strict: bool) -> Generator[TimedFrame[av.VideoFrame]]:
     """See `decode`. `strict`: any damage that the decoder sees raises _DamageError."""
     assert info.video is not None
     if info.video.width * info.video.height > MAX_PIXELS:
@@ -139,8 +143,8 @@ def _decode(info: MediaInfo, report: DecodeReport, strict: bool) -> Generator[Ti
 
 
 def at_constant_rate(
-    frames: Iterable[TimedFrame], rate: Fraction, report: DecodeReport | None = None
-) -> Iterator[av.VideoFrame]:
+    frames: Iterable[TimedFrame[Picture]], rate: Fraction, report: DecodeReport | None = None
+) -> Iterator[Picture]:
     """Repeat or drop pictures so that they come `rate` times a second, by the rule of the ffmpeg program.
 
     This is what writing numbered pictures (`-f image2`) does: constant rate (`cfr`), where a late first frame is
@@ -149,7 +153,7 @@ def at_constant_rate(
     """
     report = report or DecodeReport()
     written = 0
-    previous: av.VideoFrame | None = None
+    previous: Picture | None = None
     earlier_repeats = [0, 0, 0]
     for frame in frames:
         shown = float(frame.time * rate)

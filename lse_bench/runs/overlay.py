@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lse_bench.choices import FpsPolicy
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, of_one_size, read_frames
 from lse_bench.media.writer import write_clip
 from lse_bench.sync.distance import running_confidence
-from lse_bench.sync.protocol import FpsPolicy, frame_rate_for
+from lse_bench.sync.protocol import frame_rate_for
 from lse_bench.sync.syncnet import WINDOW_FRAMES
 
 if TYPE_CHECKING:

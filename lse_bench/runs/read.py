@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,10 @@ class Run:
     def signature(self) -> str:
         """Protocol, scorer, frame rate, precision and version in one line for a paper."""
         return self.summary.signature or ""
+
+    def with_extras(self, extras: Mapping[str, Mapping[str, Any]]) -> Run:
+        """The same run with these results of other measures, by name in `EXTRAS`."""
+        return replace(self, extras=extras)
 
     def to_frame(self, curves: bool = False) -> pd.DataFrame:
         """A pandas data frame with a row for each clip, failures included.

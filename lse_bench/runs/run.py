@@ -28,8 +28,8 @@ from lse_bench.runs.records import open_records, read_records
 from lse_bench.runs.schema import Record, Summary
 
 if TYPE_CHECKING:
+    from lse_bench.choices import FpsPolicy
     from lse_bench.sync.distance import LseScore
-    from lse_bench.sync.protocol import FpsPolicy
     from lse_bench.sync.scorer import ClipOutcome, OnStep, SyncScorer
 
 

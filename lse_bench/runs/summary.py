@@ -10,8 +10,8 @@ import numpy as np
 
 from lse_bench.errors import STATUSES, Status
 from lse_bench.runs.schema import MetricSummary, Record, RunDescription, Summary
-from lse_bench.runs.signature import signature
 from lse_bench.runs.statistics import mean_with_interval
+from lse_bench.sync.signature import at_25, signature
 
 METRICS = ("lse_d", "lse_c", "offset", "lse_d_at_0", "lse_d_valid", "lse_c_valid", "offset_valid")
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -44,7 +44,7 @@ def summarise(records: Sequence[Record], listed: int, description: RunDescriptio
     offsets = Counter(int(values["offset"]) for _, _, values in results if values["offset"] is not None)
     return Summary(
         key=description.key,
-        signature=signature(description, records),
+        signature=signature(description.key, all(map(_plain, records)), _versions(description)),
         listed=listed,
         scored=len(scored),
         tracks=len(results) if rule == "all" else None,
@@ -55,6 +55,17 @@ def summarise(records: Sequence[Record], listed: int, description: RunDescriptio
         offsets={str(offset): offsets[offset] for offset in sorted(offsets)},
         seconds=_quantiles([record.seconds for record in scored if record.seconds is not None]),
     )
+
+
+def _plain(record: Record) -> bool:
+    """Whether a clip was neither converted nor refused for its frame rate."""
+    return record.status != "wrong_fps" and at_25(record.fps, record.warnings)
+
+
+def _versions(description: RunDescription) -> list[str]:
+    """The versions of LSE-Bench that a run was made with."""
+    found = [description.versions, *(one.get("versions") for one in description.continued_with or [])]
+    return [one["lse-bench"] for one in found if one and "lse-bench" in one]
 
 
 def _quantiles(values: Sequence[float]) -> dict[str, float]:

@@ -9,13 +9,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from lse_bench.choices import FpsPolicy
 from lse_bench.faces.crops import crop_face, crop_path
 from lse_bench.faces.tracking import Scene, Tracking
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
 from lse_bench.runs.outcomes import track_facts
 from lse_bench.storage import write_atomically
-from lse_bench.sync.protocol import FpsPolicy, frame_rate_for
+from lse_bench.sync.protocol import frame_rate_for
 
 _WIDTH, _ROW, _FACE, _LEFT = 1200, 74, 64, 90  # pixels of the picture
 _SHOWN_DROPPED = 40  # tracks

@@ -34,7 +34,8 @@ class LseScore:
     `distance` (LSE-D): minimum of the curve; lower is better. `confidence` (LSE-C): median minus minimum; higher is
     better. `offset`: 15 - argmin, frames of 40 ms; positive: the sound comes early, negative: late. `…_valid`: the
     same from `curve_valid` (NaN and None where no shift has 5 pairs). `lse_d_at_0`: the curve at shift 0.
-    `windows`: how many were averaged.
+    `windows`: how many were averaged. `warnings`: what a reader should know about the clip. `signature`: everything
+    that the score depends on, in one line.
     """
 
     lse_d: float
@@ -48,6 +49,8 @@ class LseScore:
     curve: Curve = field(repr=False)
     curve_valid: Curve = field(repr=False)
     per_window: NDArray[np.float32] | None = field(default=None, repr=False)
+    warnings: tuple[str, ...] = ()
+    signature: str = ""
 
 
 def pairwise_distances(lip: ArrayLike, sound: ArrayLike) -> NDArray[np.float64]:

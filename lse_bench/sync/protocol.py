@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, get_args
 
+from lse_bench.choices import FpsPolicy, ScoringPrecision, TrackRule
 from lse_bench.errors import ClipError, UsageError, no_such
 from lse_bench.faces.tracking import Tracking
 from lse_bench.media.bounds import MAX_FPS
@@ -17,11 +18,8 @@ from lse_bench.media.probe import MediaInfo, VideoStream
 from lse_bench.versions import ffmpeg_version
 
 FPS = Fraction(25)
-FpsPolicy = Literal["require-25", "resample", "as-is"]
 FPS_POLICIES: tuple[FpsPolicy, ...] = get_args(FpsPolicy)
-Precision = Literal["fp32", "bf16"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-TrackRule = Literal["all", "mean", "best"]
+PRECISIONS: tuple[ScoringPrecision, ...] = get_args(ScoringPrecision)
 TRACK_RULES: tuple[TrackRule, ...] = get_args(TrackRule)
 _FPS_TOLERANCE = 0.001  # of 25: what timestamps in containers round to
 _VARIABLE_LIMIT = 27.5  # average frames per second; above it a tenth of the frames would be lost

@@ -17,8 +17,23 @@ Embeddings = NDArray[np.float64]
 NEAR, FAR = 5, 15  # frames: how far off the wrong sound of a window is
 
 
-def score_embeddings(lip: ArrayLike, sound: ArrayLike) -> LseScore:
-    """LSE-D, LSE-C and offset of windows, as many of sound as of lips."""
+def lse(lip: ArrayLike, sound: ArrayLike) -> LseScore:
+    """LSE-D, LSE-C and AV offset of one clip's SyncNet embeddings, in NumPy.
+
+    `lip`, `sound`: (N,D); row *i* of both belongs to the same window. The curve is the mean Euclidean distance at each
+    of 31 shifts of the sound; the sound is padded with 15 zero vectors at either end, as published. Raises ValueError
+    without windows, and for shapes that do not fit.
+
+    >>> import numpy as np
+    >>> lip = np.random.default_rng(0).normal(size=(40, 8))
+    >>> score = lse(lip, np.roll(lip, 3, axis=0))
+    >>> score.offset
+    -3
+    """
+    lip, sound = np.asarray(lip, dtype=np.float64), np.asarray(sound, dtype=np.float64)
+    if lip.ndim != 2 or lip.shape != sound.shape:
+        hint = " Did you pass (D, N)?" if lip.ndim == sound.ndim == 2 and lip.shape[0] == sound.shape[0] else ""
+        raise ValueError(f"lip {lip.shape} and sound {sound.shape}: both are (N, D), of the same N and D.{hint}")
     curve = CurveSum()
     curve.push(lip, sound)
     return curve.finish()
@@ -32,7 +47,7 @@ def shifted_offset(lip: Embeddings, sound: Embeddings, shift: int, windows: int,
     """
     if start < 0 or start + windows > len(lip) or start + shift < 0 or start + shift + windows > len(sound):
         raise ValueError(f"{len(lip)} windows have no {windows} from {start} on with sound {shift} frames away")
-    cut = score_embeddings(lip[start : start + windows], sound[start + shift : start + shift + windows])
+    cut = lse(lip[start : start + windows], sound[start + shift : start + shift + windows])
     return cut.offset
 
 

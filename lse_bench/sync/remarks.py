@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lse_bench.choices import FpsPolicy
 from lse_bench.media.audio import SAMPLE_RATE
 from lse_bench.sync.distance import MAX_SHIFT, LseScore
-from lse_bench.sync.protocol import FPS, FpsPolicy, Protocol
+from lse_bench.sync.protocol import FPS, Protocol
 
 if TYPE_CHECKING:
     from lse_bench.media.probe import MediaInfo
@@ -43,8 +44,7 @@ def warnings_of(
             found.append(f"{count} {what}: stream {used.index} ({used.codec}) is scored, as the ffmpeg program chooses")
     heard = facts.samples / SAMPLE_RATE
     seen = facts.frames / float(FPS if policy != "as-is" else video.rate)
-    if peak < _SILENT_PEAK:
-        found.append(f"silent sound: its peak is {peak} of 32767; the score says nothing about lip-sync")
+    found += silent_sound(peak)
     if video.start > _LATE:
         found.append(f"late picture: it starts {video.start:.2f} s after the sound; its first frame fills the gap")
     if sound.start > _LATE:
@@ -58,12 +58,7 @@ def warnings_of(
         found.append(f"resampled from {float(video.rate):.2f} to 25 fps: {moved}")
     if policy == "as-is" and abs(video.rate - FPS) > FPS / 1000:
         found.append(f"{float(video.rate):.2f} fps counted as 25: picture and sound drift apart")
-    if heard < seen - _SHORT_SOUND:
-        found.append(f"sound shorter than picture: {heard:.2f} s against {seen:.2f} s; the rest is not scored")
-    elif heard > seen + _LONG_SOUND:
-        found.append(f"sound longer than picture: {heard:.2f} s against {seen:.2f} s; the rest is not scored")
-    if facts.frames and not facts.motion.seen:
-        found.append("still picture: nothing in it moves; the score says nothing about lip-sync")
+    found += [*unequal_lengths(heard, seen), *still_picture(facts)]
     found += report.damage()
     if protocol.tracked:
         return found
@@ -75,3 +70,26 @@ def warnings_of(
     elif max(video.width, video.height) > _SQUARE * min(video.width, video.height):
         found.append(f"not a face crop: {size} is squashed to 224x224 as a whole, as {protocol.id} does")
     return found
+
+
+def silent_sound(peak: int) -> list[str]:
+    """A warning where the largest sample, of 32767, is below -60 dB."""
+    if peak >= _SILENT_PEAK:
+        return []
+    return [f"silent sound: its peak is {peak} of 32767; the score says nothing about lip-sync"]
+
+
+def unequal_lengths(heard: float, seen: float) -> list[str]:
+    """A warning where sound and picture, in seconds, are not equally long."""
+    if heard < seen - _SHORT_SOUND:
+        return [f"sound shorter than picture: {heard:.2f} s against {seen:.2f} s; the rest is not scored"]
+    if heard > seen + _LONG_SOUND:
+        return [f"sound longer than picture: {heard:.2f} s against {seen:.2f} s; the rest is not scored"]
+    return []
+
+
+def still_picture(facts: ClipFacts) -> list[str]:
+    """A warning where nothing moves."""
+    if not facts.frames or facts.motion.seen:
+        return []
+    return ["still picture: nothing in it moves; the score says nothing about lip-sync"]

@@ -6,37 +6,36 @@ with the length or number of clips, and nothing goes through the disk.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from lse_bench import __version__
+from lse_bench.choices import FpsPolicy, ScoringPrecision, TrackRule
 from lse_bench.devices import choose_device
 from lse_bench.errors import ClipError, LseBenchError, UsageError
 from lse_bench.faces.detectors import load_detector
 from lse_bench.faces.tracking import Tracking
 from lse_bench.features.syncnet_mfcc import COEFFICIENTS
+from lse_bench.media.audio import SAMPLE_RATE
 from lse_bench.media.program import Ffmpeg, find_ffmpeg
 from lse_bench.processor import usable_cores
+from lse_bench.sync.arrays import read_arrays
 from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.distance import CurveSum, LseScore, combine
 from lse_bench.sync.feed import Event, Failure, feed
-from lse_bench.sync.protocol import (
-    FPS_POLICIES,
-    PRECISIONS,
-    TRACK_RULES,
-    FpsPolicy,
-    Precision,
-    Protocol,
-    TrackRule,
-    comparison_key,
-    get_protocol,
-)
+from lse_bench.sync.protocol import FPS_POLICIES, PRECISIONS, TRACK_RULES, Protocol, comparison_key, get_protocol
+from lse_bench.sync.remarks import warnings_of_score
+from lse_bench.sync.signature import at_25, signature
 from lse_bench.sync.syncnet import WINDOW_COLUMNS, FastSyncNet, SyncNet, load_syncnet
 from lse_bench.sync.tracked import read_legacy, read_tracked
 from lse_bench.sync.windows import Chunk, read_windows, window_views
@@ -46,6 +45,7 @@ from lse_bench.weights.store import Options, resolve
 MAX_BATCH = 4096  # windows: 12 GB of pictures
 _MAX_READERS = 8
 OnStep = Callable[[Path, str], None]
+_log = logging.getLogger("lse_bench")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class SyncScorer:
         track_rule: TrackRule = "all",
         ffmpeg: Path | str | None = None,
         device: str = "auto",
-        precision: Precision = "fp32",
+        precision: ScoringPrecision = "fp32",
         batch_size: int | None = None,
         workers: int | None = None,
     ) -> None:
@@ -109,7 +109,7 @@ class SyncScorer:
         self.fps_policy: FpsPolicy = fps_policy
         self.track_rule: TrackRule = track_rule
         self.tracking, self.ffmpeg = _tracking_for(self.protocol, fps_policy, tracking, ffmpeg)
-        self.precision: Precision = precision
+        self.precision: ScoringPrecision = precision
         self.device = choose_device(device)
         self.weights_sha256 = weights_sha256
         self.network = FastSyncNet(network, self.device, precision)
@@ -122,16 +122,38 @@ class SyncScorer:
     @classmethod
     def load(
         cls,
-        weights: Path | str,
-        **options: Any,
+        weights: Path | str = "syncnet_v2",
+        *,
+        protocol: str = "lrs@1",
+        fps_policy: FpsPolicy | None = None,
+        tracking: Tracking | None = None,
+        track_rule: TrackRule = "all",
+        ffmpeg: Path | str | None = None,
+        device: str = "auto",
+        precision: ScoringPrecision = "fp32",
+        batch_size: int | None = None,
+        workers: int | None = None,
+        offline: bool = False,
     ) -> SyncScorer:
-        """A scorer with the checkpoint `weights`, a file or a name of the table (then fetched if need be); `options`
-        are those of `SyncScorer`.
+        """A scorer with the checkpoint `weights`: a file, or a name of the table, which is fetched if need be, unless
+        `offline`. The other options are those of `SyncScorer`.
 
         Raises WeightsError when it cannot be had, is unsafe or not SyncNet's.
         """
-        path = resolve(weights, Options(say=lambda text: print(text, file=sys.stderr)))
-        return cls(load_syncnet(path), weights_sha256=file_digest(path), **options)
+        path = resolve(weights, Options(offline=offline, say=_log.warning))
+        return cls(
+            load_syncnet(path),
+            weights_sha256=file_digest(path),
+            protocol=protocol,
+            fps_policy=fps_policy,
+            tracking=tracking,
+            track_rule=track_rule,
+            ffmpeg=ffmpeg,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            workers=workers,
+        )
 
     @property
     def key(self) -> dict[str, str]:
@@ -152,8 +174,47 @@ class SyncScorer:
         (outcome,) = self.score_all([(0, Path(path))])
         if outcome.failure is not None:
             raise ClipError(path, outcome.failure.status, outcome.failure.reason)
+        return self._signed(outcome)
+
+    def score_arrays(
+        self,
+        frames: NDArray[np.uint8] | torch.Tensor | Sequence[NDArray[np.uint8]],
+        sound: NDArray[Any] | torch.Tensor,
+        fps: float | Fraction = 25,
+        sample_rate: int = SAMPLE_RATE,
+    ) -> LseScore:
+        """LSE-D, LSE-C and offset of one clip that is in memory.
+
+        `frames`: RGB, uint8, (T,H,W,3), or a torch tensor (T,3,H,W). `sound`: mono, (N,), int16 or floating point in
+        -1...1; resampled where `sample_rate` is not 16,000. On decoded frames and sound the score equals that of the
+        file. Raises UsageError for arrays of another kind and for protocols with JPEG steps, which need the file;
+        ClipError when the clip cannot be scored.
+        """
+        facts = ClipFacts()
+        batch = _Batch(self.network, self.batch_size, False, self.track_rule if self.tracking else None)
+        chunks = read_arrays(
+            frames,
+            sound,
+            fps,
+            sample_rate,
+            protocol=self.protocol,
+            fps_policy=self.fps_policy,
+            tracking=self.tracking,
+            facts=facts,
+        )
+        for chunk in chunks:
+            batch.add(0, chunk)
+        batch.end(Event(0, None, facts))
+        batch.flush()
+        (outcome,) = batch.finished()
+        return self._signed(outcome)
+
+    def _signed(self, outcome: ClipOutcome) -> LseScore:
         assert outcome.score is not None
-        return outcome.score
+        facts = outcome.facts
+        told = (*facts.warnings, *warnings_of_score(outcome.score))
+        line = signature(self.key, at_25(facts.fps, facts.warnings), [__version__])
+        return replace(outcome.score, warnings=told, signature=line)
 
     def score_all(
         self, clips: Iterable[tuple[int, Path]], keep_windows: bool = False, on_step: OnStep | None = None
@@ -223,7 +284,7 @@ class _Batch:
         self._keep = keep_windows
         self._rule = rule
         self._lips = network.empty_lips(size)
-        self._mfcc = torch.zeros(size, 1, COEFFICIENTS, WINDOW_COLUMNS)
+        self._mfcc = torch.zeros(size, 1, COEFFICIENTS, WINDOW_COLUMNS, dtype=torch.float32, device="cpu")
         self._filled = 0
         self._owners: list[tuple[int, int, int]] = []  # (clip, part, number of windows) in the order of the rows
         self._open: dict[int, _Open] = {}

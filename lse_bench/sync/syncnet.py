@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lse_bench.devices import compute_exactly
+from lse_bench.devices import exactly, loading
 from lse_bench.errors import WeightsError
 from lse_bench.weights.readers import kind_of, read_torch
 
@@ -140,6 +140,7 @@ class SyncNet(nn.Module):
         return network.eval()
 
 
+@loading()
 def load_syncnet(path: Path | str) -> SyncNet:
     """SyncNet with the weights in `path`, in evaluation mode.
 
@@ -171,8 +172,8 @@ class FastSyncNet:
 
     TILE: ClassVar = {"cpu": 8, "cuda": 64}  # windows; the fastest size on a CPU, a well filled one on a GPU
 
+    @exactly()
     def __init__(self, network: SyncNet, device: str = "cpu", precision: str = "fp32") -> None:
-        compute_exactly()
         self.device = torch.device(device)
         self.tile = self.TILE.get(self.device.type, 8)
         self.dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
@@ -205,11 +206,13 @@ class FastSyncNet:
         shape = (windows, 3 * WINDOW_FRAMES, FRAME_SIZE, FRAME_SIZE)
         return torch.zeros(shape, device=self.device, dtype=self.dtype).to(memory_format=torch.channels_last)
 
+    @exactly()
     @torch.inference_mode()
     def lip(self, windows: Tensor) -> Tensor:
         """Embeddings (N,D), float64 on the CPU, of `windows` (N,15,224,224): five BGR frames, 0-255."""
         return self._tiled(windows, self._lip_tile)
 
+    @exactly()
     @torch.inference_mode()
     def sound(self, windows: Tensor) -> Tensor:
         """Embeddings (N,D), float64 on the CPU, of MFCC `windows` (N,1,13,20)."""

@@ -10,9 +10,11 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
+from lse_bench.choices import FpsPolicy
 from lse_bench.errors import ClipError, LseBenchError
 from lse_bench.faces.crops import CropPath, crop_face, crop_path
 from lse_bench.faces.shots import ShotDetector
@@ -23,8 +25,8 @@ from lse_bench.media.pictures import read_picture
 from lse_bench.media.probe import probe
 from lse_bench.media.program import Ffmpeg, convert, dump_crop, read_wav, write_crop
 from lse_bench.media.video import DecodeReport, Frame, read_frames
+from lse_bench.sync import protocol as protocols
 from lse_bench.sync.clip_facts import SAMPLES_PER_FRAME, ClipFacts, Motion, StoppedError, why_too_short, windows_of
-from lse_bench.sync.protocol import FpsPolicy, Protocol
 from lse_bench.sync.remarks import warnings_of
 from lse_bench.sync.windows import Chunk, SoundReader, WindowAssembler, open_clip
 
@@ -32,7 +34,7 @@ _TOLD_EVERY = 25  # frames
 
 
 def read_tracked(
-    path: Path, protocol: Protocol, fps_policy: FpsPolicy, tracking: Tracking, facts: ClipFacts
+    path: Path, protocol: protocols.Protocol, fps_policy: FpsPolicy, tracking: Tracking, facts: ClipFacts
 ) -> Iterator[Chunk]:
     """The windows of every face track of a clip, in chunks whose `part` is the track's number.
 
@@ -41,11 +43,38 @@ def read_tracked(
     info, rate = open_clip(path, fps_policy, facts)
     scene, report = look_at(path, fps_policy, tracking, facts)
     sound = SoundReader(info, report)
+    yield from windows_of_faces(read_frames(info, rate), sound, scene, facts)
+    facts.samples = sound.read_to_end()
+    facts.warnings += warnings_of(info, facts, report, sound.peak, protocol, fps_policy)
+    refuse_too_short(path, facts)
+
+
+class Heard(Protocol):
+    """A clip's sound, in order."""
+
+    def read_until(self, samples: int) -> Sound:
+        """The samples from the last call's end to number `samples`; fewer where the sound ends."""
+
+
+class HeldSound:
+    """Sound that is in memory."""
+
+    def __init__(self, samples: Sound) -> None:
+        self._samples, self._given = samples, 0
+
+    def read_until(self, samples: int) -> Sound:
+        """See `Heard`."""
+        given, self._given = self._samples[self._given : samples], max(self._given, samples)
+        return given
+
+
+def windows_of_faces(frames: Iterable[Frame], sound: Heard, scene: Scene, facts: ClipFacts) -> Iterator[Chunk]:
+    """The windows of every face track of a scene, in chunks whose `part` is the track's number."""
     paths = [crop_path(track) for track in scene.tracks.kept]
     facts.parts = [(0, 0)] * len(paths)
     faces: dict[int, WindowAssembler] = {}  # of the tracks under way
     last = max(path.stop for path in paths)
-    for number, frame in enumerate(islice(read_frames(info, rate), last)):
+    for number, frame in enumerate(islice(frames, last)):
         heard = sound.read_until((number + 1) * SAMPLES_PER_FRAME)
         for part, crops in enumerate(paths):
             if not crops.first <= number < crops.stop:
@@ -64,9 +93,6 @@ def read_tracked(
                 facts.parts[part] = (windows.frames, windows.samples)
                 del faces[part]
         _tell(facts, "scoring faces", number, scene.frames)
-    facts.samples = sound.read_to_end()
-    facts.warnings += warnings_of(info, facts, report, sound.peak, protocol, fps_policy)
-    _refuse_too_short(path, facts)
 
 
 def look_at(path: Path, fps_policy: FpsPolicy, tracking: Tracking, facts: ClipFacts) -> tuple[Scene, DecodeReport]:
@@ -86,12 +112,12 @@ def look_at(path: Path, fps_policy: FpsPolicy, tracking: Tracking, facts: ClipFa
         raise
     except LseBenchError as error:  # frames that the detector cannot take
         raise ClipError(path, "no_face", str(error)) from None
-    _keep(path, facts, scene)
+    keep_scene(path, facts, scene)
     return scene, report
 
 
 def read_legacy(
-    path: Path, protocol: Protocol, tracking: Tracking, ffmpeg: Ffmpeg, facts: ClipFacts
+    path: Path, protocol: protocols.Protocol, tracking: Tracking, ffmpeg: Ffmpeg, facts: ClipFacts
 ) -> Iterator[Chunk]:
     """The windows of every face track through every file of the published pipeline.
 
@@ -115,7 +141,7 @@ def read_legacy(
         except LseBenchError as error:  # frames that the detector cannot take
             raise ClipError(path, "no_face", str(error)) from None
         scene = scene_of([faces or [] for faces in found], shots.shots(), tracking)
-        _keep(path, facts, scene)
+        keep_scene(path, facts, scene)
         for part, track in enumerate(scene.tracks.kept):
             facts.on_step(f"face {part + 1} of {len(scene.tracks.kept)}")
             crop = folder / f"{part:05d}.avi"
@@ -127,7 +153,7 @@ def read_legacy(
         samples = read_wav(files.sound)
         facts.samples, peak = len(samples), int(np.abs(samples.astype(np.int32)).max(initial=0))
     facts.warnings += warnings_of(info, facts, report, peak, protocol, "resample")
-    _refuse_too_short(path, facts)
+    refuse_too_short(path, facts)
 
 
 def crops_of(pictures: list[Path], track: Track) -> Iterator[Frame]:
@@ -156,7 +182,8 @@ def _crop(frame: Frame, path: CropPath, number: int) -> Frame:
     return crop_face(frame, float(path.x[at]), float(path.y[at]), float(path.half[at]))
 
 
-def _keep(path: Path, facts: ClipFacts, scene: Scene) -> None:
+def keep_scene(path: Path, facts: ClipFacts, scene: Scene) -> None:
+    """Note shots and tracks. Raises ClipError `no_face` and `no_track`."""
     facts.scene, facts.frames = scene, scene.frames
     if not scene.faces:
         raise ClipError(path, "no_face", f"no face in any of its {scene.frames} frames")
@@ -164,7 +191,8 @@ def _keep(path: Path, facts: ClipFacts, scene: Scene) -> None:
         raise ClipError(path, "no_track", scene.why_no_track)
 
 
-def _refuse_too_short(path: Path, facts: ClipFacts) -> None:
+def refuse_too_short(path: Path, facts: ClipFacts) -> None:
+    """Raise ClipError `too_short` where no track has a window."""
     if not any(windows_of(*part) for part in facts.parts):
         raise ClipError(path, "too_short", f"no track has a window: {why_too_short(*max(facts.parts))}")
 

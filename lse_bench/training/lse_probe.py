@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lse_bench.features.syncnet_mfcc import mfcc
 from lse_bench.sync.clip_facts import windows_of
 from lse_bench.sync.distance import LseScore
-from lse_bench.sync.quality import score_embeddings
+from lse_bench.sync.quality import lse
 from lse_bench.sync.syncnet import FRAME_SIZE, WINDOW_COLUMNS, WINDOW_FRAMES, SyncNet
 from lse_bench.sync.windows import COLUMNS_PER_FRAME
 from lse_bench.training.prepared import PreparedClip, PreparedClips
@@ -34,7 +34,7 @@ def score_pictures(network: SyncNet, pictures: Pictures, sound: NDArray[np.int16
         columns = [heard[:, COLUMNS_PER_FRAME * i : COLUMNS_PER_FRAME * i + WINDOW_COLUMNS] for i in at]
         lips.append(network.lip(torch.from_numpy(seen).to(device).float()).double().cpu().numpy())
         sounds.append(network.sound(torch.from_numpy(np.stack(columns)[:, None]).to(device)).double().cpu().numpy())
-    return score_embeddings(np.concatenate(lips), np.concatenate(sounds))
+    return lse(np.concatenate(lips), np.concatenate(sounds))
 
 
 def foreign_lse(

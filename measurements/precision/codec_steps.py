@@ -34,7 +34,7 @@ from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.plan import Spec
 from lse_bench.minilrs.stage import write_stage
 from lse_bench.sync.distance import LseScore
-from lse_bench.sync.quality import score_embeddings
+from lse_bench.sync.quality import lse
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.sync.tracked import crops_of, windows_of_pictures
 from lse_bench.sync.windows import window_views
@@ -49,7 +49,7 @@ def score(scorer: SyncScorer, pictures: Iterable[Frame], sound: Sound) -> LseSco
         lip, mfcc = window_views(chunk, scorer.network.device, scorer.network.dtype)
         lips.append(scorer.network.lip(lip).numpy())
         sounds.append(scorer.network.sound(mfcc[:, None]).numpy())
-    return score_embeddings(np.concatenate(lips), np.concatenate(sounds))
+    return lse(np.concatenate(lips), np.concatenate(sounds))
 
 
 def shifts_of(pictures: Sequence[Path], frames: Sequence[Frame]) -> list[int]:

@@ -25,7 +25,7 @@ from lse_bench.manifests.layouts import read_corpus
 from lse_bench.minilrs.corpus import FOLDER, make_corpus
 from lse_bench.minilrs.plan import Spec
 from lse_bench.sync.embed import embed_clip
-from lse_bench.sync.quality import auc, score_embeddings, shifted_offset, window_wins
+from lse_bench.sync.quality import auc, lse, shifted_offset, window_wins
 from lse_bench.sync.scorer import SyncScorer
 
 MARGIN = 10  # frames on both sides: the largest shift
@@ -113,10 +113,10 @@ def measure(embedded: list[tuple[np.ndarray, np.ndarray]], people: list[int], wi
         won, out_of = window_wins(lip, sound)
         wins, pairs = wins + won, pairs + out_of
         piece = slice(MARGIN, MARGIN + windows)
-        own.append(score_embeddings(lip[piece], sound[piece]))
+        own.append(lse(lip[piece], sound[piece]))
         others = (i % len(embedded) for i in range(number + 1, number + len(embedded)))
         other = next(i for i in others if people[i] != people[number])
-        foreign.append(score_embeddings(lip[piece], embedded[other][1][piece]))
+        foreign.append(lse(lip[piece], embedded[other][1][piece]))
     return {
         "clips": len(embedded),
         "within_1": float(np.mean(hits)),

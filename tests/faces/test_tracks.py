@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from conftest import GOLDEN, golden_file, shared_file
 
+from lse_bench.choices import Tracker
 from lse_bench.errors import UsageError
 from lse_bench.faces.crops import GREY, crop_face, crop_path
 from lse_bench.faces.detectors import FaceDetector
 from lse_bench.faces.face import Face, overlap, suppress
 from lse_bench.faces.shots import ShotDetector
 from lse_bench.faces.tracking import Tracking, scene_of
-from lse_bench.faces.tracks import Track, Tracker, track_shot
+from lse_bench.faces.tracks import Track, track_shot
 from lse_bench.media.pictures import read_picture
 from lse_bench.media.probe import probe
 from lse_bench.media.program import convert, find_ffmpeg

@@ -65,7 +65,7 @@ def test_it_reads_the_mouth(scorer: SyncScorer, corpus: Path, tmp_path: Path) ->
 
     def confidence(changed: list[np.ndarray]) -> float:
         write_clip(tmp_path / "changed.mp4", changed, sound)
-        return scorer.score(tmp_path / "changed.mp4").confidence
+        return scorer.score(tmp_path / "changed.mp4").lse_c
 
     def covered(top: int, bottom: int) -> list[np.ndarray]:
         return [cv2.rectangle(frame.copy(), (0, top), (160, bottom), (90, 90, 90), -1) for frame in frames]

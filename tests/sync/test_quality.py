@@ -14,7 +14,7 @@ from lse_bench.media.remux import replace_sound
 from lse_bench.media.video import read_frames
 from lse_bench.media.writer import write_clip
 from lse_bench.sync.embed import embed_clip
-from lse_bench.sync.quality import auc, score_embeddings, shifted_offset, window_wins
+from lse_bench.sync.quality import auc, lse, shifted_offset, window_wins
 from lse_bench.sync.scorer import SyncScorer
 
 RANDOM = np.random.default_rng(0).normal(size=(60, 8))
@@ -51,7 +51,7 @@ def test_a_slice_of_embeddings_scores_as_the_clip_that_was_cut(corpus: Path, tmp
     clip = next(c for c in read_corpus(corpus)[1] if c.split == "test")
     scorer = SyncScorer.load("syncnet-mini", protocol="lrs-lossless@1")
     lip, sound = embed_clip(scorer, clip.path)
-    sliced = score_embeddings(lip[10:55], sound[14:59])
+    sliced = lse(lip[10:55], sound[14:59])
     frames = list(read_frames(probe(clip.path)))[10:60]
     samples = np.concatenate(list(read_sound(probe(clip.path))))[14 * 640 : 64 * 640]
     write_clip(tmp_path / "picture.mp4", frames, None, quality=0)

@@ -33,7 +33,7 @@ from lse_bench.runs.run import score_run
 from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.distance import combine
 from lse_bench.sync.protocol import get_protocol
-from lse_bench.sync.quality import score_embeddings
+from lse_bench.sync.quality import lse
 from lse_bench.sync.scorer import ClipOutcome, SyncScorer
 from lse_bench.sync.tracked import windows_of_pictures
 from lse_bench.sync.windows import window_views
@@ -86,7 +86,7 @@ def test_the_stored_jpegs_and_sound_give_the_published_scores(calibrated: Path) 
             lip, mfcc = window_views(chunk, network.device, network.dtype)
             lips.append(network.lip(lip).numpy())
             sounds.append(network.sound(mfcc[:, None]).numpy())
-    score = score_embeddings(np.concatenate(lips), np.concatenate(sounds))
+    score = lse(np.concatenate(lips), np.concatenate(sounds))
     with np.load(golden_file("real_video_scores_cal.npz")) as want:
         np.testing.assert_allclose(score.curve, want["mdist"], rtol=0, atol=1e-5)
         assert score.lse_d == pytest.approx(want["lse_d"], abs=1e-5)
@@ -161,18 +161,18 @@ def test_rules_records_and_summaries(staged: Path, found: ClipOutcome, tmp_path:
         )
         assert scorer.key["protocol"] == f"tracked@1:centerface:min50:stride5:{rule}"
         summary = score_run(scorer, find_clips([staged]), tmp_path / rule, overlay=tmp_path / "seen", keep_windows=True)
-        seen[rule] = (summary["metrics"]["lse_c"]["n"], summary["metrics"]["lse_c"]["mean"])
+        seen[rule] = (summary.lse_c.n, summary.lse_c.mean)
     assert [n for n, _ in seen.values()] == [2, 1, 1]
     assert seen["all"][1] == pytest.approx(seen["mean"][1])
     assert seen["best"][1] == pytest.approx(best.lse_c)
     (record,) = read_records(tmp_path / "all")
     assert record.tracks is not None
-    kept = [track for track in record.tracks if track["status"] == "ok"]
-    assert len(kept) == 2 and all(track["windows"] == track["frames"] - 5 for track in kept)
+    kept = [track for track in record.tracks if track.status == "ok"]
+    assert len(kept) == 2 and all(track.windows == track.frames - 5 for track in kept)
     assert (tmp_path / "seen" / f"{record.id}.mp4").stat().st_size > 10_000
     with np.load(tmp_path / "all" / "windows" / f"{record.id}.npz") as held:
         assert sorted(held.files) == ["track_0", "track_1"]
-        assert held["track_0"].shape == (kept[0]["windows"], 31)
+        assert held["track_0"].shape == (kept[0].windows, 31)
 
 
 def test_late_and_variable_files_are_put_on_25_fps_and_say_so(narrow: Path, tmp_path: Path) -> None:
@@ -292,8 +292,8 @@ def test_many_dropped_tracks_are_counted() -> None:
     facts = ClipFacts(scene=Scene(100, [(0, 100)], 200, Tracks([], dropped)))
     rows = track_rows(ClipOutcome(0, facts, None, None, {}))
     assert rows is not None and len(rows) == 51
-    assert rows[0]["detections"] == 7 and rows[-1]["reason"] == "30 more tracks, each of 3 detections at most"
-    assert sum(row["detections"] for row in rows) == sum(track.detections for track, _ in dropped)
+    assert rows[0].detections == 7 and rows[-1].reason == "30 more tracks, each of 3 detections at most"
+    assert sum(row.detections or 0 for row in rows) == sum(track.detections for track, _ in dropped)
 
 
 def test_refusals_name_the_way_out(narrow: Path, tmp_path: Path, stored: Tracking) -> None:

@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 
 from lse_bench.errors import UsageError
 from lse_bench.minilrs.visemes import PARAMETERS
-from lse_bench.sync.quality import auc, score_embeddings, shifted_offset, window_wins
+from lse_bench.sync.quality import auc, lse, shifted_offset, window_wins
 from lse_bench.sync.syncnet import FRAME_SIZE, WINDOW_FRAMES
 from lse_bench.training.config import OptimizerConfig
 from lse_bench.training.loop import Method
@@ -127,14 +127,14 @@ class SyncNetMethod(Method):
                     hits.append(abs(found - shift) <= 1)
             won, out_of = window_wins(lip, sound)
             wins, pairs = wins + won, pairs + out_of
-        own = [score_embeddings(lip, sound) for lip, sound in embedded]
+        own = [lse(lip, sound) for lip, sound in embedded]
         foreign = []
         for number, (lip, _) in enumerate(embedded):
             other = _foreign(clips, number)
             if other is not None:
                 sound = embedded[other][1]
                 length = min(len(lip), len(sound))
-                foreign.append(score_embeddings(lip[:length], sound[:length]))
+                foreign.append(lse(lip[:length], sound[:length]))
         return {
             "within_1": float(np.mean(hits)) if hits else float("nan"),
             "auc": auc([s.lse_c for s in own], [s.lse_c for s in foreign]) if foreign else float("nan"),

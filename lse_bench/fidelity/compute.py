@@ -1,0 +1,74 @@
+"""FID and fd-sync of files in one call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lse_bench.devices import choose_device
+from lse_bench.fidelity.fd_sync import compare_lips, measure_lips
+from lse_bench.fidelity.fid import FidProtocol, FrameSet, compare, measure
+from lse_bench.fidelity.inception import FEATURES, FidInception
+from lse_bench.fidelity.sources import BoxSource, Item, files_digest, items_of
+from lse_bench.naming import safe_id
+from lse_bench.sync.scorer import SyncScorer
+from lse_bench.weights.readers import file_digest
+from lse_bench.weights.store import Options, resolve
+from lse_bench.weights.table import name_of_digest
+
+GROUPS, SEED = 5, 2020  # of FID's jackknife; of KID's subsets
+_log = logging.getLogger("lse_bench")
+
+
+def measure_set(
+    items: Sequence[Item],
+    network: FidInception,
+    protocol: FidProtocol,
+    groups: int,
+    boxes: BoxSource | None = None,
+    on_item: Callable[[Item], None] = lambda item: None,
+) -> FrameSet:
+    """Inception statistics of a set of videos or pictures. Raises UsageError with fewer than two frames."""
+    return measure(
+        items,
+        lambda frames: network.features(frames, protocol.resize),
+        dimensions=FEATURES,
+        batch=network.tile,
+        step=protocol.step,
+        groups=groups,
+        boxes=boxes,
+        on_item=on_item,
+    )
+
+
+def fid_between(
+    videos: Sequence[Path],
+    originals: Path | str,
+    *,
+    weights: Path | str = "inception",
+    device: str = "auto",
+    offline: bool = False,
+) -> dict[str, Any]:
+    """FID and KID between all frames of `videos` and of the videos below `originals`: the content of fid.json."""
+    path = resolve(weights, Options(offline=offline, say=_log.warning))
+    network = FidInception.load(path, choose_device(device))
+    protocol = FidProtocol(weights_sha256=file_digest(path))
+    ours, theirs = [Item(safe_id(video.as_posix()), video) for video in videos], items_of(Path(originals))
+    made, other = measure_set(ours, network, protocol, GROUPS), measure_set(theirs, network, protocol, 0)
+    return _with_digests(compare(made, other, protocol, SEED), ours, theirs)
+
+
+def fd_sync_between(videos: Sequence[Path], originals: Path | str, scorer: SyncScorer) -> dict[str, Any]:
+    """fd-sync between `videos` and the videos below `originals`: the content of fd_sync.json."""
+    ours, theirs = [Item(safe_id(video.as_posix()), video) for video in videos], items_of(Path(originals))
+    key = scorer.key | {"weights": name_of_digest(scorer.weights_sha256) or "unknown"}
+    return _with_digests(compare_lips(measure_lips(scorer, ours), measure_lips(scorer, theirs), key), ours, theirs)
+
+
+def _with_digests(result: dict[str, Any], ours: Sequence[Item], theirs: Sequence[Item]) -> dict[str, Any]:
+    """The result, tied to the files that it was computed from."""
+    result["generated"]["files_sha256"] = files_digest(ours)
+    result["reference"]["files_sha256"] = files_digest(theirs)
+    return result
