@@ -42,7 +42,7 @@ LAYERS = [
     {"runs", "generators", "training", "minilrs"},
     {"tables"},
     {"benchmark"},
-    {"baselines", "leaderboard", "evaluation", "generation", "demo", "doctor"},
+    {"baselines", "leaderboard", "evaluation", "generation", "metrics", "callbacks", "demo", "doctor"},
     {"cli", "supervisor", "__main__"},
 ]
 

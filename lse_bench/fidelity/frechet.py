@@ -40,6 +40,12 @@ class Statistics:
         return cls(len(x), mean, centred.T @ centred)
 
     @classmethod
+    def of_sums(cls, count: int, total: Array, products: Array) -> Statistics:
+        """Of `count` features by their sum (D,) and the sum of their outer products (D,D), both float64."""
+        mean = total / max(count, 1)
+        return cls(count, mean, products - count * np.outer(mean, mean))
+
+    @classmethod
     def empty(cls, dimensions: int) -> Statistics:
         """Of no features."""
         return cls(0, np.zeros(dimensions), np.zeros((dimensions, dimensions)))

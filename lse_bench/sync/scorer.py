@@ -169,6 +169,11 @@ class SyncScorer:
             ffmpeg=None if self.ffmpeg is None else f"{self.ffmpeg.version}, OpenCV {cv2.__version__}",
         )
 
+    @property
+    def signature(self) -> str:
+        """The key and the version in one line, for clips of 25 frames per second."""
+        return signature(self.key, True, [__version__])
+
     def score(self, path: Path | str) -> LseScore:
         """LSE-D, LSE-C and offset of one clip. Raises ClipError with its status when it cannot be scored."""
         (outcome,) = self.score_all([(0, Path(path))])

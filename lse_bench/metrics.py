@@ -1,0 +1,159 @@
+"""LSE and FID as torchmetrics objects, for other people's training and evaluation loops.
+
+States are float64 sums, so that a metric merges over batches and processes and does not grow with their number. Frames
+are RGB, uint8: torch (T,3,H,W) or NumPy (T,H,W,3). Clips come as lists, since their lengths differ. Where nothing was
+scored a mean is NaN, never 0. Needs the extra `torchmetrics`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lse_bench.devices import choose_device
+from lse_bench.errors import ClipError, UsageError
+from lse_bench.fidelity.frechet import Statistics, frechet_distance
+from lse_bench.fidelity.inception import FEATURES, FidInception
+from lse_bench.media.audio import SAMPLE_RATE
+from lse_bench.sync.arrays import bgr_frames
+from lse_bench.sync.scorer import SyncScorer
+from lse_bench.weights.store import Options, resolve
+
+try:
+    from torchmetrics import Metric
+except ImportError as error:
+    raise ImportError(
+        "lse_bench.metrics needs torchmetrics: pip install 'lse-bench[torchmetrics]'", name="torchmetrics"
+    ) from error
+
+__all__ = ["FrechetInceptionDistance", "LipSync"]
+
+Frames = NDArray[np.uint8] | torch.Tensor
+Samples = NDArray[Any] | torch.Tensor
+_log = logging.getLogger("lse_bench")
+
+
+class LipSync(Metric):
+    """Mean LSE-D, LSE-C and absolute AV offset of clips in memory.
+
+    `compute` returns `lse_d` (lower is better), `lse_c` (higher is better), `offset` (mean of |offset| in frames),
+    `scored` and `failed`. A clip that cannot be scored is counted, never averaged.
+
+        metric = LipSync(SyncScorer.load("syncnet_v2", protocol="lrs-lossless@1"))
+        metric.update([frames], [sound])       # a batch: lists of clips
+        metric.compute()["lse_c"]
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    higher_is_better = None  # LSE-D: lower, LSE-C: higher
+    sums: torch.Tensor
+    counts: torch.Tensor
+
+    def __init__(self, scorer: SyncScorer | str = "syncnet_v2", fps: float = 25, **options: Any) -> None:
+        """`scorer`: a `SyncScorer` whose protocol takes arrays, or a name of weights for `lrs-lossless@1`. `fps`: of
+        the clips. `options`: of `torchmetrics.Metric`."""
+        super().__init__(**options)
+        if isinstance(scorer, str):
+            scorer = SyncScorer.load(scorer, protocol="lrs-lossless@1")
+        if scorer.protocol.codec != "none":
+            raise UsageError(f"{scorer.protocol.id} needs files; LipSync takes lrs-lossless@1 or tracked@1")
+        self.scorer, self.fps = scorer, fps
+        self.add_state("sums", torch.zeros(3, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("counts", torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, frames: Sequence[Frames], sound: Sequence[Samples], sample_rate: int = SAMPLE_RATE) -> None:
+        """Score a batch: as many clips of frames as of sound. Raises UsageError for arrays of another kind."""
+        if len(frames) != len(sound):
+            raise UsageError(f"{len(frames)} clips of frames and {len(sound)} of sound; they go in pairs")
+        for pictures, samples in zip(frames, sound, strict=True):
+            try:
+                score = self.scorer.score_arrays(pictures, samples, self.fps, sample_rate)
+            except ClipError as error:
+                _log.warning("a clip was not scored: %s", error)
+                self.counts += self.counts.new_tensor([0.0, 1.0])
+                continue
+            self.sums += self.sums.new_tensor([score.lse_d, score.lse_c, abs(score.offset)])
+            self.counts += self.counts.new_tensor([1.0, 0.0])
+
+    def compute(self) -> dict[str, torch.Tensor]:
+        """Means over the scored clips, NaN where there are none, and counts."""
+        scored, failed = self.counts
+        means = self.sums / scored if scored > 0 else torch.full_like(self.sums, torch.nan)
+        return {"lse_d": means[0], "lse_c": means[1], "offset": means[2], "scored": scored, "failed": failed}
+
+    @property
+    def signature(self) -> str:
+        """Everything that the scores depend on, in one line."""
+        return self.scorer.signature
+
+
+class FrechetInceptionDistance(Metric):
+    """FID between generated and real frames, as pytorch-fid defines it; lower is better.
+
+    metric = FrechetInceptionDistance()
+    metric.update(real_frames, real=True)
+    metric.update(made_frames, real=False)
+    metric.compute()                       # NaN with fewer than two frames of either
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    higher_is_better = False
+    real_sum: torch.Tensor
+    real_products: torch.Tensor
+    real_count: torch.Tensor
+    made_sum: torch.Tensor
+    made_products: torch.Tensor
+    made_count: torch.Tensor
+
+    def __init__(
+        self, weights: FidInception | Mapping[str, torch.Tensor] | Path | str = "inception", **options: Any
+    ) -> None:
+        """`weights`: Inception's file, a name of the table (then fetched if need be), a state dict, or the network.
+        `options`: of `torchmetrics.Metric`."""
+        super().__init__(**options)
+        if isinstance(weights, FidInception):
+            self.network = weights
+        elif isinstance(weights, Mapping):
+            self.network = FidInception(weights, choose_device("auto"))
+        else:
+            path = resolve(weights, Options(say=_log.warning))
+            self.network = FidInception.load(path, choose_device("auto"))
+        for which in ("real", "made"):
+            self.add_state(f"{which}_sum", torch.zeros(FEATURES, dtype=torch.float64), dist_reduce_fx="sum")
+            products = torch.zeros(FEATURES, FEATURES, dtype=torch.float64)
+            self.add_state(f"{which}_products", products, dist_reduce_fx="sum")
+            self.add_state(f"{which}_count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, frames: Frames, real: bool) -> None:
+        """Frames of one size of the real or the generated set. Raises UsageError for arrays of another kind."""
+        rgb = np.ascontiguousarray(bgr_frames(frames)[..., ::-1])
+        features = torch.from_numpy(self.network.features(rgb)).to(self.real_sum)
+        which = "real" if real else "made"
+        for name, value in (
+            ("sum", features.sum(0)),
+            ("products", features.T @ features),
+            ("count", features.new_tensor(float(len(features)))),
+        ):
+            setattr(self, f"{which}_{name}", getattr(self, f"{which}_{name}") + value)
+
+    def compute(self) -> torch.Tensor:
+        """FID; NaN with fewer than two frames of either set."""
+        if min(self.real_count, self.made_count) < 2:
+            return torch.full_like(self.real_count, torch.nan)
+        found = [
+            Statistics.of_sums(
+                int(getattr(self, f"{which}_count")),
+                getattr(self, f"{which}_sum").cpu().numpy(),
+                getattr(self, f"{which}_products").cpu().numpy(),
+            )
+            for which in ("made", "real")
+        ]
+        return torch.tensor(frechet_distance(*found), dtype=torch.float64)
