@@ -93,6 +93,8 @@ def evaluate(
             extras["fid"] = fid_between(videos, originals, weights=inception, device=device, offline=offline)
         if "fd_sync" in distances:
             extras["fd_sync"] = fd_sync_between(videos, originals, scorer)
-        for name in distances if out is not None else ():
-            write_atomically(Path(out or "") / EXTRAS[name], json_bytes(extras[name]))
-    return run.with_extras(extras)
+    if run.path is None:
+        return run.with_extras(extras)
+    for name in distances:
+        write_atomically(run.path / EXTRAS[name], json_bytes(extras[name]))
+    return read_run(run.path, method)

@@ -107,18 +107,27 @@ def test_dependencies_point_inwards() -> None:
     assert checked > 40
 
 
-@pytest.mark.command
-def test_the_wheel_holds_the_tree(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as it would be published, built from a clone."""
+    tmp_path = tmp_path_factory.mktemp("wheel")
     source = tmp_path / "source"
     subprocess.run(
         ["git", "clone", "--quiet", "--no-local", str(ROOT), str(source)], check=True, env=os.environ | {"LC_ALL": "C"}
     )
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "--no-index"]
     subprocess.run([*command, "--wheel-dir", str(tmp_path), str(source)], check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
+    (built,) = tmp_path.glob("*.whl")
+    return built
+
+
+@pytest.mark.command
+def test_the_wheel_holds_the_tree(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    listed = subprocess.run(["git", "ls-files"], cwd=source, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=wheel.parent / "source", check=True, capture_output=True, text=True
+    ).stdout
     tracked = listed.splitlines()
     expected = {name for name in tracked if name.startswith("lse_bench/")}
     expected |= {
@@ -140,3 +149,52 @@ def test_links_in_the_documents_lead_somewhere() -> None:
     for page in pages:
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+USER = """
+import numpy as np
+import lse_bench
+from lse_bench.metrics import FrechetInceptionDistance, LipSync
+
+scorer = lse_bench.SyncScorer.load("syncnet_v2", device="cuda", protocol="lrs-lossless@1")
+score: lse_bench.LseScore = scorer.score("clip.mp4")
+numbers: tuple[float, float, int, str] = (score.lse_d, score.lse_c, score.offset, score.signature)
+frames, sound = np.zeros((30, 96, 96, 3), np.uint8), np.zeros(20_000, np.int16)
+score = scorer.score_arrays(frames, sound, fps=25, sample_rate=16_000)
+score = lse_bench.lse(np.zeros((9, 4)), np.zeros((9, 4)))
+run: lse_bench.Run = lse_bench.evaluate("outputs/", originals="originals/", metrics=("lse", "fid"))
+mean: float | None = run.lse_d.mean
+interval: tuple[float, float] | None = run.lse_d.ci95
+rows = run.to_frame()
+other = lse_bench.read_run("runs/mine")
+found: lse_bench.Comparison = lse_bench.compare(run, other)
+made = lse_bench.generate("wav2lip", "pairs.json", out="videos", paste="feather")
+LipSync(scorer).update([frames], [sound])
+FrechetInceptionDistance().update(frames, real=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.command
+def test_a_users_program_is_checked_by_mypy(wheel: Path, tmp_path: Path) -> None:
+    """Against the package as it is installed: every public name, typed."""
+    pytest.importorskip("mypy")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--follow-imports",
+        "silent",
+        "--cache-dir",
+        "cache",
+        "mine.py",
+    ]
+    for text, status in ((USER, 0), (USER.replace('protocol="lrs-lossless@1"', 'fps_policy="never"'), 1)):
+        (tmp_path / "mine.py").write_text(text)
+        checked = os.environ | {"MYPYPATH": str(tmp_path / "site")}
+        ended = subprocess.run(command, cwd=tmp_path, env=checked, capture_output=True, text=True, check=False)
+        assert ended.returncode == status, ended.stdout
+        assert status == 0 or "fps_policy" in ended.stdout, "a slip is seen"

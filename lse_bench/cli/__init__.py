@@ -12,6 +12,7 @@ import typer
 
 from lse_bench.cli import (
     benchmark,
+    cite,
     compare,
     demo,
     fd_sync,
@@ -32,6 +33,7 @@ from lse_bench.cli.stops import Terminated, heard
 __all__ = [
     "app",
     "benchmark",
+    "cite",
     "compare",
     "demo",
     "fd_sync",

@@ -32,7 +32,7 @@ SCORE, COMPARE, MAKE, SET_UP = "Score", "Compare", "Generate and train", "Set up
 
 _ORDER = (
     *("demo", "score", "fid", "fd-sync", "merge"),
-    *("compare", "benchmark", "leaderboard", "verify"),
+    *("compare", "benchmark", "leaderboard", "verify", "cite"),
     *("generate", "manifest", "train", "prepare", "minilrs"),
     *("doctor", "weights"),
 )

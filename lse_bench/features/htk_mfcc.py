@@ -61,9 +61,9 @@ def htk_mfcc(samples: ArrayLike) -> NDArray[np.float64]:
 @cache
 def htk_filters() -> NDArray[np.float64]:
     """Triangles (40, 257) evaluated at the bins' frequencies."""
-    low, high = (1127 * np.log1p(edge / 700) for edge in (_LOWEST, _HIGHEST))
-    points = 700 * np.expm1(np.linspace(low, high, _FILTERS + 2) / 1127)
-    bins = np.linspace(0, SAMPLE_RATE / 2, _FFT // 2 + 1)
-    left, peak, right = points[:-2, None], points[1:-1, None], points[2:, None]
-    triangles = np.maximum(0, np.minimum((bins - left) / (peak - left), (right - bins) / (right - peak)))
-    return np.asarray(triangles, dtype=np.float64)
+    import librosa
+
+    filters = librosa.filters.mel(
+        sr=SAMPLE_RATE, n_fft=_FFT, n_mels=_FILTERS, fmin=_LOWEST, fmax=_HIGHEST, htk=True, norm=None, dtype=np.float64
+    )
+    return np.asarray(filters, dtype=np.float64)

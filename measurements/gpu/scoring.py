@@ -77,6 +77,7 @@ def inception(setting: Setting) -> list[Row]:
         (ROOT / "measurements" / "precision" / "inception_shapes.json").read_text()
     )
     entries: dict[str, tuple[int, ...]] = {}
+    entries |= {"fc.weight": (1008, 2048), "fc.bias": (1008,)}
     for name, shape in shapes.items():
         entries[f"{name}.conv.weight"] = tuple(shape)
         entries |= {f"{name}.bn.{part}": (shape[0],) for part in ("weight", "bias", "running_mean", "running_var")}
@@ -84,19 +85,18 @@ def inception(setting: Setting) -> list[Row]:
     side, few = (75, 1) if setting.small else (299, 4)
     x = uniform(few, 3, side, side, low=-1)
     reference = FidInception(state)
-    reference._layers = {name: (w.double(), b.double()) for name, (w, b) in reference._layers.items()}
     with torch.inference_mode():
-        exact = reference._network(x.double())
+        exact = reference.network.double()(x.double())
     rows = []
     for name in setting.precisions:
         network, dtype = FidInception(state, setting.device), dtype_of(name)
-        network._layers = {key: (w.to(dtype), b.to(dtype)) for key, (w, b) in network._layers.items()}
+        network.network.to(dtype)
         for size in setting.sizes(64, 256, on_cpu=8):
             load = x.repeat(-(-size // few), 1, 1, 1)[:size].to(setting.device, dtype)
             load = load.contiguous(memory_format=torch.channels_last)
             with tf32(name == "tf32"), torch.inference_mode(), setting.peak() as gib:
-                error = relative(network._network(load[:few]), exact[: len(load)])
-                seconds = setting.seconds(lambda network=network, load=load: network._network(load))  # type: ignore[misc]
+                error = relative(network.network(load[:few]), exact[: len(load)])
+                seconds = setting.seconds(lambda network=network, load=load: network.network(load))  # type: ignore[misc]
                 rows.append(Row(name, size, size / seconds, "frames", error, gib()))
     return rows
 

