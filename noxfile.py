@@ -1,4 +1,4 @@
-"""Sessions: demo, quick, tests, lint, types, oldest, newest, lock, and measurements: bench, precision, processors,
+"""Sessions: demo, quick, tests, lint, types, docs, oldest, newest, lock, and measurements: bench, precision, processors,
 decoding, campaign, libraries, faults, gpu, quality, miniature.
 
 `python3 bootstrap.py SESSION` runs one on a machine that has only Python. `nox -s SESSION` does the same beside an
@@ -158,6 +158,7 @@ def lint(session: nox.Session) -> None:
     interpreter = python(session)
     session.run(interpreter, "-m", "ruff", "check", ".", external=True)
     session.run(interpreter, "-m", "ruff", "format", "--check", ".", external=True)
+    session.run(str(Path(interpreter).with_name("typos")), external=True)
 
 
 @nox.session
@@ -186,6 +187,15 @@ def bench(session: nox.Session) -> None:
     session.run(interpreter, "-m", "measurements.speed.minilrs", external=True)
     session.run(interpreter, "-m", "measurements.speed.training", external=True)
     session.run(interpreter, "-m", "measurements.speed.leaderboard", external=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation as a site in build/docs; a warning is an error."""
+    site = str(ROOT / "build" / "docs")
+    session.run(
+        python(session), "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", site, external=True
+    )
 
 
 @nox.session

@@ -42,7 +42,7 @@ _log = logging.getLogger("lse_bench")
 class LipSync(Metric):
     """Mean LSE-D, LSE-C and absolute AV offset of clips in memory.
 
-    `compute` returns `lse_d` (lower is better), `lse_c` (higher is better), `offset` (mean of |offset| in frames),
+    `compute` returns `lse_d` (lower is better), `lse_c` (higher is better), `offset` (mean magnitude in frames),
     `scored` and `failed`. A clip that cannot be scored is counted, never averaged.
 
         metric = LipSync(SyncScorer.load("syncnet_v2", protocol="lrs-lossless@1"))
