@@ -1,5 +1,5 @@
-"""Sessions: demo, quick, tests, lint, types, docs, oldest, newest, lock, and measurements: bench, precision, processors,
-decoding, campaign, libraries, faults, gpu, quality, miniature.
+"""Sessions: demo, quick, tests, lint, types, docs, oldest, newest, lock, and measurements: bench, precision,
+processors, decoding, campaign, libraries, faults, gpu, quality, miniature.
 
 `python3 bootstrap.py SESSION` runs one on a machine that has only Python. `nox -s SESSION` does the same beside an
 installed `nox[uv]`.
@@ -193,9 +193,7 @@ def bench(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation as a site in build/docs; a warning is an error."""
     site = str(ROOT / "build" / "docs")
-    session.run(
-        python(session), "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", site, external=True
-    )
+    session.run(python(session), "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", site, external=True)
 
 
 @nox.session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-project, author, copyright = "LSE-Bench", "The LSE-Bench authors", "2026, the LSE-Bench authors"  # noqa: A001
+project, author, copyright = "LSE-Bench", "The LSE-Bench authors", "2026, the LSE-Bench authors"
 release = metadata.version("lse-bench")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 html_theme = "furo"
