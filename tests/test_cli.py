@@ -86,7 +86,7 @@ def test_shards_and_merge(narrow: Path, tmp_path: Path) -> None:
         (["score", "CLIP", "--weights", "absent.pth"], "absent.pth: no such file"),
         (["score", "CLIP", "--weights", "CLIP"], "not a torch checkpoint"),
         (["score", "CLIP", "--weights", "W", "--protocol", "lsr"], "no protocol called lsr"),
-        (["score", "CLIP", "--weights", "W", "--fps-policy", "any"], "no frame rate policy called any"),
+        (["score", "CLIP", "--weights", "W", "--fps-policy", "any"], "Invalid value for '--fps-policy'"),
         (["score", "CLIP", "--weights", "W", "--shard", "3/2"], "--shard 3/2"),
         (["score", "CLIP", "--weights", "W", "--device", "cuda:99"], "--device cuda:99"),
         (["score", "CLIP", "--weights", "W", "--out", "CLIP"], "is a file; --out names a folder"),

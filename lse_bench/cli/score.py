@@ -162,14 +162,9 @@ def score(
     tell_passed(console, passed)
     out = out or Path("runs") / started().strftime("%Y%m%d-%H%M%S")
     mine = part.of(clips) if part else clips
-    from lse_bench.sync.protocol import FPS_POLICIES, TRACK_RULES, get_protocol
+    from lse_bench.sync.protocol import get_protocol
 
     chosen = get_protocol(protocol)
-    # The scorer checks these itself; --tracks-only makes none.
-    if tracks_only and fps_policy is not None and fps_policy not in FPS_POLICIES:
-        raise UsageError(f"--fps-policy {fps_policy}: there are {', '.join(FPS_POLICIES)}")
-    if tracks_only and track_rule not in TRACK_RULES:
-        raise UsageError(f"--track-rule {track_rule}: there are {', '.join(TRACK_RULES)}")
     if tracks_only and chosen.codec == "pipeline":
         raise UsageError(f"--tracks-only looks at frames as tracked@1 has them, not as {chosen.id}; use tracked")
     tracking = None

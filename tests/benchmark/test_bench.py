@@ -182,7 +182,7 @@ def test_a_step_that_raises_is_that_steps_failure(bench_file: Path, tmp_path: Pa
         ("build = { pairs = 4, seed = 1 }", "", "a `file`, or is made"),
         ("generator = \"command\"", "generator = \"wav2lop\"", "Did you mean wav2lip"),
         ("keep_windows = true", "keep_window = true", "--keep-window"),
-        ("keep_windows = true", "precision = \"fp8\"", "--precision fp8: there are fp32"),
+        ("keep_windows = true", "precision = \"fp8\"", "'--precision': .*'fp8' is not one of 'fp32', 'bf16'"),
         ("keep_windows = true", "shard = \"1/2\"", "--shard is not for a benchmark"),
         ("lrs-lossless@1", "lrs-losless@1", "no protocol called lrs-losless@1"),
         ("[fd_sync]", "[[protocols]]\nprotocol = \"lrs-lossless\"\n[fd_sync]", "two protocols are lrs-lossless@1"),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests import official
+from lse_bench.manifests import official_lists
 from lse_bench.manifests.check import check_manifest
 from lse_bench.manifests.manifest import Job, Manifest, job_of, read_manifest, write_manifest
 from lse_bench.manifests.official_lists import OfficialList, corpora, fetch_list, import_list
@@ -149,7 +149,7 @@ def test_wrong_lists_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_corpus_file_is_sound() -> None:
     assert {"lrs2", "lrs3", "lrw", "minilrs", "resynced-random", "resynced-tts"} == set(corpora())
-    assert official.corpus("lrs3").list.pairs == 14_000  # type: ignore[union-attr]
+    assert official_lists.corpus("lrs3").list.pairs == 14_000  # type: ignore[union-attr]
 
 
 def test_check_finds_what_is_missing_or_silent(tmp_path: Path, clip: Path) -> None:

@@ -15,7 +15,6 @@ from commands import killed, lse_bench, lse_bench_here
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.manifests.layouts import CorpusClip, read_corpus
 from lse_bench.sync.syncnet import load_syncnet
-from lse_bench.training import syncnet
 from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.config import load_config
 from lse_bench.training.hardware import Hardware, launch
@@ -23,6 +22,7 @@ from lse_bench.training.loop import refuse_to_overwrite, train
 from lse_bench.training.pairs import NETWORK, Pairs, contrastive, infonce
 from lse_bench.training.run import trained_networks
 from lse_bench.training.split import split_clips
+from lse_bench.training.syncnet import method as syncnet
 from lse_bench.training.syncnet.clip_store import store_clips
 from lse_bench.training.syncnet.config import TrainConfig
 from lse_bench.training.syncnet.method import HALF, SyncNetMethod
