@@ -60,7 +60,7 @@ def _pack(c: nn.Conv2d) -> Tensor:
 
 
 def folded(convolution: nn.Module, norm: nn.Module) -> nn.Conv2d | nn.ConvTranspose2d:
-    """A convolution that does what it and the BatchNorm after it did, in evaluation mode."""
+    """Fold an evaluation-mode BatchNorm into the convolution before it."""
     assert isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d)
     return fuse_conv_bn_eval(convolution, norm, transpose=isinstance(convolution, nn.ConvTranspose2d))
 

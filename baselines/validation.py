@@ -30,12 +30,12 @@ def begin_from(network: nn.Module, given: nn.Module, path: Path) -> None:
 def foreign(
     scorer: nn.Module, store: PreparedClips, clips: Sequence[PreparedClip], count: int, draw: Draw, device: torch.device
 ) -> dict[str, float]:
-    """LSE of `count` of the clips drawn to foreign sound."""
+    """LSE of `count` of the clips drawn to mismatched audio."""
     return foreign_lse(scorer.to(device), store, spread(clips, count), draw, device)  # type: ignore[arg-type]
 
 
 def sample_sheet(store: PreparedClips, clips: Sequence[PreparedClip], draw: Draw) -> NDArray[np.uint8]:
-    """Rows: faces as filmed, drawn to their own sound, drawn to foreign sound."""
+    """Rows: faces as filmed, drawn to their own sound, drawn to mismatched audio."""
     clip, other = clips[0], clips[-1]
     rows: list[Pictures] = [store.read(clip, "faces"), draw(clip, clip), draw(clip, other)]
     at = np.linspace(0, min(len(row) for row in rows) - 1, _SHOWN).astype(int)

@@ -139,7 +139,7 @@ class LipGanTraining(Method):
 
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
         """On held-out clips: L1 of whole faces (`recon`) and mouths, that of the pasted reference's mouth (`copy`), LSE
-        of faces drawn to foreign sound.
+        of faces drawn to mismatched audio.
         """
         clips = spread(self.validation, self.config.validation_clips)
         found = measure_clips(networks[GENERATOR], self._samples, clips, device)

@@ -1,6 +1,6 @@
 """A MatConvNet graph as a torch module, with MatConvNet's own rules for padding, rounding, BatchNorm and NaN.
 
-A NaN that goes into a convolution makes every output NaN whose window it is in, and the ReLU after it makes 0 of them
+A NaN input makes exactly those outputs NaN whose receptive field contains it, and the ReLU after it makes 0 of them
 (MATLAB's max(NaN, 0) is 0). Digital silence comes as NaN (`features/htk_mfcc.py`) and depends on it.
 """
 

@@ -129,7 +129,7 @@ class Speech2VidTraining(Method):
 
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
         """On held-out clips: L1 of whole faces (`recon`) and lower halves, that of a pasted other face of the clip
-        (`copy`), LSE of faces drawn to foreign sound.
+        (`copy`), LSE of faces drawn to mismatched audio.
         """
         clips = spread(self.validation, self.config.validation_clips)
         found = measure_clips(networks[GENERATOR], self._samples, clips, device)

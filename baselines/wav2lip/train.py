@@ -173,7 +173,7 @@ class GeneratorTraining(Method):
 
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
         """On held-out clips: L1 of whole faces (`recon`) and mouths, that of the pasted reference's mouth (`copy`), the
-        expert's sync loss, the sum that training minimises, LSE of faces drawn to foreign sound, sharpness.
+        expert's sync loss, the sum that training minimises, LSE of faces drawn to mismatched audio, sharpness.
         """
         clips = spread(self.validation, self.config.validation_clips)
         gentle = self.config.sync.gentle

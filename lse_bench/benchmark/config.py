@@ -87,7 +87,7 @@ class BenchConfig(Section):
                 raise ValueError(f"{method.name}: {', '.join(ANCHORS)} are rows of those generators, under these names")
         scored_as = Counter(get_protocol(str(options.get("protocol", "lrs@1"))).id for options in self.protocols)
         if twice := [name for name, count in scored_as.items() if count > 1]:
-            raise ValueError(f"two protocols are {twice[0]}; one of them needs a benchmark of its own")
+            raise ValueError(f"two protocols are {twice[0]}. Put the second configuration into a separate file")
         return self
 
     def with_anchors(self) -> BenchConfig:

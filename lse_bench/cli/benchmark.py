@@ -32,7 +32,7 @@ _EXAMPLES = """
     lse-bench leaderboard build runs/mine --out page
 
 bench.toml names methods, lists of pairs and protocols: docs/benchmark.md. Stopped, the same command goes on; finished
-cells are kept, cells whose options, weights or lists have changed are done anew beside them.
+cells are kept, cells whose options, weights or lists have changed are done again beside them.
 Exit status: 0 done, 1 a step or too many clips failed, 2 wrong usage or something missing.
 """
 

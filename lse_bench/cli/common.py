@@ -204,7 +204,8 @@ def warn_of_weights(console: Console, sha256: str) -> None:
     name = name_of_digest(sha256)
     if name == "syncnet-mini":
         text = (
-            "syncnet-mini saw made-up faces only: on real faces its numbers prove nothing, and compare with no paper's"
+            "syncnet-mini was trained on synthetic faces. On real faces its scores mean nothing; do not compare them "
+            "with published ones"
         )
         console.print(text, style="yellow")
     elif name != "syncnet_v2":

@@ -173,9 +173,9 @@ def _notes(offsets: dict[str, float], has_fid: bool) -> list[str]:
     notes = [
         "LSE-D and LSE-C do not notice a delay: they take the best of 31 shifts. The AV offset does: "
         f"{offsets['delayed']:+g} frames for sound that comes 5 late.",
-        "The floor of LSE-C is the frozen face. Real pictures with foreign sound score above it, because the best of "
+        "The floor of LSE-C is the frozen face. Real pictures with mismatched audio score above it: the best of "
         "31 shifts of a lively clip is lower by chance.",
-        "fd-sync compares lips in the scorer's eyes and says nothing of image quality; it is not FID.",
+        "fd-sync compares SyncNet's lip embeddings. It says nothing about image quality; it is not FID.",
     ]
     if not has_fid:
         notes.append("FID needs Inception's weights: lse-bench weights fetch inception, then run the demo again.")
@@ -200,7 +200,7 @@ def _row(result: SetResult, offset: float) -> dict[str, Any]:
 def _print(console: Console, results: list[SetResult], offsets: dict[str, float], notes: list[str]) -> None:
     from rich.table import Table
 
-    table = Table(title="MiniLRS scored with syncnet-mini: made-up faces, not comparable with any paper")
+    table = Table(title="MiniLRS scored with syncnet-mini: synthetic faces, not comparable with published scores")
     for heading in ("set", "LSE-D (mini) ↓", "LSE-C (mini) ↑", "median offset", "fd-sync ↓", "FID ↓", "scored"):
         table.add_column(heading, justify="left" if heading == "set" else "right")
     for result in results:

@@ -28,15 +28,21 @@ Boxes = Annotated[
 DetectorWeights = Annotated[str, typer.Option(help="S3FD's checkpoint: a file, or a name of `lse-bench weights list`.")]
 TrackRule = Annotated[
     choices.TrackRule,
-    typer.Option(help="all: every face track counts once, as published; mean: every clip; best: its surest track."),
+    typer.Option(
+        help="all: each face track counts once, as published; mean: each clip; best: its most confident track."
+    ),
 ]
 Tracker = Annotated[
     choices.Tracker, typer.Option(help="original, as published, or matched: corrected for faces near each other.")
 ]
 MinTrack = Annotated[
-    int, typer.Option(min=0, help="Detections that make no track yet; lower it for clips under 4 s: part of the id.")
+    int,
+    typer.Option(
+        min=0,
+        help="A track needs more detections than this. Lower it for clips under 4 s; it is part of the protocol id.",
+    ),
 ]
-Stride = Annotated[int, typer.Option(min=1, max=25, help="Look for faces in every N-th frame: part of the id.")]
+Stride = Annotated[int, typer.Option(min=1, max=25, help="Detect faces in every N-th frame; part of the id.")]
 FfmpegProgram = Annotated[Path | None, typer.Option("--ffmpeg", help="The ffmpeg program for tracked-legacy.")]
 
 SFD_FACE = "sfd_face"

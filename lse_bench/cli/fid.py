@@ -54,7 +54,7 @@ def fid(
         str, typer.Option(help="Inception: a file, or a name of `lse-bench weights list`.")
     ] = "inception",
     region: Annotated[
-        str, typer.Option(help="frame: all of it; face: cut to the surest face of each frame.")
+        str, typer.Option(help="frame: all of it; face: cut to the most confident face of each frame.")
     ] = "frame",
     detector: Detector = None,
     boxes: Boxes = None,

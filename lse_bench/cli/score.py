@@ -139,8 +139,8 @@ def score(
         typer.Option(
             min=2,
             metavar="N",
-            help="Only score N of the clips again, changed in small ways (crop, re-encoding, gain, …): how far scores "
-            "move without a reason. Writes robustness.json.",
+            help="Score only N of the clips, and again after edits that should not matter (crop, re-encoding, …). "
+            "Writes robustness.json.",
         ),
     ] = None,
     offline: Offline = False,

@@ -41,7 +41,8 @@ class CenterFace:
         self._network_for = lru_cache(maxsize=_NETWORKS)(_read_network)
 
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
-        """Faces of each BGR frame, the surest first. Raises ValueError for a frame that is not uint8 (H,W,3)."""
+        """Faces of each BGR frame, the most confident first. Raises ValueError for a frame that is not uint8
+        (H,W,3)."""
         return [self._detect(frame) for frame in frames]
 
     def _detect(self, frame: NDArray[np.uint8]) -> list[Face]:

@@ -50,7 +50,7 @@ class FaceDetector:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def faces(self, clip: Path, frames: Iterable[Frame], stride: int = 1) -> Iterator[list[Face] | None]:
-        """For each frame the faces found in it, the surest first; None for frames that the stride passes over.
+        """For each frame the faces found in it, the most confident first; None for frames that the stride passes over.
 
         Frames may change their size; few are held at a time. Raises ClipError `no_face` when `boxes` has no file for
         the clip.

@@ -34,8 +34,8 @@ def overlap(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
 def suppress(
     boxes: NDArray[np.floating], scores: NDArray[np.floating], limit: float, pixel: float = 0.0
 ) -> NDArray[np.intp]:
-    """Greedy non-maximum suppression: indices kept, the surest first; a box goes when it overlaps a surer one by more
-    than `limit`. Among equal scores the later box is the surer one, as in the published detectors.
+    """Greedy non-maximum suppression: indices kept, the most confident first; a box goes when it overlaps a surer one
+    by more than `limit`. Among equal scores the later box is the surer one, as in the published detectors.
 
     `pixel`: added to widths and heights; 1 where a box's last pixel counts, as in face-alignment's copy of S3FD.
     """

@@ -43,8 +43,8 @@ def decode(loc: NDArray[np.float32], prior: NDArray[np.float32]) -> NDArray[np.f
 
 
 def first_suppression(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Detections (K,5): score and box, the surest first: scores above 0.05, overlaps above 0.3 suppressed among the
-    best 5,000, at most 750 kept."""
+    """Detections (K,5): score and box, the most confident first: scores above 0.05, overlaps above 0.3 suppressed among
+    the best 5,000, at most 750 kept."""
     (likely,) = np.nonzero(scores > _LOWEST)
     best = likely[scores[likely].argsort(kind="stable")[-_MOST:]]
     kept = best[suppress(boxes[best], scores[best], _FIRST)][:_KEPT]
@@ -52,7 +52,7 @@ def first_suppression(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -
 
 
 def faces_of(detections: NDArray[np.float32], width: int, height: int, threshold: float) -> list[Face]:
-    """Faces in a picture of `width` x `height`, the surest first: scores above `threshold`, overlaps above 0.1
+    """Faces in a picture of `width` x `height`, the most confident first: scores above `threshold`, overlaps above 0.1
     suppressed a second time, in pixels."""
     sure = detections[detections[:, 0] > np.float32(threshold)]
     boxes = (sure[:, 1:] * np.array([width, height, width, height], np.float32)).astype(np.float64)
@@ -103,8 +103,8 @@ class S3fd:
         return loc.cpu().numpy(), conf.cpu().numpy(), anchors(int(batch.shape[2]), int(batch.shape[3]), sizes)
 
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
-        """Faces of each BGR frame, the surest first; all frames of one size. Raises LseBenchError when they are too
-        small for the network."""
+        """Faces of each BGR frame, the most confident first; all frames of one size. Raises LseBenchError when they are
+        too small for the network."""
         small = [self.scaled(frame) for frame in frames]
         if min(small[0].shape[:2]) < _SMALLEST[self.variant.ceil]:
             high, wide = frames[0].shape[:2]

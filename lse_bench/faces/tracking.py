@@ -22,8 +22,8 @@ from lse_bench.faces.tracks import MIN_TRACK, TRACKERS, Track, Tracks, track_sho
 class Tracking:
     """How tracks are found; every field moves a score.
 
-    `min_track`: detections that are not enough, at stride 1. `stride`: every n-th frame is looked at; boxes between
-    are interpolated.
+    `min_track`: a track needs more detections than this, at stride 1. `stride`: every n-th frame is looked at; boxes
+    between are interpolated.
     """
 
     detector: FaceDetector

@@ -1,4 +1,4 @@
-"""Face boxes for FID's region `face`: the surest face of each frame, from a detector."""
+"""Face boxes for FID's region `face`: the most confident face of each frame, from a detector."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class DetectedBoxes:
         self._detector = detector
 
     def boxes(self, clip: Path, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Box | None]]:
-        """The frames of a clip, each with the box of its surest face, inside the frame; None where there is none."""
+        """The frames of a clip, each with the box of its most confident face, inside the frame; None where there is
+        none."""
         shown, searched = tee(frames)  # a batch apart at most
         for found, frame in zip(self._detector.faces(clip, searched), shown, strict=True):
             yield frame, _inside(max(found, key=lambda face: face.score).box.tolist(), frame) if found else None

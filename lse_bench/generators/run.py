@@ -121,7 +121,7 @@ class _Broken:
             left = len(self._jobs) - _FIRST
             raise UsageError(
                 f"the first {_FIRST} jobs failed alike, so the other {left} were not tried: {reason}. Mend the "
-                "generator, then the same command with --retry-failed begins anew; without it, it goes on past them"
+                "generator, then the same command with --retry-failed begins again; without it, it goes on past them"
             )
 
 
@@ -155,7 +155,8 @@ def _prepare(call: Call) -> None:
         ours = json.loads(json.dumps(call.key))
     except TypeError as error:
         raise UsageError(
-            f"the generator {call.generator.name} of {call.package} describes itself by what is no JSON: {error}"
+            f"the generator {call.generator.name} of {call.package} has a description that cannot be serialised to "
+            f"JSON: {error}"
         ) from None
     earlier = read_generation(call.out)
     if earlier is not None:

@@ -76,7 +76,7 @@ class Source:
                     self.path,
                     "generator_failed",
                     f"its picture changes from {wide}x{high} to {now}x{then} in frame {number} ({number / FPS:.2f} s), "
-                    "and a face is followed in one size only: cut it there, or write it anew in one size",
+                    "and a face is followed in one size only: cut it there, or write it again in one size",
                 )
             yield frame
 

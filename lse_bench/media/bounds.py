@@ -31,4 +31,4 @@ class Holes:
             told = f"{lost}; {MAX_HOLES} s at most"
         else:
             return None
-        return f"{told} is filled. Its clock is damaged or parts are missing: write it anew from its source, or cut it"
+        return f"{told} is filled. Its clock is damaged or parts are missing: write it again from its source, or cut it"

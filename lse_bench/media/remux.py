@@ -103,7 +103,7 @@ def _times(info: MediaInfo) -> list[tuple[int, int]]:
     known = [time for time in shown if time is not None]
     if len(known) < len(shown):
         without = len(shown) - len(known)
-        raise ClipError(info.path, "unreadable", f"{without} of {len(shown)} pictures have no time; write it anew")
+        raise ClipError(info.path, "unreadable", f"{without} of {len(shown)} pictures have no time; write it again")
     decoded = [dts for _, dts in stamps if dts is not None]
     if len(decoded) < len(known):
         decoded = _decoding_times(known)
@@ -111,7 +111,7 @@ def _times(info: MediaInfo) -> list[tuple[int, int]]:
 
 
 def _rising(times: Iterable[tuple[int, int]], least: int) -> Iterator[tuple[int, int]]:
-    """Decoding times `least` ticks apart, where two are the same or fall back (clocks that start anew do so), which no
+    """Decoding times `least` ticks apart, where two are the same or fall back (clocks that start again do so), which no
     mp4 can hold; what is shown, not before it is decoded."""
     last: int | None = None
     for pts, dts in times:

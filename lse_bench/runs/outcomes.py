@@ -47,7 +47,9 @@ def record_of(clip: ListedClip, outcome: ClipOutcome) -> Record:
         assert failure is not None
         return Record(status=failure.status, reason=failure.reason, **common)
     if not np.isfinite(score.curve).all():
-        reason = "the network gave values that are not numbers; are the weights sound, or is bf16 too narrow for them?"
+        reason = (
+            "the network produced NaN or Inf. The checkpoint may be damaged, or bf16 may overflow; try --precision fp32"
+        )
         return Record(status="error", reason=reason, **common)
     common["warnings"] = [*facts.warnings, *warnings_of_score(score)]
     return Record(status="ok", **score_fields(score), **common)

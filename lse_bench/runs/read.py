@@ -176,7 +176,7 @@ def read_run(
 
 def _read_extra(name: str, path: Path) -> dict[str, Any]:
     """A fid.json or fd_sync.json. Raises UsageError when it is damaged."""
-    way_out = f"lse-bench {_MADE_BY[name]} makes it anew"
+    way_out = f"lse-bench {_MADE_BY[name]} makes it again"
     content = read_object(path, way_out)
     for number in (name, "kid"):
         if not isinstance(content.get(number), int | float | None):

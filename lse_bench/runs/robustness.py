@@ -1,4 +1,5 @@
-"""How far scores move under changes that nobody would call another video: below that, ranks mean nothing.
+"""How far scores move under edits that should not matter. Differences between methods below this level are not
+meaningful.
 
 Each clip is written again with one small change and scored by the same scorer. The control `written again` has none but
 the encoding that all of them share, so a change's own part is its row less the control's.

@@ -76,13 +76,13 @@ def refuse_edited(entries: Sequence[Run]) -> None:
             more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
             raise UsageError(
                 f"{entry.folder}: {differences[0]}{more}: it was edited, or is damaged. lse-bench verify "
-                f"{entry.folder} lists everything; the command that made the run writes it anew"
+                f"{entry.folder} lists everything; the command that made the run writes it again"
             )
 
 
 def _summary(entry: Run) -> Iterator[str]:
     try:
-        stored = read_object(entry.folder / SUMMARY_FILE, "the command that made the run writes it anew")
+        stored = read_object(entry.folder / SUMMARY_FILE, "the command that made the run writes it again")
     except UsageError as error:
         yield str(error)
         return

@@ -89,16 +89,16 @@ def notes_of(table: Table) -> list[str]:
     scorer = table.evaluator or table.key.get("weights_sha256")
     notes = [
         f"Protocol {table.protocol}, SyncNet {scorer}; ± half of the 95 % interval ({'; '.join(sorted(methods))}); "
-        "ranks: 1 + methods that are significantly better (paired, Holm)."
+        "rank: 1 + the number of methods that are significantly better (paired, Holm)."
     ]
     if table.evaluator == MINI:
-        notes.append("Made-up faces and a small scorer: these numbers compare with no paper's.")
+        notes.append("Synthetic faces and a small scorer: do not compare these numbers with published ones.")
     if any(better for row in table.rows for better in row.better_than_real.values()):
-        notes.append("* better than untouched video: a sign that the scorer is pleased, not that lips are right.")
+        notes.append("* Significantly better than real video: probably fitted to SyncNet rather than better lip-sync.")
     if any(row.flat for row in table.rows):
         notes.append(
-            "† LSE-D is better than that of unsynced video, LSE-C worse: the distance is low at every shift. LSE-D "
-            "alone rewards a smear, which fits no sound better than another."
+            "† LSE-D is better than for unsynced video and LSE-C is worse: the distance is low at every shift. LSE-D "
+            "alone rewards a blurred mouth, which fits every sound equally well."
         )
     return notes
 

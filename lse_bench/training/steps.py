@@ -26,7 +26,7 @@ Memory = dict[str, Tensor]  # what an earlier pass of the same step leaves to a 
 Loss = Callable[[Networks, Batch, Memory], tuple[Tensor, dict[str, Tensor]]]
 
 WAY_OUT = (
-    "Close other programs on the device, and --resume goes on from the last checkpoint. Or begin anew with a smaller "
+    "Close other programs on the device, and --resume goes on from the last checkpoint. Or begin again with a smaller "
     "batch in the configuration and `accumulate` as many times larger, or with --precision bf16"
 )
 _FULL = ("can't allocate memory", "not enough memory", "std::bad_alloc")  # how torch says it of a processor

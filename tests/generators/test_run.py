@@ -197,7 +197,7 @@ def test_settings_are_part_of_the_key(root: Path, tmp_path: Path) -> None:
         def description(self) -> dict[str, object]:
             return {"path": root}
 
-    with pytest.raises(UsageError, match="describes itself by what is no JSON"):
+    with pytest.raises(UsageError, match="cannot be serialised to JSON"):
         generate_run(call(Strange(), jobs, root, tmp_path / "strange"))
     assert not (tmp_path / "strange").exists()
 

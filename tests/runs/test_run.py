@@ -232,7 +232,7 @@ def test_a_network_that_gives_no_numbers_is_a_row(tmp_path: Path) -> None:
     clips.good(tmp_path / "clips" / "a.mp4", 0.4)
     summary = score_run(scorer, find_clips([tmp_path / "clips"]), tmp_path / "run")
     assert summary.failed == {"error": 1}
-    assert "not numbers" in (read_records(tmp_path / "run")[0].reason or "")
+    assert "NaN or Inf" in (read_records(tmp_path / "run")[0].reason or "")
 
 
 def test_windows_cannot_be_asked_for_half_way(folder: Path, scorer: SyncScorer, tmp_path: Path) -> None:

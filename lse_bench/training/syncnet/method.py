@@ -1,9 +1,9 @@
-"""Trains SyncNet: from clips whose sound is in step to two towers whose distance tells when it is not.
+"""Train SyncNet: its two towers learn embeddings whose distance is small for synchronised audio and video.
 
 *InfoNCE* (the default): in a batch of windows, each lip embedding should be nearer to its own sound's than to all
 others, and the other way round; the logit of a pair is minus its Euclidean distance times a learned scale.
-*contrastive*: the loss of Chung & Zisserman, one matching and one foreign sound for each window; it stays on a plateau
-for some hundred steps and ends worse.
+*contrastive*: the loss of Chung & Zisserman, one matching and one mismatched audio for each window; it stays on a
+plateau for some hundred steps and ends worse.
 
 A *guide* helps over the plateau on which either loss starts: for the first steps a linear map of each embedding also
 has to tell the lip parameters, which a MiniLRS corpus knows and a real one does not (set `guide.steps = 0` there).
@@ -111,7 +111,8 @@ class SyncNetMethod(Method):
         return batch
 
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
-        """On held-out clips: share of offsets within one frame, AUC of LSE-C against foreign sound, window accuracy."""
+        """On held-out clips: share of offsets within one frame, AUC of LSE-C against mismatched audio, window
+        accuracy."""
         network = networks[NETWORK]
         assert isinstance(network, Pairs)
         store = ClipStore(self._folders[1])
