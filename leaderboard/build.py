@@ -5,9 +5,9 @@ Clips are copied from where a run directory says they are, as far as they are st
 
 from __future__ import annotations
 
-import json
+import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -32,6 +32,7 @@ from lse_bench.tables.formats import cells_of, columns_of, csv_text, latex, long
 from lse_bench.tables.paired import sources_of
 from lse_bench.tables.table import REAL, UNSYNCED, Table, by_group, tables_of
 from lse_bench.weights.readers import file_digest
+from lse_bench.weights.table import name_of_digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,7 @@ def build(inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Be
         "tables": [_shown(table, entries) for table in tables],
         "plots": plots,
         "clips": played,
-        "published": [[one.corpus, one.method, one.measure, one.printed, one.kind, one.source] for one in published()],
+        "published": _published_beside(tables),
     }
     # A page from the disk may not fetch; a script it may load.
     (out / "data.js").write_text(f"window.LSE_BENCH = {escape.script(data)};\n", encoding="utf-8")
@@ -111,6 +112,16 @@ def build(inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Be
         "clips": len(played),
         "page": str(out / "index.html"),
     }
+
+
+def _published_beside(tables: Sequence[Table]) -> list[list[str]]:
+    """Published figures of the corpora that the tables are of."""
+    corpora = {table.corpus.lower() for table in tables}
+    return [
+        [one.corpus, one.method, one.measure, one.printed, one.kind, one.source]
+        for one in published()
+        if one.corpus.lower() in corpora
+    ]
 
 
 def _write_tables(folder: Path, tables: Sequence[Table], entries: Sequence[Run]) -> None:
@@ -143,7 +154,9 @@ def _shown(table: Table, entries: Sequence[Run]) -> dict[str, Any]:
         "corpus": table.corpus,
         "protocol": table.protocol,
         "evaluator": table.evaluator,
-        "columns": [{"name": column.name, "title": column.title} for column in columns],
+        "columns": [
+            {"name": c.name, "title": c.title, "higher": c.higher_is_better, "explained": c.explained} for c in columns
+        ],
         "rows": [
             {
                 "method": row.method,
@@ -173,23 +186,42 @@ def _provenance(entry: Run) -> list[list[str]]:
         ["precision", f"{about.precision} on {about.device}"],
         ["machine", _machine(about.machine or {})],
         ["versions", ", ".join(f"{name} {version}" for name, version in (about.versions or {}).items())],
-        ["command", " ".join(about.command)],
+        ["command", shlex.join(about.command)],
         ["started", about.started or ""],
         ["length of clips", ", ".join(f"{share}: {value:.2f} s" for share, value in summary.seconds.items())],
     ]
     if about.generation is not None:
         key = about.generation.key
         lines.insert(1, ["generator", f"{about.generation.generator} of {key['package']}"])
-        lines.insert(2, ["its weights", f"sha256 {key['weights_sha256']}" if key.get("weights_sha256") else "none"])
+        lines.insert(2, ["its weights", _weights(key.get("weights_sha256"))])
         rest = {
             name: value for name, value in key.items() if name not in ("generator", "package", "weights_sha256", "root")
         }
-        lines.append(["generated with", json.dumps(rest, ensure_ascii=False)])
+        lines.append(["generated with", _plain(rest)])
     for name, extra in entry.extras.items():
         lines.append(
-            [name, json.dumps({key: value for key, value in extra.items() if key in ("fid_id", "key", "warnings")})]
+            [name, _plain({key: value for key, value in extra.items() if key in ("fid_id", "key", "warnings")})]
         )
     return [[name, str(value)] for name, value in lines if value]
+
+
+def _weights(sha256: str | None) -> str:
+    """Weights by their name in the table, where it is known, and their digest."""
+    if sha256 is None:
+        return "none"
+    return f"{name_of_digest(sha256) or 'weights of its own'}, sha256 {sha256}"
+
+
+def _plain(content: Mapping[str, Any], lead: str = "") -> str:
+    """Nested settings as `name value` in one line; what is empty is left out."""
+    found = []
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            found.append(_plain(value, f"{lead}{name} "))
+        elif value not in (None, "", [], ()):
+            shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            found.append(f"{lead}{name} {shown}")
+    return "; ".join(part for part in found if part)
 
 
 def _machine(about: dict[str, Any]) -> str:

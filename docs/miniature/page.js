@@ -8,6 +8,7 @@ const make = (tag, text, attributes = {}) => {
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   return element;
 };
+const glued = (text) => text.replace(/± /g, "±\u00a0").replace(/ ([↑↓])/g, "\u00a0$1"); // no line ends there
 const dot = (method) => {
   const mark = make("span", "", { class: "dot", "aria-hidden": "true" });
   mark.style.background = data.colours[method] || "transparent";
@@ -39,9 +40,11 @@ function drawTable(table) {
   table.columns.forEach((column, number) => {
     const cell = make("th", null, { scope: "col", "aria-sort": "none" });
     if (number) cell.className = "number";
-    const button = make("button", column.title, { type: "button" });
+    const button = make("button", glued(column.title), { type: "button", title: column.explained });
+    const first = column.higher ? -1 : 1; // the best on top
     button.addEventListener("click", () => {
-      sorting.set(table, [number, cell.getAttribute("aria-sort") === "ascending" ? -1 : 1]);
+      const [before, direction] = sorting.get(table) || [-1, 1];
+      sorting.set(table, [number, before === number ? -direction : first]);
       show();
       byId("status").textContent = `${table.corpus}: sorted by ${column.title}, ${cell.getAttribute("aria-sort")}`;
     });
@@ -60,7 +63,14 @@ function drawTable(table) {
   show();
   element.append(top, body);
   wide.append(element);
-  box.append(wide, ...table.notes.map((note) => make("p", note, { class: "note" })));
+  const legend = make("details");
+  legend.append(make("summary", "What the columns mean"));
+  const list = make("dl");
+  for (const column of table.columns.filter((one) => one.explained)) {
+    list.append(make("dt", column.title), make("dd", column.explained));
+  }
+  legend.append(list);
+  box.append(wide, legend, ...table.notes.map((note) => make("p", note, { class: "note" })));
   return box;
 }
 
@@ -70,7 +80,7 @@ function fillBody(body, rows, table) {
     const line = make("tr", null, row.anchor ? { class: "anchor" } : {});
     row.cells.forEach((text, number) => {
       if (number) {
-        line.append(make("td", text, { class: "number" }));
+        line.append(make("td", glued(text), { class: "number" }));
         return;
       }
       const cell = make("th", null, { scope: "row" });
@@ -133,13 +143,17 @@ function drawPair(pair) {
   const videos = [];
   for (const one of pair.methods) {
     const figure = make("figure");
-    const video = make("video", null, { src: one.file, controls: "", loop: "", playsinline: "", preload: "metadata",
+    const video = make("video", null, { src: `${one.file}#t=0.6`, loop: "", playsinline: "", preload: "metadata",
       "aria-label": `${one.method}, ${pair.id}` });
     videos.push(video);
     const caption = make("figcaption");
     const scores = one.lse_d === null ? one.status : `LSE-D ${one.lse_d.toFixed(2)}, LSE-C ${one.lse_c.toFixed(2)}, offset ${one.offset}`;
     caption.append(dot(one.method), make("strong", one.method), document.createTextNode(` ${scores}`));
-    figure.append(video);
+    const play = make("button", "Play", { type: "button", "aria-label": `Play ${one.method}, ${pair.id}` });
+    play.addEventListener("click", () => (video.paused ? video.play() : video.pause()));
+    video.addEventListener("play", () => { play.textContent = "Pause"; });
+    video.addEventListener("pause", () => { play.textContent = "Play"; });
+    figure.append(video, play); // below the picture, where it hides no mouth
     if (one.confidence.length) {
       const least = Math.min(...one.confidence).toFixed(1);
       const most = Math.max(...one.confidence).toFixed(1);

@@ -6,13 +6,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lse_bench.naming import slug
 from lse_bench.tables import escape
-from lse_bench.tables.table import Table, TableRow
+from lse_bench.tables.table import REAL, UNSYNCED, Table, TableRow
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NOTHING = "–"
+_EXPLAINED = {
+    "lse_d": "Minimum of the mean embedding distance over 31 shifts of the sound. Lower is better.",
+    "lse_c": "Median minus minimum of the same distances. Higher is better.",
+    "rank_lse_d": "1 + the number of methods with a significantly better LSE-D.",
+    "rank_lse_c": "1 + the number of methods with a significantly better LSE-C.",
+    "above_unsynced": "LSE-C on a scale where unsynced video is 0 and real video is 1.",
+    "within_1": "Share of clips whose AV offset is at most one frame.",
+    "fid": "Fréchet distance of Inception features to the real videos. Lower is better.",
+    "kid": "Kernel distance of Inception features to the real videos. Lower is better.",
+    "fd_sync": "Fréchet distance of SyncNet's lip embeddings to the real videos. Lower is better.",
+    "scored": "Clips with a score, of all that were listed.",
+}
 MINI = "syncnet-mini"
 _WIDE = ("lse_d", "lse_c", "offset", "lse_d_at_0", "lse_d_valid", "lse_c_valid")
 
@@ -25,6 +38,16 @@ class Column:
     title: str
     value: Callable[[TableRow], Any]
     shown: Callable[[TableRow], str]
+
+    @property
+    def higher_is_better(self) -> bool | None:
+        """As the arrow in the title says; None for a column without one."""
+        return {"↑": True, "↓": False}.get(self.title[-1])
+
+    @property
+    def explained(self) -> str:
+        """What the column shows, in a sentence."""
+        return _EXPLAINED.get(self.name, "")
 
 
 def _mean(metric: str, title: str) -> Column:
@@ -117,15 +140,39 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A LaTeX table in the paper's form (booktabs)."""
+    """A LaTeX table in the paper's form (booktabs), with caption and label; the best method of a column is bold."""
     columns = columns_of(table)
-    rows = [" & ".join(map(escape.latex, cells_of(row, columns))) + r" \\" for row in table.rows]
+    best = {column.name: _best(table, column) for column in columns}
+    rows = []
+    for row in table.rows:
+        cells = [escape.latex(cell) for cell in cells_of(row, columns)]
+        bold = [
+            rf"\textbf{{{cell}}}" if row.method == best[c.name] else cell
+            for c, cell in zip(columns, cells, strict=True)
+        ]
+        rows.append(" & ".join(bold) + r" \\")
     head = " & ".join(escape.latex(column.title) for column in columns) + r" \\"
     notes = [rf"% {escape.latex(note)}" for note in notes_of(table)]
     about = escape.latex(f"{table.corpus}, {table.protocol}")
-    lines = [rf"% {about}", r"\begin{tabular}{l" + "r" * (len(columns) - 1) + "}",
-             r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", *notes]  # fmt: skip
+    label = slug(f"{table.corpus} {table.protocol}")
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{about}. Bold: best method.}}", rf"\label{{tab:{label}}}",
+             r"\begin{tabular}{l" + "r" * (len(columns) - 1) + "}", r"\toprule", head, r"\midrule", *rows,
+             r"\bottomrule", r"\end{tabular}", r"\end{table}", *notes]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _best(table: Table, column: Column) -> str | None:
+    """The method with the best value of a column that has a better end; anchors are no methods."""
+    if column.higher_is_better is None:
+        return None
+    known = [
+        (column.value(row), row.method)
+        for row in table.rows
+        if column.value(row) is not None and row.method not in (REAL, UNSYNCED)
+    ]
+    if not known:
+        return None
+    return (max if column.higher_is_better else min)(known)[1]
 
 
 def wide_frame(tables: Sequence[Table]) -> pd.DataFrame:

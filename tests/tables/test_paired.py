@@ -247,8 +247,12 @@ def test_tables_say_ranks_anchors_and_coverage(tmp_path: Path) -> None:
     assert rows["poor"].above_unsynced == pytest.approx(0.5, abs=0.05)
     assert rows["good"].failed == {"no_audio": 1}
     text = markdown(table)
-    assert "19 of 20" in text and "*" in text and "untouched video" in text
-    assert r"\toprule" in latex(table)
+    assert "19 of 20" in text and "*" in text and "better than real video" in text
+    text = latex(table)
+    assert all(
+        part in text for part in (r"\toprule", r"\caption{pairs, lrs-lossless@1", r"\label{tab:pairs-lrs-lossless-1}")
+    )
+    assert text.count(r"\textbf{") == 2, "the best LSE-D and the best LSE-C of methods, no anchor"
     assert csv_text(wide_frame([table])).count("\n") == 5
     assert "pairs,lrs-lossless@1,,poor,lse_c," in csv_text(long_frame([table]))
     groups = by_group(entries[3].records, "speaker")
