@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lse_bench.benchmark.run import BENCH_FILE
 from lse_bench.benchmark.run import SUMMARY_FILE as BENCH_SUMMARY
-from lse_bench.leaderboard.build import CLIPS_FOLDER, COLLECTION_FILE, find_entries
+from lse_bench.leaderboard.build import COLLECTION_FILE, find_entries
+from lse_bench.leaderboard.clips import CLIPS_FOLDER
 from lse_bench.naming import slug
 from lse_bench.runs.agreement import disagreement
 from lse_bench.runs.read import Run

@@ -10,7 +10,8 @@ from typing import Any
 from lse_bench.benchmark.run import BENCH_FILE
 from lse_bench.benchmark.run import SUMMARY_FILE as BENCH_SUMMARY
 from lse_bench.errors import UsageError
-from lse_bench.leaderboard.build import CLIPS_FOLDER, COLLECTION_FILE, copied_clips, find_entries
+from lse_bench.leaderboard.build import COLLECTION_FILE, find_entries
+from lse_bench.leaderboard.clips import CLIPS_FOLDER, copied_clips
 from lse_bench.manifests.generated import FAULTS
 from lse_bench.runs.directory import RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER
 from lse_bench.runs.read import EXTRAS, Run

@@ -6,17 +6,18 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from lse_bench.choices import FaceChoice, Faceless, NanSound, Paste, Short, Smoothing
 from lse_bench.devices import choose_device
 from lse_bench.errors import UsageError
 from lse_bench.faces.detectors import FaceDetector, load_detector
-from lse_bench.generators.boxes import CHOICES, FACELESS, SMOOTHINGS, Faceless, Locating
-from lse_bench.generators.call import NAN_SOUNDS, Call, NanSound, Policies, jobs_for
-from lse_bench.generators.interface import Choice, FaceGenerator, Options, Smoothing
-from lse_bench.generators.paste import PASTES, Paste
+from lse_bench.generators.boxes import CHOICES, FACELESS, SMOOTHINGS, Locating
+from lse_bench.generators.call import NAN_SOUNDS, Call, Policies, jobs_for
+from lse_bench.generators.interface import FaceGenerator, Options
+from lse_bench.generators.paste import PASTES
 from lse_bench.generators.redraw import OnRow
 from lse_bench.generators.registry import load, make_generator
 from lse_bench.generators.run import generate_run
-from lse_bench.generators.shared_source import SHORTS, Short
+from lse_bench.generators.shared_source import SHORTS
 from lse_bench.manifests.generated import Generation
 from lse_bench.manifests.manifest import read_manifest
 from lse_bench.weights import store
@@ -41,7 +42,7 @@ def generate(
     boxes: Path | str | None = None,
     pads: tuple[int, int, int, int] | None = None,
     smoothing: Smoothing | None = None,
-    face: Choice | None = None,
+    face: FaceChoice | None = None,
     faceless: Faceless = "skip-clip",
     short: Short = "skip",
     nan_sound: NanSound = "skip",
@@ -107,12 +108,12 @@ def call_for(
     settings: Mapping[str, str],
     detector: str | None,
     pads: tuple[int, int, int, int] | None,
-    smoothing: str | None,
-    face: str | None,
-    faceless: str,
-    short: str,
-    nan_sound: str,
-    paste: str,
+    smoothing: Smoothing | None,
+    face: FaceChoice | None,
+    faceless: Faceless,
+    short: Short,
+    nan_sound: NanSound,
+    paste: Paste,
     legacy: bool,
     sound_offset: int,
     seed: int,
@@ -153,9 +154,9 @@ def call_for(
         locating = Locating(
             found,
             generator.pads if pads is None else pads,
-            smoothing or generator.smoothing,  # type: ignore[arg-type]
-            face or generator.choice,  # type: ignore[arg-type]
-            faceless,  # type: ignore[arg-type]
+            smoothing or generator.smoothing,
+            face or generator.choice,
+            faceless,
         )
     elif (detector, pads, smoothing, face, sound_offset) != (None, None, None, None, 0) or policies != _AS_PUBLISHED:
         raise UsageError(f"{name} makes whole videos; options about faces and their sound are not for it")
@@ -165,7 +166,7 @@ def call_for(
         root=folder,
         out=out,
         locating=locating,
-        policies=Policies(short=short, spare=0 if legacy else 2, paste=paste, nan_sound=nan_sound),  # type: ignore[arg-type]
+        policies=Policies(short=short, spare=0 if legacy else 2, paste=paste, nan_sound=nan_sound),
         weights_sha256=None if weights is None else file_digest(weights),
         options=options,
         package=f"{plugin.package} {plugin.version}",

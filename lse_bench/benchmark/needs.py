@@ -1,4 +1,4 @@
-"""What a step will ask for, and whether its options make sense, known before it runs."""
+"""What a step will ask for, known before it runs."""
 
 from __future__ import annotations
 
@@ -8,31 +8,13 @@ from pathlib import Path
 
 from lse_bench.benchmark.steps import Step
 from lse_bench.errors import UsageError
-from lse_bench.fidelity.inception import RESIZES
-from lse_bench.generators.boxes import CHOICES, FACELESS, SMOOTHINGS
-from lse_bench.generators.call import NAN_SOUNDS
 from lse_bench.generators.interface import FaceGenerator
-from lse_bench.generators.paste import PASTES
 from lse_bench.generators.registry import load
-from lse_bench.generators.shared_source import SHORTS
-from lse_bench.sync.protocol import FPS_POLICIES, PRECISIONS, TRACK_RULES, get_protocol
+from lse_bench.sync.protocol import get_protocol
 from lse_bench.weights.table import table
 
 # Options that a benchmark sets itself, or with which a step has no whole result.
 _NOT_HERE = ("--out", "--manifest", "--json", "--max-failed", "--shard", "--robustness", "--tracks-only", "--list")
-_VALUES: dict[str, dict[str, Sequence[str]]] = {
-    "score": {"--fps-policy": FPS_POLICIES, "--precision": PRECISIONS, "--track-rule": TRACK_RULES},
-    "fd-sync": {"--fps-policy": FPS_POLICIES},
-    "fid": {"--region": ("frame", "face"), "--resize": RESIZES, "--reference-frames": ("pooled", "matched")},
-    "generate": {
-        "--short": SHORTS,
-        "--faceless": FACELESS,
-        "--nan-sound": NAN_SOUNDS,
-        "--paste": PASTES,
-        "--smoothing": SMOOTHINGS,
-        "--face": CHOICES,
-    },
-}
 
 
 @dataclass(slots=True)
@@ -47,8 +29,7 @@ class Needs:
 def needs_of(step: Step) -> Needs:
     """What a step will ask for; the defaults are those of its command.
 
-    Raises UsageError for an option that a benchmark cannot have, a value that its command would refuse, or a generator
-    that is broken.
+    Raises UsageError for an option that a benchmark cannot have, or a generator that is broken.
     """
     words = [word for word in step.words if isinstance(word, str)]
     _check(step, words)
@@ -96,16 +77,12 @@ def _of_scoring(step: Step, words: Sequence[str]) -> Needs:
 
 
 def _check(step: Step, words: Sequence[str]) -> None:
-    """Raise UsageError for options and values that would end a step after hours of others."""
+    """Raise UsageError for options that would end a step after hours of others."""
     given = [word for word in words[2:] if word.startswith("--")]
     for option in _NOT_HERE:
         allowed = int(option in ("--manifest", "--max-failed"))  # these are a benchmark's own
         if given.count(option) > allowed and step.kind not in ("corpus", "manifest"):
             raise UsageError(f"{step.label}: {option} is not for a benchmark, which sets it or needs whole results")
-    for option, values in _VALUES.get(step.kind, {}).items():
-        value = _value_of(words, option)
-        if value is not None and value not in values:
-            raise UsageError(f"{step.label}: {option} {value}: there are {', '.join(values)}")
 
 
 def _value_of(words: Sequence[str], option: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lse_bench.choices import ReferenceFrames, Region, Resize
 from lse_bench.cli.common import (
     SCORE,
     Device,
@@ -54,16 +55,16 @@ def fid(
         str, typer.Option(help="Inception: a file, or a name of `lse-bench weights list`.")
     ] = "inception",
     region: Annotated[
-        str, typer.Option(help="frame: all of it; face: cut to the most confident face of each frame.")
+        Region, typer.Option(help="frame: all of it; face: cut to the most confident face of each frame.")
     ] = "frame",
     detector: Detector = None,
     boxes: Boxes = None,
     detector_weights: DetectorWeights = SFD_FACE,
     reference_frames: Annotated[
-        str, typer.Option(help="pooled: all frames of both sets; matched: only clips whose id is in both.")
+        ReferenceFrames, typer.Option(help="pooled: all frames of both sets; matched: only clips whose id is in both.")
     ] = "pooled",
     resize: Annotated[
-        str, typer.Option(help="bilinear, as pytorch-fid; antialias for frames above 299 px.")
+        Resize, typer.Option(help="bilinear, as pytorch-fid; antialias for frames above 299 px.")
     ] = "bilinear",
     frame_step: Annotated[int, typer.Option(min=1, help="Take every N-th frame of a video.")] = 1,
     groups: Annotated[
@@ -83,14 +84,10 @@ def fid(
     from lse_bench.manifests.search import Passed
     from lse_bench.runs.scored_clips import items_to_compare
 
-    if region not in ("frame", "face"):
-        raise UsageError(f"no region called {region}; there are: frame, face")
     if region == "frame" and (detector or boxes):
         raise UsageError("--detector and --boxes are for --region face")
     if boxes is not None and frame_step != 1:
         raise UsageError("--boxes hold one entry per frame; use --frame-step 1 with them")
-    if reference_frames not in ("pooled", "matched"):
-        raise UsageError(f"--reference-frames {reference_frames}: there are pooled and matched")
     saved = [path for path in (generated, reference) if path.suffix == ".npz"]
     if saved and reference_frames == "matched":
         raise UsageError(f"{saved[0]}: saved statistics cannot be matched clip by clip; use --reference-frames pooled")
@@ -118,17 +115,15 @@ def fid(
     with working(console, "Loading torch and the weights"):
         from lse_bench.devices import choose_device
         from lse_bench.fidelity.fid import FidProtocol, compare, save_set
-        from lse_bench.fidelity.inception import RESIZES, FidInception
+        from lse_bench.fidelity.inception import FidInception
         from lse_bench.weights.readers import file_digest
 
-        if resize not in RESIZES:
-            raise UsageError(f"no resize called {resize}; there are: {', '.join(RESIZES)}")
         network = FidInception.load(checkpoint, choose_device(device))
     protocol = FidProtocol(
         weights_sha256=file_digest(checkpoint),
-        region=region,  # type: ignore[arg-type]
+        region=region,
         boxes=None if source is None else source.name,
-        reference_frames=reference_frames,  # type: ignore[arg-type]
+        reference_frames=reference_frames,
         resize=resize,
         step=frame_step,
     )

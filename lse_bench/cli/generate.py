@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lse_bench.choices import FaceChoice, Faceless, NanSound, Paste, Short, Smoothing
 from lse_bench.cli.common import (
     MAKE,
     Device,
@@ -74,21 +75,21 @@ def generate(
         str | None, typer.Option(metavar="T,B,L,R", help="Pixels added to a face box; default: the generator's.")
     ] = None,
     smoothing: Annotated[
-        str | None, typer.Option(help="Of boxes: original, exponential or none; default: the generator's.")
+        Smoothing | None, typer.Option(help="Of boxes: original, exponential or none; default: the generator's.")
     ] = None,
     face: Annotated[
-        str | None, typer.Option(help="Of several faces the surest or the largest; default: the generator's.")
+        FaceChoice | None, typer.Option(help="Of several faces the surest or the largest; default: the generator's.")
     ] = None,
     faceless: Annotated[
-        str, typer.Option(help="A frame without a face: skip-clip, as published, or keep-frame.")
+        Faceless, typer.Option(help="A frame without a face: skip-clip, as published, or keep-frame.")
     ] = "skip-clip",
     short: Annotated[
-        str, typer.Option(help="A source shorter than the sound: skip, as published, loop or ping-pong.")
+        Short, typer.Option(help="A source shorter than the sound: skip, as published, loop or ping-pong.")
     ] = "skip",
     nan_sound: Annotated[
-        str, typer.Option(help="Digital silence, which some features cannot take: skip, as published, or noise.")
+        NanSound, typer.Option(help="Digital silence, which some features cannot take: skip, as published, or noise.")
     ] = "skip",
-    paste: Annotated[str, typer.Option(help="overwrite, as published, or feather: soft edges.")] = "overwrite",
+    paste: Annotated[Paste, typer.Option(help="overwrite, as published, or feather: soft edges.")] = "overwrite",
     sound_offset: Annotated[
         int, typer.Option(help="Frames by which the sound is heard later (positive) or earlier.")
     ] = 0,

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lse_bench.choices import ReferenceFrames, Region, Resize
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.fidelity.frechet import (
     UNKNOWN_COUNT,
@@ -28,7 +29,6 @@ from lse_bench.fidelity.sources import BoxSource, FrameCount, Item, frames_of
 from lse_bench.versions import surroundings
 
 VERSION = 1
-ReferenceFrames = Literal["matched", "pooled"]
 Features = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 OnItem = Callable[[Item], None]
 
@@ -42,10 +42,10 @@ class FidProtocol:
     """How frames become one FID. `boxes`: name of what finds the face, None for region `frame`."""
 
     weights_sha256: str
-    region: Literal["frame", "face"] = "frame"
+    region: Region = "frame"
     boxes: str | None = None
     reference_frames: ReferenceFrames = "pooled"
-    resize: str = "bilinear"
+    resize: Resize = "bilinear"
     step: int = 1
 
     @property

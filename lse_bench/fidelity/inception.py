@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from lse_bench.choices import Resize
 from lse_bench.devices import exactly, loading
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.weights.readers import kind_of, read_torch
 
 FEATURES = 2048
 INPUT_SIZE = 299
-RESIZES = ("bilinear", "antialias")  # as pytorch-fid; with a low-pass filter, for frames larger than 299
+RESIZES: tuple[Resize, ...] = get_args(Resize)  # as pytorch-fid; with a low-pass filter, for frames larger than 299
 
 
 class FidInception:

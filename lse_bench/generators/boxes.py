@@ -10,19 +10,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lse_bench.choices import FaceChoice, Faceless, Smoothing
 from lse_bench.errors import ClipError
 from lse_bench.faces.detectors import FaceDetector, Frame
 from lse_bench.faces.face import Face, padded_box
-from lse_bench.generators.interface import Choice, Smoothing
 
-Faceless = Literal["skip-clip", "keep-frame"]
 SMOOTHINGS: tuple[Smoothing, ...] = get_args(Smoothing)
-CHOICES: tuple[Choice, ...] = get_args(Choice)
+CHOICES: tuple[FaceChoice, ...] = get_args(FaceChoice)
 FACELESS: tuple[Faceless, ...] = get_args(Faceless)
 AHEAD = 5  # frames averaged by `original`
 _NEW = 0.5  # weight of the new box under `exponential`
@@ -46,7 +45,7 @@ class Locating:
     detector: FaceDetector
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     smoothing: Smoothing = "original"
-    choice: Choice = "surest"
+    choice: FaceChoice = "surest"
     faceless: Faceless = "skip-clip"
 
     def locate(self, clip: Path, frames: Iterable[Frame]) -> Iterator[Located]:

@@ -6,18 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+from lse_bench.choices import NanSound, Paste, Short
 from lse_bench.generators.boxes import Locating
 from lse_bench.generators.interface import FPS, Generator, Options, VideoGenerator
-from lse_bench.generators.paste import Paste
-from lse_bench.generators.shared_source import Short
 from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import Manifest, checked
 from lse_bench.media.writer import ENCODER
 from lse_bench.naming import safe_id
 
-NanSound = Literal["skip", "noise"]
 NAN_SOUNDS: tuple[NanSound, ...] = get_args(NanSound)
 
 

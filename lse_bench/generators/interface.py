@@ -12,18 +12,17 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lse_bench.choices import FaceChoice, Smoothing
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.media.audio import SAMPLE_RATE, Sound, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
 
-Smoothing = Literal["original", "exponential", "none"]
-Choice = Literal["surest", "largest"]
 FPS = 25
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 
@@ -124,7 +123,7 @@ class FaceGenerator(Generator):
 
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     smoothing: Smoothing = "original"
-    choice: Choice = "surest"
+    choice: FaceChoice = "surest"
     margin: float = 0.0
 
     def frames_for(self, samples: int) -> int:

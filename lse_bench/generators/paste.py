@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lse_bench.choices import Paste
 from lse_bench.generators.boxes import Located
 from lse_bench.generators.interface import FaceCrop
 from lse_bench.media.video import Frame
 
-Paste = Literal["overwrite", "feather"]
 PASTES: tuple[Paste, ...] = get_args(Paste)
 _FEATHER = 0.12  # of a side: how far from the edge the new face fades in
 

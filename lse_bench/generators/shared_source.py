@@ -7,17 +7,17 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import tee
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
+from lse_bench.choices import Short
 from lse_bench.errors import ClipError
 from lse_bench.generators.boxes import Located, Locating
 from lse_bench.generators.interface import FPS
 from lse_bench.media.probe import MediaInfo, probe
 from lse_bench.media.video import Frame, read_frames
 
-Short = Literal["skip", "loop", "ping-pong"]
 SHORTS: tuple[Short, ...] = get_args(Short)
 _HELD = 2 << 30  # bytes of frames that `ping-pong` may hold
 

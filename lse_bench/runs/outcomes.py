@@ -17,8 +17,8 @@ _DROPPED = 50  # dropped tracks that get a row of their own
 
 if TYPE_CHECKING:
     from lse_bench.faces.tracks import Track
+    from lse_bench.sync.batch import ClipOutcome
     from lse_bench.sync.distance import LseScore
-    from lse_bench.sync.scorer import ClipOutcome
 
 
 def score_fields(score: LseScore) -> dict[str, Any]:

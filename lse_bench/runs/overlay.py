@@ -21,7 +21,7 @@ from lse_bench.sync.protocol import frame_rate_for
 from lse_bench.sync.syncnet import WINDOW_FRAMES
 
 if TYPE_CHECKING:
-    from lse_bench.sync.scorer import ClipOutcome
+    from lse_bench.sync.batch import ClipOutcome
 
 _COLOURS = ((80, 200, 80), (60, 160, 255), (255, 160, 60), (200, 80, 200), (80, 220, 220))  # BGR
 _QUALITY, _PRESET = 23, "superfast"

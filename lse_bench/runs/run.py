@@ -29,8 +29,9 @@ from lse_bench.runs.schema import Record, Summary
 
 if TYPE_CHECKING:
     from lse_bench.choices import FpsPolicy
+    from lse_bench.sync.batch import ClipOutcome
     from lse_bench.sync.distance import LseScore
-    from lse_bench.sync.scorer import ClipOutcome, OnStep, SyncScorer
+    from lse_bench.sync.scorer import OnStep, SyncScorer
 
 
 OnRecord = Callable[[Record], None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -19,26 +19,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lse_bench import __version__
 from lse_bench.choices import FpsPolicy, ScoringPrecision, TrackRule
 from lse_bench.devices import choose_device
-from lse_bench.errors import ClipError, LseBenchError, UsageError
+from lse_bench.errors import ClipError, UsageError
 from lse_bench.faces.detectors import load_detector
 from lse_bench.faces.tracking import Tracking
-from lse_bench.features.syncnet_mfcc import COEFFICIENTS
 from lse_bench.media.audio import SAMPLE_RATE
 from lse_bench.media.program import Ffmpeg, find_ffmpeg
 from lse_bench.processor import usable_cores
 from lse_bench.sync.arrays import read_arrays
+from lse_bench.sync.batch import Batch, ClipOutcome
 from lse_bench.sync.clip_facts import ClipFacts
-from lse_bench.sync.distance import CurveSum, LseScore, combine
-from lse_bench.sync.feed import Event, Failure, feed
+from lse_bench.sync.distance import LseScore
+from lse_bench.sync.feed import Event, feed
 from lse_bench.sync.protocol import FPS_POLICIES, PRECISIONS, TRACK_RULES, Protocol, comparison_key, get_protocol
 from lse_bench.sync.remarks import warnings_of_score
 from lse_bench.sync.signature import at_25, signature
-from lse_bench.sync.syncnet import WINDOW_COLUMNS, FastSyncNet, SyncNet, load_syncnet
+from lse_bench.sync.syncnet import FastSyncNet, SyncNet, load_syncnet
 from lse_bench.sync.tracked import read_legacy, read_tracked
-from lse_bench.sync.windows import Chunk, read_windows, window_views
+from lse_bench.sync.windows import Chunk, read_windows
+from lse_bench.versions import installed
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.store import Options, resolve
 
@@ -46,21 +46,6 @@ MAX_BATCH = 4096  # windows: 12 GB of pictures
 _MAX_READERS = 8
 OnStep = Callable[[Path, str], None]
 _log = logging.getLogger("lse_bench")
-
-
-@dataclass(frozen=True, slots=True)
-class ClipOutcome:
-    """One clip's end: its `score`, or the `failure` that prevented one.
-
-    `tracks`: the score of each face track by its number, under tracked protocols; tracks too short for a window have
-    none.
-    """
-
-    clip: int
-    facts: ClipFacts
-    score: LseScore | None
-    failure: Failure | None
-    tracks: dict[int, LseScore] = field(default_factory=dict)
 
 
 class SyncScorer:
@@ -172,7 +157,7 @@ class SyncScorer:
     @property
     def signature(self) -> str:
         """The key and the version in one line, for clips of 25 frames per second."""
-        return signature(self.key, True, [__version__])
+        return signature(self.key, True, [installed("lse-bench") or "unknown"])
 
     def score(self, path: Path | str) -> LseScore:
         """LSE-D, LSE-C and offset of one clip. Raises ClipError with its status when it cannot be scored."""
@@ -196,7 +181,7 @@ class SyncScorer:
         ClipError when the clip cannot be scored.
         """
         facts = ClipFacts()
-        batch = _Batch(self.network, self.batch_size, False, self.track_rule if self.tracking else None)
+        batch = Batch(self.network, self.batch_size, False, self.track_rule if self.tracking else None)
         chunks = read_arrays(
             frames,
             sound,
@@ -218,7 +203,7 @@ class SyncScorer:
         assert outcome.score is not None
         facts = outcome.facts
         told = (*facts.warnings, *warnings_of_score(outcome.score))
-        line = signature(self.key, at_25(facts.fps, facts.warnings), [__version__])
+        line = signature(self.key, at_25(facts.fps, facts.warnings), [installed("lse-bench") or "unknown"])
         return replace(outcome.score, warnings=told, signature=line)
 
     def score_all(
@@ -229,7 +214,7 @@ class SyncScorer:
         `on_step` is told now and then, by any thread, what is being done with a long clip.
         """
         read = partial(self._read, on_step=on_step)
-        batch = _Batch(self.network, self.batch_size, keep_windows, self.track_rule if self.tracking else None)
+        batch = Batch(self.network, self.batch_size, keep_windows, self.track_rule if self.tracking else None)
         for event in feed(clips, read, self.workers):
             if event.chunk is not None:
                 batch.add(event.clip, event.chunk)
@@ -270,86 +255,3 @@ def _tracking_for(
             f"stride 1, not {', '.join(tracking.marks)}; use tracked@1 for anything else"
         )
     return tracking, find_ffmpeg(ffmpeg)
-
-
-@dataclass(slots=True)
-class _Open:
-    """A clip whose windows are under way: a curve for each of its face tracks, or one."""
-
-    curves: dict[int, CurveSum] = field(default_factory=dict)
-    waiting: int = 0  # windows in the batch
-    end: Event | None = None
-
-
-class _Batch:
-    """Collects windows until the network's input is full, then hands each clip its embeddings back."""
-
-    def __init__(self, network: FastSyncNet, size: int, keep_windows: bool, rule: TrackRule | None) -> None:
-        self._network = network
-        self._keep = keep_windows
-        self._rule = rule
-        self._lips = network.empty_lips(size)
-        self._mfcc = torch.zeros(size, 1, COEFFICIENTS, WINDOW_COLUMNS, dtype=torch.float32, device="cpu")
-        self._filled = 0
-        self._owners: list[tuple[int, int, int]] = []  # (clip, part, number of windows) in the order of the rows
-        self._open: dict[int, _Open] = {}
-        self._ended: list[ClipOutcome] = []
-
-    def add(self, clip: int, chunk: Chunk) -> None:
-        state = self._open.setdefault(clip, _Open())
-        state.curves.setdefault(chunk.part, CurveSum(self._keep))
-        lips, mfcc = window_views(chunk, self._lips.device, self._lips.dtype)
-        start = 0
-        while start < len(chunk):
-            count = min(len(chunk) - start, len(self._lips) - self._filled)
-            rows = slice(self._filled, self._filled + count)
-            self._lips[rows].copy_(lips[start : start + count])
-            self._mfcc[rows, 0].copy_(mfcc[start : start + count])
-            self._owners.append((clip, chunk.part, count))
-            self._filled += count
-            state.waiting += count
-            start += count
-            if self._filled == len(self._lips):
-                self.flush()
-
-    def end(self, event: Event) -> None:
-        state = self._open.setdefault(event.clip, _Open())
-        state.end = event
-        self._close(event.clip)
-
-    def flush(self) -> None:
-        """Run the network on what has been collected."""
-        if not self._filled:
-            return
-        try:
-            lip = self._network.lip(self._lips[: self._filled]).numpy()
-            sound = self._network.sound(self._mfcc[: self._filled]).numpy()
-        except torch.OutOfMemoryError as error:
-            raise LseBenchError(
-                f"out of GPU memory with a batch of {len(self._lips)} windows. Close other programs on the GPU, pass a "
-                "smaller --batch-size, or --device cpu; what is scored so far is kept"
-            ) from error
-        row = 0
-        owners, self._owners, self._filled = self._owners, [], 0
-        for clip, part, count in owners:
-            state = self._open[clip]
-            state.curves[part].push(lip[row : row + count], sound[row : row + count])
-            state.waiting -= count
-            row += count
-            self._close(clip)
-
-    def finished(self) -> Iterator[ClipOutcome]:
-        """Outcomes since the last call."""
-        ended, self._ended = self._ended, []
-        return iter(ended)
-
-    def _close(self, clip: int) -> None:
-        state = self._open.get(clip)
-        if state is None or state.end is None or state.waiting:
-            return
-        failure = state.end.failure
-        scores = {} if failure is not None else {part: curve.finish() for part, curve in sorted(state.curves.items())}
-        score = None if failure is not None else combine(list(scores.values()), self._rule or "mean")
-        tracks = scores if self._rule else {}
-        self._ended.append(ClipOutcome(clip, state.end.facts, score, failure, tracks))
-        del self._open[clip]

@@ -30,11 +30,12 @@ from lse_bench.minilrs.stage import write_stage
 from lse_bench.runs.outcomes import track_rows
 from lse_bench.runs.records import read_records
 from lse_bench.runs.run import score_run
+from lse_bench.sync.batch import ClipOutcome
 from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.distance import combine
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.sync.quality import lse
-from lse_bench.sync.scorer import ClipOutcome, SyncScorer
+from lse_bench.sync.scorer import SyncScorer
 from lse_bench.sync.tracked import windows_of_pictures
 from lse_bench.sync.windows import window_views
 

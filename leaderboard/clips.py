@@ -1,0 +1,114 @@
+"""The videos of a page: which pairs are played, and where their files are."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from lse_bench.errors import UsageError
+from lse_bench.manifests.clips import Source
+from lse_bench.naming import slug
+from lse_bench.runs.directory import WINDOWS_FOLDER
+from lse_bench.runs.read import Run
+from lse_bench.storage import read_arrays
+from lse_bench.sync.distance import running_confidence
+from lse_bench.tables.paired import sources_of
+from lse_bench.tables.table import REAL, UNSYNCED
+from lse_bench.weights.readers import file_digest
+
+if TYPE_CHECKING:
+    pass
+
+
+CLIPS_FOLDER = "clips"
+
+
+def copied_clips(entries: Sequence[Run], count: int) -> dict[str, dict[str, Path]]:
+    """The videos of `count` pairs of each corpus, by run directory and clip: pairs that most methods have a file of."""
+    found: dict[str, dict[str, Path]] = {}
+    for members in _by_corpus(entries):
+        places = {entry.method: _files_of(entry) for entry in members}
+        for pair in _pairs_to_play(places, count):
+            video = _picture_of(members, pair)
+            for entry in members:
+                clip = _clip_of(entry, pair, video, places[entry.method])
+                if clip is not None:
+                    found.setdefault(str(entry.folder), {})[clip] = places[entry.method][clip]
+    return found
+
+
+def _by_corpus(entries: Sequence[Run]) -> list[list[Run]]:
+    """The rows of each corpus, of its first protocol."""
+    found: dict[str, dict[str, Run]] = {}
+    for entry in entries:
+        found.setdefault(entry.corpus, {}).setdefault(entry.method, entry)
+    return [list(members.values()) for members in found.values()]
+
+
+def _pairs_to_play(places: dict[str, dict[str, Path]], count: int) -> list[str]:
+    generated = [there for name, there in places.items() if name not in (REAL, UNSYNCED)] or list(places.values())
+    ids = sorted(set().union(*generated), key=lambda one: (-sum(one in there for there in generated), one))
+    return ids[:: max(1, len(ids) // max(1, count))][:count]
+
+
+def _clip_of(entry: Run, pair: str, video: str | None, places: dict[str, Path]) -> str | None:
+    """The id of a method's video of a pair; of `real` that of the pair's source, the picture `video`."""
+    if pair in places:
+        return pair
+    source = sources_of(entry.records).get(video or "")
+    return source.id if source is not None and source.id in places else None
+
+
+def _picture_of(members: Sequence[Run], pair: str) -> str | None:
+    """The name of a pair's source video."""
+    return next((r.groups.get("video") for entry in members for r in entry.records if r.id == pair), None)
+
+
+def copy_clips(out: Path, entries: Sequence[Run], count: int) -> list[dict[str, Any]]:
+    """Copy the videos to play; for the page: pairs with each method's file, scores and running confidence."""
+    found = []
+    for members in _by_corpus(entries):
+        places = {entry.method: _files_of(entry) for entry in members}
+        for pair in _pairs_to_play(places, count):
+            video = _picture_of(members, pair)
+            clips = {entry.method: _clip_of(entry, pair, video, places[entry.method]) for entry in members}
+            shown = [
+                _player(out, entry, clip, places[entry.method][clip])
+                for entry in members
+                if (clip := clips[entry.method]) is not None
+            ]
+            found.append({"id": pair, "corpus": members[0].corpus, "methods": shown})
+    return found
+
+
+def _files_of(entry: Run) -> dict[str, Path]:
+    """Videos of a run that can be played, those that were scored: kept beside its records, or where they were."""
+    found = {path.stem: path for path in sorted((entry.folder / CLIPS_FOLDER).glob("*.mp4"))}
+    if not found and entry.description.source:
+        with suppress(UsageError):  # they have moved, and the scores stand without them
+            clips = Source.from_json(entry.description.source).clips()
+            found = {clip.id: clip.path for clip in clips if clip.path.suffix == ".mp4" and clip.path.exists()}
+    return {record.id: found[record.id] for record in entry.records if record.id in found}
+
+
+def _player(out: Path, entry: Run, clip: str, video: Path) -> dict[str, Any]:
+    record = next(record for record in entry.records if record.id == clip)
+    if record.sha256 is not None and file_digest(video) != record.sha256:
+        raise UsageError(
+            f"{video}: is not the file that was scored ({entry.folder}); --clips 0 makes the page without clips"
+        )
+    target = Path(CLIPS_FOLDER) / slug(entry.corpus) / slug(entry.method) / f"{clip}.mp4"
+    (out / target).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(video, out / target)
+    kept = entry.folder / WINDOWS_FOLDER / f"{clip}.npz"
+    confidence: list[float] = []
+    if kept.exists():
+        windows = read_arrays(kept, "Remove it: the page then shows no running confidence")
+        if "distances" in windows:
+            confidence = [round(float(value), 3) for value in running_confidence(windows["distances"])]
+    return {"method": entry.method, "file": quote(target.as_posix()), "status": record.status, "lse_d": record.lse_d,
+            "lse_c": record.lse_c, "offset": record.offset, "confidence": confidence}  # fmt: skip

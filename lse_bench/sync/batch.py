@@ -1,0 +1,115 @@
+"""Windows of many clips through the network in one batch, and each clip's embeddings back to its curve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+
+from lse_bench.choices import TrackRule
+from lse_bench.errors import LseBenchError
+from lse_bench.features.syncnet_mfcc import COEFFICIENTS
+from lse_bench.sync.clip_facts import ClipFacts
+from lse_bench.sync.distance import CurveSum, LseScore, combine
+from lse_bench.sync.feed import Event, Failure
+from lse_bench.sync.syncnet import WINDOW_COLUMNS, FastSyncNet
+from lse_bench.sync.windows import Chunk, window_views
+
+
+@dataclass(frozen=True, slots=True)
+class ClipOutcome:
+    """One clip's end: its `score`, or the `failure` that prevented one.
+
+    `tracks`: the score of each face track by its number, under tracked protocols; tracks too short for a window have
+    none.
+    """
+
+    clip: int
+    facts: ClipFacts
+    score: LseScore | None
+    failure: Failure | None
+    tracks: dict[int, LseScore] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A clip whose windows are under way: a curve for each of its face tracks, or one."""
+
+    curves: dict[int, CurveSum] = field(default_factory=dict)
+    waiting: int = 0  # windows in the batch
+    end: Event | None = None
+
+
+class Batch:
+    """Collects windows until the network's input is full, then hands each clip its embeddings back."""
+
+    def __init__(self, network: FastSyncNet, size: int, keep_windows: bool, rule: TrackRule | None) -> None:
+        self._network = network
+        self._keep = keep_windows
+        self._rule = rule
+        self._lips = network.empty_lips(size)
+        self._mfcc = torch.zeros(size, 1, COEFFICIENTS, WINDOW_COLUMNS, dtype=torch.float32, device="cpu")
+        self._filled = 0
+        self._owners: list[tuple[int, int, int]] = []  # (clip, part, number of windows) in the order of the rows
+        self._open: dict[int, _Open] = {}
+        self._ended: list[ClipOutcome] = []
+
+    def add(self, clip: int, chunk: Chunk) -> None:
+        state = self._open.setdefault(clip, _Open())
+        state.curves.setdefault(chunk.part, CurveSum(self._keep))
+        lips, mfcc = window_views(chunk, self._lips.device, self._lips.dtype)
+        start = 0
+        while start < len(chunk):
+            count = min(len(chunk) - start, len(self._lips) - self._filled)
+            rows = slice(self._filled, self._filled + count)
+            self._lips[rows].copy_(lips[start : start + count])
+            self._mfcc[rows, 0].copy_(mfcc[start : start + count])
+            self._owners.append((clip, chunk.part, count))
+            self._filled += count
+            state.waiting += count
+            start += count
+            if self._filled == len(self._lips):
+                self.flush()
+
+    def end(self, event: Event) -> None:
+        state = self._open.setdefault(event.clip, _Open())
+        state.end = event
+        self._close(event.clip)
+
+    def flush(self) -> None:
+        """Run the network on what has been collected."""
+        if not self._filled:
+            return
+        try:
+            lip = self._network.lip(self._lips[: self._filled]).numpy()
+            sound = self._network.sound(self._mfcc[: self._filled]).numpy()
+        except torch.OutOfMemoryError as error:
+            raise LseBenchError(
+                f"out of GPU memory with a batch of {len(self._lips)} windows. Close other programs on the GPU, pass a "
+                "smaller --batch-size, or --device cpu; what is scored so far is kept"
+            ) from error
+        row = 0
+        owners, self._owners, self._filled = self._owners, [], 0
+        for clip, part, count in owners:
+            state = self._open[clip]
+            state.curves[part].push(lip[row : row + count], sound[row : row + count])
+            state.waiting -= count
+            row += count
+            self._close(clip)
+
+    def finished(self) -> Iterator[ClipOutcome]:
+        """Outcomes since the last call."""
+        ended, self._ended = self._ended, []
+        return iter(ended)
+
+    def _close(self, clip: int) -> None:
+        state = self._open.get(clip)
+        if state is None or state.end is None or state.waiting:
+            return
+        failure = state.end.failure
+        scores = {} if failure is not None else {part: curve.finish() for part, curve in sorted(state.curves.items())}
+        score = None if failure is not None else combine(list(scores.values()), self._rule or "mean")
+        tracks = scores if self._rule else {}
+        self._ended.append(ClipOutcome(clip, state.end.facts, score, failure, tracks))
+        del self._open[clip]
