@@ -112,7 +112,7 @@ def test_mini_scores_are_labelled(corpus: Path, tmp_path: Path) -> None:
     result = lse_bench("score", clip, "--weights", "syncnet-mini", "--out", tmp_path / "run")
     assert result.returncode == 0, result.stderr
     assert "LSE-D (mini)" in result.stderr
-    assert "on real faces its numbers prove nothing" in " ".join(result.stderr.split())
+    assert "On real faces its scores mean nothing" in " ".join(result.stderr.split())
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["weights"]["name"] == "syncnet-mini"
 

@@ -47,7 +47,7 @@ def test_each_set_is_a_run_directory(demo: tuple[Path, dict]) -> None:
 
 def test_the_report_says_what_the_numbers_are(demo: tuple[Path, dict]) -> None:
     page = (demo[0] / "report.html").read_text()
-    assert "Made-up faces" in page
+    assert "Synthetic faces" in page
     assert "do not notice a delay" in page
     assert "lse-bench weights fetch inception" in page
     assert not re.findall(r"(?:src|href)\s*=\s*[\"']https?:", page)
