@@ -56,6 +56,28 @@ def test_a_stop_before_a_command_has_begun(number: signal.Signals) -> None:
     assert ended.returncode == STOPS[number] and not ended.stderr, ended.stderr
 
 
+HALF_IMPORTED = """
+import os, sys
+import lse_bench.cli as cli
+
+def app():
+    try:
+        os.kill(os.getpid(), {number})
+    except KeyboardInterrupt:
+        raise RecursionError("as NumPy does when its import was broken off") from None
+
+cli.app = app
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_that_breaks_off_an_import_is_a_stop(number: signal.Signals) -> None:
+    command = [sys.executable, "-c", HALF_IMPORTED.format(number=int(number))]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == STOPS[number] and not ended.stderr, ended.stderr
+
+
 LOST = """
 import os, signal, sys, weakref
 import lse_bench.cli.common as common

@@ -117,6 +117,8 @@ def main() -> None:
         except KeyboardInterrupt:  # while the commands were put together, before one began
             sys.exit(_TERMINATED if Terminated in asked else _INTERRUPTED)
         except Exception as error:  # noqa: BLE001 - what cannot be explained is raised again
+            if asked:  # an import that a stop has broken off leaves modules that raise anything
+                sys.exit(_TERMINATED if Terminated in asked else _INTERRUPTED)
             text, status = explain(error)
             print(f"lse-bench: {text}", file=sys.stderr)
             sys.exit(status)
