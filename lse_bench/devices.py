@@ -103,8 +103,7 @@ class exactly(ContextDecorator):  # noqa: N801 - used as a decorator and in `wit
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):
                 self._stack.enter_context(torch.autocast(kind, enabled=False))
-        if torch.get_default_device().type != "cpu":
-            self._stack.enter_context(torch.device("cpu"))
+        self._stack.enter_context(torch.device("cpu"))  # before torch 2.7 one cannot ask whether it is needed
 
     def __exit__(self, *error: object) -> None:
         assert self._stack is not None
