@@ -50,6 +50,7 @@ def main() -> None:
     found = metric.compute()
     print(" ".join(f"{name} {float(value):.4f}" for name, value in found.items()), flush=True)
     if world > 1:
+        dist.barrier()
         dist.destroy_process_group()
 
 

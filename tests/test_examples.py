@@ -32,6 +32,8 @@ def test_a_folder_becomes_a_data_frame_and_a_plot(corpus: Path, tmp_path: Path) 
 
 def test_two_processes_print_what_one_does() -> None:
     alone = run(sys.executable, EXAMPLES / "torchmetrics_loop.py")
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
-    both = run(*torchrun, EXAMPLES / "torchmetrics_loop.py").splitlines()
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, str(EXAMPLES / "torchmetrics_loop.py")]
+    # Not its exit status: gloo's threads sometimes abort a process of torch 2.14 that has done everything.
+    both = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300).stdout.splitlines()
     assert both == [alone.strip()] * 2 and "scored 4.0000 failed 0.0000" in alone
