@@ -7,6 +7,7 @@ torchrun --nproc-per-node 2 examples/torchmetrics_loop.py
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def main() -> None:
         for frames, sound in clips(Path(folder))[rank::world]:
             metric.update([generate(frames, sound)], [sound])
     found = metric.compute()
-    print(" ".join(f"{name} {float(value):.4f}" for name, value in found.items()), flush=True)
+    line = " ".join(f"{name} {float(value):.4f}" for name, value in found.items())
+    sys.stdout.write(f"{line}\n")  # in one piece, since several processes write here
+    sys.stdout.flush()
     if world > 1:
         dist.barrier()
         dist.destroy_process_group()
