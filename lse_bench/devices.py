@@ -53,17 +53,21 @@ def _switch() -> list[Callable[[], None]]:
     ]
     if hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # torch 2.9; its older switches undo each other
         backends = torch.backends
-        owners = (backends.cuda.matmul, backends.mkldnn.matmul, backends.cudnn.conv, backends.mkldnn.conv)  # type: ignore[attr-defined]
-        for owner in owners:
-            back.append(_set(owner, "fp32_precision", "ieee"))
-        return back
+        owners = (
+            backends.cuda.matmul,
+            backends.cudnn.conv,  # type: ignore[attr-defined]  # both of cuDNN's: torch refuses to tell of its older switch while they differ
+            backends.cudnn.rnn,
+            backends.mkldnn.matmul,  # type: ignore[attr-defined]
+            backends.mkldnn.conv,  # type: ignore[attr-defined]
+        )
+        return back + [_set(owner, "fp32_precision", "ieee") for owner in owners]
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
-    return [*back, _set(torch.backends.cudnn, "allow_tf32", False), partial(_put_back_precision, precision)]
-
-
-def _put_back_precision(precision: str) -> None:
-    torch.set_float32_matmul_precision(precision)
+    return [
+        *back,
+        _set(torch.backends.cudnn, "allow_tf32", False),
+        partial(torch.set_float32_matmul_precision, precision),
+    ]
 
 
 def _set(owner: object, name: str, value: object) -> Callable[[], None]:
@@ -95,9 +99,8 @@ class exactly(ContextDecorator):  # noqa: N801 - used as a decorator and in `wit
     def __enter__(self) -> None:
         with exactly._lock:
             if not exactly._inside:
-                dtype = torch.get_default_dtype()
+                exactly._back = [*_switch(), partial(torch.set_default_dtype, torch.get_default_dtype())]
                 torch.set_default_dtype(torch.float32)
-                exactly._back = [*_switch(), lambda: torch.set_default_dtype(dtype)]
             exactly._inside += 1
         self._stack = ExitStack()
         for kind in ("cpu", "cuda"):
