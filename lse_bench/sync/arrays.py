@@ -53,7 +53,7 @@ def read_arrays(
             "lrs-lossless@1 or tracked@1, or write a file first"
         )
     pictures = list(bgr_frames(frames))
-    samples = resample(mono(sound), sample_rate)
+    samples = resample(mono(sound), whole_rate(sample_rate))
     shown = _at_25(pictures, fps, fps_policy, facts)
     facts.fps, facts.samples = round(float(fps), 4), len(samples)
     facts.seconds = round(len(pictures) / float(fps), 4)
@@ -117,7 +117,10 @@ def bgr_frames(frames: NDArray[np.uint8] | torch.Tensor | Sequence[NDArray[np.ui
             raise UsageError(f"frames of shape {tuple(frames.shape)}: a torch tensor is (T, 3, H, W).{hint}")
         pixels = frames.detach().cpu().permute(0, 2, 3, 1).numpy()
     else:
-        pixels = np.asarray(frames)
+        try:
+            pixels = np.asarray(frames)
+        except ValueError:
+            raise UsageError("frames of several sizes: all frames of a clip have one size; resize them first") from None
         if pixels.ndim != 4 or pixels.shape[-1] != 3:
             hint = " Did you pass (T, 3, H, W)?" if pixels.ndim == 4 and pixels.shape[1] == 3 else ""
             raise UsageError(f"frames of shape {pixels.shape}: a NumPy array is (T, H, W, 3).{hint}")
@@ -129,9 +132,19 @@ def bgr_frames(frames: NDArray[np.uint8] | torch.Tensor | Sequence[NDArray[np.ui
     return np.ascontiguousarray(pixels[..., ::-1])
 
 
+def whole_rate(sample_rate: float) -> int:
+    """Samples per second as a whole number. Raises UsageError for anything else."""
+    if sample_rate != sample_rate // 1:
+        raise UsageError(f"sample_rate={sample_rate}: a whole number of samples per second is needed")
+    return int(sample_rate)
+
+
 def mono(sound: NDArray[Any] | torch.Tensor) -> NDArray[Any]:
     """Samples (N,), int16 or float32, of what a caller has. Raises UsageError with a guess at what went wrong."""
-    samples = sound.detach().cpu().numpy() if isinstance(sound, torch.Tensor) else np.asarray(sound)
+    if isinstance(sound, torch.Tensor):
+        samples = (sound.float() if sound.is_floating_point() else sound).detach().cpu().numpy()
+    else:
+        samples = np.asarray(sound)
     if samples.ndim == 2 and 1 in samples.shape:
         samples = samples.reshape(-1)
     if samples.ndim != 1:

@@ -88,9 +88,15 @@ def test_what_is_wrong_with_an_array_is_guessed(scorer: SyncScorer, arrays: tupl
         ((frames, sound.astype(np.float32)), "Were these int16 samples"),
         ((frames, np.stack([sound, sound])), "average the channels"),
         ((frames, sound.astype(np.int32)), "int32"),
+        (([frames[0], frames[1][:50]], sound), "one size; resize them first"),
+        ((frames, sound, 25, 22_050.5), "whole number of samples"),
+        ((frames, sound, 25, 10), "sound of 10 Hz"),
+        ((frames, sound, float("nan")), "fps=nan"),
     ):
         with pytest.raises(UsageError, match=told):
             scorer.score_arrays(*wrong)  # type: ignore[arg-type]
+    half = torch.from_numpy(sound).to(torch.bfloat16) / 32768
+    assert scorer.score_arrays(frames, half, sample_rate=16_000.0).windows == scorer.score_arrays(frames, sound).windows  # type: ignore[arg-type]
     with pytest.raises(ClipError, match="5 frames, 6 are needed"):
         scorer.score_arrays(frames[:5], sound)
     with pytest.raises(UsageError, match="lrs-lossless@1 or tracked@1"):
