@@ -79,6 +79,8 @@ class LipSyncValidation(Callback):
         """Score, and log on every rank."""
         if trainer.sanity_checking or trainer.current_epoch % self.every:
             return
+        if pl_module.device.type == "cuda":  # NCCL reduces what lies on the card
+            self.metric.to(pl_module.device)
         mine = range(trainer.global_rank, len(self.clips), trainer.world_size)
         if not self._anchors:
             self._anchors |= self._scored("real/", mine, lambda clip, sound: clip, own_sound=True)

@@ -9,7 +9,8 @@ from typing import Literal
 from lse_bench.choices import FpsPolicy, ScoringPrecision, TrackRule
 from lse_bench.errors import UsageError, no_such
 from lse_bench.faces.tracking import Tracking
-from lse_bench.fidelity.compute import fd_sync_between, fid_between
+from lse_bench.fidelity.compute import fd_sync_between, fid_between, load_inception
+from lse_bench.fidelity.sources import items_of
 from lse_bench.manifests.clips import Source
 from lse_bench.runs.directory import describe_run
 from lse_bench.runs.read import EXTRAS, Run, read_run, run_of
@@ -57,6 +58,11 @@ def evaluate(
     distances = [name for name in METRICS[1:] if name in metrics]
     if distances and originals is None:
         raise UsageError(f"{distances[0]} compares with untouched videos; pass their folder as originals=")
+    if originals is not None and not distances:
+        raise UsageError("originals= is what fid and fd_sync compare with; name one of them in metrics=")
+    # What may be missing is found before the first clip, not after hours.
+    reference = [] if originals is None else items_of(Path(originals))
+    network = load_inception(inception, device, offline) if "fid" in distances else None
     paths = [Path(inputs)] if isinstance(inputs, str | Path) else [Path(path) for path in inputs]
     source = Source(paths)
     clips = source.clips()
@@ -86,13 +92,13 @@ def evaluate(
         )
         run = read_run(folder, method)
     extras = dict(run.extras)
-    if originals is not None and distances:
+    if distances:
         scored = {record.id for record in run.records if record.status == "ok"}
         videos = [clip.path for clip in clips if clip.id in scored]
-        if "fid" in distances:
-            extras["fid"] = fid_between(videos, originals, weights=inception, device=device, offline=offline)
+        if network is not None:
+            extras["fid"] = fid_between(videos, reference, network)
         if "fd_sync" in distances:
-            extras["fd_sync"] = fd_sync_between(videos, originals, scorer)
+            extras["fd_sync"] = fd_sync_between(videos, reference, scorer)
     if run.path is None:
         return run.with_extras(extras)
     for name in distances:

@@ -45,9 +45,9 @@ class LipSync(Metric):
     `compute` returns `lse_d` (lower is better), `lse_c` (higher is better), `offset` (mean magnitude in frames),
     `scored` and `failed`. A clip that cannot be scored is counted, never averaged.
 
-        metric = LipSync(SyncScorer.load("syncnet_v2", protocol="lrs-lossless@1"))
-        metric.update([frames], [sound])       # a batch: lists of clips
-        metric.compute()["lse_c"]
+    >>> metric = LipSync(SyncScorer.load("syncnet_v2", protocol="lrs-lossless@1"))
+    >>> metric.update([frames], [sound])  # a batch: lists of clips
+    >>> metric.compute()["lse_c"]
     """
 
     is_differentiable = False
@@ -71,7 +71,10 @@ class LipSync(Metric):
     def update(self, frames: Sequence[Frames], sound: Sequence[Samples], sample_rate: int = SAMPLE_RATE) -> None:
         """Score a batch: as many clips of frames as of sound. Raises UsageError for arrays of another kind."""
         if len(frames) != len(sound):
-            raise UsageError(f"{len(frames)} clips of frames and {len(sound)} of sound; they go in pairs")
+            raise UsageError(
+                f"{len(frames)} clips of frames and {len(sound)} of sound; they go in pairs. For one clip pass "
+                "update([frames], [sound])"
+            )
         for pictures, samples in zip(frames, sound, strict=True):
             try:
                 score = self.scorer.score_arrays(pictures, samples, self.fps, sample_rate)
@@ -97,10 +100,10 @@ class LipSync(Metric):
 class FrechetInceptionDistance(Metric):
     """FID between generated and real frames, as pytorch-fid defines it; lower is better.
 
-    metric = FrechetInceptionDistance()
-    metric.update(real_frames, real=True)
-    metric.update(made_frames, real=False)
-    metric.compute()                       # NaN with fewer than two frames of either
+    >>> metric = FrechetInceptionDistance()
+    >>> metric.update(real_frames, real=True)
+    >>> metric.update(made_frames, real=False)
+    >>> metric.compute()  # NaN with fewer than two frames of either
     """
 
     is_differentiable = False
@@ -156,4 +159,4 @@ class FrechetInceptionDistance(Metric):
             )
             for which in ("made", "real")
         ]
-        return torch.tensor(frechet_distance(*found), dtype=torch.float64)
+        return self.real_count.new_tensor(frechet_distance(*found))

@@ -65,8 +65,30 @@ def test_wrong_calls_say_what_is_there(outputs: Path) -> None:
         lse_bench.evaluate(outputs, metrics=("lsc",), weights="syncnet-mini")  # type: ignore[arg-type]
     with pytest.raises(lse_bench.UsageError, match="pass their folder as originals="):
         lse_bench.evaluate(outputs, metrics=("fid",), weights="syncnet-mini")
+    with pytest.raises(lse_bench.UsageError, match="name one of them in metrics="):
+        lse_bench.evaluate(outputs, originals=outputs, weights="syncnet-mini")
+    scored: list[object] = []
+    with pytest.raises(lse_bench.WeightsError, match="inception"):
+        lse_bench.evaluate(
+            outputs, originals=outputs, metrics=("fid",), weights="syncnet-mini", offline=True, on_record=scored.append
+        )
+    assert not scored, "what is missing is found before the first clip"
     with pytest.raises(lse_bench.UsageError, match="makes whole videos"):
         lse_bench.generate("real", outputs / "manifest.json", out=outputs / "x", pads=(0, 0, 0, 0))
+
+
+def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lse_bench.fidelity.inception import FidInception
+    from lse_bench.generators.interface import Options
+    from lse_bench.generators.registry import make_generator
+
+    monkeypatch.setattr("lse_bench.versions.find_spec", lambda name: None)
+    with pytest.raises(
+        lse_bench.UsageError, match=r"wav2lip needs the package librosa: pip install .lse-bench\[generators\]"
+    ):
+        make_generator("wav2lip", Options())
+    with pytest.raises(lse_bench.UsageError, match=r"pytorch_fid: pip install .lse-bench\[fid\]"):
+        FidInception({})
 
 
 def test_a_run_is_cited(run: lse_bench.Run) -> None:

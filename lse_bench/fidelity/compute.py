@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from lse_bench.devices import choose_device
 from lse_bench.fidelity.fd_sync import compare_lips, measure_lips
 from lse_bench.fidelity.fid import FidProtocol, FrameSet, compare, measure
 from lse_bench.fidelity.inception import FEATURES, FidInception
-from lse_bench.fidelity.sources import BoxSource, Item, files_digest, items_of
+from lse_bench.fidelity.sources import BoxSource, Item, files_digest
 from lse_bench.naming import safe_id
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.weights.readers import file_digest
@@ -20,6 +21,14 @@ from lse_bench.weights.table import name_of_digest
 
 GROUPS, SEED = 5, 2020  # of FID's jackknife; of KID's subsets
 _log = logging.getLogger("lse_bench")
+
+
+@dataclass(frozen=True, slots=True)
+class Inception:
+    """The network of FID and the digest of its weights."""
+
+    network: FidInception
+    sha256: str
 
 
 def measure_set(
@@ -43,28 +52,31 @@ def measure_set(
     )
 
 
-def fid_between(
-    videos: Sequence[Path],
-    originals: Path | str,
-    *,
-    weights: Path | str = "inception",
-    device: str = "auto",
-    offline: bool = False,
-) -> dict[str, Any]:
-    """FID and KID between all frames of `videos` and of the videos below `originals`: the content of fid.json."""
+def load_inception(weights: Path | str = "inception", device: str = "auto", offline: bool = False) -> Inception:
+    """Inception from a file, or a name of the table, fetched if need be. Raises WeightsError, UsageError."""
     path = resolve(weights, Options(offline=offline, say=_log.warning))
-    network = FidInception.load(path, choose_device(device))
-    protocol = FidProtocol(weights_sha256=file_digest(path))
-    ours, theirs = [Item(safe_id(video.as_posix()), video) for video in videos], items_of(Path(originals))
-    made, other = measure_set(ours, network, protocol, GROUPS), measure_set(theirs, network, protocol, 0)
-    return _with_digests(compare(made, other, protocol, SEED), ours, theirs)
+    return Inception(FidInception.load(path, choose_device(device)), file_digest(path))
 
 
-def fd_sync_between(videos: Sequence[Path], originals: Path | str, scorer: SyncScorer) -> dict[str, Any]:
-    """fd-sync between `videos` and the videos below `originals`: the content of fd_sync.json."""
-    ours, theirs = [Item(safe_id(video.as_posix()), video) for video in videos], items_of(Path(originals))
+def fid_between(videos: Sequence[Path], originals: Sequence[Item], inception: Inception) -> dict[str, Any]:
+    """FID and KID between all frames of `videos` and of `originals`: the content of fid.json."""
+    protocol, ours = FidProtocol(weights_sha256=inception.sha256), _items(videos)
+    made = measure_set(ours, inception.network, protocol, GROUPS)
+    return _with_digests(
+        compare(made, measure_set(originals, inception.network, protocol, 0), protocol, SEED), ours, originals
+    )
+
+
+def fd_sync_between(videos: Sequence[Path], originals: Sequence[Item], scorer: SyncScorer) -> dict[str, Any]:
+    """fd-sync between `videos` and `originals`: the content of fd_sync.json."""
+    ours = _items(videos)
     key = scorer.key | {"weights": name_of_digest(scorer.weights_sha256) or "unknown"}
-    return _with_digests(compare_lips(measure_lips(scorer, ours), measure_lips(scorer, theirs), key), ours, theirs)
+    result = compare_lips(measure_lips(scorer, ours), measure_lips(scorer, originals), key)
+    return _with_digests(result, ours, originals)
+
+
+def _items(videos: Sequence[Path]) -> list[Item]:
+    return [Item(safe_id(video.as_posix()), video) for video in videos]
 
 
 def _with_digests(result: dict[str, Any], ours: Sequence[Item], theirs: Sequence[Item]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from lse_bench.choices import Resize
 from lse_bench.devices import exactly, loading
 from lse_bench.errors import UsageError, WeightsError
+from lse_bench.versions import require
 from lse_bench.weights.readers import kind_of, read_torch
 
 FEATURES = 2048
@@ -82,11 +83,10 @@ class FidInception:
 
 def _plain_network() -> Any:
     """pytorch-fid's network without its weights, which it would download by itself. Its last layer is not computed."""
-    try:
-        import torchvision
-        from pytorch_fid import inception as theirs
-    except ImportError:
-        raise UsageError("FID needs pytorch-fid: pip install 'lse-bench[fid]'") from None
+    require("pytorch_fid", "fid", "FID")
+    import torchvision
+    from pytorch_fid import inception as theirs
+
     network = torchvision.models.inception_v3(num_classes=1008, aux_logits=False, weights=None, init_weights=False)
     for name, width in (("5b", 32), ("5c", 64), ("5d", 64)):
         inside = getattr(network, f"Mixed_{name}").branch1x1.conv.in_channels
