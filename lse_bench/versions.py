@@ -8,8 +8,10 @@ import importlib.metadata
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from lse_bench.errors import UsageError
 from lse_bench.processor import machine
 
 if TYPE_CHECKING:
@@ -64,6 +66,12 @@ def installed(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def require(module: str, extra: str, purpose: str) -> None:
+    """Raise UsageError, with the command that installs it, unless a module of an extra is there."""
+    if find_spec(module) is None:
+        raise UsageError(f"{purpose} needs the package {module}: pip install 'lse-bench[{extra}]'")
 
 
 @dataclass(frozen=True, slots=True)

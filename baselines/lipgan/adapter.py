@@ -52,6 +52,7 @@ class LipGan(FaceGenerator):
 
     name: ClassVar[str] = "lipgan"
     weights: ClassVar[str | None] = "lipgan_residual_mel"
+    packages: ClassVar[tuple[str, ...]] = ("librosa",)
     settings: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"branch": "refuse a file that is not of the branch master or fully_pythonic"}
     )

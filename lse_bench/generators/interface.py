@@ -101,11 +101,13 @@ class Generator(ABC):
     """What both kinds share.
 
     `name`: in results. `weights`: its entry in the table of weights, taken when no checkpoint is given. `settings`: the
-    names that `--set` may have, with what they do. A generator is made by calling its class with `Options`.
+    names that `--set` may have, with what they do. `packages`: modules of the extra `generators` that it imports. A
+    generator is made by calling its class with `Options`.
     """
 
     name: ClassVar[str]
     weights: ClassVar[str | None] = None
+    packages: ClassVar[tuple[str, ...]] = ()
     settings: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def description(self) -> dict[str, object]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from lse_bench.errors import LseBenchError, UsageError, no_such
 from lse_bench.generators.interface import FaceGenerator, Generator, Options, VideoGenerator
+from lse_bench.versions import require
 
 GROUP = "lse_bench.generators"
 _OWN = "lse-bench"
@@ -71,6 +72,8 @@ def make_generator(name: str, options: Options) -> Generator:
     plugin = load(name)
     if plugin.make is None:
         raise UsageError(f"the generator {name} of {plugin.package} is broken: {plugin.broken}")
+    for module in plugin.make.packages:
+        require(module, "generators", name)
     if unknown := set(options.settings) - set(plugin.make.settings):
         there = ", ".join(plugin.make.settings) or "none"
         raise UsageError(f"{name} has no setting {', '.join(sorted(unknown))}; its settings: {there}")

@@ -265,6 +265,16 @@ def test_published_figures_have_a_source() -> None:
         preset_text("x", {}, None)
 
 
+def test_missing_packages_are_found_before_the_first_clip(
+    bench_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "bench.toml"
+    other.write_text(bench_file.read_text() + "\n[fid]\n")
+    monkeypatch.setattr("lse_bench.versions.find_spec", lambda name: None)
+    ended = lse_bench_here("benchmark", other, "--out", tmp_path / "out")
+    assert ended.returncode == 2 and "fid mini copy needs the package pytorch_fid" in " ".join(ended.stderr.split())
+
+
 def test_ours_stand_beside_the_published() -> None:
     def table(corpus: str, *methods: str) -> Table:
         metrics = {
