@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lse_bench.errors import UsageError
-from lse_bench.storage import json_bytes, read_object, write_atomically
+from lse_bench.storage import json_bytes, read_lines, read_object, write_atomically
 
 _NAMES_IN_FILES = {
     "schema_version": "schema",
@@ -64,3 +64,17 @@ def parse_stored(content: dict[str, Any], path: Path, kind: type[Kind], way_out:
 def write_stored(path: Path, stored: BaseModel) -> None:
     """Write a stored object to its file."""
     write_atomically(path, json_bytes(to_json(stored)))
+
+
+def read_stored_lines(path: Path, kind: type[Kind], what: str, way_out: str) -> list[Kind]:
+    """The stored objects of a file of JSON lines, none if it is not there; a last line without its end, from a kill, is
+    left out. Raises UsageError naming the line and field that is wrong: `what` the line should be."""
+    found = []
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            found.append(kind.model_validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "line"
+            raise UsageError(f"{path}: line {number} is not {what} ({where}: {first['msg']}). {way_out}") from None
+    return found

@@ -12,13 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from lse_bench.errors import Status, UsageError
+from lse_bench.errors import Status
 from lse_bench.manifests.listed import Absent, ListedClip
 from lse_bench.manifests.manifest import read_manifest
-from lse_bench.storage import read_lines
-from lse_bench.stored import Stored, Surroundings, read_stored
+from lse_bench.stored import Stored, Surroundings, read_stored, read_stored_lines
 
 SCHEMA = 2
 GENERATION_FILE, ROWS_FILE, MANIFEST_FILE = "generation.json", "generation.jsonl", "manifest.json"
@@ -104,7 +103,7 @@ class Look(BaseModel):
 
 class Row(BaseModel):
     """A finished job. `frames`: of the video; `sha256`: of the file; `look`: at it; all null unless `status` is `ok`,
-    `look` also in generations of before 0.2."""
+    `look` also in generations of earlier versions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -133,16 +132,7 @@ def video_path(folder: Path, job_id: str) -> Path:
 
 def read_rows(folder: Path) -> list[Row]:
     """The rows so far. Raises UsageError for a damaged one."""
-    path = folder / ROWS_FILE
-    rows = []
-    for number, line in enumerate(read_lines(path), 1):
-        try:
-            rows.append(Row.model_validate_json(line))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "line"
-            raise UsageError(f"{path}: line {number} is no row ({where}: {first['msg']}). {_WAY_OUT}") from None
-    return rows
+    return read_stored_lines(folder / ROWS_FILE, Row, "a row", _WAY_OUT)
 
 
 def read_generation(folder: Path) -> Generation | None:

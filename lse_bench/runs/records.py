@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from lse_bench.errors import UsageError
 from lse_bench.runs.schema import Record
-from lse_bench.storage import open_lines, read_lines
+from lse_bench.storage import open_lines
+from lse_bench.stored import read_stored_lines
 
 RECORDS_FILE = "records.jsonl"
 
@@ -22,14 +21,7 @@ def read_records(run: Path) -> list[Record]:
     is there twice.
     """
     path = run / RECORDS_FILE
-    records = []
-    for number, line in enumerate(read_lines(path), 1):
-        try:
-            records.append(Record.model_validate_json(line))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "line"
-            raise UsageError(f"{path}: line {number} is not a record ({where}: {first['msg']})") from None
+    records = read_stored_lines(path, Record, "a record", "Score into a new --out, or bring the file back")
     refuse_doubles(records, path)
     return records
 
