@@ -10,22 +10,46 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
 from lse_bench.errors import NATIVE
 from lse_bench.media.under_way import VARIABLE
 
 
+class _Worker(SpawnProcess):
+    """A process that never gets Ctrl-C, which a terminal sends to the whole group: the parent decides.
+
+    What is blocked when a process starts stays blocked in it, so its imports cannot be broken off either. A Ctrl-C that
+    comes meanwhile reaches the parent afterwards.
+    """
+
+    def start(self) -> None:
+        resource_tracker.ensure_running()  # when it starts, it takes the block away
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Workers(SpawnContext):
+    Process = _Worker
+
+
+# Spawned: forked processes would inherit locks of torch's and OpenCV's threads.
+WORKERS = _Workers()
+
+
 @contextmanager
 def worker_pool(count: int, start: Callable[..., object], *arguments: Any) -> Iterator[ProcessPoolExecutor]:
     """`count` processes, each of which has called `start` with `arguments` first.
 
-    Left by an error, an interrupt above all, it ends them at once, whatever they are doing. They are spawned: forked
-    ones would inherit locks of torch's and OpenCV's threads.
+    Left by an error, an interrupt above all, it ends them at once, whatever they are doing.
     """
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, context, _begin, (start, arguments))
+    pool = ProcessPoolExecutor(count, WORKERS, _begin, (start, arguments))
     try:
         yield pool
     except BaseException as error:
@@ -48,7 +72,6 @@ def _die_like_a_worker(pool: ProcessPoolExecutor) -> None:
 
 
 def _begin(start: Callable[..., object], arguments: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the whole group; the parent decides
     parent = multiprocessing.parent_process()
     assert parent is not None
 

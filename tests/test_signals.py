@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import lse_bench_here, signalled
+
+from lse_bench.workers import WORKERS
 
 pytestmark = pytest.mark.command
 MAKE = ("minilrs", "--speakers", 4, "--clips", 6, "--frames", 25, "--split", "test", "--style", "plain", "--seed", 9)
@@ -48,6 +52,15 @@ def test_scoring_and_generating_stop_with_what_they_have(corpus: Path, tmp_path:
     assert ended.returncode == STOPS[number], ended.stderr
     assert lse_bench_here(*score).returncode == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["scored"] == 4
+
+
+@pytest.mark.parametrize(("context", "status"), [(WORKERS, 0), (multiprocessing.get_context("spawn"), 1)])
+def test_a_worker_does_not_hear_ctrl_c(context: Any, status: int) -> None:
+    """From its first instruction on: what it imports cannot be broken off."""
+    process = context.Process(target=signal.raise_signal, args=(signal.SIGINT,))
+    process.start()
+    process.join()
+    assert process.exitcode == status
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

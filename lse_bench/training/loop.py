@@ -27,6 +27,7 @@ from lse_bench.training.checkpoints import read_checkpoint, save_atomically, wri
 from lse_bench.training.logs import Log
 from lse_bench.training.memory import keep_memory, refuse_small_shared_memory
 from lse_bench.training.steps import WAY_OUT, BadLossError, Batch, Pass, is_full, set_up, take_step
+from lse_bench.workers import WORKERS
 
 OnStep = Callable[[int, dict[str, float]], None]
 LAST, BEST = "last.ckpt", "best.ckpt"
@@ -275,8 +276,7 @@ def _next(batches: Iterator[Batch], count: int) -> list[Batch]:
 
 def _batches(method: Method, stop: int, start: int, fabric: Fabric, loaders: int) -> Iterator[Batch]:
     """Batches from `start` on, prepared ahead by other processes."""
-    # Forked loaders would inherit locks of torch's threads; spawned ones start clean.
-    options: dict[str, Any] = {"multiprocessing_context": "spawn"} if loaders else {}
+    options: dict[str, Any] = {"multiprocessing_context": WORKERS} if loaders else {}
     pinned = fabric.device.type == "cuda"
     if loaders and start < stop:
         refuse_small_shared_memory(lambda: method.batch(start, fabric.global_rank), loaders)
