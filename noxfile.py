@@ -184,6 +184,7 @@ def bench(session: nox.Session) -> None:
     session.run(interpreter, "-m", "measurements.speed.tracked", external=True)
     session.run(interpreter, "-m", "measurements.speed.generate", external=True)
     session.run(interpreter, "-m", "measurements.speed.fid", external=True)
+    session.run(interpreter, "-m", "measurements.speed.sound", external=True)
     session.run(interpreter, "-m", "measurements.speed.minilrs", external=True)
     session.run(interpreter, "-m", "measurements.speed.training", external=True)
     session.run(interpreter, "-m", "measurements.speed.leaderboard", external=True)
