@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lse_bench.errors import UsageError
-from lse_bench.training.lse_probe import Draw, Pictures, foreign_lse, sheet, spread
+from lse_bench.training.lse_probe import Draw, Pictures, mismatched_lse, sheet, spread
 from lse_bench.training.prepared import PreparedClip, PreparedClips
 
 _SHOWN = 8  # faces in a row of a sample picture
@@ -27,11 +27,11 @@ def begin_from(network: nn.Module, given: nn.Module, path: Path) -> None:
         raise UsageError(f"{path}: --init of another shape than the config's network: {reason}") from None
 
 
-def foreign(
+def mismatched(
     scorer: nn.Module, store: PreparedClips, clips: Sequence[PreparedClip], count: int, draw: Draw, device: torch.device
 ) -> dict[str, float]:
     """LSE of `count` of the clips drawn to mismatched audio."""
-    return foreign_lse(scorer.to(device), store, spread(clips, count), draw, device)  # type: ignore[arg-type]
+    return mismatched_lse(scorer.to(device), store, spread(clips, count), draw, device)  # type: ignore[arg-type]
 
 
 def sample_sheet(store: PreparedClips, clips: Sequence[PreparedClip], draw: Draw) -> NDArray[np.uint8]:

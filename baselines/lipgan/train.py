@@ -25,7 +25,7 @@ from lse_bench.baselines.lipgan.passes import GENERATOR, JUDGE, ROLL, faces_of, 
 from lse_bench.baselines.lipgan.samples import FaceSamples
 from lse_bench.baselines.lipgan.weights import load_generator
 from lse_bench.baselines.pictures import mouth_measures, unit
-from lse_bench.baselines.validation import begin_from, foreign, in_batches, sample_sheet
+from lse_bench.baselines.validation import begin_from, in_batches, mismatched, sample_sheet
 from lse_bench.errors import UsageError
 from lse_bench.precision import widened
 from lse_bench.sync.syncnet import load_syncnet
@@ -145,7 +145,7 @@ class LipGanTraining(Method):
         found = measure_clips(networks[GENERATOR], self._samples, clips, device)
         if self.config.lse_clips and self._scorer_path is not None:
             scorer, draw = load_syncnet(self._scorer_path), self.drawer(networks[GENERATOR], device)
-            found |= foreign(scorer, self._store, self.validation, self.config.lse_clips, draw, device)
+            found |= mismatched(scorer, self._store, self.validation, self.config.lse_clips, draw, device)
         return found
 
     def drawer(self, generator: nn.Module, device: torch.device) -> Draw:

@@ -34,7 +34,7 @@ from lse_bench.baselines.speech2vid.model import (
 from lse_bench.baselines.speech2vid.passes import INSIDE, drawing_pass, fresh, inputs_of, sharpening_pass, wanted_of
 from lse_bench.baselines.speech2vid.samples import PER_FRAME, IdentitySamples
 from lse_bench.baselines.speech2vid.weights import DEBLUR, GENERATOR, load_content, load_deblurring, load_network
-from lse_bench.baselines.validation import foreign, in_batches, sample_sheet
+from lse_bench.baselines.validation import in_batches, mismatched, sample_sheet
 from lse_bench.errors import UsageError
 from lse_bench.precision import widened
 from lse_bench.sync.syncnet import load_syncnet
@@ -136,7 +136,7 @@ class Speech2VidTraining(Method):
         if self.config.lse_clips and self._scorer_path is not None:
             store, clips = self._samples.store, self.validation
             draw = self.drawer(networks[GENERATOR], device)
-            found |= foreign(load_syncnet(self._scorer_path), store, clips, self.config.lse_clips, draw, device)
+            found |= mismatched(load_syncnet(self._scorer_path), store, clips, self.config.lse_clips, draw, device)
         return found
 
     def drawer(self, generator: nn.Module, device: torch.device) -> Draw:

@@ -19,7 +19,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lse_bench.baselines.pictures import mouth_measures
-from lse_bench.baselines.validation import begin_from, foreign, in_batches, sample_sheet
+from lse_bench.baselines.validation import begin_from, in_batches, mismatched, sample_sheet
 from lse_bench.baselines.wav2lip.losses import sync_loss
 from lse_bench.baselines.wav2lip.model import COLUMNS, Expert, Generator, QualityDiscriminator, masked
 from lse_bench.baselines.wav2lip.passes import GENERATOR, JUDGE, passes_of, planes
@@ -184,7 +184,7 @@ class GeneratorTraining(Method):
         found["total"] = (1 - weight) * found["recon"] + (weight * found["sync"] if weight else 0.0)
         if self.config.lse_clips and self._scorer_path is not None:
             scorer, draw = load_syncnet(self._scorer_path), self.drawer(networks[GENERATOR], device)
-            found |= foreign(scorer, self._store, self.validation, self.config.lse_clips, draw, device)
+            found |= mismatched(scorer, self._store, self.validation, self.config.lse_clips, draw, device)
         return found
 
     def after_validation(self, measures: dict[str, float]) -> None:

@@ -39,10 +39,12 @@ def make_sets(clips: list[CorpusClip], out: Path, on_clip: Callable[[], None]) -
         folder.mkdir(parents=True, exist_ok=True)
     for number, clip in enumerate(clips):
         name = f"{clip.id.replace('/', '-')}.mp4"
-        foreign = next(other for other in clips[number + 1 :] + clips[:number] if other.video != clip.video)
+        mismatched = next(other for other in clips[number + 1 :] + clips[:number] if other.video != clip.video)
         makers: dict[str, Callable[[Path], object]] = {
             "real": lambda path, clip=clip: _copy(clip.path, path),  # type: ignore[misc]
-            "unsynced": lambda path, clip=clip, foreign=foreign: replace_sound(clip.path, _sound(foreign.path), path),  # type: ignore[misc]
+            "unsynced": lambda path, clip=clip, mismatched=mismatched: replace_sound(
+                clip.path, _sound(mismatched.path), path
+            ),  # type: ignore[misc]
             "delayed": lambda path, clip=clip: replace_sound(clip.path, _late(_sound(clip.path)), path),  # type: ignore[misc]
             "blurred": lambda path, clip=clip: _blur(clip.path, path),  # type: ignore[misc]
             "frozen": lambda path, clip=clip: _freeze(clip.path, path),  # type: ignore[misc]

@@ -68,7 +68,7 @@ def sources_of(records: Sequence[Record]) -> dict[str, Record]:
 
 
 def _untouched(record: Record) -> bool:
-    """Whether a record is of a source video as it was: it has a picture and no mismatched audio."""
+    """Whether a record is of a source video as it was: it has a picture and no sound of another clip."""
     return "video" in record.groups and "sound" not in record.groups
 
 

@@ -37,7 +37,7 @@ def score_pictures(network: SyncNet, pictures: Pictures, sound: NDArray[np.int16
     return lse(np.concatenate(lips), np.concatenate(sounds))
 
 
-def foreign_lse(
+def mismatched_lse(
     network: SyncNet, store: PreparedClips, clips: Sequence[PreparedClip], draw: Draw, device: torch.device
 ) -> dict[str, float]:
     """Mean LSE-D and LSE-C of each clip's face drawn to the sound of a clip of another recording.

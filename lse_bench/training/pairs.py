@@ -94,7 +94,8 @@ def infonce(lip: Tensor, sound: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def contrastive(lip: Tensor, sound: Tensor, margin: float) -> tuple[Tensor, Tensor]:
-    """Chung & Zisserman's loss with one mismatched audio, the batch's next but some, for each own one."""
+    """Chung & Zisserman's loss: for each window its own audio and one mismatched one, of a window further on in the
+    batch."""
     near = F.pairwise_distance(lip, sound)
     far = F.pairwise_distance(lip, sound.roll(len(sound) // 2 + 1, dims=0))
     loss = 0.25 * (near.square().mean() + F.relu(margin - far).square().mean())

@@ -61,10 +61,10 @@ def main() -> None:
             Spec(speakers=2, clips=1, seed=11, frames=75, style="plain", split="test"), folder / "corpus", workers=1
         )
         clip, other = sorted((folder / "corpus").rglob("*.mp4"))[:2]
-        (frames, sound), (_, foreign) = load(clip), load(other)
+        (frames, sound), (_, mismatched) = load(clip), load(other)
         scores = {
             "its own sound": scorer.score(clip),
-            "another speaker's": scorer.score_arrays(np.stack(frames)[..., ::-1], foreign),
+            "another speaker's": scorer.score_arrays(np.stack(frames)[..., ::-1], mismatched),
         }
         out.mkdir(parents=True, exist_ok=True)
         draw(out / "curves.svg", scores, frames)

@@ -5,7 +5,7 @@ Two hours on two cores. What is finished in the work folder is kept: a stopped r
 trained: the weights of that folder (`expert-mini.safetensors`, `wav2lip-mini.safetensors`, …) are evaluated; --export
 writes trained ones to such a folder, in half precision.
 
-The scorer is `syncnet-mini`, which was trained on other clips, other speakers. Generators are scored with foreign
+The scorer is `syncnet-mini`, which was trained on other clips, other speakers. Generators are scored with mismatched
 sound only, by `leaderboard/miniature.toml`: their own would leak through the reference frame.
 """
 

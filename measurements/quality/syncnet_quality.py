@@ -34,7 +34,7 @@ SEED = 1000
 SETS = {
     "unseen": ({}, 75, (0.97, 0.985, 0.86)),
     "style": ({"style": "marked"}, 75, (0.93, 0.95, None)),
-    "voices": ({"voices": "foreign"}, 75, (0.97, None, None)),
+    "voices": ({"voices": "mismatched"}, 75, (0.97, None, None)),
     "lrw": ({"flavour": "lrw"}, 29, (0.85, None, None)),
 }
 
@@ -106,7 +106,7 @@ def measure(embedded: list[tuple[np.ndarray, np.ndarray]], people: list[int], wi
     """The figures over clips with `windows` windows each and a margin of 10 on both sides; `people`: who speaks."""
     rng = np.random.default_rng(SEED)
     hits, wins, pairs = [], 0, 0
-    own, foreign = [], []
+    own, mismatched = [], []
     for number, (lip, sound) in enumerate(embedded):
         shift = int(rng.integers(-MARGIN, MARGIN + 1))
         hits.append(abs(shifted_offset(lip, sound, shift, windows, MARGIN) - shift) <= 1)
@@ -116,15 +116,15 @@ def measure(embedded: list[tuple[np.ndarray, np.ndarray]], people: list[int], wi
         own.append(lse(lip[piece], sound[piece]))
         others = (i % len(embedded) for i in range(number + 1, number + len(embedded)))
         other = next(i for i in others if people[i] != people[number])
-        foreign.append(lse(lip[piece], embedded[other][1][piece]))
+        mismatched.append(lse(lip[piece], embedded[other][1][piece]))
     return {
         "clips": len(embedded),
         "within_1": float(np.mean(hits)),
-        "auc": auc([score.lse_c for score in own], [score.lse_c for score in foreign]),
+        "auc": auc([score.lse_c for score in own], [score.lse_c for score in mismatched]),
         "window": wins / pairs,
         "lse_d": float(np.mean([score.lse_d for score in own])),
         "lse_c": float(np.mean([score.lse_c for score in own])),
-        "lse_c_unsynced": float(np.mean([score.lse_c for score in foreign])),
+        "lse_c_unsynced": float(np.mean([score.lse_c for score in mismatched])),
     }
 
 

@@ -1,4 +1,4 @@
-"""Validation curves of training runs as SVG: LSE-C on foreign sound, and L1 of the mouth relative to a pasted one.
+"""Validation curves of training runs as SVG: LSE-C on mismatched sound, and L1 of the mouth relative to a pasted one.
 
 Run: python -m measurements.quality.training_curves NAME=RUN... --out FOLDER
 """
@@ -50,7 +50,7 @@ def main() -> None:
     runs = {name: read_rows(Path(path)) for name, _, path in (text.partition("=") for text in chosen.runs)}
     chosen.out.mkdir(parents=True, exist_ok=True)
     for file, measure, label in (
-        ("training-lse_c", "lse_c", "LSE-C (mini) on foreign sound, 10 validation clips"),
+        ("training-lse_c", "lse_c", "LSE-C (mini) on mismatched sound, 10 validation clips"),
         ("training-mouth", "ratio", "L1 of the mouth / of a pasted mouth (under 1 is better)"),
     ):
         svg = svg_of(partial(draw, runs=runs, measure=measure, label=label))

@@ -1,4 +1,4 @@
-"""Do `real` and `unsynced` bound what a generator can do? LSE-C of pairs of MiniLRS with their own and foreign sound.
+"""Do `real` and `unsynced` bound what a generator can do? LSE-C of MiniLRS pairs with their own and mismatched audio.
 
 Run by `bootstrap.py quality`, or: python -m measurements.quality.unsynced [--pairs 100] [--weights syncnet-mini]
 """
@@ -38,10 +38,10 @@ def main() -> None:
             run = folder / f"{generator}-run"
             lse_bench("score", folder / generator, "--weights", chosen.weights, "--out", run)
         real = {record.groups["video"]: record for record in read_records(folder / "real-run")}
-        foreign = {record.id: record for record in read_records(folder / "unsynced-run")}
+        mismatched = {record.id: record for record in read_records(folder / "unsynced-run")}
         lower, falls = 0, []
         for job in read_manifest(pairs).jobs:
-            own, other = real[job.groups["video"]].lse_c, foreign[job.id].lse_c
+            own, other = real[job.groups["video"]].lse_c, mismatched[job.id].lse_c
             assert own is not None and other is not None
             lower += other < own
             falls.append(own - other)

@@ -72,7 +72,7 @@ def test_the_half_size_path_is_the_full_network_on_doubled_frames() -> None:
 def test_infonce_of_two_pairs_by_hand() -> None:
     lip, sound = torch.tensor([[0.0], [3.0]]), torch.tensor([[1.0], [3.0]])
     loss, hits = infonce(lip, sound, torch.tensor(2.0))
-    # Distances: own 1 and 0, foreign 3 and 2; the logits are minus twice that.
+    # Distances: own 1 and 0, mismatched 3 and 2; the logits are minus twice that.
     rows = [math.log(1 + math.exp(2 * (1 - 3))), math.log(1 + math.exp(2 * (0 - 2)))]
     columns = [math.log(1 + math.exp(2 * (1 - 2))), math.log(1 + math.exp(2 * (0 - 3)))]
     assert float(loss) == pytest.approx((sum(rows) + sum(columns)) / 4)
@@ -82,7 +82,7 @@ def test_infonce_of_two_pairs_by_hand() -> None:
 def test_contrastive_by_hand() -> None:
     lip, sound = torch.tensor([[0.0], [3.0]]), torch.tensor([[1.0], [3.0]])
     loss, hits = contrastive(lip, sound, margin=2.5)
-    # Own distances 1 and 0; foreign ones (half the batch and one further: itself of two) 1 and 0, both within 2.5.
+    # Own distances 1 and 0; mismatched ones (half the batch and one further: itself of two) 1 and 0, both within 2.5.
     assert float(loss) == pytest.approx(0.25 * (0.5 + (1.5**2 + 2.5**2) / 2), rel=1e-4)
     assert hits == 0
 

@@ -2,8 +2,8 @@
 
 *InfoNCE* (the default): in a batch of windows, each lip embedding should be nearer to its own sound's than to all
 others, and the other way round; the logit of a pair is minus its Euclidean distance times a learned scale.
-*contrastive*: the loss of Chung & Zisserman, one matching and one mismatched audio for each window; it stays on a
-plateau for some hundred steps and ends worse.
+*contrastive*: the loss of Chung & Zisserman, one matching and one mismatched window of audio for each window of frames;
+it stays on a plateau for some hundred steps and ends worse.
 
 A *guide* helps over the plateau on which either loss starts: for the first steps a linear map of each embedding also
 has to tell the lip parameters, which a MiniLRS corpus knows and a real one does not (set `guide.steps = 0` there).
@@ -129,24 +129,24 @@ class SyncNetMethod(Method):
             won, out_of = window_wins(lip, sound)
             wins, pairs = wins + won, pairs + out_of
         own = [lse(lip, sound) for lip, sound in embedded]
-        foreign = []
+        mismatched = []
         for number, (lip, _) in enumerate(embedded):
-            other = _foreign(clips, number)
+            other = _mismatched(clips, number)
             if other is not None:
                 sound = embedded[other][1]
                 length = min(len(lip), len(sound))
-                foreign.append(lse(lip[:length], sound[:length]))
+                mismatched.append(lse(lip[:length], sound[:length]))
         return {
             "within_1": float(np.mean(hits)) if hits else float("nan"),
-            "auc": auc([s.lse_c for s in own], [s.lse_c for s in foreign]) if foreign else float("nan"),
+            "auc": auc([s.lse_c for s in own], [s.lse_c for s in mismatched]) if mismatched else float("nan"),
             "window": wins / max(1, pairs),
             "lse_d": float(np.mean([score.lse_d for score in own])),
             "lse_c": float(np.mean([score.lse_c for score in own])),
-            "lse_c_unsynced": float(np.mean([s.lse_c for s in foreign])) if foreign else float("nan"),
+            "lse_c_unsynced": float(np.mean([s.lse_c for s in mismatched])) if mismatched else float("nan"),
         }
 
 
-def _foreign(clips: list[StoredClip], number: int) -> int | None:
+def _mismatched(clips: list[StoredClip], number: int) -> int | None:
     """A clip of another recording than `clips[number]`, None when all are of one."""
     for step in range(9, 9 + len(clips)):  # well beyond the clips of one recording, which lie side by side
         other = (number + step) % len(clips)
