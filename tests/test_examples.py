@@ -30,7 +30,8 @@ def test_a_folder_becomes_a_data_frame_and_a_plot(corpus: Path, tmp_path: Path) 
     assert "LSE-C" in text and text.count(" ok ") >= 4 and (tmp_path / "plot.png").stat().st_size > 1000
 
 
-def test_two_processes_print_what_one_does() -> None:
+def test_two_processes_print_what_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as torchrun sets it: other numbers of threads round otherwise
     alone = run(sys.executable, EXAMPLES / "torchmetrics_loop.py")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*torchrun, str(EXAMPLES / "torchmetrics_loop.py")]

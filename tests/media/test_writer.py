@@ -42,9 +42,9 @@ def test_colours_and_sizes_are_kept(tmp_path: Path, width: int, height: int) -> 
     assert np.abs(shift).max() < 0.3, shift
 
 
-def test_the_old_conversion_drifts(tmp_path: Path) -> None:
-    """So the test above can fail: without accurate rounding blue and red lose more than a level."""
+def test_a_drift_of_two_levels_would_be_seen(tmp_path: Path) -> None:
+    """So the test above can fail."""
     given = _pictures(96, 64)
-    write_clip(tmp_path / "clip.mp4", given, quality=1, conversion=Interpolation.BILINEAR)
+    write_clip(tmp_path / "clip.mp4", [frame - np.minimum(frame, 2) for frame in given], quality=1)
     shift = (np.array(_exactly_read(tmp_path / "clip.mp4"), float) - np.array(given, float)).mean(axis=(0, 1, 2))
-    assert shift[0] < -1 and shift[2] < -1, shift
+    assert shift.max() < -1, shift
