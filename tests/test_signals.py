@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -61,6 +62,44 @@ def test_a_worker_does_not_hear_ctrl_c(context: Any, status: int) -> None:
     process.start()
     process.join()
     assert process.exitcode == status
+
+
+ORPHAN = """
+import multiprocessing, os, signal, traceback
+from multiprocessing.connection import wait
+from lse_bench.workers import WORKERS
+
+def fail(begun):
+    begun.send("begun")
+    wait([multiprocessing.parent_process().sentinel])
+    try:
+        raise ConnectionResetError("what a queue meets")
+    except ConnectionResetError:
+        traceback.print_exc()
+    signal.pause()
+
+def main():
+    here, there = WORKERS.Pipe(duplex=False)
+    WORKERS.Process(target=fail, args=(there,)).start()
+    here.recv()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_worker_prints_nothing_of_its_parents_death(tmp_path: Path) -> None:
+    """`run` returns when the last holder of the output has ended."""
+    (tmp_path / "orphan.py").write_text(ORPHAN)
+    command = [sys.executable, "-c", "import orphan; orphan.main()"]
+    ended = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": "."},
+    )
+    assert ended.returncode == -signal.SIGKILL and not ended.stderr, ended.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from typing import Any, TypeVar, cast
 import av
 import av.logging
 from av.container import InputContainer
+from av.frame import Frame
 from av.packet import Packet
 from av.stream import Stream
 
@@ -20,7 +22,10 @@ from lse_bench.media.under_way import noted
 
 AnyStream = TypeVar("AnyStream", bound=Stream)
 
-av.logging.set_level(av.logging.PANIC)  # FFmpeg's own chatter names no file; our errors do
+# FFmpeg's messages name no file, and our errors do. So they go to nobody, but some decoders say nothing elsewhere.
+av.logging.set_level(av.logging.ERROR)
+av.logging.set_skip_repeated(False)
+logging.getLogger("libav").setLevel(logging.CRITICAL)
 
 # Tags that are not UTF-8 do not stop a file from being read. PyAV 18 must be told so; 19 has no such option.
 _OPEN: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -82,6 +87,22 @@ def packets(container: InputContainer, *streams: AnyStream) -> Iterator[Packet[A
     """
     with suppress(IndexError):  # PyAV has one for a late stream, after everything else
         yield from cast(Iterator["Packet[AnyStream]"], container.demux(*streams))
+
+
+class HiddenDamageError(Exception):
+    """A decoder made something up for damaged data: it wrote an error to FFmpeg's log, and raised none."""
+
+
+def decoded_openly(packet: Packet[Any]) -> list[Frame]:
+    """What is in a packet. Raises HiddenDamageError where the decoder logs an error.
+
+    It sees what is logged on the caller's thread only. So the codec context must have no threads of its own.
+    """
+    with av.logging.Capture(local=True) as told:
+        frames: list[Frame] = packet.decode()
+    if any(level <= av.logging.ERROR for level, _, _ in told):
+        raise HiddenDamageError
+    return frames
 
 
 def refuse_irregular(path: Path) -> None:

@@ -21,12 +21,15 @@ from numpy.typing import NDArray
 from lse_bench.errors import ClipError
 from lse_bench.media.bounds import MAX_PIXELS, Holes
 from lse_bench.media.clock import Clock
-from lse_bench.media.opening import open_media, packets
+from lse_bench.media.opening import HiddenDamageError, decoded_openly, open_media, packets
 from lse_bench.media.probe import MediaInfo
 from lse_bench.media.upright import Upright
 
 Frame = NDArray[np.uint8]
 _STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
+# These decoders were seen to make pictures of damaged data, to log an error, and to raise none even so.
+_ONLY_LOG = {"dvvideo", "ffv1", "flashsv", "gif", "prores", "snow", "wmv1", "wmv2", "zmbv"}
+_ONLY_LOG |= {"msmpeg4v1", "msmpeg4v2", "msmpeg4v3"}
 SMALL_FRAME = 1_000_000  # pixels: up to this, several threads cost more than they save
 
 
@@ -65,10 +68,10 @@ class TimedFrame(Generic[Picture]):
 def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[TimedFrame[av.VideoFrame]]:
     """Decoded pictures in the order shown, turned upright as players and the ffmpeg program do.
 
-    A damaged packet is left out and counted in `report`. Decoders make something up for damage that they can hide, and
-    say it only where they are told to stop at it. So they are, until the first of it; from there the file is decoded
-    again without, and `report` says so. Raises ClipError `unreadable` when nothing decodes, and for frames or holes
-    beyond the bounds.
+    A damaged packet is left out and counted in `report`. Decoders make something up for damage that they can hide. They
+    say it only where they are told to stop at it, some only in FFmpeg's log. So they are told, and the log is read,
+    until the first damage; from there the file is decoded again without, and `report` says so. Raises ClipError
+    `unreadable` when nothing decodes, and for frames or holes beyond the bounds.
     """
     report = report or DecodeReport()
     count = 0
@@ -101,7 +104,8 @@ def _decode(info: MediaInfo, report: DecodeReport, strict: bool) -> Generator[Ti
         stream = container.streams[info.video.index]
         assert isinstance(stream, av.VideoStream)
         small = info.video.width * info.video.height <= SMALL_FRAME
-        stream.thread_type = "NONE" if small else "AUTO"
+        watched = strict and stream.codec_context.name in _ONLY_LOG
+        stream.thread_type = "NONE" if small or watched else "AUTO"
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)} | (_STRICT if strict else {})
         clock, holes = Clock(container, stream), Holes("picture")
         tick = stream.time_base or Fraction(1, 1000)
@@ -112,7 +116,9 @@ def _decode(info: MediaInfo, report: DecodeReport, strict: bool) -> Generator[Ti
             for packet in packets(container, stream):
                 clock.mend(packet)
                 try:
-                    pictures = packet.decode()
+                    pictures = decoded_openly(packet) if watched else packet.decode()
+                except HiddenDamageError:
+                    raise _DamageError from None
                 except av.FFmpegError:
                     if strict:
                         raise _DamageError from None

@@ -82,3 +82,34 @@ def test_damage_that_the_decoder_hides_is_said(tmp_path: Path) -> None:
     plain = [frame.picture.to_ndarray() for frame in _decode(info, DecodeReport(), strict=False)]
     assert len(found) == len(plain) == 40
     assert all(np.array_equal(one, other) for one, other in zip(found, plain, strict=True))
+
+
+@pytest.mark.parametrize(("codec", "form", "suffix"), [("ffv1", "yuv420p", "mkv"), ("prores_ks", "yuv422p10le", "mov")])
+@pytest.mark.parametrize("size", [112, 1024])  # the larger one is decoded by several threads where it is whole
+def test_damage_that_a_decoder_only_logs_is_said(
+    tmp_path: Path, codec: str, form: str, suffix: str, size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / f"clip.{suffix}"
+    with av.open(str(path), "w") as write:
+        stream = write.add_stream(codec, rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = size, size, form
+        if codec == "ffv1":
+            stream.options = {"level": "3", "slicecrc": "1"}
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(clips.picture(number, size, size), format="bgr24")
+            write.mux(stream.encode(frame.reformat(format=form)))
+        write.mux(stream.encode(None))
+    report = DecodeReport()
+    assert len(list(decode(probe(path), report))) == 10
+    assert report == DecodeReport(), "a whole file is not called damaged"
+    with av.open(str(path)) as read:
+        fifth = [packet for packet in read.demux(video=0) if packet.size][5]
+        assert fifth.pos is not None
+        begin, length = fifth.pos, fifth.size
+    content = path.read_bytes()
+    place = begin + length // 2
+    path.write_bytes(content[:place] + b"\xa5\x5a\xff\x00" * 8 + content[place + 32 :])
+    assert len(list(decode(probe(path), report))) == 10
+    assert (report.damaged, report.guessed_from) == (0, 5)
+    assert not caplog.records, "FFmpeg's messages go to nobody"
