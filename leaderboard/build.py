@@ -191,9 +191,7 @@ def _provenance(entry: Run) -> list[list[str]]:
         }
         lines.append(["generated with", _plain(rest)])
     for name, extra in entry.extras.items():
-        lines.append(
-            [name, _plain({key: value for key, value in extra.items() if key in ("fid_id", "key", "warnings")})]
-        )
+        lines.append([name, _plain(extra.model_dump(include={"fid_id", "key", "warnings"}))])
     return [[name, str(value)] for name, value in lines if value]
 
 

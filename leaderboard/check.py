@@ -78,8 +78,7 @@ def _references(entries: Sequence[Run], verdict: Verdict) -> None:
     real = {entry.table: entry for entry in entries if entry.method == REAL}
     for entry in entries:
         for name, extra in entry.extras.items():
-            reference = extra.get("reference")
-            held = reference.get("files_sha256") if isinstance(reference, dict) else None
+            held = None if extra.reference is None else extra.reference.files_sha256
             if held is None or entry.table not in real:
                 continue
             digests = [record.sha256 for record in real[entry.table].records if record.sha256 is not None]

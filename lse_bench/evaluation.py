@@ -15,7 +15,7 @@ from lse_bench.manifests.clips import Source
 from lse_bench.runs.directory import describe_run
 from lse_bench.runs.read import EXTRAS, Run, read_run, run_of
 from lse_bench.runs.run import OnRecord, score_clips, score_run
-from lse_bench.storage import json_bytes, write_atomically
+from lse_bench.stored import write_stored
 from lse_bench.sync.scorer import SyncScorer
 
 Metric = Literal["lse", "fid", "fd_sync"]
@@ -102,5 +102,5 @@ def evaluate(
     if run.path is None:
         return run.with_extras(extras)
     for name in distances:
-        write_atomically(run.path / EXTRAS[name], json_bytes(extras[name]))
+        write_stored(run.path / EXTRAS[name], extras[name])
     return read_run(run.path, method)

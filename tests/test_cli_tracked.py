@@ -78,8 +78,9 @@ def test_without_s3fd_the_way_out_is_named(faces: Path) -> None:
 def test_options_that_need_tracks_are_refused_elsewhere(faces: Path, narrow: Path) -> None:
     for option in (("--overlay", "x"), ("--tracks-only",), ("--detector", "centerface")):
         result = lse_bench_here("score", faces, "--weights", narrow, *option)
-        assert result.returncode == 2 and "need --protocol tracked" in result.stderr
-    result = lse_bench_here("score", faces, "--weights", narrow, "--protocol", "tracked", "--boxes", faces)
+        assert result.returncode == 2 and "--protocol tracked" in result.stderr
+    both = ("--detector", "centerface", "--boxes", faces)
+    result = lse_bench_here("score", faces, "--weights", narrow, "--protocol", "tracked", *both)
     assert result.returncode == 2 and "--boxes is for --detector boxes" in result.stderr
     for options, words in {
         ("tracked", "--fps-policy", "bogus"): "Invalid value for '--fps-policy'",

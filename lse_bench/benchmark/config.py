@@ -1,13 +1,12 @@
 """BENCH.toml: which methods, on which lists of pairs, scored how. Checked field by field before anything runs.
 
-Options of a step are those of its command, with `_` for `-`: `pads = "0,10,0,0"`, `legacy = true`, `set = ["a=b"]`.
-Files are relative to the folder that BENCH.toml lies in.
+Options of a step are those of its command, with `_` for `-`: `pads = "0,10,0,0"`, `legacy = true`, `set = ["a=b"]`;
+`tasks.declared` has them. Files are relative to the folder that BENCH.toml lies in.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -19,7 +18,7 @@ from lse_bench.sync.protocol import get_protocol
 
 ANCHORS = ("real", "unsynced")
 Value = bool | int | float | str | list[str]
-Options = dict[str, Value]
+Given = dict[str, Value]  # options as they stand in the file
 
 
 class Section(BaseModel):
@@ -36,9 +35,9 @@ class ManifestConfig(Section):
     name: str = Field(min_length=1)
     file: Path | None = None
     root: Path | None = None
-    minilrs: Options | None = None
-    build: Options | None = None
-    official: Options | None = None
+    minilrs: Given | None = None
+    build: Given | None = None
+    official: Given | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> ManifestConfig:
@@ -58,7 +57,7 @@ class MethodConfig(Section):
 
     name: str = Field(min_length=1)
     generator: str
-    options: Options = {}
+    options: Given = {}
 
 
 class BenchConfig(Section):
@@ -70,9 +69,9 @@ class BenchConfig(Section):
     name: str = Field(min_length=1)
     manifests: tuple[ManifestConfig, ...] = Field(min_length=1)
     methods: tuple[MethodConfig, ...] = Field(min_length=1)
-    protocols: tuple[Options, ...] = Field(min_length=1)
-    fid: Options | None = None
-    fd_sync: Options | None = None
+    protocols: tuple[Given, ...] = Field(min_length=1)
+    fid: Given | None = None
+    fd_sync: Given | None = None
     max_failed: int = Field(default=0, ge=0)
     published: bool = False
 
@@ -110,24 +109,3 @@ def config_of(text: str, where: Path) -> BenchConfig:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the whole"
         raise UsageError(f"{where}: {field}: {first['msg'].removeprefix('Value error, ')}") from None
-
-
-def arguments_of(options: Options, folder: Path) -> list[str]:
-    """Options as a command takes them; a value that names a file in `folder` becomes its path."""
-    arguments: list[str] = []
-    for name, value in options.items():
-        option = f"--{name.replace('_', '-')}"
-        if isinstance(value, bool):
-            arguments += [option] if value else []
-            continue
-        for one in value if isinstance(value, Sequence) and not isinstance(value, str) else [value]:
-            arguments += [option, located(str(one), folder)]
-    return arguments
-
-
-def located(value: str, folder: Path) -> str:
-    """`value`, or `NAME=value`, with the path of the file that it names beside BENCH.toml."""
-    if value and (folder / value).is_file():
-        return str((folder / value).absolute())
-    name, equals, rest = value.partition("=")
-    return f"{name}={(folder / rest).absolute()}" if equals and (folder / rest).is_file() else value

@@ -17,8 +17,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lse_bench.benchmark.config import BenchConfig
-from lse_bench.benchmark.needs import needs_of
-from lse_bench.benchmark.steps import Kind, Step, cells
+from lse_bench.benchmark.needs import fetching, needs_of
+from lse_bench.benchmark.plan import cells
+from lse_bench.benchmark.steps import Kind, Step
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.manifests.manifest import read_manifest
 from lse_bench.manifests.official_lists import corpora
@@ -34,7 +35,6 @@ from lse_bench.weights.table import table
 SCHEMA = 2
 _READ_SCHEMAS = (1, 2)
 BENCH_FILE, STEPS_FILE, SUMMARY_FILE = "bench.json", "steps.jsonl", "summary.json"
-STOPPED = 130  # exit status of a command that was interrupted
 _EXTRA_KINDS: dict[Kind, str] = {"fid": "fid", "fd-sync": "fd_sync"}
 
 # Seconds a clip of three seconds takes on two cores of 2024, for a first guess; real runs replace it.
@@ -42,7 +42,7 @@ _ROUGH: dict[Kind, float] = {"corpus": 0.3, "manifest": 0.01, "generate": 4.0, "
 _COPIES = ("real", "unsynced")  # made without a network
 _ROUGH_COPIES = 0.1
 
-Runner = Callable[[Sequence[str]], tuple[int, str | None]]  # a command's arguments to exit status and message
+Runner = Callable[[Step], tuple[int, str | None]]  # a step to what would be its exit status, and why it failed
 
 
 class Ended(BaseModel):
@@ -98,7 +98,7 @@ def problems(config: BenchConfig, steps: Iterable[Step], folder: Path) -> list[s
         except UsageError as error:
             found[str(error)] = None
             continue
-        allowed = Options(offline="--offline" in step.words, trust="--trust" in step.words)
+        allowed = fetching(step)
         for name in needs.weights:
             if name not in table() and not Path(name).is_file():
                 found[f"{step.method}: {name}: neither a file nor weights of lse-bench weights list"] = None
@@ -109,9 +109,9 @@ def problems(config: BenchConfig, steps: Iterable[Step], folder: Path) -> list[s
                 require(module, extra, step.label)
             except UsageError as error:
                 found[str(error)] = None
-        if needs.ffmpeg:
+        if needs.program is not None:
             try:
-                find_ffmpeg(needs.ffmpeg if needs.ffmpeg != "ffmpeg" else None)
+                find_ffmpeg(needs.program if needs.program != Path("ffmpeg") else None)
             except UsageError as error:
                 found[str(error)] = None
     return list(found)
@@ -121,7 +121,7 @@ def to_fetch(steps: Iterable[Step]) -> dict[str, Options]:
     """Weights of the table that steps will ask for and that are not here, with how they may be fetched."""
     found: dict[str, Options] = {}
     for step in steps:
-        allowed = Options(offline="--offline" in step.words, trust="--trust" in step.words)
+        allowed = fetching(step)
         for name in needs_of(step).weights:
             if name in table() and not path_of(table()[name]).exists():
                 found.setdefault(name, allowed)
@@ -156,9 +156,9 @@ def run_bench(
     run: Runner,
     say: Callable[[str], None] = lambda text: None,
 ) -> BenchmarkSummary:
-    """Do what is left of the steps and return the summary. `run` does one command; `say` is told of every step.
+    """Do what is left of the steps and return the summary. `run` does one step; `say` is told of every step.
 
-    Raises UsageError when another process works in `out`, and KeyboardInterrupt when a command was interrupted.
+    Raises UsageError when another process works in `out`, and what `run` raises, KeyboardInterrupt above all.
     """
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; --out names a folder")
@@ -180,9 +180,7 @@ def run_bench(
                 f"{in_words(estimate(step, ended).seconds)}")  # fmt: skip
             step.out.parent.mkdir(parents=True, exist_ok=True)
             start = monotonic()
-            status, message = run(step.arguments())
-            if status == STOPPED:
-                raise KeyboardInterrupt
+            status, message = run(step)
             one = Ended(
                 digest=step.digest,
                 step=step.label,

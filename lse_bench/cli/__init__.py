@@ -27,7 +27,8 @@ from lse_bench.cli import (
     verify,
     weights,
 )
-from lse_bench.cli.common import SET_UP, Json, app, explain, make_console, working
+from lse_bench.cli.common import SET_UP, Json, app, explain
+from lse_bench.cli.console import ConsoleReport
 from lse_bench.cli.stops import Terminated, heard
 
 __all__ = [
@@ -83,8 +84,9 @@ def doctor(
 
     from lse_bench.doctor import examine, selfcheck_published
 
-    console = make_console()
-    with working(console, "Looking around"):
+    report = ConsoleReport()
+    console = report.console
+    with report.working("Looking around"):
         findings = examine() + (selfcheck_published() if check else [])
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lse_bench.cli.common import COMPARE, Json, app, call, find_weights, make_console, refuse_wrong_arguments
+from lse_bench.cli.common import COMPARE, Json, app, explain
+from lse_bench.cli.console import ConsoleReport
 from lse_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from lse_bench.benchmark.config import BenchConfig
     from lse_bench.benchmark.run import BenchmarkSummary
     from lse_bench.benchmark.steps import Step
@@ -58,10 +57,10 @@ def benchmark(
 ) -> None:
     """Compare methods: generate, score, FID, table, from one file, in one folder that goes on where it was stopped."""
     from lse_bench.benchmark.config import config_of, read_config
+    from lse_bench.benchmark.plan import steps_of
     from lse_bench.benchmark.run import problems, refuse_missing, run_bench, to_fetch
-    from lse_bench.benchmark.steps import steps_of
 
-    console = make_console()
+    report = ConsoleReport()
     roots = {name: path for name, path in (("lrs2", lrs2), ("lrs3", lrs3), ("lrw", lrw)) if path is not None}
     if (bench is None) == (preset is None):
         raise UsageError("benchmark needs BENCH.toml or --preset wav2lip-paper, one of the two")
@@ -78,28 +77,37 @@ def benchmark(
             if not save.absolute().parent.is_dir():
                 raise UsageError(f"{save}: its folder does not exist")
             save.write_text(text, encoding="utf-8")
-            console.print(f"lse-bench benchmark {save} does it", highlight=False, markup=False)
+            report.say(f"lse-bench benchmark {save} does it")
             return
         config, folder = config_of(text, Path(preset)), Path()
     target = (out or Path("runs") / config.name).absolute()
     steps = steps_of(config, folder, target)
-    for step in steps:
-        refuse_wrong_arguments(step.arguments())
     missing = problems(config, steps, folder)
     if dry_run:
-        _print_plan(console, config, steps, target, missing, [] if missing else list(to_fetch(steps)), as_json)
+        _print_plan(report, config, steps, target, missing, [] if missing else list(to_fetch(steps)), as_json)
         raise typer.Exit(2 if missing else 0)
     refuse_missing(missing)
     for name, allowed in to_fetch(steps).items():  # before the first clip, not after hours
-        find_weights(console, name, allowed.offline, allowed.trust)
+        report.weights(name, allowed.offline, allowed.trust)
 
     def say(text: str) -> None:
-        console.print(text, style="bold", highlight=False, markup=False)
+        report.console.print(text, style="bold", highlight=False, markup=False)
+
+    def attempt(step: Step) -> tuple[int, str | None]:
+        try:
+            step.run(report)
+        except Exception as error:  # noqa: BLE001 - a step's failure is not the benchmark's
+            try:
+                text, status = explain(error)
+            except Exception:  # noqa: BLE001 - raised again by explain
+                return 1, f"{type(error).__name__}: {error}"
+            return status, text
+        return 0, None
 
     try:
-        summary = run_bench(config, steps, target, call, say)
+        summary = run_bench(config, steps, target, attempt, say)
     except KeyboardInterrupt:
-        console.print("stopped; the same command goes on from here", highlight=False, markup=False)
+        report.say("stopped; the same command goes on from here")
         raise typer.Exit(130) from None
     if as_json:
         from lse_bench.stored import to_json
@@ -111,17 +119,16 @@ def benchmark(
         from lse_bench.leaderboard.published import beside_published
 
         print("\n" + beside_published(summary.tables))
-    console.print(f"records and summary: {target}; lse-bench leaderboard build {target} --out PAGE makes a page of it",
-                  highlight=False, markup=False, soft_wrap=True)  # fmt: skip
+    report.say(f"records and summary: {target}; lse-bench leaderboard build {target} --out PAGE makes a page of it")
     for label, reason in summary.failed.items():
-        console.print(f"{label}: {reason}", style="red", highlight=False, markup=False)
+        report.fail(f"{label}: {reason}")
     if summary.failed or summary.clips_failed > config.max_failed:
-        console.print(f"{len(summary.failed)} steps and {summary.clips_failed} clips failed", style="red")
+        report.fail(f"{len(summary.failed)} steps and {summary.clips_failed} clips failed")
         raise typer.Exit(1)
 
 
 def _print_plan(
-    console: Console,
+    report: ConsoleReport,
     config: BenchConfig,
     steps: list[Step],
     out: Path,
@@ -136,7 +143,7 @@ def _print_plan(
     for step in steps:
         done = finished(step, ended)
         expected = estimate(step, ended)
-        rows.append({"step": step.label, "items": step.items, "done": done, "command": step.arguments(),
+        rows.append({"step": step.label, "items": step.items, "done": done, "command": step.command,
                      "seconds": 0.0 if done else expected.seconds, "measured": expected.measured})  # fmt: skip
     total = sum(row["seconds"] for row in rows)  # type: ignore[misc]
     if as_json:
@@ -153,7 +160,7 @@ def _print_plan(
     if fetched:
         print(f"fetched before the first clip: {', '.join(fetched)}")
     for text in missing:
-        console.print(f"missing: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
+        report.fail(f"missing: {text}")
 
 
 def _print_tables(summary: BenchmarkSummary) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from lse_bench.cli.common import COMPARE, Json, app, make_console, warn_of_weights
+from lse_bench.cli.common import COMPARE, Json, app
+from lse_bench.cli.console import ConsoleReport, warn_of_weights
 
 _COMPARE_EXAMPLES = """
 **Examples**
@@ -56,4 +57,4 @@ def compare(
         print(f"{'AB'[number]}: {run_}: {result.scored[number]} of {result.listed[number]} clips scored")
     print(f"{result.byte_equal} of {result.same_clips} files of the same clip are byte-equal")
     print(f"intervals: {result.ci_method}")
-    warn_of_weights(make_console(), one.description.key["weights_sha256"])
+    warn_of_weights(ConsoleReport(), one.description.key["weights_sha256"])

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lse_bench.cli.common import SCORE, Json, app, make_console, progress_bar, working
-from lse_bench.cli.score import scoring_progress
+from lse_bench.cli.common import SCORE, Json, app
+from lse_bench.cli.console import ConsoleReport
 from lse_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from lse_bench.demo.report import SetResult
     from lse_bench.runs.schema import Summary
     from lse_bench.sync.scorer import SyncScorer
 
 _SPEAKERS, _SEED, _FRAMES = 8, 2026, 75
 _PLAYED = 3  # clips in the report
+_SCORER = "syncnet-mini"
 
 _EXAMPLES = """
 **Examples**
@@ -43,7 +42,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Make a few talking faces, spoil them in known ways, score all of it and write a report. Some two minutes."""
-    console = make_console()
+    report = ConsoleReport()
     for module in ("espeakng_loader", "jinja2", "matplotlib"):
         if find_spec(module) is None:
             raise UsageError(f"the demo needs {module}: pip install 'lse-bench[demo]'")
@@ -52,23 +51,23 @@ def demo(
     from lse_bench.minilrs.plan import Spec
 
     spec = Spec(speakers=_SPEAKERS, clips=clips, seed=_SEED, split="test", frames=_FRAMES)
-    with progress_bar(console, "making talking faces", _SPEAKERS * clips) as (_, advance):
-        corpus = make_corpus(spec, out / "corpus", on_clip=lambda made: advance("making talking faces"))
+    with report.counting("making talking faces", _SPEAKERS * clips) as counter:
+        corpus = make_corpus(spec, out / "corpus", on_clip=lambda made: counter.advance())
     _, listed = read_corpus(out / "corpus")
     from lse_bench.demo.sets import SETS, make_sets
 
     _drop_others(out / "clips", corpus["files_digest"])
-    with progress_bar(console, "spoiling them", len(listed)) as (_, advance):
-        folders = make_sets(listed, out / "clips", lambda: advance("spoiling them"))
-    with working(console, "Loading torch and syncnet-mini"):
+    with report.counting("spoiling them", len(listed)) as counter:
+        folders = make_sets(listed, out / "clips", counter.advance)
+    with report.working("Loading torch and syncnet-mini"):
         from lse_bench.demo.report import SetResult, plot_curves, write_report
         from lse_bench.runs.records import read_records
         from lse_bench.sync.scorer import SyncScorer
 
-        scorer = SyncScorer.load("syncnet-mini", protocol="lrs-lossless@1")
-    summaries = {name: _score(console, scorer, name, folder, out / "runs" / name) for name, folder in folders.items()}
-    distances = _lip_distances(console, scorer, folders)
-    fids = _fids(console, folders)
+        scorer = SyncScorer.load(_SCORER, protocol="lrs-lossless@1")
+    summaries = {name: _score(report, scorer, name, folder, out / "runs" / name) for name, folder in folders.items()}
+    distances = _lip_distances(report, scorer, folders)
+    fids = _fids(report, folders)
     results = [
         SetResult(name, what, read_records(out / "runs" / name), summaries[name], distances.get(name), fids.get(name))
         for name, what in SETS.items()
@@ -88,8 +87,8 @@ def demo(
     if as_json:
         print(json.dumps({r.name: _row(r, offsets[r.name]) for r in results}, indent=2))
     else:
-        _print(console, results, offsets, notes)
-        console.print(f"report: {out / 'report.html'}", highlight=False, markup=False)
+        _print(report, results, offsets, notes)
+        report.say(f"report: {out / 'report.html'}")
 
 
 def _drop_others(clips: Path, digest: str) -> None:
@@ -101,44 +100,36 @@ def _drop_others(clips: Path, digest: str) -> None:
         mark.write_text(digest, encoding="utf-8")
 
 
-def _score(console: Console, scorer: SyncScorer, name: str, folder: Path, run: Path) -> Summary:
+def _score(report: ConsoleReport, scorer: SyncScorer, name: str, folder: Path, run: Path) -> Summary:
     from lse_bench.manifests.clips import Source
-    from lse_bench.runs.run import score_run
+    from lse_bench.tasks.declared import ScoreOptions
+    from lse_bench.tasks.scoring import score_into
 
     shutil.rmtree(run, ignore_errors=True)  # of an earlier demo, perhaps with other weights
     source = Source(inputs=[folder])
-    listed = source.clips()
-    console.print(f"{name}:", highlight=False)
-    with scoring_progress(console, listed) as (on_record, *_):
-        return score_run(
-            scorer,
-            listed,
-            run,
-            weights="syncnet-mini",
-            command=["lse-bench", "demo"],
-            source=source,
-            on_record=on_record,
-        )
+    report.say(f"{name}:")
+    options = ScoreOptions(weights=_SCORER, protocol=scorer.protocol.id)
+    return score_into(run, source, source.clips(), options, report, scorer=scorer, command=["lse-bench", "demo"])
 
 
-def _lip_distances(console: Console, scorer: SyncScorer, folders: dict[str, Path]) -> dict[str, float]:
+def _lip_distances(report: ConsoleReport, scorer: SyncScorer, folders: dict[str, Path]) -> dict[str, float]:
     """fd-sync of each set whose pictures differ from the real ones."""
     from lse_bench.fidelity.fd_sync import compare_lips, measure_lips
     from lse_bench.fidelity.sources import items_of
 
     drawn = {name: folder for name, folder in folders.items() if name in ("real", "blurred", "frozen")}
-    with progress_bar(console, "fd-sync", sum(len(items_of(folder)) for folder in drawn.values())) as (_, advance):
+    with report.counting("fd-sync", sum(len(items_of(folder)) for folder in drawn.values())) as counter:
         lips = {
-            name: measure_lips(scorer, items_of(folder), lambda item: advance("fd-sync"))
+            name: measure_lips(scorer, items_of(folder), lambda item: counter.advance())
             for name, folder in drawn.items()
         }
     # A set's distance to itself is 0 up to rounding, which may fall below.
-    found = {name: max(0.0, compare_lips(lips[name], lips["real"], scorer.key)["fd_sync"]) for name in drawn}
+    found = {name: max(0.0, compare_lips(lips[name], lips["real"], scorer.key).fd_sync or 0.0) for name in drawn}
     # Sound alone was changed in these; their pictures are the real ones.
     return found | {"unsynced": found["real"], "delayed": found["real"]}
 
 
-def _fids(console: Console, folders: dict[str, Path]) -> dict[str, float]:
+def _fids(report: ConsoleReport, folders: dict[str, Path]) -> dict[str, float]:
     """FID of each redrawn set against the real one, when Inception's weights are at hand; nothing is fetched."""
     from lse_bench.weights.store import path_of, state_of
     from lse_bench.weights.table import entry
@@ -157,15 +148,9 @@ def _fids(console: Console, folders: dict[str, Path]) -> dict[str, float]:
     sets = {}
     for name in ("real", "blurred", "frozen"):
         items = items_of(folders[name])
-        with progress_bar(console, f"FID, {name}", len(items)) as (_, advance):
-            sets[name] = measure_set(
-                items,
-                network,
-                protocol,
-                0,
-                on_item=lambda item, name=name: advance(f"FID, {name}"),  # type: ignore[misc]
-            )
-    found = {name: float(compare(sets[name], sets["real"], protocol, _SEED)["fid"]) for name in sets}
+        with report.counting(f"FID, {name}", len(items)) as counter:
+            sets[name] = measure_set(items, network, protocol, 0, on_item=lambda item: counter.advance())
+    found = {name: compare(sets[name], sets["real"], protocol, _SEED).fid or 0.0 for name in sets}
     return found | {"unsynced": found["real"], "delayed": found["real"]}
 
 
@@ -197,7 +182,7 @@ def _row(result: SetResult, offset: float) -> dict[str, Any]:
     }
 
 
-def _print(console: Console, results: list[SetResult], offsets: dict[str, float], notes: list[str]) -> None:
+def _print(report: ConsoleReport, results: list[SetResult], offsets: dict[str, float], notes: list[str]) -> None:
     from rich.table import Table
 
     table = Table(title="MiniLRS scored with syncnet-mini: synthetic faces, not comparable with published scores")
@@ -210,6 +195,6 @@ def _print(console: Console, results: list[SetResult], offsets: dict[str, float]
         fid = "-" if result.fid is None else f"{result.fid:.2f}"
         counts = f"{result.summary.scored} of {result.summary.listed}"
         table.add_row(result.name, *shown, f"{offsets[result.name]:+g}", lips, fid, counts)
-    console.print(table)
+    report.console.print(table)
     for note in notes:
-        console.print(note, highlight=False, markup=False)
+        report.say(note)

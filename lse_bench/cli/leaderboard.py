@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from lse_bench.cli.common import COMPARE, Json, app, make_console, working
+from lse_bench.cli.common import COMPARE, Json, app
+from lse_bench.cli.console import ConsoleReport
 
 group = typer.Typer(
     no_args_is_help=True,
@@ -38,8 +39,8 @@ def build(
 ) -> None:
     """CSV, Markdown and LaTeX tables, plots, and a page that opens from the disk. Runs that differ in what moves a
     score are refused."""
-    console = make_console()
-    with working(console, "Reading records, drawing tables and plots"):
+    report = ConsoleReport()
+    with report.working("Reading records, drawing tables and plots"):
         from lse_bench.leaderboard.build import build as build_page
 
         written = build_page(runs, out, clips, title)
@@ -47,7 +48,7 @@ def build(
         print(json.dumps(written, indent=2))
         return
     text = f"{written['rows']} rows in {written['tables']} tables, {written['plots']} plots, {written['clips']} pairs: "
-    console.print(text + written["page"], highlight=False, markup=False, soft_wrap=True)
+    report.say(text + written["page"])
 
 
 @group.command(epilog="**Example**\n\n    lse-bench leaderboard add runs/mine --out leaderboard/results/mine --clips 2")
@@ -73,4 +74,4 @@ def add(
         text += f"\n{where}: {row['byte_equal']} of {row['of']} files are byte-equal to those of {row['collection']}"
     for told in added["unverified"]:
         text += f"\nnot verified: {told}"
-    make_console().print(text, highlight=False, markup=False, soft_wrap=True)
+    ConsoleReport().say(text)

@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
-from lse_bench.cli.common import MAKE, Json, app, make_console, progress_bar, tell_passed, working
-from lse_bench.errors import UsageError
+from lse_bench.cli.common import MAKE, Json, app
+from lse_bench.cli.console import ConsoleReport
+from lse_bench.cli.offers import offers
+from lse_bench.tasks.declared import BuildOptions, ImportOptions
 
 group = typer.Typer(
     no_args_is_help=True,
@@ -31,61 +33,33 @@ Out = Annotated[Path, typer.Option(help="The manifest to write (.json).")]
     "    lse-bench manifest build videos/ --rule self --out self.json\n\n"
     "    lse-bench manifest build LRS2 --seed 1 --out lrs2.json      (14,239 pairs, the published list's size)"
 )
+@offers(BuildOptions)
 def build(
     folder: Annotated[Path, typer.Argument(help="A corpus (LRS2, LRS3, LRW, MiniLRS) or any folder of videos.")],
     out: Out,
-    pairs: Annotated[
-        int | None, typer.Option(min=1, help="How many; default: the published list's size, or every clip for self.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same pairs.")] = 0,
-    rule: Annotated[str, typer.Option(help="other-speaker, same-speaker or self.")] = "other-speaker",
-    split: Annotated[str, typer.Option(help="Split of a corpus.")] = "test",
+    options: BuildOptions,
 ) -> None:
     """Choose pairs of a video and a sound by a seeded rule."""
-    from lse_bench.manifests.manifest import write_manifest
-    from lse_bench.manifests.pairing import build_manifest
-    from lse_bench.manifests.search import Passed
+    from lse_bench.tasks.corpora import build_pairs
 
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder")
-    console = make_console()
-    passed = Passed()
-    with working(console, f"Looking through {folder}"):
-        manifest = build_manifest(folder, pairs, seed, rule, split, passed)  # type: ignore[arg-type]
-    tell_passed(console, passed)
-    write_manifest(manifest, out)
-    console.print(f"{len(manifest.jobs)} pairs, {manifest.name}: {out}", highlight=False, markup=False)
+    build_pairs(out, folder, options, ConsoleReport())
 
 
 @group.command(
     "import",
     epilog="**Example**\n\n    lse-bench manifest import lrs2 --list lrs2.txt --root LRS2 --out lrs2-test.json",
 )
+@offers(ImportOptions)
 def import_(
     corpus: Annotated[str, typer.Argument(help="lrs2, lrs3, lrw, resynced-random or resynced-tts.")],
     out: Out,
-    list_: Annotated[
-        Path | None, typer.Option("--list", help="Your copy of the list; default: fetched from its pinned address.")
-    ] = None,
+    options: ImportOptions,
     root: Annotated[Path | None, typer.Option(help="Folder that the corpus lies in; can be given later.")] = None,
-    any_digest: Annotated[
-        bool, typer.Option("--any-digest", help="Accept a list that is not the official one.")
-    ] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Never fetch the list.")] = False,
 ) -> None:
     """Turn an official test list into a manifest; its digest is checked, and it is never stored anywhere else."""
-    from lse_bench.manifests.manifest import write_manifest
-    from lse_bench.manifests.official_lists import fetch_list, import_list
-    from lse_bench.storage import read_bytes
+    from lse_bench.tasks.corpora import import_pairs
 
-    console = make_console()
-    if list_ is not None:
-        content = read_bytes(list_)
-    else:
-        content = fetch_list(corpus, offline, lambda text: console.print(text, highlight=False, markup=False))
-    manifest = import_list(corpus, content, root, any_digest=any_digest)
-    write_manifest(manifest, out)
-    console.print(f"{len(manifest.jobs)} pairs, {manifest.name}: {out}", highlight=False, markup=False)
+    import_pairs(out, corpus, root, options, ConsoleReport())
 
 
 @group.command(epilog="**Example**\n\n    lse-bench manifest check lrs2-test.json --root LRS2")
@@ -96,26 +70,23 @@ def check(path: Path_, root: Root = None, as_json: Json = False) -> None:
     from lse_bench.manifests.check import check_manifest
     from lse_bench.manifests.manifest import read_manifest
 
-    console = make_console()
+    report = ConsoleReport()
     manifest = read_manifest(path)
     folder = manifest.folder(root)
     files = {name for job in manifest.jobs for name in (job.video, job.sound)}
-    with progress_bar(console, "probing", len(files)) as (_, advance):
-        findings = check_manifest(manifest, folder, lambda: advance("probing"))
+    with report.counting("probing", len(files)) as counter:
+        findings = check_manifest(manifest, folder, counter.advance)
     if as_json:
         print(json.dumps(asdict(findings), indent=2, ensure_ascii=False))
     else:
         for name, problem in findings.problems[:_SHOWN_PROBLEMS]:
-            console.print(f"{name}: {problem}", style="red", highlight=False, markup=False, soft_wrap=True)
+            report.fail(f"{name}: {problem}")
         if len(findings.problems) > _SHOWN_PROBLEMS:
-            console.print(f"… and {len(findings.problems) - _SHOWN_PROBLEMS} more (--json lists all)", style="red")
+            report.fail(f"… and {len(findings.problems) - _SHOWN_PROBLEMS} more (--json lists all)")
         for note in findings.notes:
-            console.print(note, style="yellow", highlight=False, markup=False)
+            report.warn(note)
         hours = findings.seconds / 3600
-        console.print(
-            f"{findings.jobs} pairs, {findings.files} files, {hours:.2f} h, {len(findings.problems)} problems",
-            highlight=False,
-        )
+        report.say(f"{findings.jobs} pairs, {findings.files} files, {hours:.2f} h, {len(findings.problems)} problems")
     if findings.problems:
         raise typer.Exit(1)
 

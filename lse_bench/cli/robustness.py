@@ -6,17 +6,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lse_bench.cli.common import progress_bar, warn_of_weights
+from lse_bench.cli.console import ConsoleReport, warn_of_weights
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from lse_bench.manifests.listed import ListedClip
     from lse_bench.sync.scorer import SyncScorer
 
 
 def measure_robustness(
-    console: Console, scorer: SyncScorer, clips: list[ListedClip], count: int, out: Path, as_json: bool
+    report: ConsoleReport, scorer: SyncScorer, clips: list[ListedClip], count: int, out: Path, as_json: bool
 ) -> None:
     """Score `count` of the clips again, changed; print the table and write robustness.json to `out`."""
     from rich.table import Table
@@ -26,8 +24,8 @@ def measure_robustness(
     from lse_bench.storage import json_bytes, write_atomically
 
     some = clips[:: max(1, len(clips) // count)][:count]
-    with progress_bar(console, "changing and scoring", len(some)) as (_, advance):
-        result = measure(scorer, some, advance)
+    with report.counting("changing and scoring", len(some)) as counter:
+        result = measure(scorer, some, counter.advance)
     write_atomically(out / "robustness.json", json_bytes(result))
     if as_json:
         print(json.dumps(result, indent=2, ensure_ascii=False))
@@ -38,6 +36,6 @@ def measure_robustness(
     for name, row in result["changes"].items():
         cells = [f"{row[one]['mean']:+.3f} ± {row[one]['sd'] or 0:.3f}" for one in METRICS]
         table.add_row(name, *cells)
-    console.print(table)
-    warn_of_weights(console, scorer.weights_sha256)
-    console.print(f"intervals and largest changes: {out / 'robustness.json'}", highlight=False, markup=False)
+    report.console.print(table)
+    warn_of_weights(report, scorer.weights_sha256)
+    report.say(f"intervals and largest changes: {out / 'robustness.json'}")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from lse_bench.cli.common import MAKE, Offline, Trust, app, find_weights, make_console, progress_bar
+from lse_bench.cli.common import MAKE, app
+from lse_bench.cli.console import ConsoleReport
+from lse_bench.cli.offers import offers
 from lse_bench.errors import UsageError
+from lse_bench.reporting import Report
+from lse_bench.tasks.declared import FetchOptions
+from lse_bench.tasks.options import Flag
+from lse_bench.versions import require
 
 if TYPE_CHECKING:
     from lse_bench.training.config import RunConfig
@@ -48,24 +52,22 @@ def _examples(*lines: str) -> str:
     return "\n**Examples**\n\n" + "".join(f"    {line}\n\n" for line in lines) + _AFTER
 
 
-@dataclass
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class Settings(FetchOptions):
     """The options that every method has."""
 
-    out: Annotated[Path, typer.Option(help="Run directory.")]
-    seed: Annotated[int | None, typer.Option(help="In place of the config's.")] = None
-    steps: Annotated[int | None, typer.Option(min=1, help="In place of the config's.")] = None
+    out: Annotated[Path, Flag("Run directory.")]
+    seed: Annotated[int | None, Flag("In place of the config's.")] = None
+    steps: Annotated[int | None, Flag("In place of the config's.", least=1)] = None
     precision: Annotated[
-        str | None, typer.Option(help="fp32, bf16, fp16, or auto: bf16 where it is faster; in place of the config's.")
+        str | None, Flag("fp32, bf16, fp16, or auto: bf16 where it is faster; in place of the config's.")
     ] = None
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto"
-    devices: Annotated[int, typer.Option(min=1, help="How many on each machine.")] = 1
-    nodes: Annotated[int, typer.Option(min=1, help="How many machines, started by torchrun.")] = 1
-    loaders: Annotated[int, typer.Option(min=0, help="Processes that prepare batches; never changes a number.")] = 1
-    compile: Annotated[bool, typer.Option("--compile", help="Let torch.compile make the networks faster.")] = False
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False
-    offline: Offline = False
-    trust: Trust = False
+    device: Annotated[str, Flag("auto, cpu or cuda.")] = "auto"
+    devices: Annotated[int, Flag("How many on each machine.", least=1)] = 1
+    nodes: Annotated[int, Flag("How many machines, started by torchrun.", least=1)] = 1
+    loaders: Annotated[int, Flag("Processes that prepare batches; never changes a number.", least=0)] = 1
+    compile: Annotated[bool, Flag("Let torch.compile make the networks faster.")] = False
+    resume: Annotated[bool, Flag("Go on with the run in --out.")] = False
 
     def config(self, name: str, kind: type[Config], package: str) -> Config:
         """The config of that name, changed by the options."""
@@ -85,29 +87,13 @@ def method(name: str, *examples: str) -> Callable[[Callable[..., None]], Callabl
     """Make a subcommand of a function: its parameter `settings` becomes the options of Settings."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        hints = get_type_hints(function, include_extras=True)
-        shared = get_type_hints(Settings, include_extras=True)
-        own = [
-            parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
-            for parameter in inspect.signature(function).parameters.values()
-            if parameter.name != "settings"
-        ]
-        more = [
-            parameter.replace(annotation=shared[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
-            for parameter in inspect.signature(Settings).parameters.values()
-        ]
-
         @functools.wraps(function)
         def command(**options: Any) -> None:
             for module in ("lightning_fabric", "tensorboard"):
-                if find_spec(module) is None:
-                    raise UsageError(f"training needs {module}: pip install 'lse-bench[train]'")
-            settings = Settings(**{parameter.name: options.pop(parameter.name) for parameter in more})
-            function(settings=settings, **options)
+                require(module, "train", "training")
+            function(**options)
 
-        command.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *more)}
-        train.command(name, epilog=_examples(*examples))(command)
+        train.command(name, epilog=_examples(*examples))(offers(Settings, "settings")(command))
         return function
 
     return register
@@ -132,8 +118,8 @@ def syncnet(
     chosen = settings.config(config, TrainConfig, "lse_bench.training.syncnet")
     hardware = settings.hardware()
 
-    def run(bar: Any, tell: Any) -> tuple[dict[str, float], list[Path]]:
-        return train_syncnet(chosen, hardware, settings.out, corpus, settings.resume, bar, tell)
+    def run(report: Report) -> tuple[dict[str, float], list[Path]]:
+        return train_syncnet(chosen, hardware, settings.out, corpus, settings.resume, report)
 
     _report(settings.out, run)
 
@@ -293,7 +279,7 @@ def _of(name: str, config: str) -> str:
 
 def _scorer(name: str, clips: int, settings: Settings) -> Path | None:
     """SyncNet's weights, None where no clip is scored during training."""
-    return find_weights(make_console(), name, settings.offline, settings.trust) if clips else None
+    return ConsoleReport().weights(name, settings.offline, settings.trust) if clips else None
 
 
 def _prepared(
@@ -309,30 +295,30 @@ def _prepared(
 
     hardware = settings.hardware()
 
-    def run(bar: Any, tell: Any) -> tuple[dict[str, float], list[Path]]:
+    def run(report: Report) -> tuple[dict[str, float], list[Path]]:
         where = (settings.out, data, weights, settings.resume)
-        return train_prepared(name, make, export, config, hardware, *where, bar, tell)
+        return train_prepared(name, make, export, config, hardware, *where, report)
 
     _report(settings.out, run)
 
 
-def _report(out: Path, run: Callable[[Any, Any], tuple[dict[str, float], list[Path]]]) -> None:
-    console = make_console()
+class _FirstSpeaks(ConsoleReport):
+    """One of several processes speaks."""
 
-    def bar(label: str, total: int):  # type: ignore[no-untyped-def]
-        return progress_bar(console, label, total)
+    def say(self, text: str) -> None:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            super().say(text)
 
-    def tell(line: str) -> None:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # one of several processes speaks
-            console.print(line, highlight=False, markup=False)
 
+def _report(out: Path, run: Callable[[Report], tuple[dict[str, float], list[Path]]]) -> None:
+    report = _FirstSpeaks()
     try:
-        measures, files = run(bar, tell)
+        measures, files = run(report)
     except KeyboardInterrupt:
-        console.print(f"stopped; --resume with --out {out} goes on from the last checkpoint", highlight=False)
+        report.say(f"stopped; --resume with --out {out} goes on from the last checkpoint")
         raise typer.Exit(130) from None
     if not files:  # not the first of several processes
         return
     figures = ", ".join(f"{name} {value:.4f}" for name, value in measures.items())
     written = ", ".join(str(file) for file in files)
-    console.print(f"validation: {figures}\nweights: {written}", highlight=False, markup=False)
+    report.say(f"validation: {figures}\nweights: {written}")

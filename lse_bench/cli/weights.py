@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lse_bench.cli.common import SET_UP, Json, Offline, Trust, app, fetching, make_console
+from lse_bench.cli.common import SET_UP, Json, Offline, Trust, app
+from lse_bench.cli.console import ConsoleReport
 
 group = typer.Typer(
     no_args_is_help=True,
@@ -56,9 +57,9 @@ def fetch(names: Names, offline: Offline = False, trust: Trust = False) -> None:
     from lse_bench.weights import store
     from lse_bench.weights.table import entry
 
-    console = make_console()
+    report = ConsoleReport()
     for item in [entry(name) for name in names]:
-        with fetching(console, offline, trust) as options:
+        with report.fetching(offline, trust) as options:
             print(store.fetch(item, options))
 
 

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lse_bench.devices import choose_device
 from lse_bench.fidelity.fd_sync import compare_lips, measure_lips
 from lse_bench.fidelity.fid import FidProtocol, FrameSet, compare, measure
 from lse_bench.fidelity.inception import FEATURES, FidInception
+from lse_bench.fidelity.results import FdSyncResult, FidResult
 from lse_bench.fidelity.sources import BoxSource, Item, files_digest
 from lse_bench.naming import safe_id
 from lse_bench.sync.scorer import SyncScorer
@@ -58,29 +58,21 @@ def load_inception(weights: Path | str = "inception", device: str = "auto", offl
     return Inception(FidInception.load(path, choose_device(device)), file_digest(path))
 
 
-def fid_between(videos: Sequence[Path], originals: Sequence[Item], inception: Inception) -> dict[str, Any]:
-    """FID and KID between all frames of `videos` and of `originals`: the content of fid.json."""
+def fid_between(videos: Sequence[Path], originals: Sequence[Item], inception: Inception) -> FidResult:
+    """FID and KID between all frames of `videos` and of `originals`."""
     protocol, ours = FidProtocol(weights_sha256=inception.sha256), _items(videos)
     made = measure_set(ours, inception.network, protocol, GROUPS)
-    return _with_digests(
-        compare(made, measure_set(originals, inception.network, protocol, 0), protocol, SEED), ours, originals
-    )
+    result = compare(made, measure_set(originals, inception.network, protocol, 0), protocol, SEED)
+    return result.of_files(files_digest(ours), files_digest(originals))
 
 
-def fd_sync_between(videos: Sequence[Path], originals: Sequence[Item], scorer: SyncScorer) -> dict[str, Any]:
-    """fd-sync between `videos` and `originals`: the content of fd_sync.json."""
+def fd_sync_between(videos: Sequence[Path], originals: Sequence[Item], scorer: SyncScorer) -> FdSyncResult:
+    """fd-sync between `videos` and `originals`."""
     ours = _items(videos)
     key = scorer.key | {"weights": name_of_digest(scorer.weights_sha256) or "unknown"}
     result = compare_lips(measure_lips(scorer, ours), measure_lips(scorer, originals), key)
-    return _with_digests(result, ours, originals)
+    return result.of_files(files_digest(ours), files_digest(originals))
 
 
 def _items(videos: Sequence[Path]) -> list[Item]:
     return [Item(safe_id(video.as_posix()), video) for video in videos]
-
-
-def _with_digests(result: dict[str, Any], ours: Sequence[Item], theirs: Sequence[Item]) -> dict[str, Any]:
-    """The result, tied to the files that it was computed from."""
-    result["generated"]["files_sha256"] = files_digest(ours)
-    result["reference"]["files_sha256"] = files_digest(theirs)
-    return result

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.fidelity.frechet import Statistics, frechet_distance
+from lse_bench.fidelity.results import FdSyncResult, WindowCounts
 from lse_bench.fidelity.sources import Item
 from lse_bench.sync.embed import embed_clip
 from lse_bench.sync.scorer import SyncScorer
@@ -46,7 +46,7 @@ def measure_lips(
     return measured
 
 
-def compare_lips(made: LipSet, reference: LipSet, key: dict[str, str]) -> dict[str, Any]:
+def compare_lips(made: LipSet, reference: LipSet, key: dict[str, str]) -> FdSyncResult:
     """The result with everything that moves it. Raises UsageError when a set has too few windows for a covariance."""
     needed = len(made.statistics.mean) + 1
     warnings = []
@@ -55,15 +55,15 @@ def compare_lips(made: LipSet, reference: LipSet, key: dict[str, str]) -> dict[s
             raise UsageError(f"{name}: {lips.statistics.count} windows of {lips.clips} clips; at least 2 are needed")
         if lips.statistics.count < needed:
             warnings.append(f"{name}: {lips.statistics.count} windows, fewer than {needed}: the covariance is singular")
-    return {
-        "fd_sync": frechet_distance(made.statistics, reference.statistics),
-        "key": key,
-        "generated": _counts(made),
-        "reference": _counts(reference),
+    return FdSyncResult(
+        fd_sync=frechet_distance(made.statistics, reference.statistics),
+        key=key,
+        generated=_counts(made),
+        reference=_counts(reference),
+        warnings=warnings,
         **surroundings(),
-        "warnings": warnings,
-    }
+    )
 
 
-def _counts(lips: LipSet) -> dict[str, Any]:
-    return {"clips": lips.clips, "windows": lips.statistics.count, "failed": lips.failed}
+def _counts(lips: LipSet) -> WindowCounts:
+    return WindowCounts(clips=lips.clips, windows=lips.statistics.count, failed=lips.failed)

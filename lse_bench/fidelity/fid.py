@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from lse_bench.fidelity.frechet import (
     save_statistics,
 )
 from lse_bench.fidelity.kid import KidScore, Reservoir, kid
+from lse_bench.fidelity.results import FidResult, FrameCounts
 from lse_bench.fidelity.sources import BoxSource, FrameCount, Item, frames_of
 from lse_bench.versions import surroundings
 
@@ -165,29 +165,28 @@ def save_set(path: Path, frames: FrameSet, protocol: FidProtocol) -> None:
     save_statistics(path, frames.total, sample, protocol.id)
 
 
-def compare(generated: FrameSet, reference: FrameSet, protocol: FidProtocol, seed: int) -> dict[str, Any]:
-    """FID with its jackknife and KID with its own interval, as a dictionary for JSON."""
+def compare(generated: FrameSet, reference: FrameSet, protocol: FidProtocol, seed: int) -> FidResult:
+    """FID with its jackknife and KID with its own interval."""
     distance = frechet_distance(generated.total, reference.total)
     score: KidScore | None = None
     if _enough(generated.sample) and _enough(reference.sample):
         assert generated.sample is not None and reference.sample is not None
         score = kid(generated.sample, reference.sample, seed)
-    return {
-        "schema": 1,
-        "fid_id": protocol.id,
-        "weights_sha256": protocol.weights_sha256,
-        "fid": distance,
-        "fid_standard_error": jackknife(generated, reference, protocol.reference_frames),
-        "fid_error_method": f"delete-a-group jackknife over clips, {len(generated.groups)} groups",
-        "kid": None if score is None else score.mean,
-        "kid_ci95": None if score is None else score.ci95,
-        "kid_ci_method": None if score is None else f"quantiles over {score.subsets} subsets of {score.subset_size}",
-        "seed": seed,
-        "generated": _describe(generated),
-        "reference": _describe(reference),
+    return FidResult(
+        fid_id=protocol.id,
+        weights_sha256=protocol.weights_sha256,
+        fid=distance,
+        fid_standard_error=jackknife(generated, reference, protocol.reference_frames),
+        fid_error_method=f"delete-a-group jackknife over clips, {len(generated.groups)} groups",
+        kid=None if score is None else score.mean,
+        kid_ci95=None if score is None else score.ci95,
+        kid_ci_method=None if score is None else f"quantiles over {score.subsets} subsets of {score.subset_size}",
+        seed=seed,
+        generated=_describe(generated),
+        reference=_describe(reference),
+        warnings=_warnings(generated, "generated") + _warnings(reference, "reference"),
         **surroundings(),
-        "warnings": _warnings(generated, "generated") + _warnings(reference, "reference"),
-    }
+    )
 
 
 def jackknife(generated: FrameSet, reference: FrameSet, reference_frames: ReferenceFrames) -> float | None:
@@ -221,15 +220,15 @@ def _enough(sample: NDArray[np.float32] | None) -> bool:
     return sample is not None and len(sample) >= 2
 
 
-def _describe(frames: FrameSet) -> dict[str, Any]:
+def _describe(frames: FrameSet) -> FrameCounts:
     sizes = frames.count.sizes or {}
-    return {
-        "clips": frames.items,
-        "failed": frames.failed,
-        "frames": None if frames.total.count == UNKNOWN_COUNT else frames.total.count,
-        "without_face": frames.count.without_face,
-        "sizes": {f"{width}x{height}": number for (width, height), number in sorted(sizes.items())},
-    }
+    return FrameCounts(
+        clips=frames.items,
+        failed=frames.failed,
+        frames=None if frames.total.count == UNKNOWN_COUNT else frames.total.count,
+        without_face=frames.count.without_face,
+        sizes={f"{width}x{height}": number for (width, height), number in sorted(sizes.items())},
+    )
 
 
 def _rank_deficient(total: Statistics) -> bool:

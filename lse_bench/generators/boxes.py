@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +19,6 @@ from lse_bench.errors import ClipError
 from lse_bench.faces.detectors import FaceDetector, Frame
 from lse_bench.faces.face import Face, padded_box
 
-SMOOTHINGS: tuple[Smoothing, ...] = get_args(Smoothing)
-CHOICES: tuple[FaceChoice, ...] = get_args(FaceChoice)
-FACELESS: tuple[Faceless, ...] = get_args(Faceless)
 AHEAD = 5  # frames averaged by `original`
 _NEW = 0.5  # weight of the new box under `exponential`
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from lse_bench.choices import NanSound, Paste, Short
 from lse_bench.generators.boxes import Locating
@@ -15,8 +15,6 @@ from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import Manifest, checked
 from lse_bench.media.writer import ENCODER
 from lse_bench.naming import safe_id
-
-NAN_SOUNDS: tuple[NanSound, ...] = get_args(NanSound)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +14,6 @@ from lse_bench.generators.boxes import Located
 from lse_bench.generators.interface import FaceCrop
 from lse_bench.media.video import Frame
 
-PASTES: tuple[Paste, ...] = get_args(Paste)
 _FEATHER = 0.12  # of a side: how far from the edge the new face fades in
 
 

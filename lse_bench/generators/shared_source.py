@@ -7,7 +7,6 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import tee
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from lse_bench.generators.interface import FPS
 from lse_bench.media.probe import MediaInfo, probe
 from lse_bench.media.video import Frame, read_frames
 
-SHORTS: tuple[Short, ...] = get_args(Short)
 _HELD = 2 << 30  # bytes of frames that `ping-pong` may hold
 
 

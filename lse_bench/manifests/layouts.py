@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from lse_bench.choices import Flavour
 from lse_bench.errors import UsageError
 from lse_bench.storage import read_bytes, read_text
 
-Flavour = Literal["lrs2", "lrs3", "lrw"]
 FLAVOURS: tuple[Flavour, ...] = get_args(Flavour)
 Split = Literal["train", "val", "trainval", "test"]
 PICTURE_SIZE: dict[Flavour, int] = {"lrs2": 160, "lrs3": 224, "lrw": 256}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import TypeVar, get_args
 
 import numpy as np
 
+from lse_bench.choices import PairRule
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.manifests.clips import find_clips
 from lse_bench.manifests.layouts import CorpusClip, NoCorpusError, read_corpus
@@ -17,8 +18,7 @@ from lse_bench.manifests.search import Passed
 from lse_bench.media.opening import open_media
 
 T = TypeVar("T")
-Rule = Literal["other-speaker", "same-speaker", "self"]
-RULES: tuple[Rule, ...] = get_args(Rule)
+RULES: tuple[PairRule, ...] = get_args(PairRule)
 # Pairs in the published lists of Wav2Lip's evaluation.
 PRESETS = {"lrs2": 14_239, "lrs3": 14_000, "lrw": 28_000}
 
@@ -27,7 +27,7 @@ def build_manifest(
     folder: Path,
     pairs: int | None,
     seed: int = 0,
-    rule: Rule = "other-speaker",
+    rule: PairRule = "other-speaker",
     split: str = "test",
     passed: Passed | None = None,
 ) -> Manifest:
@@ -103,7 +103,7 @@ def _speaker(clip: CorpusClip) -> str:
 
 
 def _draw(
-    clips: list[CorpusClip], pairs: int, seed: int, rule: Rule, folder: Path
+    clips: list[CorpusClip], pairs: int, seed: int, rule: PairRule, folder: Path
 ) -> list[tuple[CorpusClip, CorpusClip]]:
     by_speaker: dict[str, list[CorpusClip]] = defaultdict(list)
     for clip in clips:
@@ -134,7 +134,7 @@ def _draw(
     return list(found.values())
 
 
-def _way_out(rule: Rule, speakers: int, possible: int) -> str:
+def _way_out(rule: PairRule, speakers: int, possible: int) -> str:
     """What to do about too few pairs."""
     if possible:
         return f"--pairs {possible} takes them all"

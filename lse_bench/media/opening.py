@@ -13,9 +13,10 @@ from typing import Any, TypeVar, cast
 import av
 import av.logging
 from av.container import InputContainer
-from av.frame import Frame
 from av.packet import Packet
 from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from lse_bench.errors import ClipError
 from lse_bench.media.under_way import noted
@@ -93,13 +94,13 @@ class HiddenDamageError(Exception):
     """A decoder made something up for damaged data: it wrote an error to FFmpeg's log, and raised none."""
 
 
-def decoded_openly(packet: Packet[Any]) -> list[Frame]:
+def decoded_openly(packet: Packet[VideoStream]) -> list[VideoFrame]:
     """What is in a packet. Raises HiddenDamageError where the decoder logs an error.
 
     It sees what is logged on the caller's thread only. So the codec context must have no threads of its own.
     """
     with av.logging.Capture(local=True) as told:
-        frames: list[Frame] = packet.decode()
+        frames = packet.decode()
     if any(level <= av.logging.ERROR for level, _, _ in told):
         raise HiddenDamageError
     return frames

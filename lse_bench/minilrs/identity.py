@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Style = Literal["plain", "marked", "mixed"]
+from lse_bench.choices import Style
+
 HairKind = Literal["bald", "crop", "short", "fringe", "bob", "long", "curly"]
 Colour = NDArray[np.float64]
 

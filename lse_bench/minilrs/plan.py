@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
+from lse_bench.choices import Flavour, Part, Style, VoiceFamily
 from lse_bench.errors import UsageError
-from lse_bench.manifests.layouts import FLAVOURS, LRW_FRAMES, Flavour, Split, clip_path
-from lse_bench.minilrs.identity import Identity, Style, draw_identity
-from lse_bench.minilrs.speech import Voice, VoiceFamily, draw_voice
+from lse_bench.manifests.layouts import FLAVOURS, LRW_FRAMES, Split, clip_path
+from lse_bench.minilrs.identity import Identity, draw_identity
+from lse_bench.minilrs.speech import Voice, draw_voice
 from lse_bench.minilrs.text import WORDS
 
 VERSION = 1  # of the generator: another version gives other pixels for the same seed
-Part = Literal["auto", "train", "val", "test"]
 _SHORTEST, _LONGEST = 50, 125  # frames of a clip whose length is left open
 _VIDEO_ID = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 

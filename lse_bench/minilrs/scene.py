@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from lse_bench.minilrs.identity import Identity, Style
+from lse_bench.choices import Style
+from lse_bench.minilrs.identity import Identity
 from lse_bench.minilrs.mouth import Gaze, Habit
 from lse_bench.minilrs.surface import Pose
 

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from scipy.signal import resample_poly
 
+from lse_bench.choices import VoiceFamily
 from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.media.audio import SAMPLE_RATE, Sound
 
-VoiceFamily = Literal["american", "foreign"]
 _TIME_LIMIT = 60  # seconds; a sentence takes some 0.03
 _SPEAKER_SCRIPT = Path(__file__).with_name("espeak.py")
 # Variants of espeak-ng's formants that sound like people. Speakers of the training split have the first list,

@@ -88,7 +88,7 @@ def paragraph(run: Run) -> str:
     if key.get("fps_policy") != "require-25":
         sentences.append(f"The frame rate policy was {key.get('fps_policy')}.")
     if run.fid is not None:
-        sentences.append(f"FID against the original videos is {run.fid:.2f} ({run.extras['fid'].get('fid_id')}).")
+        sentences.append(f"FID against the original videos is {run.fid:.2f} ({run.fid_id}).")
     if run.fd_sync is not None:
         sentences.append(f"The Fréchet distance of SyncNet's lip embeddings is {run.fd_sync:.2f}.")
     return " ".join(sentences)

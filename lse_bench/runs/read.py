@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lse_bench.errors import UsageError
+from lse_bench.fidelity.results import FdSyncResult, FidResult
 from lse_bench.runs.directory import SUMMARY_FILE, read_description
 from lse_bench.runs.records import read_records
 from lse_bench.runs.schema import MetricSummary, Record, RunDescription, Scores, Summary
 from lse_bench.runs.summary import summarise
 from lse_bench.storage import read_object
+from lse_bench.stored import read_stored
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_MADE_BY = {"fid": "fid", "fd_sync": "fd-sync"}
+Extra = FidResult | FdSyncResult
 EXTRAS = {"fid": "fid.json", "fd_sync": "fd_sync.json"}  # results of other commands that may lie in a run directory
 _NO_COLUMNS = {"curve", "tracks", "warnings", "groups"}  # of a data frame; groups become columns of their own
 
@@ -26,8 +28,8 @@ _NO_COLUMNS = {"curve", "tracks", "warnings", "groups"}  # of a data frame; grou
 class Run:
     """The result of scoring a list of clips.
 
-    `method`, `corpus`: names in tables. `path`: the run directory, None where nothing was stored. `extras`: contents of
-    fid.json and fd_sync.json of the same videos, where there are; `extra_files`: the files that hold them.
+    `method`, `corpus`: names in tables. `path`: the run directory, None where nothing was stored. `extras`: what
+    fid.json and fd_sync.json say of the same videos, where there are; `extra_files`: the files that hold them.
     """
 
     method: str
@@ -36,7 +38,7 @@ class Run:
     description: RunDescription
     records: Sequence[Record]
     summary: Summary
-    extras: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    extras: Mapping[str, Extra] = field(default_factory=dict)
     extra_files: Mapping[str, Path] = field(default_factory=dict)
 
     @property
@@ -74,24 +76,29 @@ class Run:
     @property
     def fid(self) -> float | None:
         """FID against the originals; lower is better; None where it was not computed."""
-        return self._extra("fid", "fid")
+        return one.fid if isinstance(one := self.extras.get("fid"), FidResult) else None
+
+    @property
+    def fid_id(self) -> str | None:
+        """Everything that moves the FID; None where it was not computed."""
+        return one.fid_id if isinstance(one := self.extras.get("fid"), FidResult) else None
 
     @property
     def kid(self) -> float | None:
         """KID against the originals; lower is better; None where it was not computed."""
-        return self._extra("fid", "kid")
+        return one.kid if isinstance(one := self.extras.get("fid"), FidResult) else None
 
     @property
     def fd_sync(self) -> float | None:
         """Fréchet distance of SyncNet's lip embeddings; lower is better; None where it was not computed."""
-        return self._extra("fd_sync", "fd_sync")
+        return one.fd_sync if isinstance(one := self.extras.get("fd_sync"), FdSyncResult) else None
 
     @property
     def signature(self) -> str:
         """Protocol, scorer, frame rate, precision and version in one line for a paper."""
         return self.summary.signature or ""
 
-    def with_extras(self, extras: Mapping[str, Mapping[str, Any]]) -> Run:
+    def with_extras(self, extras: Mapping[str, Extra]) -> Run:
         """The same run with these results of other measures, by name in `EXTRAS`."""
         return replace(self, extras=extras)
 
@@ -117,10 +124,6 @@ class Run:
         frame = pd.DataFrame(rows, columns=found)
         numbers = {name for name in Scores.model_fields if name != "curve"} | {"frames", "fps", "seconds"}
         return frame.astype({name: _dtype_of(name) for name in found if name in numbers}).convert_dtypes()
-
-    def _extra(self, extra: str, number: str) -> float | None:
-        value = self.extras.get(extra, {}).get(number)
-        return None if value is None else float(value)
 
 
 def _dtype_of(name: str) -> str:
@@ -174,11 +177,8 @@ def read_run(
     return run_of(description, records, listed, run, method, corpus, extra_files)
 
 
-def _read_extra(name: str, path: Path) -> dict[str, Any]:
+def _read_extra(name: str, path: Path) -> Extra:
     """A fid.json or fd_sync.json. Raises UsageError when it is damaged."""
-    way_out = f"lse-bench {_MADE_BY[name]} makes it again"
-    content = read_object(path, way_out)
-    for number in (name, "kid"):
-        if not isinstance(content.get(number), int | float | None):
-            raise UsageError(f"{path}: damaged: {number} is {content[number]!r}. {way_out}")
-    return content
+    if name == "fid":
+        return read_stored(path, FidResult, "lse-bench fid makes it again")
+    return read_stored(path, FdSyncResult, "lse-bench fd-sync makes it again")

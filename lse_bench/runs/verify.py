@@ -7,7 +7,7 @@ scoring the clips again tells.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from lse_bench.manifests.listed import ListedClip, list_digest
 from lse_bench.runs.agreement import disagreement
 from lse_bench.runs.directory import SUMMARY_FILE, WINDOWS_FOLDER
 from lse_bench.runs.follows import faults_of, valid_scores
-from lse_bench.runs.read import Run
+from lse_bench.runs.read import Extra, Run
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.storage import read_arrays, read_object
 from lse_bench.stored import to_json
@@ -98,10 +98,9 @@ def _summary(entry: Run) -> Iterator[str]:
         yield f"{RECORDS_FILE}: {len(entry.records)} records of {clips} clips"
 
 
-def _extra(entry: Run, name: str, extra: Mapping[str, Any], verdict: Verdict) -> None:
+def _extra(entry: Run, name: str, extra: Extra, verdict: Verdict) -> None:
     """Whether fid.json or fd_sync.json was computed from the files of this run."""
-    generated = extra.get("generated")
-    held = generated.get("files_sha256") if isinstance(generated, dict) else None
+    held = None if extra.generated is None else extra.generated.files_sha256
     if held is None:
         verdict.unverified.append(f"{name}: made by an older version, which did not store what it was computed from")
         return

@@ -170,8 +170,10 @@ def _refuse_mixed_extras(entries: Sequence[Run]) -> None:
         found = [(entry.name, entry.extras[extra]) for entry in entries if extra in entry.extras]
         for name in names:
             for run, content in found[1:]:
-                here, there = found[0][1].get(name), content.get(name)
-                matched = name == "reference" and ":matched:" in str(content.get("fid_id"))  # of the method's own clips
+                here, there = getattr(found[0][1], name), getattr(content, name)
+                matched = name == "reference" and ":matched:" in str(
+                    getattr(content, "fid_id", None)
+                )  # of the method's own clips
                 if here != there and not matched:
                     raise UsageError(
                         f"{found[0][0]} and {run} cannot be compared: {extra} of another {name} ({here} and {there}). "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import nn
 from lse_bench.devices import choose_device
 from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.precision import Choice, choose_precision
+from lse_bench.reporting import Report
 from lse_bench.storage import differences, json_bytes, write_atomically
 from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.config import Config
@@ -27,7 +28,6 @@ from lse_bench.weights.readers import file_digest
 
 RUN_FILE = "run.json"
 _GIVEN = "as the config or --precision says"
-Bar = Callable[[str, int], AbstractContextManager[tuple[Any, Callable[[str], None]]]]
 Export = Callable[[dict[str, nn.Module], Config, Path], list[Path]]
 
 
@@ -82,18 +82,17 @@ def train_prepared(
     data: Path,
     weights: Mapping[str, Path | None],
     resume: bool,
-    bar: Bar,
-    tell: Callable[[str], None] = lambda line: None,
+    report: Report,
 ) -> tuple[dict[str, float], list[Path]]:
     """Train the method that `make` gives on prepared clips, into the run directory `out`.
 
-    `weights`: files that the method uses, by what for. `tell` gets lines for the user. Returns the last validation and
+    `weights`: files that the method uses, by what for. Returns the last validation and
     the files that `export` wrote.
     Raises UsageError when the hardware is not there, the data cannot be trained on, or `out` holds another run.
     """
     refuse_to_overwrite(out, resume)
     method = make()
-    config, hardware = with_precision(config, hardware, out, resume, tell)
+    config, hardware = with_precision(config, hardware, out, resume, report.say)
     fabric = launch(hardware)
     index = PreparedClips(data).about
     about = {
@@ -101,7 +100,7 @@ def train_prepared(
         "weights": {use: None if path is None else file_digest(path) for use, path in weights.items()},
     }
     on_first(fabric, lambda: describe(out, name, config, hardware, about, resume))
-    measures = run_method(fabric, method, config, hardware, out, bar)
+    measures = run_method(fabric, method, config, hardware, out, report)
     files: list[Path] = []
     if fabric.is_global_zero:
         files = export(trained_networks(method, config, out), config, out)
@@ -110,20 +109,19 @@ def train_prepared(
 
 
 def run_method(
-    fabric: Fabric, method: Method, config: Config, hardware: Hardware, out: Path, bar: Bar
+    fabric: Fabric, method: Method, config: Config, hardware: Hardware, out: Path, report: Report
 ) -> dict[str, float]:
-    """The loop under a progress bar; returns the last validation."""
-    show = bar if fabric.is_global_zero else no_bar
-    with show("training", config.steps) as (_, advance):
+    """The loop, counted by one of several processes; returns the last validation."""
+    with (report if fabric.is_global_zero else Report()).counting("training", config.steps) as counter:
         for _step in range(_steps_done(out)):
-            advance("training")
+            counter.advance("training")
 
         def on_step(step: int, row: dict[str, float]) -> None:
             best = None if method.best is None else method.best[0]
             shown = f"loss {row['loss']:.3f}"
             if best in row:
                 shown += f", {best} {row[best]:.3f}"
-            advance(shown)
+            counter.advance(shown)
 
         schedule = config.schedule()
         # A GPU says by itself that it is full, and its driver maps more than the machine has.
@@ -152,12 +150,6 @@ def on_first(fabric: Fabric, work: Callable[[], None]) -> None:
     reason = fabric.broadcast(reason)
     if reason:
         raise UsageError(reason)
-
-
-@contextmanager
-def no_bar(label: str, total: int) -> Iterator[tuple[Any, Callable[[str], None]]]:
-    """A bar that shows nothing, for all processes but the first."""
-    yield None, lambda text: None
 
 
 def _steps_done(out: Path) -> int:

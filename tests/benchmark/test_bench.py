@@ -14,9 +14,10 @@ import tiny_bench
 from commands import lse_bench_here
 
 from lse_bench.benchmark.config import config_of
+from lse_bench.benchmark.plan import steps_of
 from lse_bench.benchmark.presets import preset_text
 from lse_bench.benchmark.run import finished, read_steps, run_bench
-from lse_bench.benchmark.steps import steps_of
+from lse_bench.benchmark.steps import Step
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.leaderboard.published import beside_published, figure, published
 from lse_bench.runs.schema import MetricSummary
@@ -89,11 +90,11 @@ def test_weights_are_named_and_fetched_before_the_first_clip(
     assert plan["fetched_first"] == ["inception"], "fd-sync listens with the protocol's own weights"
     asked: list[str] = []
 
-    def refuse(console: object, name: str, offline: bool, trust: bool) -> Path:
+    def refuse(report: object, name: str, offline: bool, trust: bool) -> Path:
         asked.append(name)
         raise WeightsError(f"{name} could not be fetched")
 
-    monkeypatch.setattr("lse_bench.cli.benchmark.find_weights", refuse)
+    monkeypatch.setattr("lse_bench.reporting.Report.weights", refuse)
     ended = lse_bench_here("benchmark", other, "--out", tmp_path / "out")
     assert ended.returncode == 2 and "inception could not be fetched" in ended.stderr and asked == ["inception"]
     assert not (tmp_path / "out").exists()
@@ -144,14 +145,13 @@ def test_a_failed_step_stops_only_what_needs_it(bench_file: Path, tmp_path: Path
     fewer = steps_of(without, bench_file.parent, tmp_path)
     said: list[str] = []
 
-    def run(arguments: Sequence[str]) -> tuple[int, str | None]:
-        out = Path(arguments[arguments.index("--out") + 1])
-        if arguments[:2] == ["generate", "command"]:
+    def run(step: Step) -> tuple[int, str | None]:
+        if (step.kind, step.method) == ("generate", "copy"):
             return 2, "the program is not there"
-        if arguments[0] == "score":
-            shutil.copytree(Path(__file__).parents[1] / "golden" / "runs" / "schema-1", out)
+        if step.kind == "score":
+            shutil.copytree(Path(__file__).parents[1] / "golden" / "runs" / "schema-1", step.out)
         else:
-            out.write_text('{"fd_sync": 1.0, "key": {}}')
+            step.out.write_text('{"fd_sync": 1.0, "key": {}}')
         return 0, None
 
     summary = run_bench(config, steps, tmp_path, run, said.append)
@@ -167,11 +167,11 @@ def test_a_failed_step_stops_only_what_needs_it(bench_file: Path, tmp_path: Path
 
 def test_a_step_that_raises_is_that_steps_failure(bench_file: Path, tmp_path: Path) -> None:
     bad = bench_file.with_name("bad.toml")
-    bad.write_text(bench_file.read_text().replace("speakers = 2", "speakers = 0"))
+    bad.write_text(bench_file.read_text().replace("frames = 40", "frames = 4"))
     ended = lse_bench_here("benchmark", bad, "--out", tmp_path / "out", "--json")
     assert ended.returncode == 1
     assert len(json.loads(ended.stdout)["failed"]) == 11
-    assert "speakers" in json.loads(ended.stdout)["failed"]["corpus mini"]
+    assert "--frames 4" in json.loads(ended.stdout)["failed"]["corpus mini"]
 
 
 @pytest.mark.parametrize(
@@ -181,9 +181,9 @@ def test_a_step_that_raises_is_that_steps_failure(bench_file: Path, tmp_path: Pa
         ("[[protocols]]", "[[protocol]]", "protocols: Field required"),
         ("build = { pairs = 4, seed = 1 }", "", "a `file`, or is made"),
         ("generator = \"command\"", "generator = \"wav2lop\"", "Did you mean wav2lip"),
-        ("keep_windows = true", "keep_window = true", "--keep-window"),
-        ("keep_windows = true", "precision = \"fp8\"", "'--precision': .*'fp8' is not one of 'fp32', 'bf16'"),
-        ("keep_windows = true", "shard = \"1/2\"", "--shard is not for a benchmark"),
+        ("keep_windows = true", "keep_window = true", "no option called keep_window. Did you mean keep_windows"),
+        ("keep_windows = true", "precision = \"fp8\"", "precision = 'fp8': Input should be 'fp32' or 'bf16'"),
+        ("keep_windows = true", "shard = \"1/2\"", "protocols: no option called shard"),
         ("lrs-lossless@1", "lrs-losless@1", "no protocol called lrs-losless@1"),
         ("[fd_sync]", "[[protocols]]\nprotocol = \"lrs-lossless\"\n[fd_sync]", "two protocols are lrs-lossless@1"),
         ("weights = \"syncnet-mini\"\nkeep", "weights = \"syncnet_v2\"\nkeep", "forbids fetching"),

@@ -17,6 +17,7 @@ from lse_bench.errors import UsageError, WeightsError
 from lse_bench.fidelity.fid import FidProtocol, compare, jackknife, load_set, measure, save_set
 from lse_bench.fidelity.inception import FidInception
 from lse_bench.fidelity.sources import items_of, matched
+from lse_bench.stored import to_json
 
 
 @pytest.mark.original
@@ -74,13 +75,14 @@ def test_sets_of_videos(tmp_path: Path) -> None:
     assert first.count.frames == 60 and second.count.frames == 60
     assert list(second.failed) == ["broken"]
     result = compare(first, second, PROTOCOL, seed=1)
-    assert result["fid"] > 0 and result["fid_standard_error"] > 0 and result["kid"] is not None
-    assert any("1 clips could not be read to their end" in text for text in result["warnings"])
-    assert any("covariance is singular" in text for text in result["warnings"])
-    json.dumps(result)
+    assert result.fid and result.fid > 0 and result.fid_standard_error and result.fid_standard_error > 0
+    assert result.kid is not None
+    assert any("1 clips could not be read to their end" in text for text in result.warnings)
+    assert any("covariance is singular" in text for text in result.warnings)
+    json.dumps(to_json(result))
     itself = compare(first, first, PROTOCOL, seed=1)
-    assert abs(itself["fid"]) < 1e-7 * 2 * np.trace(first.total.covariance)
-    assert abs(itself["kid"]) < 1
+    assert itself.fid is not None and abs(itself.fid) < 1e-7 * 2 * np.trace(first.total.covariance)
+    assert itself.kid is not None and abs(itself.kid) < 1
     stepped = measure(items_of(one), colours, dimensions=48, batch=8, step=3)
     assert stepped.count.frames == 24
 
@@ -91,7 +93,7 @@ def test_pictures_and_mixed_sizes(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / f"{number}.png"), clips.picture(number, *size))
     frames = measure(items_of(tmp_path), colours, dimensions=48, batch=4)
     assert frames.count.sizes == {(64, 48): 4, (32, 32): 5}
-    assert any("2 sizes" in text for text in compare(frames, frames, PROTOCOL, seed=0)["warnings"])
+    assert any("2 sizes" in text for text in compare(frames, frames, PROTOCOL, seed=0).warnings)
 
 
 def test_rgb_order_reaches_the_network(tmp_path: Path) -> None:
@@ -155,7 +157,8 @@ def test_saved_sets_serve_as_reference(tmp_path: Path) -> None:
     back, fid_id = load_set(tmp_path / "set.npz")
     assert fid_id == PROTOCOL.id
     result = compare(frames, back, PROTOCOL, seed=0)
-    assert abs(result["fid"]) < 1e-6 and result["reference"]["frames"] == 30
+    assert result.fid is not None and abs(result.fid) < 1e-6
+    assert result.reference is not None and result.reference.frames == 30
 
 
 def test_nothing_to_compare_is_said(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import pytest
 
 from lse_bench.benchmark.config import read_config
-from lse_bench.benchmark.steps import steps_of
+from lse_bench.benchmark.plan import steps_of
 from lse_bench.leaderboard.build import build, find_entries
 from lse_bench.leaderboard.submit import faults_of
 from lse_bench.runs.agreement import disagreement

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from commands import killed, lse_bench_here
 
+from lse_bench.choices import Flavour
 from lse_bench.errors import UsageError
-from lse_bench.manifests.layouts import Flavour, read_corpus
+from lse_bench.manifests.layouts import read_corpus
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lse_bench.minilrs.identity import Style, draw_identity
+from lse_bench.choices import Style
+from lse_bench.minilrs.identity import draw_identity
 from lse_bench.minilrs.plan import Spec, speaker_of, stream
 from lse_bench.minilrs.render import Head, Truth
 from lse_bench.minilrs.scene import draw_scene

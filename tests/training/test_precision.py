@@ -15,9 +15,10 @@ from lse_bench import precision
 from lse_bench.baselines.wav2lip import expert
 from lse_bench.errors import UsageError
 from lse_bench.precision import choose_precision, seconds_of_convolution, widened
+from lse_bench.reporting import Report
 from lse_bench.training import run
 from lse_bench.training.hardware import Hardware
-from lse_bench.training.run import describe, no_bar, train_prepared
+from lse_bench.training.run import describe, train_prepared
 from lse_bench.weights.readers import read_metadata
 
 Times = Callable[[float, float], None]
@@ -43,6 +44,16 @@ def test_both_answers_of_the_probe(times: Times) -> None:
     assert choose_precision("cpu").precision == "fp32"
     times(0.0100, 0.0095)  # not worth its narrowness
     assert choose_precision("cpu").precision == "fp32"
+
+
+class Told(Report):
+    """Keeps what is said."""
+
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+
+    def say(self, text: str) -> None:
+        self._told.append(text)
 
 
 def test_an_unknown_precision_is_told_what_there_is() -> None:
@@ -85,9 +96,7 @@ def test_a_run_keeps_its_precision_and_its_weights_name_it(prepared_clips: Path,
         data = prepared_clips / "box"
         make = lambda: expert.ExpertTraining(config, data)  # noqa: E731
         hardware = Hardware("cpu", loaders=0)
-        train_prepared(
-            "expert", make, expert.export, config, hardware, tmp_path / out, data, {}, resume, no_bar, told.append
-        )
+        train_prepared("expert", make, expert.export, config, hardware, tmp_path / out, data, {}, resume, Told(told))
 
     def recorded(out: str) -> tuple[str, str, str]:
         about = json.loads((tmp_path / out / "run.json").read_text())
@@ -125,7 +134,7 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(
     make = lambda: expert.ExpertTraining(config, data)  # noqa: E731
     with pytest.raises(UsageError, match=re.escape(words)):
         train_prepared(
-            "expert", make, expert.export, config, Hardware("cpu", loaders=0), tmp_path, data, {}, resume, no_bar
+            "expert", make, expert.export, config, Hardware("cpu", loaders=0), tmp_path, data, {}, resume, Report()
         )
     assert (tmp_path / "run.json").read_text() == content
 

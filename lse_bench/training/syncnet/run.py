@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ from torch import nn
 from lse_bench.errors import UsageError
 from lse_bench.manifests.layouts import CorpusClip, read_corpus
 from lse_bench.minilrs.corpus import make_corpus, read_summary, truth_path
+from lse_bench.reporting import Report
 from lse_bench.training.export import write_weights
 from lse_bench.training.hardware import Hardware, launch
 from lse_bench.training.loop import refuse_to_overwrite
 from lse_bench.training.pairs import NETWORK, Pairs
-from lse_bench.training.run import Bar, describe, no_bar, on_first, run_method, trained_networks, with_precision
+from lse_bench.training.run import describe, on_first, run_method, trained_networks, with_precision
 from lse_bench.training.split import split_clips
 from lse_bench.training.syncnet.clip_store import store_clips
 from lse_bench.training.syncnet.config import TrainConfig
@@ -29,24 +30,20 @@ def train_syncnet(
     out: Path,
     corpus: Path | None,
     resume: bool,
-    bar: Bar,
-    tell: Callable[[str], None] = lambda line: None,
+    report: Report,
 ) -> tuple[dict[str, float], list[Path]]:
     """Train into the run directory `out`; returns the last validation and the weights.
-
-    `bar` shows progress, `tell` gets lines for the user.
 
     Raises UsageError when the hardware is not there, the corpus cannot be trained on, or `out` holds another run.
     """
     refuse_to_overwrite(out, resume)
-    config, hardware = with_precision(config, hardware, out, resume, tell)
+    config, hardware = with_precision(config, hardware, out, resume, report.say)
     fabric = launch(hardware)
-    show = bar if fabric.is_global_zero else no_bar
     root = corpus or out / "corpus"
-    on_first(fabric, lambda: _prepare(config, hardware, out, root, corpus is None, resume, show))
+    on_first(fabric, lambda: _prepare(config, hardware, out, root, corpus is None, resume, report))
     method = SyncNetMethod(config, out / "data" / "training", out / "data" / "validation")
     method.open()
-    measures = run_method(fabric, method, config, hardware, out, bar)
+    measures = run_method(fabric, method, config, hardware, out, report)
     files: list[Path] = []
     if fabric.is_global_zero:
         files = export(trained_networks(method, config, out), config, out)
@@ -64,12 +61,12 @@ def export(networks: dict[str, nn.Module], config: TrainConfig, out: Path) -> li
 
 
 def _prepare(
-    config: TrainConfig, hardware: Hardware, out: Path, root: Path, make: bool, resume: bool, bar: Bar
+    config: TrainConfig, hardware: Hardware, out: Path, root: Path, make: bool, resume: bool, report: Report
 ) -> None:
     """Corpus, run.json and decoded clips; by one process for all."""
     if make:
-        with bar("making the corpus", config.corpus.speakers * config.corpus.clips) as (_, advance):
-            make_corpus(config.corpus.spec(), root, on_clip=lambda made: advance("making the corpus"))
+        with report.counting("making the corpus", config.corpus.speakers * config.corpus.clips) as counter:
+            make_corpus(config.corpus.spec(), root, on_clip=lambda made: counter.advance())
     flavour, clips = read_corpus(root)
     parts = split_clips(clips)
     for name, part in parts.items():
@@ -79,9 +76,8 @@ def _prepare(
         raise UsageError(f"{root}: the guide needs lip parameters, which only MiniLRS has; set guide.steps = 0")
     describe(out, "syncnet", config, hardware, {"corpus": _about(root, clips)}, resume)
     for name, part in parts.items():
-        label = f"decoding for {name}"
-        with bar(label, len(part)) as (_, advance):
-            store_clips(part, out / "data" / name, HALF, root, lambda _, label=label: advance(label))  # type: ignore[misc]
+        with report.counting(f"decoding for {name}", len(part)) as counter:
+            store_clips(part, out / "data" / name, HALF, root, lambda _: counter.advance())
 
 
 def _about(root: Path, clips: Sequence[CorpusClip]) -> dict[str, Any]:

@@ -1,0 +1,166 @@
+"""Which steps a benchmark consists of, in an order in which they can run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lse_bench.benchmark.config import BenchConfig, Given, ManifestConfig, MethodConfig
+from lse_bench.benchmark.steps import (
+    BuildStep,
+    CorpusStep,
+    FdSyncStep,
+    FidStep,
+    GenerateStep,
+    ImportStep,
+    ScoreStep,
+    Step,
+    digest_of,
+)
+from lse_bench.generators.registry import load
+from lse_bench.manifests.manifest import read_manifest
+from lse_bench.naming import safe_id, slug
+from lse_bench.sync.protocol import get_protocol
+from lse_bench.tasks.declared import (
+    BuildOptions,
+    FdSyncOptions,
+    FidOptions,
+    GenerateOptions,
+    ImportOptions,
+    MiniLrsOptions,
+    ScoreOptions,
+)
+from lse_bench.tasks.options import read_options
+from lse_bench.versions import ffmpeg_version
+from lse_bench.weights.readers import file_digest
+from lse_bench.weights.table import table
+
+
+def steps_of(config: BenchConfig, folder: Path, out: Path) -> list[Step]:
+    """All steps. `folder`: of BENCH.toml; `out`: of the benchmark.
+
+    Raises UsageError for a manifest file that cannot be read, and for options that a step does not have.
+    """
+    steps: list[Step] = []
+    for manifest in config.manifests:
+        pairs, root, before = _pairs(manifest, folder, out)
+        steps += before
+        items = _count(pairs)
+        generated = {
+            method.name: _generation(method, manifest, pairs, root, items, folder, out) for method in config.methods
+        }
+        steps += generated.values()
+        real = next(generated[method.name] for method in config.methods if method.generator == "real")
+        for method in config.methods:
+            steps += _measures(config, manifest, generated[method.name], real, folder, out)
+    return steps
+
+
+def _pairs(manifest: ManifestConfig, folder: Path, out: Path) -> tuple[Step | Path, Path | None, list[Step]]:
+    """The list of pairs, the corpus's folder where it has to be named, and the steps that make them."""
+    root = None if manifest.root is None else (folder / manifest.root).absolute()
+    if manifest.file is not None:
+        return (folder / manifest.file).absolute(), root, []
+    name, steps = slug(manifest.name), list[Step]()
+    corpus: Step | Path | None = root
+    if manifest.minilrs is not None:
+        made = read_options(MiniLrsOptions, manifest.minilrs, folder, f"{manifest.name}: minilrs")
+        items = made.speakers * made.clips
+        corpus = CorpusStep(options=made, folder=out / "corpora" / name, items=items, manifest=manifest.name)
+        steps.append(corpus)
+    lists = out / "manifests" / name
+    step: Step
+    if manifest.build is not None:
+        assert corpus is not None
+        drawn = read_options(BuildOptions, manifest.build, folder, f"{manifest.name}: build")
+        items = drawn.pairs or 0
+        step = BuildStep(options=drawn, corpus=corpus, folder=lists, items=items, manifest=manifest.name)
+    else:
+        assert manifest.official is not None
+        rest = {name: value for name, value in manifest.official.items() if name != "corpus"}
+        official = read_options(ImportOptions, rest, folder, f"{manifest.name}: official")
+        named = str(manifest.official["corpus"])
+        step = ImportStep(options=official, corpus=named, root=root, folder=lists, manifest=manifest.name)
+    return step, None, [*steps, step]
+
+
+def _count(pairs: Step | Path) -> int:
+    """How many pairs there are; 0 where nobody knows yet."""
+    path = pairs.out if isinstance(pairs, Step) else pairs
+    if isinstance(pairs, Step) and not path.exists():
+        return pairs.items
+    return len(read_manifest(path).jobs)
+
+
+def _generation(
+    method: MethodConfig,
+    manifest: ManifestConfig,
+    pairs: Step | Path,
+    root: Path | None,
+    items: int,
+    folder: Path,
+    out: Path,
+) -> Step:
+    options = read_options(GenerateOptions, method.options, folder, method.name)
+    listed = (read_manifest(pairs).sha256,) if isinstance(pairs, Path) else ()
+    return GenerateStep(
+        options=options,
+        generator=method.generator,
+        pairs=pairs,
+        root=root,
+        folder=out / "videos" / slug(manifest.name) / slug(method.name),
+        items=items,
+        manifest=manifest.name,
+        method=method.name,
+        behind=(*listed, *_behind(method.generator, options)),
+    )
+
+
+def _behind(generator: str, options: GenerateOptions) -> Iterator[str]:
+    """What else a generator's pictures follow from: another package's version, default weights that nobody published
+    a digest of, files that a command line names."""
+    plugin = load(generator)
+    if plugin.package != "lse-bench":
+        yield f"{plugin.package} {plugin.version}"
+    default = None if plugin.make is None or options.checkpoint is not None else plugin.make.weights
+    if default is not None and default in table():
+        yield digest_of(table()[default])
+    for word in shlex.split(options.command or ""):
+        if Path(word).is_file():
+            yield file_digest(Path(word))
+
+
+def _measures(
+    config: BenchConfig, manifest: ManifestConfig, videos: Step, real: Step, folder: Path, out: Path
+) -> Iterator[Step]:
+    """The scores of one method's videos, and its distances from the real ones."""
+    cell = out / "scores" / slug(manifest.name) / slug(videos.method)
+    common = {"videos": videos, "items": videos.items, "manifest": manifest.name, "method": videos.method}
+    for given in config.protocols:
+        options = read_options(ScoreOptions, given, folder, "protocols")
+        # No two versions of FFmpeg make the same JPEG: what they move is another score.
+        behind = () if get_protocol(options.protocol).codec == "none" else (ffmpeg_version(),)
+        target = cell / safe_id(options.protocol)
+        yield ScoreStep(options=options, folder=target, protocol=options.protocol, behind=behind, **common)  # type: ignore[arg-type]
+    if config.fid is not None:
+        fid = read_options(FidOptions, config.fid, folder, "fid")
+        yield FidStep(options=fid, real=real, folder=cell / "fid", **common)  # type: ignore[arg-type]
+    if config.fd_sync is not None:
+        lips = read_options(FdSyncOptions, _listening(config, config.fd_sync), folder, "fd_sync")
+        yield FdSyncStep(options=lips, real=real, folder=cell / "fd-sync", **common)  # type: ignore[arg-type]
+
+
+def _listening(config: BenchConfig, given: Given) -> Given:
+    """fd-sync listens with the scorer of the benchmark, if it names one."""
+    scorer = next((options["weights"] for options in config.protocols if "weights" in options), None)
+    return given if "weights" in given or scorer is None else {**given, "weights": scorer}
+
+
+def cells(steps: Sequence[Step]) -> dict[tuple[str, str], list[Step]]:
+    """The measuring steps of each manifest and method."""
+    found: dict[tuple[str, str], list[Step]] = {}
+    for step in steps:
+        if step.kind in ("score", "fid", "fd-sync"):
+            found.setdefault((step.manifest, step.method), []).append(step)
+    return found

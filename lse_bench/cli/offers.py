@@ -1,0 +1,58 @@
+"""Commands whose options are declared elsewhere: a parameter of a command becomes all the options of its type."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING
+from typing import Annotated, Any, get_origin
+
+import typer
+
+from lse_bench.tasks.options import Declared, TaskOptions, declared_by
+
+Command = Callable[..., None]
+
+
+def offers(kind: type[TaskOptions], parameter: str = "options") -> Callable[[Command], Command]:
+    """Put the options of `kind` in the place of a command's `parameter`, which is given them as one object."""
+    declared = declared_by(kind)
+
+    def decorate(command: Command) -> Command:
+        parameters: list[inspect.Parameter] = []
+        for one in inspect.signature(command, eval_str=True).parameters.values():
+            if one.name == parameter:
+                parameters += map(_parameter, declared)
+            else:
+                parameters.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+        @functools.wraps(command)
+        def offered(**given: Any) -> None:
+            options = {one.field: _value(one, given.pop(one.field)) for one in declared}
+            command(**given, **{parameter: kind(**options)})
+
+        offered.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        offered.__annotations__ = {one.name: one.annotation for one in parameters}
+        return offered
+
+    return decorate
+
+
+def _parameter(one: Declared) -> inspect.Parameter:
+    flag, repeated = one.flag, get_origin(one.kind) is tuple
+    option = typer.Option(
+        one.option,
+        help=flag.help,
+        min=flag.least,
+        max=flag.most,
+        metavar=flag.metavar,
+    )
+    default = None if repeated else inspect.Parameter.empty if one.default is MISSING else one.default
+    kind: Any = list[str] | None if repeated else one.type
+    annotation: Any = Annotated[kind, option]
+    return inspect.Parameter(one.field, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _value(one: Declared, value: Any) -> Any:
+    return tuple(value or ()) if get_origin(one.kind) is tuple else value

@@ -1,0 +1,138 @@
+"""FID and fd-sync between two sets: what is there, what is asked for, the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lse_bench.devices import choose_device
+from lse_bench.errors import UsageError
+from lse_bench.fidelity.boxes import DetectedBoxes
+from lse_bench.fidelity.compute import measure_set
+from lse_bench.fidelity.fd_sync import compare_lips, measure_lips
+from lse_bench.fidelity.fid import FidProtocol, FrameSet, compare, load_set, save_set
+from lse_bench.fidelity.inception import FidInception
+from lse_bench.fidelity.results import FdSyncResult, FidResult
+from lse_bench.fidelity.sources import BoxSource, Item, files_digest, matched
+from lse_bench.manifests.search import Passed
+from lse_bench.reporting import Report
+from lse_bench.runs.scored_clips import items_to_compare
+from lse_bench.stored import write_stored
+from lse_bench.sync.scorer import SyncScorer
+from lse_bench.tasks.declared import FdSyncOptions, FidOptions
+from lse_bench.tasks.faces import find_detector
+from lse_bench.weights.readers import file_digest
+from lse_bench.weights.table import name_of_digest
+
+SAVED = ".npz"
+
+
+def fid_of(
+    generated: Path,
+    reference: Path,
+    options: FidOptions,
+    report: Report,
+    *,
+    out: Path | None = None,
+    save_statistics: Path | None = None,
+) -> FidResult:
+    """FID and KID between two folders of videos or pictures, run directories or saved statistics (.npz).
+
+    `out`: a JSON file for the result. `save_statistics`: an .npz file for the reference's statistics. Raises UsageError
+    for options that exclude each other, a set of fewer than two frames, and statistics that were made otherwise.
+    """
+    saved = [path for path in (generated, reference) if path.suffix == SAVED]
+    _check(options, saved, out, save_statistics)
+    passed = Passed()
+    ours, theirs = ([] if path in saved else items_to_compare(path, passed) for path in (generated, reference))
+    _tell(passed, report)
+    with report.working("Digesting the files"):
+        digests = [files_digest(items) if items else None for items in (ours, theirs)]
+    if options.reference_frames == "matched":
+        ours, theirs = matched(ours, theirs)
+    boxes = DetectedBoxes(find_detector(options, "centerface", report)) if options.region == "face" else None
+    checkpoint = report.weights(options.weights, options.offline, options.trust)
+    with report.working("Loading torch and the weights"):
+        network = FidInception.load(checkpoint, choose_device(options.device))
+    protocol = FidProtocol(
+        weights_sha256=file_digest(checkpoint),
+        region=options.region,
+        boxes=None if boxes is None else boxes.name,
+        reference_frames=options.reference_frames,
+        resize=options.resize,
+        step=options.frame_step,
+    )
+    loaded = {path: _load(path, protocol) for path in saved}  # before hours are spent on the other set
+
+    def measured(label: str, items: list[Item], groups: int, boxes: BoxSource | None = boxes) -> FrameSet:
+        with report.counting(label, len(items)) as counter:
+            return measure_set(items, network, protocol, groups, boxes, lambda item: counter.advance())
+
+    in_step = options.groups if options.reference_frames == "matched" else 0
+    made = loaded.get(generated) or measured("generated", ours, options.groups)
+    other = loaded.get(reference) or measured("reference", theirs, in_step)
+    if save_statistics is not None:
+        save_set(save_statistics, other, protocol)
+        report.say(f"reference statistics: {save_statistics}")
+    with report.working("Computing FID, its jackknife and KID"):
+        result = compare(made, other, protocol, options.seed).of_files(*digests)
+    if out is not None:
+        write_stored(out, result)
+    return result
+
+
+def _check(options: FidOptions, saved: list[Path], out: Path | None, save_statistics: Path | None) -> None:
+    if options.region == "frame" and (options.detector or options.boxes):
+        raise UsageError("--detector and --boxes are for --region face")
+    if options.boxes is not None and options.frame_step != 1:
+        raise UsageError("--boxes hold one entry per frame; use --frame-step 1 with them")
+    if saved and options.reference_frames == "matched":
+        raise UsageError(f"{saved[0]}: saved statistics cannot be matched clip by clip; use --reference-frames pooled")
+    for path in (out, save_statistics):
+        refuse_no_folder(path)
+    if save_statistics is not None and save_statistics.suffix != SAVED:
+        raise UsageError(f"{save_statistics}: saved statistics end in {SAVED}")
+
+
+def refuse_no_folder(path: Path | None) -> None:
+    """Raise UsageError for a file that is to be written to a folder that is not there."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise UsageError(f"{path}: its folder does not exist")
+
+
+def _load(path: Path, protocol: FidProtocol) -> FrameSet:
+    frames, fid_id = load_set(path)
+    if fid_id is not None and fid_id != protocol.id:
+        raise UsageError(f"{path}: made as {fid_id}, this is {protocol.id}; the two cannot be compared")
+    return frames
+
+
+def fd_sync_of(
+    generated: Path, reference: Path, options: FdSyncOptions, report: Report, *, out: Path | None = None
+) -> FdSyncResult:
+    """fd-sync between two folders of videos or run directories. `out`: a JSON file for the result.
+
+    Raises UsageError for a set of fewer than two windows.
+    """
+    refuse_no_folder(out)
+    passed = Passed()
+    sets = {"generated": items_to_compare(generated, passed), "reference": items_to_compare(reference, passed)}
+    _tell(passed, report)
+    checkpoint = report.weights(options.weights, options.offline, options.trust)
+    with report.working("Loading torch and the weights"):
+        scorer = SyncScorer.load(
+            checkpoint, protocol=options.protocol, fps_policy=options.fps_policy, device=options.device
+        )
+    measured = {}
+    for name, items in sets.items():
+        with report.counting(name, len(items)) as counter:
+            measured[name] = measure_lips(scorer, items, lambda item: counter.advance())
+    key = scorer.key | {"weights": name_of_digest(scorer.weights_sha256) or "unknown"}
+    result = compare_lips(measured["generated"], measured["reference"], key).of_files(*map(files_digest, sets.values()))
+    if out is not None:
+        write_stored(out, result)
+    return result
+
+
+def _tell(passed: Passed, report: Report) -> None:
+    if (told := passed.sentence()) is not None:
+        report.warn(told)

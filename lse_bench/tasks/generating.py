@@ -1,0 +1,127 @@
+"""Generation: from options to a call, and from a manifest to a folder of videos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lse_bench.devices import choose_device
+from lse_bench.errors import UsageError
+from lse_bench.generators.boxes import Locating
+from lse_bench.generators.call import Call, Policies, jobs_for
+from lse_bench.generators.interface import FaceGenerator, Generator, Options
+from lse_bench.generators.registry import load, make_generator
+from lse_bench.generators.run import generate_run
+from lse_bench.manifests.generated import Generation, Row
+from lse_bench.manifests.manifest import read_manifest
+from lse_bench.reporting import Report
+from lse_bench.tasks.declared import GenerateOptions
+from lse_bench.tasks.faces import find_detector
+from lse_bench.tasks.options import changed, parse_pads, settings_of
+from lse_bench.weights.readers import file_digest
+
+_SHOWN = 40  # letters of what is being done
+_OF_FACES = {"detector", "boxes", "pads", "smoothing", "face", "sound_offset"}
+_POLICIES = {"short", "faceless", "nan_sound", "paste"}  # their defaults are the published choices
+
+
+def generate_into(
+    out: Path,
+    name: str,
+    manifest: Path,
+    options: GenerateOptions,
+    report: Report,
+    *,
+    root: Path | None = None,
+    command: Sequence[str] = (),
+    on_row: Callable[[Row], None] = lambda row: None,
+) -> Generation:
+    """Make a video for each pair of `manifest` by the generator `name`; goes on where an earlier call stopped.
+
+    `root`: the folder with the files; the manifest's own by default. `command`: for the record. Raises UsageError,
+    WeightsError, and KeyboardInterrupt when it was stopped; what is finished is kept then.
+    """
+    call = call_for(out, name, manifest, options, report, root=root, command=command)
+    report.say(f"{len(call.manifest.jobs)} jobs, {name}, {call.options.device} → {out}")
+    failed = 0
+    with report.counting("generating", len(call.manifest.jobs)) as counter:
+
+        def counted(row: Row) -> None:
+            nonlocal failed
+            if row.status != "ok":
+                failed += 1
+                counter.fail(f"{row.id}: {row.status}: {row.reason}")
+            on_row(row)
+            counter.advance(f"generating ({failed} failed)" if failed else "generating")
+
+        return generate_run(
+            call,
+            counted,
+            lambda text: counter.note(text[-_SHOWN:]),
+            counter.say,
+            retry_failed=options.retry_failed,
+        )
+
+
+def call_for(
+    out: Path,
+    name: str,
+    manifest: Path,
+    options: GenerateOptions,
+    report: Report,
+    *,
+    root: Path | None = None,
+    command: Sequence[str] = (),
+) -> Call:
+    """The generation that is asked for, its generator loaded.
+
+    Raises UsageError for options that the generator does not know or that exclude each other.
+    """
+    pairs = read_manifest(manifest)
+    folder = pairs.folder(root)
+    plugin = load(name)
+    given = {declared.field for declared, _ in changed(options)}
+    if options.legacy and given & _POLICIES:
+        raise UsageError("--legacy makes the published choices; leave --short, --faceless, --nan-sound and --paste out")
+    settings = settings_of(options.settings)
+    settings |= {} if options.command is None else {"command": options.command}
+    settings |= {} if options.timeout is None else {"timeout": str(options.timeout)}
+    wanted = options.checkpoint or (None if plugin.make is None else plugin.make.weights)
+    with report.working("Loading the generator"):
+        device = choose_device(options.device)
+    weights = None if wanted is None else report.weights(wanted, options.offline, options.trust)
+    made_with = Options(weights, device, options.trust, options.legacy, options.sound_offset, options.offline, settings)
+    generator = make_generator(name, made_with)
+    if not isinstance(generator, FaceGenerator) and given & (_OF_FACES | _POLICIES):
+        raise UsageError(f"{name} makes whole videos; options about faces and their sound are not for it")
+    return Call(
+        generator=generator,
+        manifest=jobs_for(generator, pairs),
+        root=folder,
+        out=out,
+        locating=_locating(generator, options, report),
+        policies=Policies(
+            short=options.short,
+            spare=0 if options.legacy else 2,
+            paste=options.paste,
+            nan_sound=options.nan_sound,
+        ),
+        weights_sha256=None if weights is None else file_digest(weights),
+        options=made_with,
+        package=f"{plugin.package} {plugin.version}",
+        seed=options.seed,
+        asked_sha256=pairs.sha256,
+        command=command,
+    )
+
+
+def _locating(generator: Generator, options: GenerateOptions, report: Report) -> Locating | None:
+    if not isinstance(generator, FaceGenerator):
+        return None
+    return Locating(
+        find_detector(options, "s3fd" if options.legacy else "centerface", report),
+        generator.pads if options.pads is None else parse_pads(options.pads),
+        options.smoothing or generator.smoothing,
+        options.face or generator.choice,
+        options.faceless,
+    )

@@ -1,0 +1,56 @@
+"""Shots and face tracks of clips, without a score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lse_bench.choices import FpsPolicy
+from lse_bench.errors import ClipError, UsageError
+from lse_bench.faces.tracking import Tracking
+from lse_bench.manifests.listed import ListedClip
+from lse_bench.reporting import Counter, Report
+from lse_bench.runs.timeline import write_scene
+from lse_bench.sync.clip_facts import ClipFacts
+from lse_bench.sync.protocol import get_protocol
+from lse_bench.sync.tracked import look_at
+from lse_bench.tasks.declared import ScoreOptions
+from lse_bench.tasks.scoring import tracking_of
+
+
+def find_scenes(out: Path, clips: Sequence[ListedClip], options: ScoreOptions, report: Report) -> int:
+    """Write shots and tracks of each clip below `out`; returns how many clips have none.
+
+    Raises UsageError under a protocol that has no tracks, or that finds them in frames of its own making.
+    """
+    protocol = get_protocol(options.protocol)
+    if protocol.codec == "pipeline":
+        raise UsageError(f"--tracks-only looks at frames as tracked@1 has them, not as {protocol.id}; use tracked")
+    tracking = tracking_of(options, report)
+    if tracking is None:
+        raise UsageError(f"{protocol.id} takes whole frames for faces; --tracks-only needs --protocol tracked")
+    policy = options.fps_policy or protocol.fps_policy
+    failed = 0
+    with report.counting("finding faces", len(clips)) as counter:
+        for clip in clips:
+            problem = _find(clip, tracking, policy, out / clip.id, counter)
+            if problem is not None:
+                failed += 1
+                counter.fail(f"{clip.clip}: {problem}")
+            counter.advance("finding faces")
+    return failed
+
+
+def _find(clip: ListedClip, tracking: Tracking, policy: FpsPolicy, out: Path, counter: Counter) -> str | None:
+    """Why a clip has no tracks, None where it has some."""
+    facts = ClipFacts(on_step=lambda text: counter.note(f"{clip.path.name}: {text}"))
+    problem = None
+    try:
+        look_at(clip.path, policy, tracking, facts)
+    except ClipError as error:
+        problem = f"{error.status}: {error.reason}"
+    except Exception as error:  # noqa: BLE001 - whatever a file provokes is that file's row
+        problem = f"error: {type(error).__name__}: {error}"
+    if facts.scene is not None:
+        write_scene(clip.path, clip.clip, facts.scene, tracking, out, policy)
+    return problem

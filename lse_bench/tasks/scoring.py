@@ -1,0 +1,100 @@
+"""Scoring: from options to a scorer, and from a list of clips to a run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lse_bench.errors import UsageError
+from lse_bench.faces.tracking import Tracking
+from lse_bench.manifests.clips import Source
+from lse_bench.manifests.listed import ListedClip
+from lse_bench.reporting import Report
+from lse_bench.runs.directory import Shard
+from lse_bench.runs.run import score_run
+from lse_bench.runs.schema import Record, Summary
+from lse_bench.sync.protocol import get_protocol
+from lse_bench.sync.scorer import SyncScorer
+from lse_bench.tasks.declared import ScoreOptions
+from lse_bench.tasks.faces import find_detector
+
+
+def tracking_of(options: ScoreOptions, report: Report) -> Tracking | None:
+    """How faces are found and followed; None under a protocol that takes whole frames for faces.
+
+    Raises UsageError for options about faces that such a protocol does not have.
+    """
+    protocol = get_protocol(options.protocol)
+    if not protocol.tracked:
+        if options.detector or options.boxes or options.overlay:
+            raise UsageError(
+                f"{protocol.id} takes whole frames for faces; --detector, --boxes, --overlay and --tracks-only need "
+                "--protocol tracked or tracked-legacy"
+            )
+        return None
+    found = find_detector(options, "s3fd" if protocol.codec == "pipeline" else "centerface", report)
+    return Tracking(found, options.tracker, options.min_track, options.stride)
+
+
+def scorer_of(options: ScoreOptions, report: Report) -> SyncScorer:
+    """The scorer that options ask for, its weights fetched if need be. Raises UsageError, WeightsError."""
+    tracking = tracking_of(options, report)
+    checkpoint = report.weights(options.weights, options.offline, options.trust)
+    with report.working("Loading torch and the weights"):
+        return SyncScorer.load(
+            checkpoint,
+            protocol=options.protocol,
+            fps_policy=options.fps_policy,
+            tracking=tracking,
+            track_rule=options.track_rule,
+            ffmpeg=options.ffmpeg,
+            device=options.device,
+            precision=options.precision,
+            batch_size=options.batch_size,
+            workers=options.workers,
+        )
+
+
+def score_into(
+    out: Path,
+    source: Source,
+    clips: Sequence[ListedClip],
+    options: ScoreOptions,
+    report: Report,
+    *,
+    scorer: SyncScorer | None = None,
+    shard: Shard | None = None,
+    command: Sequence[str] = (),
+) -> Summary:
+    """Score clips of `source` into the run directory `out`; goes on where an earlier call stopped.
+
+    `scorer`: of the same options, where there is one. `command`: for the record. Raises UsageError, WeightsError, and
+    KeyboardInterrupt when it was stopped; what is finished is kept then.
+    """
+    scorer = scorer or scorer_of(options, report)
+    mine = shard.of(clips) if shard else clips
+    report.say(f"{len(mine)} clips, {scorer.key['protocol']}, {scorer.device} → {out}")
+    failed = 0
+    with report.counting("scoring", len(mine)) as counter:
+
+        def on_record(record: Record) -> None:
+            nonlocal failed
+            if record.status != "ok":
+                failed += 1
+                counter.fail(f"{record.clip}: {record.status}: {record.reason}")
+            counter.advance(f"scoring ({failed} failed)" if failed else "scoring")
+
+        return score_run(
+            scorer,
+            clips,
+            out,
+            weights=options.weights,
+            command=command,
+            source=source,
+            shard=shard,
+            keep_windows=options.keep_windows,
+            overlay=options.overlay,
+            on_record=on_record,
+            on_step=lambda clip, text: counter.note(f"{clip.name}: {text}"),
+            on_problem=counter.warn,
+        )
