@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING
 from lse_bench.runs.read import Run
 from lse_bench.sync.distance import MAX_SHIFT
 from lse_bench.tables import escape
-from lse_bench.tables.curves import STYLES, Draw, draw_curves, draw_legend, svg_of
+from lse_bench.tables.curves import Draw, draw_curves, draw_legend, svg_of
 from lse_bench.tables.formats import MINI
 from lse_bench.tables.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import Bbox
 
 # Readable on white and on dark paper; real and unsynced are always the first two. Lines differ in style as well.
 _COLOURS = ("#009e73", "#d55e00", "#0072b2", "#cc79a7", "#b26a00", "#3b8fc2", "#7a5195", "#8c6d31")
+_BESIDE = (7, 5)  # points between a mark and its label
+_STRIP = 0.9  # height of a bar of all clips, of a strip of 1
 _DISTANCES = {"fid": "FID", "kid": "KID", "fd_sync": "fd-sync"}
 
 
@@ -65,39 +69,60 @@ def _mini(table: Table) -> str:
 
 
 def _against(axes: Axes, table: Table, distance: str, colours: dict[str, str]) -> None:
+    labels: list[Annotation] = []
     for row in table.rows:
         found = row.metrics["lse_c"]
         if getattr(row, distance) is None or found.mean is None:
             continue
         half = 0.0 if found.ci95 is None else (found.ci95[1] - found.ci95[0]) / 2
         axes.errorbar(getattr(row, distance), found.mean, yerr=half, fmt="o", capsize=3, color=colours[row.method])
-        axes.annotate(
-            escape.plot(row.method), (getattr(row, distance), found.mean), xytext=(7, 5), textcoords="offset points"
+        labels.append(
+            axes.annotate(
+                escape.plot(row.method),
+                (getattr(row, distance), found.mean),
+                xytext=_BESIDE,
+                textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3},
+            )
         )
     axes.margins(x=0.15, y=0.15)
     axes.set_xlabel(f"{_DISTANCES[distance]} (lower is better)")
     axes.set_ylabel(f"LSE-C{_mini(table)} with 95 % interval, higher is better")
+    _part(axes, labels)
+
+
+def _part(axes: Axes, labels: list[Annotation]) -> None:
+    """Move labels up until none covers another, from the lowest to the highest."""
+    from matplotlib.text import Text
+
+    assert axes.figure is not None
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # sizes and places are known after that
+    point = axes.figure.dpi / 72
+    placed: list[Bbox] = []
+    for label in sorted(labels, key=lambda one: one.get_window_extent().y0):
+        box = Text.get_window_extent(label)
+        lifted = box
+        for other in placed:
+            if lifted.overlaps(other):
+                lifted = lifted.translated(0, other.y1 - lifted.y0 + point)
+        label.xyann = (_BESIDE[0], _BESIDE[1] + (lifted.y0 - box.y0) / point)
+        placed.append(lifted)
 
 
 def _offsets(axes: Axes, entries: Sequence[Run], colours: dict[str, str]) -> None:
+    """A strip for each method, one above the other, so that none hides another."""
     places = list(range(-MAX_SHIFT, MAX_SHIFT + 1))
-    for number, entry in enumerate(entries):
+    bottoms = {entry.method: float(len(entries) - 1 - number) for number, entry in enumerate(entries)}
+    for entry in entries:
         counts = Counter({int(offset): count for offset, count in entry.summary.offsets.items()})
-        total = sum(counts.values())
-        if total:
-            shares = [100 * counts[place] / total for place in places]
-            style = STYLES[number % len(STYLES)]
-            axes.step(
-                places,
-                shares,
-                where="mid",
-                label=escape.plot(entry.method),
-                color=colours[entry.method],
-                linestyle=style,
-            )
+        total = max(1, sum(counts.values()))
+        heights = [_STRIP * counts[place] / total for place in places]
+        axes.bar(places, heights, 1.0, bottom=bottoms[entry.method], color=colours[entry.method])
+        axes.axhline(bottoms[entry.method], color=colours[entry.method], linewidth=0.5)
+    axes.set_yticks(list(bottoms.values()), list(map(escape.plot, bottoms)))
+    axes.set_ylim(0, len(entries))
     axes.set_xlabel("AV offset (frames of 40 ms; negative: the sound comes late)")
-    axes.set_ylabel("share of clips, %")
-    draw_legend(axes)
+    axes.set_ylabel("share of clips (height of a strip: 100 %)")
 
 
 def _bars(axes: Axes, tables: Sequence[Table], metric: str, label: str, colours: dict[str, str]) -> None:
