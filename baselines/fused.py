@@ -1,8 +1,8 @@
-"""Faster forms of convolutional generators for inference; what they compute stays the same.
+"""Faster inference forms of the convolutional generators. They compute the same function as the original networks.
 
-BatchNorm is folded into the convolution before it. On a CPU the ReLU (and the residual addition before it) is done
-by the convolution itself and its weights are laid out once and not at every call: oneDNN's fused operators, which
-torch carries for its compiler. Where a build of torch lacks them, plain operators do the same.
+Each BatchNorm is folded into the convolution before it. On a CPU, the convolution also does the ReLU and the residual
+addition before it, and its weights are laid out once instead of at every call. This uses oneDNN's fused operators,
+which torch ships for its compiler. If a build of torch lacks them, plain operators compute the same function.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class FusedBlock(nn.Module):
-    """Convolution with bias and ReLU; `residual`: the input is added before the ReLU. Keeps the convolution's own
-    padding rule when that has more than one number to a side (`forward` of the convolution is then used)."""
+    """A convolution with bias and a ReLU. `residual`: the input is added before the ReLU.
+
+    The fused operators are used only for a plain `nn.Conv2d` on a CPU. Otherwise the block calls the convolution's own
+    `forward`, so a subclass keeps its own padding rule."""
 
     def __init__(self, convolution: nn.Conv2d | nn.ConvTranspose2d, device: str, residual: bool = False) -> None:
         super().__init__()
         self.convolution = convolution
         self.residual = residual
-        # A subclass pads by a rule of its own.
+        # A subclass has its own padding rule, which the fused operators do not have.
         plain = type(convolution) is nn.Conv2d and device == "cpu" and _fused_operators()
         self._packed = _pack(convolution) if plain and isinstance(convolution, nn.Conv2d) else None
 
@@ -66,13 +68,16 @@ def folded(convolution: nn.Module, norm: nn.Module) -> nn.Conv2d | nn.ConvTransp
 
 
 def replace(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Put `new` where `old` is in `network`."""
+    """Replace the submodule `old` of `network` with `new`."""
     name = next(name for name, module in network.named_modules() if module is old)
     parent, _, last = name.rpartition(".")
     setattr(network.get_submodule(parent), last, new)
 
 
 def ready(network: Network, device: str) -> Network:
-    """For inference on `device`: channels last, no gradients, full precision. Changes `network`."""
+    """Prepare `network` for inference on `device` and return it: evaluation mode, no gradients, channels last.
+
+    Changes `network` in place.
+    """
     network.eval().requires_grad_(False).to(device)
     return network.to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""What Wav2Lip and LipGAN share: a face whole and with its lower half blanked, and windows of sound beside it."""
+"""Code that Wav2Lip and LipGAN share: a face with and without its lower half as input, and its window of sound."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from lse_bench.generators.interface import FaceCrop
 
 
 def network_input(crops: list[FaceCrop], *, masked_first: bool) -> Tensor:
-    """float32 (n,6,96,96), BGR, 0-1: each face with its lower half zero and whole, in the order asked for."""
+    """Return the network's input, float32 (n,6,96,96), BGR, 0-1. Each face is resized to 96x96 pixels.
+
+    The six planes are the face with its lower half (rows 48-95) zero and the whole face. `masked_first`: the masked
+    face comes first, as in Wav2Lip. Otherwise the whole face comes first, as in LipGAN.
+    """
     faces = np.stack([cv2.resize(crop.pixels, (SIZE, SIZE)) for crop in crops])
     masked = faces.copy()
     masked[:, SIZE // 2 :] = 0
@@ -32,8 +36,12 @@ def redrawn(
     width: int,
     draw: Callable[[list[FaceCrop], Tensor], NDArray[np.uint8] | NDArray[np.float32]],
 ) -> Iterator[FaceCrop]:
-    """An answer for each face, which hears `width` columns of `features` from its start on. `draw`: pictures (n,h,w,3)
-    of crops and their windows (n,1,rows,width)."""
+    """Yield a redrawn crop for each face, with the bounding box of the original. Ends with the shorter of `faces` and
+    `starts`.
+
+    `features`: sound features, float32 (rows, columns). `starts`: first column of each face's window of sound.
+    `width`: columns of a window. `draw`: returns pictures (n,h,w,3) for n crops and their windows (n,1,rows,width).
+    """
     for batch in batches(zip(faces, starts, strict=False)):
         crops = [crop for crop, _ in batch]
         windows = np.stack([features[:, start : start + width] for _, start in batch])

@@ -1,4 +1,4 @@
-"""Pictures as training takes them, and how far drawn ones are from real ones."""
+"""Conversion of pictures for training, and error measures of drawn faces."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from torch.nn import functional as F
 
 
 def unit(pictures: Tensor) -> Tensor:
-    """(…,3,H,W) of pictures (…,H,W,3), 0-1 of 0-255; what is floating-point already stays as it is."""
+    """Return pictures (…,H,W,3), 0-255, as float32 (…,3,H,W), 0-1. Floating-point input is returned unchanged."""
     if pictures.is_floating_point():
         return pictures
     return pictures.movedim(-1, -3).float() / 255
 
 
 def mouth_measures(drawn: Tensor, target: Tensor, reference: Tensor) -> dict[str, float]:
-    """Mean absolute errors, 0-1, of faces (…,H,W): whole (`recon`), lower half (`mouth`), and what pasting the
-    reference's lower half would give (`copy`)."""
+    """Return mean absolute errors against `target`. Faces are (…,H,W), 0-1.
+
+    `recon`: of whole drawn faces. `mouth`: of their lower halves. `copy`: of the reference's lower half, that is the
+    error of pasting it unchanged.
+    """
     half = drawn.shape[-2] // 2
     mouths = [faces[..., half:, :] for faces in (drawn, target, reference)]
     return {

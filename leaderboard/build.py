@@ -1,6 +1,6 @@
-"""From stored runs to CSV, tables, plots and a page that opens from the disk. No model, no video is looked at.
+"""Build CSV files, tables, plots and a web page from stored runs. The page opens from the disk.
 
-Clips are copied from where a run directory says they are, as far as they are still there.
+No model runs and no video is decoded. Clips are copied from their stored paths if they still exist there.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ _PAGE_FILES = ("index.html", "page.css", "page.js")
 
 
 def find_entries(inputs: Sequence[str]) -> list[Run]:
-    """Runs, benchmarks and collections as rows; `NAME=RUN` gives a run another name. Raises UsageError for anything
-    else, and for a name that would make an anchor of another method, or another method of an anchor.
+    """Read the runs of run directories, benchmarks and collections.
+
+    `NAME=RUN` gives the run of a run directory another name. Raises UsageError for any other input, and if a name would
+    turn another method into an anchor, or an anchor into another method.
     """
     entries: list[Run] = []
     for text in inputs:
@@ -46,10 +48,10 @@ def find_entries(inputs: Sequence[str]) -> list[Run]:
             entry = read_run(path, name if named else None)
             made_by = entry.description.generation and entry.description.generation.generator
             if named and made_by is not None and name != made_by and {name, made_by} & {REAL, UNSYNCED}:
-                raise UsageError(f"{text}: these are clips of {made_by}; {REAL} and {UNSYNCED} keep their names")
+                raise UsageError(f"{text}: these are clips of {made_by}; {REAL} and {UNSYNCED} must keep their names")
             entries.append(entry)
         elif named:
-            raise UsageError(f"{text}: a name is for a run directory of lse-bench score, and {path} is none")
+            raise UsageError(f"{text}: only a run directory of lse-bench score can have a name, and {path} is not one")
         elif (path / COLLECTION_FILE).exists():
             entries += _collected(path)
         elif (path / BENCH_SUMMARY).exists():
@@ -60,22 +62,24 @@ def find_entries(inputs: Sequence[str]) -> list[Run]:
 
 
 def _collected(folder: Path) -> list[Run]:
-    """The rows of a collection, as `leaderboard add` made it."""
-    path, way_out = folder / COLLECTION_FILE, "lse-bench leaderboard add makes a new one"
+    """Read the runs of a collection that `leaderboard add` made."""
+    path, way_out = folder / COLLECTION_FILE, "Make a new one with lse-bench leaderboard add"
     content = read_object(path, way_out)
     if content.get("schema") != 1:
-        raise UsageError(f"{path}: schema {content.get('schema')}, this version reads schema 1")
+        raise UsageError(f"{path}: has schema {content.get('schema')}, but this version reads schema 1")
     try:
         rows = [(str(row["run"]), str(row["method"]), str(row["corpus"])) for row in content["runs"]]
     except (KeyError, TypeError):
-        raise UsageError(f"{path}: damaged: no runs with method and corpus. {way_out}") from None
+        raise UsageError(f"{path}: damaged: a run, method or corpus is missing. {way_out}") from None
     return [read_run(folder / run, method, corpus) for run, method, corpus in rows]
 
 
 def build(inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Bench") -> dict[str, Any]:
-    """Write `tables/`, `plots/`, `index.html` and what it needs to `out`; returns what was written.
+    """Write `tables/`, `plots/` and the page `index.html` with its files to `out`; return counts and the page's path.
 
-    Raises UsageError for runs that may not stand together, naming the field that differs.
+    `inputs`: see `find_entries`. `clips`: number of pairs of each corpus whose videos are copied to the page. `title`:
+    of the page. Raises UsageError if runs in one table cannot be compared (the message names the field that differs),
+    if a run was edited, or if a clip to copy is not the file that was scored.
     """
     entries = find_entries(inputs)
     refuse_edited(entries)
@@ -92,7 +96,7 @@ def build(inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Be
         "clips": played,
         "published": _published_beside(tables),
     }
-    # A page from the disk may not fetch; a script it may load.
+    # Browsers do not let a page from the disk fetch data, but it may load a script.
     (out / "data.js").write_text(f"window.LSE_BENCH = {escape.script(data)};\n", encoding="utf-8")
     for name in _PAGE_FILES:
         content = files("lse_bench.leaderboard").joinpath("page").joinpath(name).read_bytes()
@@ -107,7 +111,7 @@ def build(inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Be
 
 
 def _published_beside(tables: Sequence[Table]) -> list[list[str]]:
-    """Published figures of the corpora that the tables are of."""
+    """Return the published figures of the tables' corpora, as rows for the page."""
     corpora = {table.corpus.lower() for table in tables}
     return [
         [one.corpus, one.method, one.measure, one.printed, one.kind, one.source]
@@ -127,7 +131,7 @@ def _write_tables(folder: Path, tables: Sequence[Table], entries: Sequence[Run])
 
 
 def _speakers(entries: Sequence[Run]) -> pd.DataFrame:
-    """A row for each speaker of each method."""
+    """Return a data frame with one row for each speaker and method."""
     import pandas as pd
 
     frames = []
@@ -164,7 +168,7 @@ def _shown(table: Table, entries: Sequence[Run]) -> dict[str, Any]:
 
 
 def _provenance(entry: Run) -> list[list[str]]:
-    """Everything a number follows from, as lines for a person."""
+    """Return everything that the numbers of a run depend on, as readable (name, value) lines for the page."""
     about, summary = entry.description, entry.summary
     lines = [
         ["signature", entry.signature],
@@ -196,14 +200,14 @@ def _provenance(entry: Run) -> list[list[str]]:
 
 
 def _weights(sha256: str | None) -> str:
-    """Weights by their name in the table, where it is known, and their digest."""
+    """Return the name of weights in the table of weights, if listed there, and their digest."""
     if sha256 is None:
         return "none"
     return f"{name_of_digest(sha256) or 'weights of its own'}, sha256 {sha256}"
 
 
 def _plain(content: Mapping[str, Any], lead: str = "") -> str:
-    """Nested settings as `name value` in one line; what is empty is left out."""
+    """Return nested settings as `name value` in one line, without empty values. `lead`: text before each name."""
     found = []
     for name, value in content.items():
         if isinstance(value, Mapping):
@@ -215,7 +219,7 @@ def _plain(content: Mapping[str, Any], lead: str = "") -> str:
 
 
 def _machine(about: dict[str, Any]) -> str:
-    """A record's machine in one line; records of earlier versions name none."""
+    """Return a run's machine in one line; empty for runs of earlier versions, which did not store it."""
     if not about:
         return ""
     widest = (about.get("instruction_sets") or ["unknown instruction set"])[-1]

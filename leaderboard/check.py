@@ -1,4 +1,4 @@
-"""Everything `lse-bench verify` looks at: runs, and what a benchmark or a collection says of its runs."""
+"""All checks of `lse-bench verify`: runs, and the consistency of a benchmark or a collection with its runs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from lse_bench.stored import to_json
 from lse_bench.tables.table import REAL, below, tables_of
 from lse_bench.weights.readers import digest_of_digests, file_digest
 
-_WAY_OUT = "lse-bench benchmark, or leaderboard add, makes it anew"
+_WAY_OUT = "Run lse-bench benchmark or lse-bench leaderboard add again"
 
 
 def verify_all(inputs: Sequence[str]) -> dict[str, tuple[Run | None, Verdict]]:
-    """The verdict on each run, benchmark and collection, by its name; a benchmark's own has no entry.
+    """Return the run and its verdict for each run, benchmark and collection, by path.
 
-    Raises UsageError for what cannot be read at all.
+    For a benchmark or a collection as a whole, the run is None. Raises UsageError if an input cannot be read.
     """
     found: dict[str, tuple[Run | None, Verdict]] = {}
     for text in inputs:
@@ -54,27 +54,27 @@ def _whole(folder: Path, entries: Sequence[Run]) -> Verdict:
             name = entry.folder.relative_to(folder)
             if name.parts[-3:-1] != (slug(entry.corpus), slug(entry.method)) or name.as_posix() not in planned:
                 verdict.differences.append(
-                    f"{name}: called {entry.method} on {entry.corpus}, but the benchmark's plan knows it as "
+                    f"{name}: called {entry.method} on {entry.corpus}, but the benchmark's plan calls it "
                     f"{name.parts[-2]} on {name.parts[-3]}"
                 )
         verdict.count("names", len(entries))
     else:
-        verdict.unverified.append("the names of methods, since the runs are of no benchmark")
+        verdict.unverified.append("the names of methods, because the runs are not part of a benchmark")
     _references(entries, verdict)
     return verdict
 
 
 def _copies(entry: Run, verdict: Verdict) -> None:
-    """Whether the videos that a collection holds are those that were scored."""
+    """Check that the videos in a collection are those that were scored."""
     digests = {record.id: record.sha256 for record in entry.records}
     for path in sorted((entry.folder / CLIPS_FOLDER).glob("*.mp4")):
         verdict.count("copies")
         if file_digest(path) != digests.get(path.stem):
-            verdict.differences.append(f"{CLIPS_FOLDER}/{path.name}: another file than was scored")
+            verdict.differences.append(f"{CLIPS_FOLDER}/{path.name}: not the file that was scored")
 
 
 def _references(entries: Sequence[Run], verdict: Verdict) -> None:
-    """Whether distances were computed against the real clips that stand in the same table."""
+    """Check that FID and fd-sync were computed against the clips of `real` in the same table."""
     real = {entry.table: entry for entry in entries if entry.method == REAL}
     for entry in entries:
         for name, extra in entry.extras.items():
@@ -85,5 +85,5 @@ def _references(entries: Sequence[Run], verdict: Verdict) -> None:
             verdict.count("references")
             if held != digest_of_digests(digests):
                 verdict.differences.append(
-                    f"{entry.folder}: {name}: computed against other clips than {REAL} of its table"
+                    f"{entry.folder}: {name}: computed against other clips than those of {REAL} in the table"
                 )

@@ -1,4 +1,4 @@
-"""The videos of a page: which pairs are played, and where their files are."""
+"""Choose the pairs whose videos a page plays, and find their files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from lse_bench.errors import UsageError
@@ -20,15 +20,14 @@ from lse_bench.tables.paired import sources_of
 from lse_bench.tables.table import REAL, UNSYNCED
 from lse_bench.weights.readers import file_digest
 
-if TYPE_CHECKING:
-    pass
-
-
 CLIPS_FOLDER = "clips"
 
 
 def copied_clips(entries: Sequence[Run], count: int) -> dict[str, dict[str, Path]]:
-    """The videos of `count` pairs of each corpus, by run directory and clip: pairs that most methods have a file of."""
+    """Return the videos of `count` pairs of each corpus, by run directory and clip id.
+
+    The pairs are spread evenly over all pairs with a file, sorted by the number of methods that have one.
+    """
     found: dict[str, dict[str, Path]] = {}
     for members in _by_corpus(entries):
         places = {entry.method: _files_of(entry) for entry in members}
@@ -42,7 +41,7 @@ def copied_clips(entries: Sequence[Run], count: int) -> dict[str, dict[str, Path
 
 
 def _by_corpus(entries: Sequence[Run]) -> list[list[Run]]:
-    """The rows of each corpus, of its first protocol."""
+    """Return the runs of each corpus, one per method: the first one given, if there are several protocols."""
     found: dict[str, dict[str, Run]] = {}
     for entry in entries:
         found.setdefault(entry.corpus, {}).setdefault(entry.method, entry)
@@ -56,7 +55,7 @@ def _pairs_to_play(places: dict[str, dict[str, Path]], count: int) -> list[str]:
 
 
 def _clip_of(entry: Run, pair: str, video: str | None, places: dict[str, Path]) -> str | None:
-    """The id of a method's video of a pair; of `real` that of the pair's source, the picture `video`."""
+    """Return the id of a method's video of a pair, or of the source video `video` for `real`; None without a file."""
     if pair in places:
         return pair
     source = sources_of(entry.records).get(video or "")
@@ -64,12 +63,16 @@ def _clip_of(entry: Run, pair: str, video: str | None, places: dict[str, Path]) 
 
 
 def _picture_of(members: Sequence[Run], pair: str) -> str | None:
-    """The name of a pair's source video."""
+    """Return the name of a pair's source video; None if unknown."""
     return next((r.groups.get("video") for entry in members for r in entry.records if r.id == pair), None)
 
 
 def copy_clips(out: Path, entries: Sequence[Run], count: int) -> list[dict[str, Any]]:
-    """Copy the videos to play; for the page: pairs with each method's file, scores and running confidence."""
+    """Copy the videos of `count` pairs of each corpus to `out`, and return the pairs for the page.
+
+    A pair holds each method's file, scores and running confidence. Raises UsageError if a video is not the file that
+    was scored.
+    """
     found = []
     for members in _by_corpus(entries):
         places = {entry.method: _files_of(entry) for entry in members}
@@ -86,10 +89,13 @@ def copy_clips(out: Path, entries: Sequence[Run], count: int) -> list[dict[str, 
 
 
 def _files_of(entry: Run) -> dict[str, Path]:
-    """Videos of a run that can be played, those that were scored: kept beside its records, or where they were."""
+    """Return the .mp4 files of a run's recorded clips, by clip id.
+
+    They are the run directory's copies or, if it has none, the files at their stored paths.
+    """
     found = {path.stem: path for path in sorted((entry.folder / CLIPS_FOLDER).glob("*.mp4"))}
     if not found and entry.description.source:
-        with suppress(UsageError):  # they have moved, and the scores stand without them
+        with suppress(UsageError):  # the clips have moved; the scores can be shown without them
             clips = Source.from_json(entry.description.source).clips()
             found = {clip.id: clip.path for clip in clips if clip.path.suffix == ".mp4" and clip.path.exists()}
     return {record.id: found[record.id] for record in entry.records if record.id in found}
@@ -99,7 +105,7 @@ def _player(out: Path, entry: Run, clip: str, video: Path) -> dict[str, Any]:
     record = next(record for record in entry.records if record.id == clip)
     if record.sha256 is not None and file_digest(video) != record.sha256:
         raise UsageError(
-            f"{video}: is not the file that was scored ({entry.folder}); --clips 0 makes the page without clips"
+            f"{video}: is not the file that was scored ({entry.folder}). Use --clips 0 for a page without clips"
         )
     target = Path(CLIPS_FOLDER) / slug(entry.corpus) / slug(entry.method) / f"{clip}.mp4"
     (out / target).parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +113,7 @@ def _player(out: Path, entry: Run, clip: str, video: Path) -> dict[str, Any]:
     kept = entry.folder / WINDOWS_FOLDER / f"{clip}.npz"
     confidence: list[float] = []
     if kept.exists():
-        windows = read_arrays(kept, "Remove it: the page then shows no running confidence")
+        windows = read_arrays(kept, "Remove it, and the page shows no running confidence")
         if "distances" in windows:
             confidence = [round(float(value), 3) for value in running_confidence(windows["distances"])]
     return {"method": entry.method, "file": quote(target.as_posix()), "status": record.status, "lse_d": record.lse_d,

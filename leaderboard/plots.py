@@ -1,4 +1,4 @@
-"""Plots of a leaderboard as SVG: scores against picture quality, curves, offsets, bars by corpus."""
+"""Plot a leaderboard as SVG: LSE-C against picture quality, mean curves, AV offsets, and bars by corpus."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-# Readable on white and on dark paper; real and unsynced are always the first two. Lines differ in style as well.
+# Readable on a light and on a dark background. real and unsynced always have the first two colours. Lines differ in
+# style, too.
 _COLOURS = ("#009e73", "#d55e00", "#0072b2", "#cc79a7", "#b26a00", "#3b8fc2", "#7a5195", "#8c6d31")
 _BESIDE = (7, 5)  # points between a mark and its label
-_STRIP = 0.9  # height of a bar of all clips, of a strip of 1
+_STRIP = 0.9  # height of a bar that stands for all clips; a strip has height 1
 _DISTANCES = {"fid": "FID", "kid": "KID", "fd_sync": "fd-sync"}
 
 
 def colours_of(methods: Sequence[str]) -> dict[str, str]:
-    """A colour for each method, the same in all plots."""
+    """Return a colour for each method, for use in all plots. There are eight colours; more methods repeat them."""
     order = sorted(methods, key=lambda name: (name != "real", name != "unsynced"))
     return {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(order)}
 
 
 def plots_of(tables: Sequence[Table], entries: Sequence[Run]) -> Iterator[tuple[str, str, str]]:
-    """Every plot that the runs give: (file name without suffix, title, SVG). Raises UsageError without matplotlib."""
+    """Yield (file name without suffix, title, SVG text) of every plot. Raises UsageError without matplotlib."""
     colours = colours_of(list(dict.fromkeys(entry.method for entry in entries)))
     for number, table in enumerate(tables):
         where = f"{table.corpus}, {table.protocol}"
@@ -53,7 +54,7 @@ def plots_of(tables: Sequence[Table], entries: Sequence[Run]) -> Iterator[tuple[
         draw = partial(_offsets, entries=members, colours=colours)
         yield f"offsets-{number}", f"AV offsets: {where}", svg_of(draw)
     by_key: dict[str, list[Table]] = {}
-    for table in tables:  # corpora may stand side by side, scores of another kind may not
+    for table in tables:  # one plot may hold several corpora, but only one comparison key
         by_key.setdefault(json.dumps(table.key, sort_keys=True), []).append(table)
     for number, some in enumerate(by_key.values()):
         scored_as = f"{some[0].protocol}, {some[0].evaluator or some[0].key.get('weights_sha256', '')[:12]}"
@@ -64,7 +65,7 @@ def plots_of(tables: Sequence[Table], entries: Sequence[Run]) -> Iterator[tuple[
 
 
 def _mini(table: Table) -> str:
-    """How scores of the embedded scorer are marked."""
+    """Return the mark of scores by the bundled `syncnet-mini`; empty for other scorers."""
     return " (mini)" if table.evaluator == MINI else ""
 
 
@@ -96,7 +97,7 @@ def _part(axes: Axes, labels: list[Annotation]) -> None:
     from matplotlib.text import Text
 
     assert axes.figure is not None
-    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # sizes and places are known after that
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # only now the sizes and places are known
     point = axes.figure.dpi / 72
     placed: list[Bbox] = []
     for label in sorted(labels, key=lambda one: one.get_window_extent().y0):
@@ -110,7 +111,7 @@ def _part(axes: Axes, labels: list[Annotation]) -> None:
 
 
 def _offsets(axes: Axes, entries: Sequence[Run], colours: dict[str, str]) -> None:
-    """A strip for each method, one above the other, so that none hides another."""
+    """Draw the AV offsets of each method in its own strip. The strips do not overlap."""
     places = list(range(-MAX_SHIFT, MAX_SHIFT + 1))
     bottoms = {entry.method: float(len(entries) - 1 - number) for number, entry in enumerate(entries)}
     for entry in entries:
@@ -152,7 +153,7 @@ def _bars(axes: Axes, tables: Sequence[Table], metric: str, label: str, colours:
 
 
 def write_plots(folder: Path, tables: Sequence[Table], entries: Sequence[Run]) -> list[dict[str, str]]:
-    """Write every plot and return file names and titles."""
+    """Write every plot to `folder` and return its file, title and alternative text, for the page."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, title, svg in plots_of(tables, entries):

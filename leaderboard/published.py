@@ -1,7 +1,7 @@
-"""Figures that others have published, each with the source that was read; `published.csv` holds them all.
+"""Figures that others have published, each with its source. They are stored in `published.csv`.
 
-Cells of the Wav2Lip paper that could not be read (LRW, LRS3, LipGAN, Speech2Vid, real, raters) are not in the file and
-are shown as not transcribed.
+Some cells of the Wav2Lip paper could not be read (LRW, LRS3, LipGAN, Speech2Vid, real, raters). They are not in the
+file and are shown as not transcribed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ _SCORED_AS = ("lrs@1", "syncnet_v2")  # protocol and weights of the published fi
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One published number. `printed`: with the digits it was printed with. `kind`: the `paper` of the method,
-    somebody's `re-run`, an `other paper`, its `authors`.
+    """One published number.
+
+    `printed`: the number with the digits of the source. `kind`: who published it: the method's own `paper`, a `re-run`
+    by others, an `other paper`, or the method's `authors` elsewhere.
     """
 
     corpus: str
@@ -37,7 +39,7 @@ class Figure:
 
 
 def published() -> list[Figure]:
-    """All of them, in the order of the file."""
+    """Return all published figures, in the order of the file."""
     text = files("lse_bench.leaderboard").joinpath("published.csv").read_text(encoding="utf-8")
     return [
         Figure(row["corpus"], row["method"], row["measure"], row["value"], row["kind"], row["source"])
@@ -46,7 +48,7 @@ def published() -> list[Figure]:
 
 
 def figure(corpus: str, method: str, measure: str) -> float:
-    """The one figure of its kind. Raises KeyError when there is none or more than one."""
+    """Return the only published figure of a method on a corpus. Raises KeyError if there is none or more than one."""
     found = [
         float(one.printed) for one in published() if (one.corpus, one.method, one.measure) == (corpus, method, measure)
     ]
@@ -56,9 +58,10 @@ def figure(corpus: str, method: str, measure: str) -> float:
 
 
 def beside_published(tables: Sequence[Table]) -> str:
-    """A Markdown table of LSE-D, LSE-C and FID: the paper's, others' re-runs, ours, for each corpus and method.
+    """Return a Markdown table of LSE-D, LSE-C and FID: the paper's, re-runs by others, and ours.
 
-    Tables of another protocol or scorer say so and stand beside no published figure.
+    It has a row for each corpus, method and measure. Published figures are only shown next to scores of their protocol
+    and scorer; next to other scores the cells say "not comparable".
     """
     figures = published()
     head = ["corpus", "method", "measure", "paper", "re-runs by others", "ours", "scored as"]

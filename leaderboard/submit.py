@@ -1,4 +1,4 @@
-"""Taking results into a collection: validated, without videos, so that everything shown can be rebuilt from it."""
+"""Validate runs and copy them into a collection, from which all tables and plots can be rebuilt."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from lse_bench.storage import json_bytes, write_atomically
 from lse_bench.tables.paired import byte_equal
 from lse_bench.tables.table import REAL, UNSYNCED, tables_of
 
-_SHOWN = 5  # of a run's differences
+_SHOWN = 5  # at most this many differences of a run are listed
 
 
 def faults_of(entry: Run) -> list[str]:
-    """Why a run cannot be taken: what is missing for a reader to trust or repeat it."""
+    """Return the reasons why a run cannot be added: everything that prevents a reader from trusting or repeating it."""
     faults = []
     about, summary = entry.description, entry.summary
     if summary.pending:
@@ -35,35 +35,36 @@ def faults_of(entry: Run) -> list[str]:
     if not summary.scored:
         faults.append("no clip was scored")
     if not about.manifest_sha256:
-        faults.append("the clips are no folder of lse-bench generate, so nobody knows which pairs were asked for")
+        faults.append("the clips are not a folder of lse-bench generate, so the requested pairs are unknown")
     if about.precision != "fp32":
-        faults.append(f"scored in {about.precision}; fp32 is comparable")
+        faults.append(f"it was scored in {about.precision}, but only fp32 is comparable")
     if about.shard:
-        faults.append(f"is shard {about.shard}; lse-bench merge joins them")
+        faults.append(f"it is shard {about.shard}; join the shards with lse-bench merge")
     faults += consequences(entry).differences[:_SHOWN]
     for fault, count in ((about.generation and about.generation.looked) or {}).items():
         if fault in FAULTS:
             faults.append(f"{count} videos have {FAULTS[fault]}")
     double = {record.sha256 for record in entry.records if record.sha256 and record.status == "ok"}
     if entry.method not in (REAL, UNSYNCED) and len(double) < summary.scored:
-        faults.append(f"{summary.scored - len(double)} scored files are copies of others")
+        faults.append(f"{summary.scored - len(double)} scored files are copies of other scored files")
     return faults
 
 
 def unverified_of(entry: Run) -> list[str]:
-    """What of a run cannot be verified, since an older version did not store what is needed."""
+    """Return the parts of a run that cannot be verified because an older version did not store the data."""
     looked = entry.description.generation and entry.description.generation.looked
-    missing = [] if looked is not None else ["its videos were made by a version that did not look at them"]
+    missing = [] if looked is not None else ["its videos were made by a version that did not check them"]
     if looked and (count := looked.get("not_looked_at")):
-        missing = [f"{count} of its videos were made by a version that did not look at them"]
+        missing = [f"{count} of its videos were made by a version that did not check them"]
     return [*consequences(entry).unverified, *missing]
 
 
 def repeats_of(entries: Sequence[Run], target: Path) -> list[dict[str, Any]]:
-    """Where collections beside `target` hold the same method on the same pairs: how many files are byte-equal.
+    """Find runs of the same method on the same pairs in the collections next to `target`, and count equal files.
 
-    Processors and libraries decide bytes of generated videos, so a repeated run may share few of them. A collection
-    that cannot be read is a row with `problem`, and stops nothing.
+    Each row holds `byte_equal`, the number of files that are equal byte for byte, and `of`, the number that was
+    compared. The bytes of generated videos depend on processor and libraries, so a repeated run may share few of them.
+    A collection that cannot be read gives a row with `problem` and does not stop the search.
     """
     found: list[dict[str, Any]] = []
     for folder in sorted(target.parent.glob(f"*/{COLLECTION_FILE}")):
@@ -86,13 +87,14 @@ def repeats_of(entries: Sequence[Run], target: Path) -> list[dict[str, Any]]:
 
 
 def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:
-    """Copy runs, or one benchmark, into the new folder `target`: descriptions, records and summaries; and of `clips`
-    pairs of each corpus the videos with their windows.
+    """Copy runs, or one benchmark, into the new folder `target`, and return counts, repeated runs and unverified parts.
 
-    Raises UsageError naming every run that cannot be taken and why, or a table without `real` and `unsynced`.
+    Descriptions, records, summaries, FID and fd-sync are copied. `clips`: number of pairs of each corpus whose videos
+    and windows are copied as well. Raises UsageError if a run cannot be added, or if a table lacks `real` or
+    `unsynced`. The message lists every such run with the reasons.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target}: already holds something; choose a new folder")
+        raise UsageError(f"{target}: already holds files; choose a new folder")
     entries = find_entries(inputs)
     tables = tables_of(entries)
     faults = [f"{entry.folder}: {fault}" for entry in entries for fault in faults_of(entry)]
@@ -115,7 +117,7 @@ def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:
         place.mkdir(parents=True)
         for file in (RUN_FILE, RECORDS_FILE, SUMMARY_FILE):
             shutil.copyfile(entry.folder / file, place / file)
-        for extra, path in entry.extra_files.items():  # a benchmark keeps them beside its runs
+        for extra, path in entry.extra_files.items():  # a benchmark keeps them next to its run directories
             shutil.copyfile(path, place / EXTRAS[extra])
         for clip, video in played.get(str(entry.folder), {}).items():
             for source, folder in (

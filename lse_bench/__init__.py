@@ -1,11 +1,11 @@
-"""LSE-Bench: lip-sync scores (LSE-D, LSE-C, AV offset, FID) that anyone can reproduce.
+"""LSE-Bench: reproducible lip-sync scores (LSE-D, LSE-C, AV offset, FID).
 
     scorer = lse_bench.SyncScorer.load("syncnet_v2", protocol="lrs-lossless@1")
     scorer.score("clip.mp4")                       # LseScore(lse_d=…, lse_c=…, offset=…)
     scorer.score_arrays(frames, sound, fps=25)     # RGB frames, 16 kHz sound
     run = lse_bench.evaluate("outputs/")           # means with intervals, run.to_frame(), run.signature
 
-Importing the package loads neither torch nor anything else that is heavy; the names below load what they need.
+Importing the package does not load torch or another large library. A name below loads its module on first use.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 try:
     __version__ = _version("lse-bench")
-except _NotInstalled:  # used from a source tree that was never installed
+except _NotInstalled:  # the package is used from a source tree that was never installed
     __version__ = "0+unknown"
 
 _LAZY = {

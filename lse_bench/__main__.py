@@ -1,4 +1,4 @@
-"""`lse-bench` and `python -m lse_bench`: the command, supervised where it reads clips."""
+"""Entry point of `lse-bench` and `python -m lse_bench`. Commands that read clips run under a supervisor."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from lse_bench.supervisor import end_with_supervisor, supervise, wanted
 
 
 def main() -> None:
-    """Entry point of the script `lse-bench`."""
-    if usable_cores() < (os.cpu_count() or 1):  # torch and BLAS know no quotas
+    """Run the command line of the script `lse-bench`."""
+    if usable_cores() < (os.cpu_count() or 1):  # torch and BLAS ignore CPU quotas
         os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
     if wanted(sys.argv[1:]):
         sys.exit(supervise(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""A Lightning callback that scores a generator while it trains. Needs the extra `lightning`."""
+"""A Lightning callback that scores a generator during its training. It needs the extra `lightning`."""
 
 from __future__ import annotations
 
@@ -28,18 +28,21 @@ __all__ = ["Clip", "LipSyncValidation"]
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A validation clip: `frames` RGB uint8 (T,H,W,3) at 25 frames per second, `sound` int16 (N,), 16 kHz."""
+    """A validation clip in memory.
+
+    `frames`: RGB, uint8, (T,H,W,3), 25 frames per second. `sound`: int16, (N,), 16 kHz.
+    """
 
     frames: NDArray[np.uint8]
     sound: NDArray[np.int16]
 
     def cut(self, frames: int) -> Clip:
-        """The first `frames` frames with their sound."""
+        """Return the first `frames` frames with their sound."""
         return Clip(self.frames[:frames], self.sound[: frames * SAMPLES_PER_FRAME])
 
     @property
     def length(self) -> int:
-        """Frames that have sound."""
+        """The number of frames that have sound."""
         return min(len(self.frames), len(self.sound) // SAMPLES_PER_FRAME)
 
 
@@ -47,13 +50,14 @@ Draw = Callable[[LightningModule, NDArray[np.uint8], NDArray[np.int16]], NDArray
 
 
 class LipSyncValidation(Callback):
-    """Logs LSE-D and LSE-C of a generator at the end of every validation epoch.
+    """A callback that logs LSE-D, LSE-C and the absolute AV offset of a generator after a validation epoch.
 
-    The generator speaks mismatched audio: each clip's frames get the sound of the next clip. `PREFIX/lse_d`,
-    `PREFIX/lse_c`, `PREFIX/offset` are logged, and beside them `PREFIX/real/…`, the clips as they are, and
-    `PREFIX/unsynced/…`, their frames with the mismatched sound and no generator: a useful model lies between the two.
+    By default the generator gets mismatched audio: the frames of each clip with the sound of the next clip. The
+    callback logs `PREFIX/lse_d`, `PREFIX/lse_c` and `PREFIX/offset`. It also logs the anchors, which it scores once.
+    `PREFIX/real/…` are the untouched clips. `PREFIX/unsynced/…` are their frames with the mismatched audio and
+    without the generator. The scores of a useful model lie between these two.
 
-    Every process scores its share of the clips and takes part in every reduction. Each needs the same `clips`.
+    Every process scores its share of the clips and takes part in every reduction. All processes need the same `clips`.
     """
 
     def __init__(
@@ -66,20 +70,29 @@ class LipSyncValidation(Callback):
         mismatched: bool = True,
         prefix: str = "lip_sync",
     ) -> None:
-        """`draw(module, frames, sound)` returns the redrawn frames: RGB uint8, (T,H,W,3) or torch (T,3,H,W).
-        `mismatched=False` keeps each clip's own sound. Raises UsageError for fewer than two clips."""
+        """Store the settings and load the scorer.
+
+        `draw(module, frames, sound)`: returns the redrawn frames, RGB uint8, NumPy (T,H,W,3) or torch (T,3,H,W).
+        `clips`: the validation clips. `scorer`: a `SyncScorer` or a name of weights (see `LipSync`).
+        `every_n_epochs`: the callback scores after the epochs whose number, counted from 0, is a multiple of this.
+        `mismatched`: False keeps each clip's own sound. `prefix`: the first part of the logged names.
+
+        Raises UsageError if there are fewer than two clips.
+        """
         if len(clips) < 2:
-            raise UsageError(f"{len(clips)} validation clips: two are needed, since each gets the sound of another")
+            raise UsageError(
+                f"{len(clips)} validation clips: at least two are needed, since each clip gets the sound of another"
+            )
         self.draw, self.clips, self.prefix, self.every = draw, list(clips), prefix, every_n_epochs
         self.mismatched = mismatched
         self.metric = LipSync(scorer)
         self._anchors: dict[str, float] = {}
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Score, and log on every rank."""
+        """Score the clips, and log the means on every rank."""
         if trainer.sanity_checking or trainer.current_epoch % self.every:
             return
-        if pl_module.device.type == "cuda":  # NCCL reduces what lies on the card
+        if pl_module.device.type == "cuda":  # NCCL reduces only tensors on the GPU
             self.metric.to(pl_module.device)
         mine = range(trainer.global_rank, len(self.clips), trainer.world_size)
         if not self._anchors:
@@ -102,7 +115,7 @@ class LipSyncValidation(Callback):
         draw: Callable[[NDArray[np.uint8], NDArray[np.int16]], Any],
         own_sound: bool,
     ) -> dict[str, float]:
-        """Means over the clips of all processes."""
+        """Return the means over the clips of all processes, each name with `lead` in front."""
         self.metric.reset()
         for number in numbers:
             clip = self.clips[number]
@@ -110,5 +123,5 @@ class LipSyncValidation(Callback):
             pair = Clip(clip.frames, other.sound)
             pair = pair.cut(pair.length)
             self.metric.update([draw(pair.frames, pair.sound)], [pair.sound])
-        found = self.metric.compute()  # a reduction: every process is here, with clips or without
+        found = self.metric.compute()  # a reduction: every process takes part, even one without clips
         return {f"{lead}{name}": float(found[name]) for name in ("lse_d", "lse_c", "offset")}

@@ -1,4 +1,4 @@
-"""Named choices of options, where a command can read them without loading what they choose between."""
+"""Types for options that have a fixed set of values. A command imports them without loading large libraries."""
 
 from __future__ import annotations
 

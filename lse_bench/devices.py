@@ -1,4 +1,8 @@
-"""Which device computes, on how many threads, and that a GPU computes in full precision and the same way every time."""
+"""Devices, threads and exact computation.
+
+The functions choose the device and the number of threads. They switch torch to full float32 precision and to
+deterministic algorithms, so that a GPU gives the same result every time.
+"""
 
 from __future__ import annotations
 
@@ -16,46 +20,58 @@ from lse_bench.processor import usable_cores
 
 
 def choose_device(name: str) -> str:
-    """`auto`: the GPU if torch sees one, else the CPU. Raises UsageError for a device that is not there."""
+    """Return the name of a torch device.
+
+    `name`: `cpu`, `cuda`, `cuda:N`, or `auto`. `auto` means the GPU if torch finds one, else the CPU.
+    Raises UsageError if the name is unknown or the device does not exist.
+    """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     kind = name.split(":")[0]
     if kind not in ("cpu", "cuda"):
-        raise UsageError(f"no device called {name}; there are: auto, cpu, cuda, cuda:N")
+        raise UsageError(f"no device called {name}. There are: auto, cpu, cuda, cuda:N")
     if kind == "cuda":
         if not torch.cuda.is_available():
             raise UsageError(
-                f"--device {name}: torch {torch.__version__} sees no CUDA device here; see lse-bench doctor"
+                f"--device {name}: torch {torch.__version__} finds no CUDA device. Run lse-bench doctor for the reason"
             )
         number = name.partition(":")[2]
         if number and (not number.isdigit() or int(number) >= torch.cuda.device_count()):
-            raise UsageError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")
+            raise UsageError(
+                f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices, counted from 0"
+            )
     return name
 
 
 def settle_threads() -> None:
-    """No more threads of torch than usable cores, unless OMP_NUM_THREADS says how many; torch knows no quotas."""
+    """Limit torch's threads to the usable cores, because torch ignores CPU quotas.
+
+    If OMP_NUM_THREADS is set, the number of threads does not change.
+    """
     if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > usable_cores():
         torch.set_num_threads(usable_cores())
 
 
 def compute_exactly() -> None:
-    """For a process of our own: every convolution in full float32 (no TF32) and by repeatable algorithms."""
+    """Switch this process to full float32 (no TF32) and deterministic convolutions, and limit its threads.
+
+    The switch is permanent, so only a process of LSE-Bench itself calls this. Use `exactly` in library calls.
+    """
     settle_threads()
     _switch()
 
 
 def _switch() -> list[Callable[[], None]]:
-    """Set torch's switches, and return what puts each of them back."""
+    """Set torch's switches, and return the functions that restore their values."""
     back = [
         _set(torch.backends.cudnn, "benchmark", False),
         _set(torch.backends.cudnn, "deterministic", True),
     ]
-    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # torch 2.9; its older switches undo each other
+    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # torch 2.9; its older switches override each other
         backends = torch.backends
         owners = (
             backends.cuda.matmul,
-            backends.cudnn.conv,  # type: ignore[attr-defined]  # both of cuDNN's: torch refuses to tell of its older switch while they differ
+            backends.cudnn.conv,  # type: ignore[attr-defined]  # set both of cuDNN: torch cannot read its older switch while they differ
             backends.cudnn.rnn,
             backends.mkldnn.matmul,  # type: ignore[attr-defined]
             backends.mkldnn.conv,  # type: ignore[attr-defined]
@@ -77,10 +93,11 @@ def _set(owner: object, name: str, value: object) -> Callable[[], None]:
 
 
 class exactly(ContextDecorator):  # noqa: N801 - used as a decorator and in `with`, like those of torch
-    """Compute in full float32 by repeatable algorithms, whatever the caller has set; then all is as it was before.
+    """A context and decorator for computation in full float32 by deterministic algorithms.
 
-    TF32, cuDNN's choice of algorithms and the default dtype are the process's, not a thread's: the first thread that
-    comes in sets them, the last one that leaves puts them back. Autocast and the default device are a thread's.
+    It overrides the caller's settings and restores them at the end. TF32, cuDNN's choice of algorithms and the default
+    dtype belong to the process. The first thread that enters sets them, and the last one that leaves restores them.
+    Autocast and the default device belong to each thread.
 
     >>> @exactly()
     ... def embed(x): ...
@@ -94,7 +111,7 @@ class exactly(ContextDecorator):  # noqa: N801 - used as a decorator and in `wit
         self._stack: ExitStack | None = None
 
     def _recreate_cm(self) -> exactly:
-        return exactly()  # one for each call, so that calls may nest and run in several threads
+        return exactly()  # a new object for each call, so that calls can nest and run in several threads
 
     def __enter__(self) -> None:
         with exactly._lock:
@@ -106,7 +123,7 @@ class exactly(ContextDecorator):  # noqa: N801 - used as a decorator and in `wit
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):
                 self._stack.enter_context(torch.autocast(kind, enabled=False))
-        self._stack.enter_context(torch.device("cpu"))  # before torch 2.7 one cannot ask whether it is needed
+        self._stack.enter_context(torch.device("cpu"))  # torch before 2.7 cannot say whether this is needed
 
     def __exit__(self, *error: object) -> None:
         assert self._stack is not None
@@ -120,9 +137,9 @@ class exactly(ContextDecorator):  # noqa: N801 - used as a decorator and in `wit
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """For networks that are built and filled: `exactly`, and the caller's random generators stay where they are.
+    """Build and fill a network under `exactly`, without changing the state of the caller's CPU random generator.
 
-    torch draws every new layer's weights, though a checkpoint replaces them.
+    torch draws random weights for every new layer, although a checkpoint replaces them.
     """
     with exactly(), torch.random.fork_rng(devices=[]):
         yield

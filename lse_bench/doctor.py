@@ -1,4 +1,4 @@
-"""What this machine has and lacks, and what to do about each thing missing."""
+"""A check of this machine: Python, libraries, codecs, devices and weights, with a fix for everything missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ State = Literal["ok", "note", "missing"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report; `fix` says what to do when `state` is not `ok`."""
+    """One line of the report.
+
+    `what`: the thing that was checked. `state`: `ok`, `note` (optional and absent) or `missing`. `value`: the version,
+    the place or the error. `fix`: what to do if the state is not `ok`; None if there is no advice.
+    """
 
     what: str
     state: State
@@ -27,17 +31,20 @@ class Finding:
 
 
 def explain_import_error(error: ImportError) -> str | None:
-    """The fix for an import that fails for want of a system library, None for any other failure."""
+    """Return the fix for a failed import, or None if the cause is unknown.
+
+    Known causes are a missing system library for OpenCV, and versions of torch and torchvision that do not match.
+    """
     text = str(error)
     if any(name in text for name in ("libGL", "libgthread", "libglib", "libxcb")):
         return f"OpenCV cannot start ({text}). It needs two system libraries: {install_line()}"
     if "torchvision::nms" in text:
-        return "torch and torchvision do not belong together: pip install --force-reinstall torch torchvision"
+        return "the versions of torch and torchvision do not match: pip install --force-reinstall torch torchvision"
     return None
 
 
 def examine() -> list[Finding]:
-    """Look at Python, libraries, codecs, devices and weights; what fails is a finding."""
+    """Check Python, libraries, codecs, devices and weights. A check that fails becomes a finding."""
     findings = [
         Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         Finding("cores", "ok", _cores()),
@@ -59,7 +66,7 @@ def _cores() -> str:
 
 
 def _ranges() -> list[Finding]:
-    """Libraries and Python outside the ranges that this version was tested with."""
+    """Return a finding for each library, or Python, whose version is outside the tested range."""
     return [
         Finding(
             f"version of {found.package}",
@@ -113,7 +120,7 @@ def _ffmpeg() -> list[Finding]:
     try:
         program = find_ffmpeg()
     except UsageError:
-        fix = "on Debian and Ubuntu: apt-get install ffmpeg; only tracked-legacy needs it"
+        fix = "on Debian and Ubuntu: apt-get install ffmpeg. Only tracked-legacy needs it"
         return [Finding("ffmpeg program", "note", "none", fix)]
     return [Finding("ffmpeg program", "ok", f"{program.version} (tracked-legacy): {program.path}")]
 
@@ -130,7 +137,7 @@ def _torch() -> list[Finding]:
     else:
         built = torch.version.cuda
         fix = None if built else "for a GPU install a CUDA build of torch: https://pytorch.org/get-started/locally"
-        findings.append(Finding("cuda", "note", "no GPU that torch can use; scoring runs on the CPU", fix))
+        findings.append(Finding("cuda", "note", "torch can use no GPU, so scoring runs on the CPU", fix))
     return findings
 
 
@@ -176,20 +183,22 @@ def _weights() -> list[Finding]:
             findings.append(Finding(f"weights {name}", "ok", f"{shown}, sha256 {(item.sha256 or '')[:12]}…"))
         elif state == "absent":
             fix = f"fetched on first use, or: lse-bench weights fetch {name}"
-            findings.append(Finding(f"weights {name}", "note", f"not here yet: {shown}", fix))
+            findings.append(Finding(f"weights {name}", "note", f"not fetched yet: {shown}", fix))
         else:
             findings.append(Finding(f"weights {name}", "missing", f"wrong digest: {shown}", "delete the file"))
     return findings
 
 
-# What other decoders and FFmpeg's JPEG step may move, seen in docs/protocols.md; a wrong channel order moves far more.
+# Other decoders and FFmpeg's JPEG step change the scores by up to this much (docs/protocols.md). A wrong channel order
+# changes them far more.
 SELFCHECK_TOLERANCE = {"offset": 0.0, "lse_d": 0.05, "lse_c": 0.15}
 
 
 def selfcheck(clip: Path, weights: Path, expected: Mapping[str, float]) -> list[Finding]:
-    """Score SyncNet's own example clip and compare with what its authors print: `offset`, `lse_d`, `lse_c`.
+    """Score SyncNet's own example clip with `lrs@1`, and compare the scores with the values that its authors publish.
 
-    Raises ClipError and WeightsError for files that cannot be read.
+    `clip`: the example clip. `weights`: the file of SyncNet's weights. `expected`: the published `offset`, `lse_d` and
+    `lse_c`. Raises ClipError if the clip cannot be scored, and WeightsError if the weights cannot be read.
     """
     from lse_bench.sync.scorer import SyncScorer
 
@@ -200,14 +209,16 @@ def selfcheck(clip: Path, weights: Path, expected: Mapping[str, float]) -> list[
         near = abs(found[name] - published) <= SELFCHECK_TOLERANCE[name]
         value = f"{found[name]:.3f}, published {published:g} (allowed {SELFCHECK_TOLERANCE[name]:g})"
         fix = (
-            None if near else "scores of this machine are not the published ones: please report versions and this line"
+            None
+            if near
+            else "this machine does not reproduce the published scores. Please report the versions and this line"
         )
         findings.append(Finding(f"selfcheck {name}", "ok" if near else "missing", value, fix))
     return findings
 
 
 def selfcheck_published() -> list[Finding]:
-    """`selfcheck` with the published files, or what gets them."""
+    """Run `selfcheck` with the published files. If one is absent, return a finding with the command that fetches it."""
     from lse_bench.leaderboard.published import figure
     from lse_bench.weights.store import path_of, state_of
     from lse_bench.weights.table import entry
@@ -216,6 +227,6 @@ def selfcheck_published() -> list[Finding]:
     absent = [item.name for item in items if state_of(item) == "absent"]
     if absent:
         fix = f"lse-bench weights fetch {' '.join(absent)}"
-        return [Finding("selfcheck", "note", f"not done: {', '.join(absent)} not here", fix)]
+        return [Finding("selfcheck", "note", f"not done: {', '.join(absent)} not fetched yet", fix)]
     expected = {name: figure("example.avi", "SyncNet", name) for name in SELFCHECK_TOLERANCE}
     return selfcheck(path_of(items[0]), path_of(items[1]), expected)

@@ -1,4 +1,4 @@
-"""The one family of errors. A message names the file, the value, the limit, the likely cause and the way out."""
+"""The exceptions of LSE-Bench. A message names the file, the value, the limit, the likely cause and the solution."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ Status = Literal[
     "out_of_memory",
     "error",
 ]
-# Signals that end a process by what it does itself, as native code does with a damaged file.
+# Signals by which a process ends through its own fault, for example native code that decodes a damaged file.
 NATIVE = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 def no_such(what: str, name: str, known: Iterable[str]) -> str:
-    """The sentence for an unknown name, with the nearest one: `no generator called wav2lop. Did you mean …`."""
+    """Return the message for an unknown name, with the nearest known one.
+
+    It begins like this: `no generator called wav2lop. Did you mean …`.
+    `what`: the kind of thing, such as `generator`. `name`: the unknown name. `known`: all names that exist.
+    """
     there = list(known)
     near = difflib.get_close_matches(name, there, n=1, cutoff=0.4)
     hint = f" Did you mean {near[0]}?" if near else ""
@@ -36,19 +40,22 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
 
 
 class LseBenchError(Exception):
-    """Anything that LSE-Bench can explain. Its text is meant for the user, without a traceback."""
+    """An error that LSE-Bench can explain. Its text is for the user, who needs no traceback."""
 
 
 class UsageError(LseBenchError):
-    """The call cannot be carried out as given: options, lists, run directories that do not fit."""
+    """An error in the call: wrong options, lists, files or run directories."""
 
 
 class WeightsError(LseBenchError):
-    """A checkpoint is missing, damaged, unsafe or of another network."""
+    """An error in a file of weights: it is missing, damaged, unsafe or of another network."""
 
 
 class ClipError(LseBenchError):
-    """One clip cannot be scored. `status` is the record's status, `reason` the sentence without the path."""
+    """An error that concerns one clip, which then has no score.
+
+    `path`: the clip. `status`: the status of its record. `reason`: the message without the path.
+    """
 
     def __init__(self, path: Path | str, status: Status, reason: str) -> None:
         super().__init__(f"{path}: {reason}")

@@ -1,4 +1,4 @@
-"""`evaluate`: the whole scoring run as one call from Python."""
+"""`evaluate`: a complete scoring run in one call from Python."""
 
 from __future__ import annotations
 
@@ -43,24 +43,27 @@ def evaluate(
     method: str | None = None,
     on_record: OnRecord = lambda record: None,
 ) -> Run:
-    """Score clips, folders or lists, as `lse-bench score` does.
+    """Score clips, folders or lists, as `lse-bench score` does, and return the run.
 
-    `metrics`: `lse` is always computed; `fid` (with KID) and `fd_sync` compare with the videos in `originals`.
-    `inception`: weights for `fid`. `out`: a run directory to keep the result in and to go on from; without it nothing
-    is written. `method`: a name for tables. `on_record` is called with every record. The other options are those of
-    `SyncScorer.load`.
+    `inputs`: one file, folder or list, or several of them. `originals`: a folder of untouched videos.
+    `metrics`: `lse` is always computed. `fid` (with KID) and `fd_sync` compare the scored clips with `originals`.
+    `weights`: SyncNet's weights, a file or a name. `inception`: the weights for `fid`, a file or a name.
+    `out`: a run directory, in which an interrupted run is resumed; None: nothing is written.
+    `method`: the name of the method in tables. `on_record`: a function that is called with every record.
+    The other options are those of `SyncScorer.load`.
 
-    Raises UsageError and WeightsError; a clip that cannot be scored is a record, never an exception.
+    Raises UsageError if the options or inputs are wrong, and WeightsError if weights are missing or damaged. A clip
+    that cannot be scored raises nothing: its record has the status and the reason.
     """
     for name in metrics:
         if name not in METRICS:
             raise UsageError(no_such("metric", str(name), METRICS))
     distances = [name for name in METRICS[1:] if name in metrics]
     if distances and originals is None:
-        raise UsageError(f"{distances[0]} compares with untouched videos; pass their folder as originals=")
+        raise UsageError(f"{distances[0]} compares the clips with untouched videos. Pass their folder as originals=")
     if originals is not None and not distances:
-        raise UsageError("originals= is what fid and fd_sync compare with; name one of them in metrics=")
-    # What may be missing is found before the first clip, not after hours.
+        raise UsageError("originals= is used by fid and fd_sync only. Name one of them in metrics=")
+    # Load first what may be missing, so that the error comes before the first clip and not after hours.
     reference = [] if originals is None else items_of(Path(originals))
     network = load_inception(inception, device, offline) if "fid" in distances else None
     paths = [Path(inputs)] if isinstance(inputs, str | Path) else [Path(path) for path in inputs]

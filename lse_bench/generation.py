@@ -1,4 +1,4 @@
-"""`generate`: a manifest through a generator into a folder of videos, as one call from Python."""
+"""`generate`: run a generator on a manifest and write the videos to a folder, in one call from Python."""
 
 from __future__ import annotations
 
@@ -40,13 +40,16 @@ def generate(
     trust: bool = False,
     on_row: OnRow = lambda row: None,
 ) -> Generation:
-    """Make a video for each pair of the manifest, as `lse-bench generate` does, and return the counts.
+    """Make a video for each pair of the manifest, as `lse-bench generate` does, and return a summary with the counts.
 
-    `name`: a generator of `lse-bench generate --list`. `out`: the folder for the videos; the same call goes on where
-    an earlier one was stopped. `settings`: of the generator, such as `{"command": "python infer.py …"}`. `on_row` is
-    called with every finished job. The other options are those of the command, which explains them.
+    `name`: a generator that `lse-bench generate --list` shows. `manifest`: the file with the pairs.
+    `out`: the folder for the videos. The same call resumes an interrupted one.
+    `settings`: the generator's own settings, such as `{"command": "python infer.py …"}`.
+    `on_row`: a function that is called with every finished job.
+    The other options are those of the command. `lse-bench generate --help` explains them.
 
-    Raises UsageError and WeightsError; a job that fails is a row of `generation.jsonl`, never an exception.
+    Raises UsageError if the options or the manifest are wrong, and WeightsError if weights are missing or damaged. A
+    job that fails raises nothing: it is a row of `generation.jsonl`.
     """
     options = GenerateOptions(
         checkpoint=None if checkpoint is None else str(checkpoint),

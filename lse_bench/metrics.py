@@ -1,8 +1,8 @@
-"""LSE and FID as torchmetrics objects, for other people's training and evaluation loops.
+"""LSE and FID as torchmetrics objects, for training and evaluation loops of other projects.
 
-States are float64 sums, so that a metric merges over batches and processes and does not grow with their number. Frames
-are RGB, uint8: torch (T,3,H,W) or NumPy (T,H,W,3). Clips come as lists, since their lengths differ. Where nothing was
-scored a mean is NaN, never 0. Needs the extra `torchmetrics`.
+The states are float64 sums. So a metric merges over batches and processes, and its memory does not grow with their
+number. Frames are RGB, uint8: torch (T,3,H,W) or NumPy (T,H,W,3). Clips are passed as lists, since their lengths
+differ. If no clip was scored, a mean is NaN and never 0. The module needs the extra `torchmetrics`.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _log = logging.getLogger("lse_bench")
 
 
 class LipSync(Metric):
-    """Mean LSE-D, LSE-C and absolute AV offset of clips in memory.
+    """The mean LSE-D, LSE-C and absolute AV offset of clips in memory.
 
-    `compute` returns `lse_d` (lower is better), `lse_c` (higher is better), `offset` (mean magnitude in frames),
-    `scored` and `failed`. A clip that cannot be scored is counted, never averaged.
+    `compute` returns `lse_d` (lower is better), `lse_c` (higher is better), `offset` (mean magnitude in frames of
+    40 ms), and the numbers of clips `scored` and `failed`. The means cover the scored clips only.
 
     >>> metric = LipSync(SyncScorer.load("syncnet_v2", protocol="lrs-lossless@1"))
     >>> metric.update([frames], [sound])  # a batch: lists of clips
@@ -57,22 +57,31 @@ class LipSync(Metric):
     counts: torch.Tensor
 
     def __init__(self, scorer: SyncScorer | str = "syncnet_v2", fps: float = 25, **options: Any) -> None:
-        """`scorer`: a `SyncScorer` whose protocol takes arrays, or a name of weights for `lrs-lossless@1`. `fps`: of
-        the clips. `options`: of `torchmetrics.Metric`."""
+        """Store the scorer, or load it by name.
+
+        `scorer`: a `SyncScorer` whose protocol takes arrays, or a name of weights, which are loaded for
+        `lrs-lossless@1`. `fps`: the frame rate of the clips. `options`: the options of `torchmetrics.Metric`.
+        Raises UsageError if the scorer's protocol needs files, and WeightsError if the weights cannot be had.
+        """
         super().__init__(**options)
         if isinstance(scorer, str):
             scorer = SyncScorer.load(scorer, protocol="lrs-lossless@1")
         if scorer.protocol.codec != "none":
-            raise UsageError(f"{scorer.protocol.id} needs files; LipSync takes lrs-lossless@1 or tracked@1")
+            raise UsageError(f"{scorer.protocol.id} needs files. Use lrs-lossless@1 or tracked@1 with LipSync")
         self.scorer, self.fps = scorer, fps
         self.add_state("sums", torch.zeros(3, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("counts", torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, frames: Sequence[Frames], sound: Sequence[Samples], sample_rate: int = SAMPLE_RATE) -> None:
-        """Score a batch: as many clips of frames as of sound. Raises UsageError for arrays of another kind."""
+        """Score a batch of clips.
+
+        `frames`: one array (T,H,W,3) or tensor (T,3,H,W) for each clip. `sound`: the samples (N,) of each clip, in the
+        same order. `sample_rate`: of the sound, in Hz. A clip that cannot be scored is counted and logged.
+        Raises UsageError if the two lists differ in length, or if an array has a wrong shape or dtype.
+        """
         if len(frames) != len(sound):
             raise UsageError(
-                f"{len(frames)} clips of frames and {len(sound)} of sound; they go in pairs. For one clip pass "
+                f"{len(frames)} clips of frames and {len(sound)} of sound: each clip needs both. For one clip pass "
                 "update([frames], [sound])"
             )
         for pictures, samples in zip(frames, sound, strict=True):
@@ -86,19 +95,19 @@ class LipSync(Metric):
             self.counts += self.counts.new_tensor([1.0, 0.0])
 
     def compute(self) -> dict[str, torch.Tensor]:
-        """Means over the scored clips, NaN where there are none, and counts."""
+        """Return the means over the scored clips (NaN if there are none) and the counts."""
         scored, failed = self.counts
         means = self.sums / scored if scored > 0 else torch.full_like(self.sums, torch.nan)
         return {"lse_d": means[0], "lse_c": means[1], "offset": means[2], "scored": scored, "failed": failed}
 
     @property
     def signature(self) -> str:
-        """Everything that the scores depend on, in one line."""
+        """The comparison key and the version in one line: everything that the scores depend on."""
         return self.scorer.signature
 
 
 class FrechetInceptionDistance(Metric):
-    """FID between generated and real frames, as pytorch-fid defines it; lower is better.
+    """The FID between generated and real frames, as pytorch-fid defines it. Lower is better.
 
     >>> metric = FrechetInceptionDistance()
     >>> metric.update(real_frames, real=True)
@@ -119,8 +128,12 @@ class FrechetInceptionDistance(Metric):
     def __init__(
         self, weights: FidInception | Mapping[str, torch.Tensor] | Path | str = "inception", **options: Any
     ) -> None:
-        """`weights`: Inception's file, a name of the table (then fetched if need be), a state dict, or the network.
-        `options`: of `torchmetrics.Metric`."""
+        """Load Inception.
+
+        `weights`: the file, a name in the table of weights (fetched if it is absent), a state dict, or the network.
+        `options`: the options of `torchmetrics.Metric`. Raises WeightsError if the weights cannot be had or do not fit,
+        and UsageError if the extra `fid` is not installed.
+        """
         super().__init__(**options)
         if isinstance(weights, FidInception):
             self.network = weights
@@ -136,7 +149,10 @@ class FrechetInceptionDistance(Metric):
             self.add_state(f"{which}_count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, frames: Frames, real: bool) -> None:
-        """Frames of one size of the real or the generated set. Raises UsageError for arrays of another kind."""
+        """Add frames of one size to the real set (`real=True`) or to the generated set.
+
+        `frames`: RGB uint8, NumPy (T,H,W,3) or torch (T,3,H,W). Raises UsageError if the shape or dtype is wrong.
+        """
         rgb = np.ascontiguousarray(bgr_frames(frames)[..., ::-1])
         features = torch.from_numpy(self.network.features(rgb)).to(self.real_sum)
         which = "real" if real else "made"
@@ -148,7 +164,7 @@ class FrechetInceptionDistance(Metric):
             setattr(self, f"{which}_{name}", getattr(self, f"{which}_{name}") + value)
 
     def compute(self) -> torch.Tensor:
-        """FID; NaN with fewer than two frames of either set."""
+        """Return the FID, float64, or NaN if a set has fewer than two frames."""
         if min(self.real_count, self.made_count) < 2:
             return torch.full_like(self.real_count, torch.nan)
         found = [

@@ -1,4 +1,4 @@
-"""Names of clips: ids that are safe as file names, their natural order, endings of media files."""
+"""Names of clips: ids that are safe as file names, the natural order of names, and suffixes of media files."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ MEDIA_SUFFIXES = frozenset(
         ".3g2",
         ".qt",
     ]
-)  # what a folder is searched for; a file named outright may end in anything
+)  # a folder is searched for these; a file that the user names may have any suffix
 
 
-_MAX_ID = 160  # characters; file systems allow 255 bytes
+_MAX_ID = 160  # bytes of UTF-8; file systems allow 255
 
 
 def safe_id(name: str) -> str:
-    """`name` as a file name: `/` becomes `__`, other unusual characters `%XX`; different names stay different.
+    """Return `name` as a safe file name. Different names give different results.
 
-    Ids of LRS contain `/`, YouTube ids may begin with `-`.
+    `/` becomes `__`, and another unusual character becomes `%XX`. Ids of LRS contain `/`, and YouTube ids may begin
+    with `-`. A result of more than 160 bytes is cut and ends in a part of the name's SHA-256.
     """
     escaped = name.replace("%", "%25").replace("__", "%5F%5F").replace("\\", "/")
     escaped = re.sub("_(?=/)|(?<=/)_", "%5F", escaped).replace("/", "__")
@@ -54,7 +55,9 @@ def safe_id(name: str) -> str:
 
 
 def slug(name: str) -> str:
-    """`name` as a readable folder name: small letters, digits and `-`. Different names may become the same.
+    """Return `name` as a readable folder name of lower-case letters, digits and `-`.
+
+    Different names may give the same result.
 
     >>> slug("MiniLRS (lrs2)"), slug("Wav2Lip, L1 only")
     ('minilrs-lrs2', 'wav2lip-l1-only')
@@ -63,5 +66,5 @@ def slug(name: str) -> str:
 
 
 def natural_key(name: str) -> list[tuple[int, int | str]]:
-    """Sort key that puts 2.mp4 before 10.mp4."""
+    """Return a sort key that puts 2.mp4 before 10.mp4."""
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"([0-9]{1,18})", name) if part]

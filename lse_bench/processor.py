@@ -1,6 +1,7 @@
-"""The processor: how many cores and how much memory are ours, what it is called, which instructions it knows.
+"""The CPU: usable cores, available memory, model name and instruction sets.
 
-Standard library only. What depends on it: how many threads and processes compute, and the last digits of sums.
+The numbers of threads and processes and the last digits of sums depend on these. The module needs only the standard
+library.
 """
 
 from __future__ import annotations
@@ -14,20 +15,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# From the narrowest to the widest; libraries choose their code by them, so the last digits of a result follow them.
+# From the narrowest to the widest. Libraries choose their code by them, so they change the last digits of a result.
 INSTRUCTION_SETS = (
     *("sse4_1", "avx", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16"),
     *("asimd", "sve", "bf16", "sve2"),
 )
-# What a user may set so that libraries use less than the processor knows.
+# A user may set these environment variables so that libraries use fewer instruction sets than the CPU has.
 LIMITS = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES")
 
 _PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def usable_cores() -> int:
-    """How many cores this process may keep busy: by its affinity (taskset, Slurm) and by the quota of its control
-    group (containers), whichever is less; at least 1. A quota of 1.5 cores counts as 2.
+    """Return the number of cores that this process may use, at least 1.
+
+    It is the smaller of the affinity (taskset, Slurm) and the quota of the control group (containers). A quota of 1.5
+    cores counts as 2.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota()
@@ -35,9 +38,11 @@ def usable_cores() -> int:
 
 
 def machine() -> dict[str, Any]:
-    """What of this machine may move a result's last digits, for records: `processor`, `system`, `instruction_sets`
-    (the widest last), `limits` (environment variables that narrow them), `cores` and `threads` (of torch, where it is
-    loaded; else the usable cores).
+    """Return the properties of this machine that may change the last digits of a result, for records.
+
+    The keys are `processor`, `system`, `instruction_sets` (the widest last), `limits` (environment variables that
+    restrict them, absent if none is set), `cores` (usable) and `threads` (of torch if it is loaded, else the usable
+    cores).
     """
     known = _flags()
     torch = sys.modules.get("torch")
@@ -54,7 +59,7 @@ def machine() -> dict[str, Any]:
 
 @functools.cache
 def _cpuinfo() -> dict[str, str]:
-    """The first processor's entries of /proc/cpuinfo; none on other systems than Linux."""
+    """Return the entries of the first CPU in /proc/cpuinfo, or an empty dict on a system without that file."""
     try:
         text = (_PROC / "cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -64,7 +69,7 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def _name() -> str:
-    """What the processor calls itself; its kind where it does not say."""
+    """Return the model name of the CPU, or its architecture if the system gives no name."""
     return _cpuinfo().get("model name") or platform.processor() or platform.machine()
 
 
@@ -74,8 +79,9 @@ def _flags() -> set[str]:
 
 
 def available_memory() -> int | None:
-    """Bytes that this process may still fill: what the system has free and what its control groups leave it, whichever
-    is less; None where the system does not say.
+    """Return the memory, in bytes, that this process can still use, or None if the system does not report it.
+
+    It is the smaller of the system's available memory and the rest of the control groups' limits.
     """
     try:
         lines = (_PROC / "meminfo").read_text(encoding="utf-8").splitlines()
@@ -87,15 +93,15 @@ def available_memory() -> int | None:
 
 
 def _quota() -> float | None:
-    """Cores that the control groups of this process allow, the least of it and of those around it; None for no limit.
+    """Return the number of cores that the control group of this process and its parents allow, or None without limit.
 
-    Version 2 keeps `cpu.max`, version 1 `cpu.cfs_quota_us` and `cpu.cfs_period_us`.
+    Version 2 of control groups uses the file `cpu.max`. Version 1 uses `cpu.cfs_quota_us` and `cpu.cfs_period_us`.
     """
     return min((quota for group in _groups("cpu") if (quota := _quota_in(group)) is not None), default=None)
 
 
 def _groups(wanted: str) -> Iterator[Path]:
-    """Folders of the control groups of this process, and of those around it, that hold the controller `wanted`."""
+    """Yield the folders of this process's control groups and their parents for the controller `wanted`."""
     try:
         lines = (_PROC / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -111,13 +117,15 @@ def _groups(wanted: str) -> Iterator[Path]:
         if controllers and not root.is_dir():
             root = _CGROUPS / wanted
         parts = Path(path.lstrip("/")).parts
-        for depth in range(len(parts) + 1):  # a container sees its own group as the root, whatever its path says
+        for depth in range(len(parts) + 1):  # in a container the root can be its own group, under another path
             yield root.joinpath(*parts[:depth])
 
 
 def _memory_left(group: Path) -> int | None:
-    """Version 2 keeps `memory.max` and `memory.current`, version 1 `memory.limit_in_bytes` and `memory.usage_in_bytes`.
-    Pages of files count as used there, but make room when they have to.
+    """Return the memory, in bytes, that a control group leaves, or None without limit.
+
+    Version 2 uses `memory.max` and `memory.current`. Version 1 uses `memory.limit_in_bytes` and
+    `memory.usage_in_bytes`. Cached pages of files count as used there, but the system frees them when it needs memory.
     """
     names = ("memory.max", "memory.current", "file"), ("memory.limit_in_bytes", "memory.usage_in_bytes", "cache")
     limit, used, files = names[0] if (group / "memory.max").exists() else names[1]

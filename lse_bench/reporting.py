@@ -1,4 +1,4 @@
-"""What a task tells while it works. Commands draw it on a terminal; a library call writes it to the log."""
+"""The progress reports of a task. Commands show them on the terminal, and library calls write them to the log."""
 
 from __future__ import annotations
 
@@ -15,57 +15,61 @@ _log = logging.getLogger("lse_bench")
 
 
 class Counter:
-    """A count that is going on."""
+    """The progress of a counted piece of work."""
 
     def advance(self, label: str = "") -> None:
-        """One more is done. `label`: what is being counted, if that has changed."""
+        """Count one more finished item. `label`: a new name for what is counted; empty keeps the old one."""
 
     def note(self, text: str) -> None:
-        """What is being done at the moment."""
+        """Show what is being done now."""
 
     def say(self, text: str) -> None:
-        """A sentence that stays."""
+        """Report a message that stays visible."""
         _log.info(text)
 
     def warn(self, text: str) -> None:
-        """Something that went wrong and costs no result."""
+        """Report a problem that costs no result."""
         _log.warning(text)
 
     def fail(self, text: str) -> None:
-        """A clip or job that has no result."""
+        """Report a clip or job that has no result."""
         _log.warning(text)
 
 
 class Report:
-    """Where sentences and counts go."""
+    """The receiver of a task's messages and counts. This base class writes the messages to the log."""
 
     def say(self, text: str) -> None:
-        """A sentence on what is done."""
+        """Report what the task does."""
         _log.info(text)
 
     def warn(self, text: str) -> None:
-        """A sentence on what may be wrong."""
+        """Report a possible problem."""
         _log.warning(text)
 
     @contextmanager
     def working(self, text: str) -> Iterator[None]:
-        """While something is done that has no count."""
+        """Show `text` during a piece of work that has no count."""
         yield
 
     @contextmanager
     def counting(self, label: str, total: int | None) -> Iterator[Counter]:
-        """While `total` things are done."""
+        """Show a count during work on `total` items, and yield the counter. `total`: None if it is not known."""
         yield Counter()
 
     @contextmanager
     def fetching(self, offline: bool, trust: bool) -> Iterator[Options]:
-        """While weights may be fetched."""
+        """Yield the options for fetching weights, and show the progress of a download."""
         from lse_bench.weights.store import Options
 
         yield Options(offline=offline, trust=trust, say=_log.warning)
 
     def weights(self, name_or_path: str, offline: bool, trust: bool) -> Path:
-        """The file of weights that is meant, fetched if need be. Raises WeightsError."""
+        """Return the file of weights for a name or path, fetched if it is absent.
+
+        `offline`: True forbids the network. `trust`: True accepts a file without a published digest.
+        Raises WeightsError if the file cannot be had.
+        """
         from lse_bench.weights.store import resolve
 
         with self.fetching(offline, trust) as options:

@@ -1,6 +1,6 @@
-"""Files of text and JSON, read with a bound on what is believed, written whole.
+"""Text, JSON, TOML and array files: reading with clear errors and size limits, and atomic writing.
 
-JSON lines survive a kill: each line is appended whole, by one process at a time.
+Files of JSON lines survive a kill, because one process at a time appends complete lines.
 """
 
 from __future__ import annotations
@@ -30,22 +30,28 @@ if TYPE_CHECKING:
 
 Append = Callable[[Mapping[str, Any]], None]
 Keep = Callable[[bytes], bool]
-TIMES, SPARE = 4, 64 << 20  # arrays hardly compress: unpacked at most so many times the file, and so many bytes more
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what some NFS and Lustre mounts answer
+TIMES, SPARE = 4, 64 << 20  # arrays hardly compress: the limit is TIMES the file size plus SPARE bytes
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # some NFS and Lustre mounts return these
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a regular file. Raises UsageError for anything else: a pipe or a device may never end."""
+    """Read the content of a regular file.
+
+    Raises UsageError if it cannot be read or is not a regular file, since a pipe or a device may never end.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise UsageError(f"{path}: {'a folder' if path.is_dir() else 'no regular file'}, where a file is needed")
+            raise UsageError(f"{path}: this is {'a folder' if path.is_dir() else 'no regular file'}. A file is needed")
         return path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8, without its byte order mark. Raises UsageError, which names the first wrong byte."""
+    """Read a UTF-8 text file, without its byte order mark.
+
+    Raises UsageError if it cannot be read or is not UTF-8. The message names the first wrong byte.
+    """
     content = read_bytes(path)
     try:
         return content.decode("utf-8-sig")
@@ -57,7 +63,11 @@ def read_text(path: Path) -> str:
 
 
 def parse_json(text: str | bytes, path: Path, way_out: str) -> Any:
-    """JSON that came from `path`. Raises UsageError with the place and `way_out` when it is damaged."""
+    """Parse JSON that was read from `path`.
+
+    `way_out`: the last sentence of the error message, which says what to do.
+    Raises UsageError with the line if the JSON is damaged.
+    """
     try:
         return json.loads(text)
     except RecursionError:
@@ -72,15 +82,18 @@ def parse_json(text: str | bytes, path: Path, way_out: str) -> Any:
 
 
 def read_object(path: Path, way_out: str) -> dict[str, Any]:
-    """A file that holds one JSON object. Raises UsageError as `parse_json`, and for anything but an object."""
+    """Read a file that holds one JSON object.
+
+    `way_out`: see `parse_json`. Raises UsageError if the file cannot be read, is damaged or holds something else.
+    """
     content = parse_json(read_text(path), path, way_out)
     if not isinstance(content, dict):
-        raise UsageError(f"{path}: damaged: {type(content).__name__} where an object is needed. {way_out}")
+        raise UsageError(f"{path}: damaged: it holds a {type(content).__name__}, but an object is needed. {way_out}")
     return content
 
 
 def parse_toml(text: str, path: Path | str) -> dict[str, Any]:
-    """TOML that came from `path`. Raises UsageError with the place."""
+    """Parse TOML that was read from `path`. Raises UsageError with the line if it is not TOML."""
     try:
         return tomllib.loads(text)
     except RecursionError:
@@ -91,24 +104,33 @@ def parse_toml(text: str, path: Path | str) -> dict[str, Any]:
 
 
 def refuse_growth(path: Path, unpacked: int, error: type[LseBenchError] = UsageError) -> None:
-    """Raise `error` for a file whose contents would take `unpacked` bytes, far more than it has."""
+    """Raise `error` if a file's unpacked size is over the limit: 4 times the file size plus 64 MiB.
+
+    `unpacked`: the unpacked size in bytes.
+    """
     size = path.stat().st_size
     if unpacked > TIMES * size + SPARE:
         raise error(
-            f"{path}: a file of {size:,} bytes that unpacks to {unpacked:,} or more: at most {TIMES} times its size "
-            f"and {SPARE >> 20} MiB are believed, and nothing was loaded. Get it again from its source"
+            f"{path}: a file of {size:,} bytes that unpacks to {unpacked:,} or more. The limit is {TIMES} times its "
+            f"size plus {SPARE >> 20} MiB, so nothing was loaded; get it again from its source"
         )
 
 
 def refuse_bomb(path: Path, error: type[LseBenchError] = UsageError) -> None:
-    """Raise `error` for a zip archive (an .npz, a torch checkpoint) that unpacks to far more than its size, and
-    BadZipFile for a damaged one."""
+    """Raise `error` if a zip archive (an .npz, a torch checkpoint) unpacks to more than `refuse_growth` allows.
+
+    Raises BadZipFile if the archive is damaged.
+    """
     with zipfile.ZipFile(path) as archive:
         refuse_growth(path, sum(entry.file_size for entry in archive.infolist()), error)
 
 
 def read_arrays(path: Path, way_out: str) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz. Raises UsageError when it is damaged, holds pickles, or unpacks to far too much."""
+    """Read the arrays of an .npz file, by name.
+
+    `way_out`: see `parse_json`. Raises UsageError if the file cannot be read, is damaged, holds pickles, or unpacks to
+    more than `refuse_growth` allows.
+    """
     import numpy as np
 
     content = read_bytes(path)
@@ -130,7 +152,10 @@ def read_arrays(path: Path, way_out: str) -> dict[str, NDArray[Any]]:
 
 
 def read_lines(path: Path) -> list[bytes]:
-    """The complete lines of a file, none if it is not there; a last line without its end, from a kill, is left out."""
+    """Read the complete lines of a file, without their line ends. Return an empty list if there is no file.
+
+    A last line without a line end is left out, because a killed process may have written only a part of it.
+    """
     if not path.exists():
         return []
     content = read_bytes(path)
@@ -139,24 +164,25 @@ def read_lines(path: Path) -> list[bytes]:
 
 @contextmanager
 def open_lines(path: Path, keep: Keep | None = None) -> Iterator[Append]:
-    """Open a file for appending, alone, and yield what appends to it; a line is on the disk when that returns.
+    """Open a file for appending under a lock, and yield a function that appends one JSON line.
 
-    A half-written last line is cut off first, and lines that are not to be kept are taken out. Raises UsageError when
-    another process is writing to it.
+    The file has the complete line when that function returns. An incomplete last line is removed first.
+    `keep`: says for each existing line whether it stays; None keeps every line.
+    Raises UsageError if another process writes to the file.
     """
     with path.open("ab+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"{path.parent}: another process is writing to this run; wait for it or choose another --out"
+                f"{path.parent}: another process is writing to this run. Wait until it ends, or choose another --out"
             ) from None
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
             logging.getLogger(__name__).warning(
-                "%s: its file system knows no locks (%s): nothing keeps a second command from writing here at the same "
-                "time; start one at a time",
+                "%s: its file system has no locks (%s), so a second command could write here at the same time. Start "
+                "only one command at a time",
                 *(path.parent, error.strerror),
             )
         size = file.seek(0, os.SEEK_END)
@@ -184,7 +210,10 @@ def open_lines(path: Path, keep: Keep | None = None) -> Iterator[Append]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """The file appears, or changes, when it is whole. Raises PlaceError when its folder cannot be written to."""
+    """Write a file so that it appears, or is replaced, only when it is complete.
+
+    Raises PlaceError if its folder cannot be written to.
+    """
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -198,8 +227,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def remove_leftovers(folder: Path) -> int:
-    """Take away what killed commands left half-made in `folder`, and count it. Only for whoever holds its lock: then no
-    living process owns any of it."""
+    """Remove the unfinished files and folders that killed commands left in `folder`, and return their number.
+
+    Call it only while you hold the folder's lock. Then no running process uses them.
+    """
     left = [*folder.glob(".scratch-*"), *folder.glob(".*.partial*")]
     for path in left:
         if path.is_dir() and not path.is_symlink():
@@ -210,7 +241,10 @@ def remove_leftovers(folder: Path) -> int:
 
 
 def differences(there: dict[str, Any], ours: dict[str, Any], lead: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The fields in which two objects differ, with both values; within objects by name."""
+    """Yield each field in which two objects differ, with both values; None stands for an absent field.
+
+    Fields of nested objects are named by their path: `lead`, then the names with spaces between them.
+    """
     for name in sorted(set(there) | set(ours)):
         before, now = there.get(name), ours.get(name)
         if isinstance(before, dict) and isinstance(now, dict):
@@ -220,10 +254,14 @@ def differences(there: dict[str, Any], ours: dict[str, Any], lead: str = "") -> 
 
 
 def json_bytes(content: Mapping[str, Any]) -> bytes:
-    """Indented JSON with a final newline."""
+    """Return indented JSON with a final newline. Raises ValueError if a number is not finite."""
     return _encoded(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _encoded(text: str) -> bytes:
-    """UTF-8. What stands for the bytes of a name that is none becomes JSON's own escape, and is read back as it was."""
+    """Encode JSON text as UTF-8.
+
+    A lone surrogate, which stands for a byte of a file name that is not UTF-8, becomes a JSON escape. Reading the JSON
+    gives the same surrogate again.
+    """
     return text.encode("utf-8", errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""Stored objects: typed, read with a sentence for what is wrong, written whole."""
+"""Typed objects in JSON files: reading with clear errors, and atomic writing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from lse_bench.storage import json_bytes, read_lines, read_object, write_atomica
 _NAMES_IN_FILES = {
     "schema_version": "schema",
     "clip_list": "list",
-}  # fields whose own names pydantic or Python has taken
+}  # names of these fields in files, which pydantic or Python uses itself
 
 
 class Stored(BaseModel):
-    """A stored object. Unknown fields are kept, so that a file of a later version survives being written again."""
+    """An object that is stored as JSON.
+
+    Unknown fields are kept, so that a file of a later version loses nothing when it is read and written again.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -30,7 +33,7 @@ class Stored(BaseModel):
 
 
 class Surroundings(Stored):
-    """Where a stored result was made; null in files of versions that did not say."""
+    """A stored result with the versions and the machine that made it. Files of older versions have null there."""
 
     versions: dict[str, str] | None = None
     machine: dict[str, Any] | None = None
@@ -41,18 +44,24 @@ Kind = TypeVar("Kind", bound=BaseModel)
 
 
 def to_json(stored: BaseModel) -> dict[str, Any]:
-    """The content of a stored object's file."""
+    """Return the content of a stored object's file, with `schema` and `kind` first."""
     content = stored.model_dump(mode="json", by_alias=True)
     return {name: content[name] for name in ("schema", "kind") if name in content} | content
 
 
 def read_stored(path: Path, kind: type[Kind], way_out: str) -> Kind:
-    """A stored object from its file. Raises UsageError naming the field that is wrong."""
+    """Read a stored object from its file. Raises UsageError that names the wrong field.
+
+    `way_out`: the last sentence of the error message, which says what to do.
+    """
     return parse_stored(read_object(path, way_out), path, kind, way_out)
 
 
 def parse_stored(content: dict[str, Any], path: Path, kind: type[Kind], way_out: str) -> Kind:
-    """A stored object from the content of its file. Raises UsageError naming the field that is wrong."""
+    """Make a stored object from the content of its file. Raises UsageError that names the wrong field.
+
+    `path` and `way_out` are for the message.
+    """
     try:
         return kind.model_validate(content)
     except ValidationError as error:
@@ -62,13 +71,16 @@ def parse_stored(content: dict[str, Any], path: Path, kind: type[Kind], way_out:
 
 
 def write_stored(path: Path, stored: BaseModel) -> None:
-    """Write a stored object to its file."""
+    """Write a stored object to its file, atomically. Raises PlaceError if the folder cannot be written to."""
     write_atomically(path, json_bytes(to_json(stored)))
 
 
 def read_stored_lines(path: Path, kind: type[Kind], what: str, way_out: str) -> list[Kind]:
-    """The stored objects of a file of JSON lines, none if it is not there; a last line without its end, from a kill, is
-    left out. Raises UsageError naming the line and field that is wrong: `what` the line should be."""
+    """Read the stored objects of a file of JSON lines. Return an empty list if there is no file.
+
+    An incomplete last line, which a killed process may leave, is left out. `what`: a name of the objects for the
+    message. `way_out`: the last sentence of the message. Raises UsageError that names the wrong line and field.
+    """
     found = []
     for number, line in enumerate(read_lines(path), 1):
         try:

@@ -1,6 +1,6 @@
-"""What an operating system must bring: two libraries that OpenCV opens on Linux, and the line that installs them.
+"""The system libraries that OpenCV needs on Linux, and the command that installs them.
 
-Standard library only: `bootstrap.py` reads this before anything is installed.
+The module needs only the standard library, because `bootstrap.py` loads it before anything is installed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import platform
 
 OPENCV_LIBRARIES = ("libGL.so.1", "libgthread-2.0.so.0")
 
-# By ID or ID_LIKE of /etc/os-release.
+# The keys are values of ID or ID_LIKE in /etc/os-release.
 _LINES = {
     "debian": "apt-get install libgl1 libglib2.0-0",
     "fedora": "dnf install mesa-libGL glib2",
@@ -21,7 +21,7 @@ _LINES = {
 
 
 def missing_libraries() -> list[str]:
-    """Those of OpenCV's libraries that cannot be opened here; none on other systems than Linux."""
+    """Return OpenCV's libraries that cannot be opened on this system. On systems other than Linux the list is empty."""
     if platform.system() != "Linux":
         return []
     missing = []
@@ -34,9 +34,9 @@ def missing_libraries() -> list[str]:
 
 
 def install_line() -> str:
-    """The command that installs what OpenCV needs on this system, for an administrator.
+    """Return the command with which an administrator installs OpenCV's libraries on this system.
 
-    An unknown system gets Debian's line. It shows which libraries to look for.
+    An unknown system gets Debian's command, which shows the libraries to look for.
     """
     known = [_LINES[name] for name in _names_of_this_system() if name in _LINES]
     return known[0] if known else _LINES["debian"]

@@ -1,5 +1,6 @@
-"""What moves a pixel, a sample or a score besides the settings: versions and the machine, for records; and whether the
-versions are in the tried ranges.
+"""Versions and the machine, for records, and a check that the versions are in the tested ranges.
+
+These can change pixels, samples and scores although the settings are the same.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from lse_bench.processor import machine
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
-_OF_DEVELOPERS = ("tests", "dev")  # extras whose packages compute nothing
+_OF_DEVELOPERS = ("tests", "dev")  # extras whose packages do not compute results
 _PACKAGES = ("lse-bench", "torch", "numpy", "scipy", "av", "opencv-python")
 
 
 def versions(*more: str) -> dict[str, str]:
-    """Versions of Python, of the packages that touch a score, of those in `more`, and of the FFmpeg inside PyAV."""
+    """Return the versions of Python, of the packages that affect a score, and of the FFmpeg inside PyAV, by name.
+
+    `more`: names of further packages. A package that is absent has the version `not installed`.
+    """
     found = {"python": platform.python_version()}
     for package in (*_PACKAGES, *more):
         found[package] = installed(package) or "not installed"
@@ -30,19 +34,19 @@ def versions(*more: str) -> dict[str, str]:
 
 
 def surroundings(*more: str) -> dict[str, Any]:
-    """`versions`, of the packages in `more` too, and `machine`: what a record says about where it was made."""
+    """Return the `versions` (with the packages in `more`) and the `machine`, for a record."""
     return {"versions": versions(*more), "machine": machine()}
 
 
 def surroundings_of(description: Mapping[str, Any]) -> dict[str, Any]:
-    """The surroundings in a stored description; records of earlier versions name no machine, or no versions."""
+    """Return the surroundings in a stored description. Records of earlier versions may lack the machine or versions."""
     return {name: description[name] for name in ("versions", "machine") if description.get(name) is not None}
 
 
 def joined(there: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str, Any]:
-    """The surroundings of work that goes on: those it was begun in and, as `continued_with`, others that came later.
+    """Return the surroundings for resumed work: those of its start and, as `continued_with`, different later ones.
 
-    `there`: the stored description that is gone on with, None for new work. `now`: of `surroundings`.
+    `there`: the stored description of the earlier work; None for new work. `now`: the result of `surroundings`.
     """
     if not there or not there.get("versions"):
         return dict(now)
@@ -54,14 +58,14 @@ def joined(there: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str,
 
 
 def ffmpeg_version() -> str:
-    """The version of the FFmpeg libraries inside PyAV."""
+    """Return the version of the FFmpeg libraries inside PyAV."""
     import av
 
     return str(av.ffmpeg_version_info)
 
 
 def installed(package: str) -> str | None:
-    """The version of an installed package; None when there is none."""
+    """Return the version of a package, or None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -69,14 +73,17 @@ def installed(package: str) -> str | None:
 
 
 def require(module: str, extra: str, purpose: str) -> None:
-    """Raise UsageError, with the command that installs it, unless a module of an extra is there."""
+    """Raise UsageError with the install command if a module of an extra is not installed.
+
+    `module`: its import name. `extra`: the extra of LSE-Bench that installs it. `purpose`: the subject of the message.
+    """
     if find_spec(module) is None:
         raise UsageError(f"{purpose} needs the package {module}: pip install 'lse-bench[{extra}]'")
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfRange:
-    """A package whose version was not tested. `wanted`: the range, as in `>=1.11,<2`."""
+    """A package whose version was not tested. `wanted`: the tested range, such as `>=1.11,<2`."""
 
     package: str
     version: str
@@ -84,9 +91,9 @@ class OutOfRange:
 
 
 def out_of_range() -> Iterator[OutOfRange]:
-    """The packages, Python among them, whose versions lie outside the ranges of this version of LSE-Bench.
+    """Yield Python and the packages whose versions are outside the ranges of this version of LSE-Bench.
 
-    The ranges are those that `pyproject.toml` states; extras count where their packages are installed.
+    The ranges are those of `pyproject.toml`. A package of an extra is checked only if it is installed.
     """
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
@@ -109,5 +116,5 @@ def out_of_range() -> Iterator[OutOfRange]:
 
 
 def _shown(wanted: SpecifierSet) -> str:
-    """A range with its lower end first."""
+    """Return a range as text, with its lower end first."""
     return ",".join(sorted(map(str, wanted), reverse=True))

@@ -1,4 +1,4 @@
-"""Worker processes that end with their parent, however it dies, and that drop queued work when it stops."""
+"""Worker processes that end when their parent ends for any reason, and that drop queued work when it stops."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from typing import Any, TextIO
 from lse_bench.errors import NATIVE
 from lse_bench.media.under_way import VARIABLE
 
-_DYING = 0.05  # seconds that a killed process may need to close what it holds
-_SURE = 1.0  # seconds for which a parent that was seen alive is taken to be alive
+_DYING = 0.05  # seconds that a killed process may need to close its pipes
+_SURE = 1.0  # seconds for which a parent counts as alive after a check
 
 
 class _Worker(SpawnProcess):
-    """A process that ends with its parent, and that never gets Ctrl-C, which a terminal sends to the whole group: the
-    parent decides.
+    """A process that ends with its parent and ignores Ctrl-C.
 
-    What is blocked when a process starts stays blocked in it, so its imports cannot be broken off either. A Ctrl-C that
-    comes meanwhile reaches the parent afterwards.
+    A terminal sends Ctrl-C to the whole process group, but only the parent decides what happens then. SIGINT is blocked
+    while the process starts, and it stays blocked in the new process. So Ctrl-C cannot interrupt its imports either.
+    A Ctrl-C during the start reaches the parent afterwards.
     """
 
     def run(self) -> None:
@@ -38,7 +38,7 @@ class _Worker(SpawnProcess):
         super().run()
 
     def start(self) -> None:
-        resource_tracker.ensure_running()  # when it starts, it takes the block away
+        resource_tracker.ensure_running()  # starting it unblocks SIGINT, so start it before the block
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             super().start()
@@ -50,15 +50,15 @@ class _Workers(SpawnContext):
     Process = _Worker
 
 
-# Spawned: forked processes would inherit locks of torch's and OpenCV's threads.
+# Processes are spawned, because forked ones would inherit locks of torch's and OpenCV's threads.
 WORKERS = _Workers()
 
 
 @contextmanager
 def worker_pool(count: int, start: Callable[..., object], *arguments: Any) -> Iterator[ProcessPoolExecutor]:
-    """`count` processes, each of which has called `start` with `arguments` first.
+    """Yield a pool of `count` processes, each of which first calls `start(*arguments)`.
 
-    Left by an error, an interrupt above all, it ends them at once, whatever they are doing.
+    An exception in the block, for example Ctrl-C, kills all processes at once.
     """
     pool = ProcessPoolExecutor(count, WORKERS, start, arguments)
     try:
@@ -67,23 +67,23 @@ def worker_pool(count: int, start: Callable[..., object], *arguments: Any) -> It
         if isinstance(error, BrokenProcessPool):
             _die_like_a_worker(pool)
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in list((pool._processes or {}).values()):  # the executor has no public way until Python 3.14
+        for process in list((pool._processes or {}).values()):  # the executor has no public method before Python 3.14
             process.kill()
         raise
     pool.shutdown()
 
 
 def _die_like_a_worker(pool: ProcessPoolExecutor) -> None:
-    """Where a worker was killed by what it decoded, tell the supervisor in the way that it looks for."""
+    """If a worker crashed in native code, end this process by the same signal, so that the supervisor notices it."""
     processes = list((pool._processes or {}).values())
-    pool.shutdown(cancel_futures=True)  # ends and joins the others; exit codes are certain after that
+    pool.shutdown(cancel_futures=True)  # ends and joins the other workers, so that all exit codes exist
     codes = {-(process.exitcode or 0) for process in processes}
     if VARIABLE in os.environ and (fatal := codes & set(map(int, NATIVE))):
         os.kill(os.getpid(), min(fatal))
 
 
 def _end_with_parent() -> None:
-    """Leave the process when its parent has ended, and print nothing of what breaks because of that end."""
+    """Make this process exit when its parent ends, without printing the errors that this end causes."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     sentinel = parent.sentinel
@@ -97,10 +97,10 @@ def _end_with_parent() -> None:
 
 
 class _Stderr(io.TextIOBase):
-    """The worker's standard error while its parent lives.
+    """The standard error stream of a worker, which prints only while the parent lives.
 
-    Pipes to a parent that was killed can break before it counts as ended, and a queue's thread prints that at once. So
-    a text waits for a moment to see whether the parent ends.
+    Pipes to a killed parent can break before the parent counts as ended, and a queue's thread prints that error at
+    once. So before it prints, `write` waits for a moment to see whether the parent ends.
     """
 
     def __init__(self, stream: TextIO, sentinel: int) -> None:

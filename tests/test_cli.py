@@ -48,7 +48,7 @@ def test_good_bad_and_odd_files_in_one_folder(narrow: Path, tmp_path: Path) -> N
         ends = [text for text in records[name]["warnings"] if text.startswith("best shift at the end of the range")]
         assert records[name]["status"] == "ok" and records[name]["warnings"] == ends
         assert bool(ends) == (abs(records[name]["offset"]) == 15)
-    assert "5 frames, 6 are needed" in records["five_frames.mp4"]["reason"]
+    assert "5 frames, but 6 are needed" in records["five_frames.mp4"]["reason"]
     assert "60.00 fps, but LSE is defined at 25" in records["sixty_fps.mp4"]["reason"]
     again = lse_bench_here("score", folder, *options, "--out", out)
     assert again.returncode == 1 and f"{len(failing)} clips without a score" in again.stderr

@@ -25,7 +25,7 @@ def test_lines_are_written_without_locks(
     with open_lines(tmp_path / "records.jsonl") as append:
         append({"id": "a"})
     assert (tmp_path / "records.jsonl").read_text() == '{"id": "a"}\n'
-    assert f"{tmp_path}: its file system knows no locks ({os.strerror(number)})" in caplog.text
+    assert f"{tmp_path}: its file system has no locks ({os.strerror(number)})" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -40,4 +40,4 @@ def test_weights_are_fetched_without_locks(
     monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
     with _alone(tmp_path / "weights" / "syncnet.model"):
         pass
-    assert "its file system knows no locks; fetch syncnet.model by one command at a time" in caplog.text
+    assert "its file system has no locks. Fetch syncnet.model with one command at a time" in caplog.text

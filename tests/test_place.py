@@ -19,7 +19,7 @@ from lse_bench.place import PlaceError, refuse_place
 
 def test_what_is_of_the_place_and_what_is_of_a_clip(tmp_path: Path) -> None:
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        with pytest.raises(PlaceError, match=f"{tmp_path}: cannot be written: .*bytes are free. What is"):
+        with pytest.raises(PlaceError, match=f"{tmp_path}: cannot be written: .*bytes are free. The finished"):
             refuse_place(OSError(number, "no room"), tmp_path)
         with pytest.raises(PlaceError):
             failure("id", OSError(number, "no room"), tmp_path)

@@ -63,9 +63,9 @@ def test_runs_are_compared(run: lse_bench.Run) -> None:
 def test_wrong_calls_say_what_is_there(outputs: Path) -> None:
     with pytest.raises(lse_bench.UsageError, match="no metric called lsc. Did you mean lse"):
         lse_bench.evaluate(outputs, metrics=("lsc",), weights="syncnet-mini")  # type: ignore[arg-type]
-    with pytest.raises(lse_bench.UsageError, match="pass their folder as originals="):
+    with pytest.raises(lse_bench.UsageError, match="Pass their folder as originals="):
         lse_bench.evaluate(outputs, metrics=("fid",), weights="syncnet-mini")
-    with pytest.raises(lse_bench.UsageError, match="name one of them in metrics="):
+    with pytest.raises(lse_bench.UsageError, match="Name one of them in metrics="):
         lse_bench.evaluate(outputs, originals=outputs, weights="syncnet-mini")
     scored: list[object] = []
     with pytest.raises(lse_bench.WeightsError, match="inception"):

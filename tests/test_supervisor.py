@@ -55,7 +55,7 @@ def test_clips_that_kill_the_process_are_rows(tmp_path: Path) -> None:
     told = {row["id"]: str(row["reason"]) for row in rows}
     assert "reading it kills the process (SIGABRT)" in told["b_abort"]
     assert "reading it kills the process (SIGSEGV)" in told["d_segfault"]
-    assert "alone under way at 3 deaths of the command (SIGBUS)" in told["e_sometimes"]
+    assert "the only open file at 3 crashes of the command (SIGBUS)" in told["e_sometimes"]
     assert json.loads(ended.stdout)["scored"] == 3
 
 

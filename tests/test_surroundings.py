@@ -67,7 +67,7 @@ def test_weights_are_regular_files(tmp_path: Path) -> None:
 
 
 def test_there_must_be_something_to_go_on_with(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no training run to go on with; leave --resume out"):
+    with pytest.raises(UsageError, match="holds no training run to resume; leave out --resume"):
         refuse_to_overwrite(tmp_path, resume=True)
 
 

@@ -1,4 +1,7 @@
-"""LipGAN as a generator: both branches and sizes, from the published Keras files, through the common runner."""
+"""LipGAN as a generator for the common runner.
+
+It loads the published Keras files of both branches and both sizes, and the files of `lse-bench train lipgan`.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,17 @@ from lse_bench.generators.interface import FPS, SAMPLES_PER_FRAME, FaceCrop, Fac
 from lse_bench.media.audio import Sound
 from lse_bench.weights.readers import read_metadata
 
-MFCC_PER_FRAME = 4  # columns
+MFCC_PER_FRAME = 4  # MFCC columns of one frame
 MIDDLE = 4  # frames from the start of an MFCC window to the frame that it was trained with
 
 
 def mfcc_starts(columns: int, legacy: bool = False, offset: int = 0) -> NDArray[np.int64]:
-    """First MFCC column of each frame's 35: the frame is in the window's middle, as in training; at both ends of the
-    sound the window stays inside. `legacy`: the window starts at the frame, as in the published inference, whose
-    pictures come four frames early; and only whole windows. `offset`: frames.
+    """Return the first MFCC column of each frame's window of 35 columns, int64.
+
+    The frame is in the middle of its window, as in training. At both ends of the sound the window is moved to stay
+    inside. `columns`: MFCC columns of the sound; below 35 there are no frames. `legacy`: the window starts at the
+    frame, as in the published inference, whose pictures come four frames early. It then has only frames whose window
+    lies inside the sound. `offset`: frames by which all windows move; positive values mean later sound.
     """
     wide = SOUND_SHAPE["master"][1]
     if columns < wide:
@@ -38,23 +44,24 @@ def mfcc_starts(columns: int, legacy: bool = False, offset: int = 0) -> NDArray[
         frames = np.arange((columns - wide) // MFCC_PER_FRAME + 1)
         starts = (frames + offset) * MFCC_PER_FRAME
     else:
-        frames = np.arange((columns + 2) // MFCC_PER_FRAME)  # 2: the frames of a window are longer than its steps
+        frames = np.arange((columns + 2) // MFCC_PER_FRAME)  # 2: MFCC are computed on 400 samples every 160
         starts = (frames - MIDDLE + offset) * MFCC_PER_FRAME
     return np.asarray(np.clip(starts, 0, columns - wide), dtype=np.int64)
 
 
 class LipGan(FaceGenerator):
-    """LipGAN, trained with a discriminator of faces and sound.
+    """The LipGAN generator, trained with a discriminator of faces and sound.
 
-    Its file says which branch it is: `master` hears MFCC, `fully_pythonic` a mel spectrogram. The largest face, boxes
-    not smoothed, the picture resized before it is cut to whole numbers: as published.
+    The file of weights determines the branch: `master` takes MFCC, `fully_pythonic` a mel spectrogram. As published, it
+    redraws the largest face, does not smooth the bounding boxes, and resizes pictures before it truncates them to whole
+    numbers.
     """
 
     name: ClassVar[str] = "lipgan"
     weights: ClassVar[str | None] = "lipgan_residual_mel"
     packages: ClassVar[tuple[str, ...]] = ("librosa",)
     settings: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {"branch": "refuse a file that is not of the branch master or fully_pythonic"}
+        {"branch": "master or fully_pythonic: refuse files of the other branch"}
     )
     smoothing = "none"
     choice = "largest"
@@ -68,7 +75,7 @@ class LipGan(FaceGenerator):
         self._network = fast(network, options.device)
         self._device = options.device
         self._legacy, self._offset = options.legacy, options.sound_offset
-        # Where the window of sound of a network of our training starts, in frames from its frame.
+        # A file of our training states where a frame's window of sound starts, in frames from the frame.
         trained = read_metadata(path).get("window_offset")
         self._trained = None if trained is None else int(trained)
 
@@ -101,7 +108,7 @@ class LipGan(FaceGenerator):
         yield from redrawn(faces, features, starts, SOUND_SHAPE[self.branch][1], self.draw)
 
     def draw(self, crops: list[FaceCrop], sound: Tensor) -> NDArray[np.float32]:
-        """float32 (n,96,96,3) BGR, 0-255, of faces and windows of sound (n,1,rows,columns)."""
+        """Return the drawn faces, float32 (n,96,96,3) BGR, 0-255, of n crops and their sound (n,1,rows,columns)."""
         with exactly(), torch.inference_mode():
             faces = network_input(crops, masked_first=False)
             faces = faces.to(self._device, memory_format=torch.channels_last)
@@ -116,8 +123,8 @@ class LipGan(FaceGenerator):
                 raise ClipError(
                     "the sound",
                     "generator_failed",
-                    f"digital silence: {silent} of {mfcc.shape[1]} MFCC columns are not numbers, and LipGAN skips such "
-                    "sound. --nan-sound noise gives it noise of one bit",
+                    f"digital silence makes {silent} of {mfcc.shape[1]} MFCC columns non-finite, and LipGAN skips such "
+                    "sound. Use --nan-sound noise to add noise of one bit to it",
                 )
             return mfcc, mfcc_starts(mfcc.shape[1], self._legacy, self._offset)
         mel = mel_spectrogram(sound)

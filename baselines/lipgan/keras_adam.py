@@ -1,4 +1,7 @@
-"""LipGAN's optimiser: Keras 2.2.4's own Adam. Its losses are mean absolute error and `model.contrastive_loss`."""
+"""LipGAN's optimiser, the Adam of Keras 2.2.4.
+
+LipGAN's losses are the mean absolute error and `model.contrastive_loss`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from torch.optim import Optimizer
 
 
 class KerasAdam(Optimizer):
-    """Adam whose epsilon is added before the bias correction: -lr sqrt(1-b2^t)/(1-b1^t) m / (sqrt(v) + eps)."""
+    """Adam that adds epsilon before the bias correction. Its step is -lr sqrt(1-b2^t)/(1-b1^t) m / (sqrt(v) + eps)."""
 
     def __init__(
         self,
@@ -24,7 +27,7 @@ class KerasAdam(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step; parameters without a gradient stay."""
+        """Take one step. Parameters without a gradient do not change."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -1,10 +1,10 @@
-"""LipGAN's networks: the generator in four forms and the discriminator, computing what Keras computes.
+"""LipGAN's networks: the generator in four forms and the discriminator. They compute what the Keras models compute.
 
-Two branches of the published code, `master` (sound as MFCC, 12x35) and `fully_pythonic` (mel spectrogram, 80x27), and
-two sizes, `residual` (default) and `basic`. Faces are BGR, 0-1, 96x96. The generator takes six planes: a whole
-reference face, then the face to be redrawn with its lower half zero: the reverse of Wav2Lip. Layers are made in
-the order in which the published code makes them, which is how its files are read (`weights.py`). `width` below 1
-narrows every hidden layer: the same networks for a laptop.
+The published code has two branches, `master` (sound as MFCC, 12x35) and `fully_pythonic` (mel spectrogram, 80x27), and
+two sizes, `residual` (the default) and `basic`. Faces are BGR, 0-1, 96x96. The generator takes six planes: a whole
+reference face, then the face to redraw with its lower half zero. Wav2Lip has the opposite order. The layers are created
+in the order of the published code, because `weights.py` matches the published files by that order. A `width` below 1
+narrows every hidden layer, so that a laptop can run the same networks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ def _pair(value: Kernel) -> tuple[int, int]:
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's `same` padding: ceil(n / stride) outputs, odd padding at the bottom and right."""
+    """A convolution with TensorFlow's `same` padding. It gives ceil(n / stride) outputs.
+
+    If the padding is odd, the extra pixel is at the bottom or right.
+    """
 
     def __init__(self, wide: int, out: int, kernel: Kernel, stride: Kernel = 1) -> None:
         super().__init__(wide, out, _pair(kernel), _pair(stride))
@@ -50,7 +53,10 @@ class SameConv2d(nn.Conv2d):
 
 
 class SameTranspose2d(nn.ConvTranspose2d):
-    """A transposed convolution with TensorFlow's `same` padding: `stride` times the size, cut at the end."""
+    """A transposed convolution with TensorFlow's `same` padding.
+
+    The output has `stride` times the size of the input. Rows and columns beyond that are cut at the bottom and right.
+    """
 
     def __init__(self, wide: int, out: int, stride: int) -> None:
         super().__init__(wide, out, 3, stride)
@@ -62,10 +68,11 @@ class SameTranspose2d(nn.ConvTranspose2d):
 
 
 class KerasBatchNorm(nn.BatchNorm2d):
-    """BatchNorm whose moving statistics are Keras 2.2.4's on TensorFlow 1: freed of the bias towards their start, so
-    that after the first step of training they are that batch's, and with a variance of N/(N-1.001) more.
+    """BatchNorm with the moving statistics of Keras 2.2.4 on TensorFlow 1.
 
-    In evaluation, and in what a training batch gives, it is torch's.
+    The moving statistics are corrected for the bias towards their initial values, so after the first training step
+    they are those of its batch. The variance of a batch enters them N/(N-1.001) times larger than in torch, where N is
+    the number of values of a channel. The outputs, in training and in evaluation, are those of torch.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,7 +93,7 @@ class KerasBatchNorm(nn.BatchNorm2d):
 
 
 class Block(nn.Module):
-    """Convolution, BatchNorm, ReLU. `convolution`: any of the above."""
+    """A convolution, BatchNorm and ReLU. `convolution`: a plain one or one of those above."""
 
     def __init__(self, convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
         super().__init__()
@@ -98,7 +105,7 @@ class Block(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two blocks, the input added, ReLU again."""
+    """Two blocks in sequence. The input is added to their output, and a ReLU follows."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -169,7 +176,10 @@ def _sound_encoder(branch: Branch, size: Size, c: Widths) -> nn.Sequential:
 
 
 class Generator(nn.Module):
-    """Faces (N,3,96,96), 0-1, from faces (N,6,96,96) and sound (N,1,12,35) or (N,1,80,27)."""
+    """LipGAN's generator. It draws faces (N,3,96,96), 0-1, from faces (N,6,96,96) and their sound.
+
+    The sound is (N,1,12,35) for the branch `master` and (N,1,80,27) for `fully_pythonic`.
+    """
 
     def __init__(self, branch: Branch = "master", size: Size = "residual", width: float = 1.0) -> None:
         super().__init__()
@@ -188,7 +198,7 @@ class Generator(nn.Module):
         self.head = nn.Sequential(_same(c(64), c(16), 3), _same(c(16), c(16), 3), SameConv2d(c(16), 3, 1))
 
     def logits(self, faces: Tensor, sound: Tensor) -> Tensor:
-        """The picture before the sigmoid."""
+        """Return the output before the sigmoid, (N,3,96,96)."""
         skips = []
         for encode in self.face_encoder:
             faces = encode(faces)
@@ -204,7 +214,10 @@ class Generator(nn.Module):
 
 
 class InstanceNorm(nn.Module):
-    """keras-contrib's with axis None: over height, width and channels; one scale; divides by (std + 1e-3)."""
+    """The instance normalisation of keras-contrib with axis None.
+
+    It normalises over height, width and channels together and divides by (std + 1e-3). It has one scale and one bias.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -218,7 +231,7 @@ class InstanceNorm(nn.Module):
 
 
 class JudgeBlock(nn.Module):
-    """Convolution, InstanceNorm, LeakyReLU 0.2."""
+    """A convolution, InstanceNorm and LeakyReLU with slope 0.2."""
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
@@ -230,7 +243,10 @@ class JudgeBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """How far a face is from its sound: distances 0-2, (N,1), of whole faces (N,3,96,96) and sound as above."""
+    """LipGAN's discriminator. It returns the distance between each face and its sound, (N,1), 0-2.
+
+    It takes whole faces (N,3,96,96), 0-1, and the sound of the generator.
+    """
 
     def __init__(self, branch: Branch = "master", width: float = 1.0) -> None:
         super().__init__()
@@ -284,12 +300,12 @@ class Discriminator(nn.Module):
 
 
 def contrastive_loss(distance: Tensor, label: Tensor) -> Tensor:
-    """Mean of (1-y) d² + y max(0, 1-d)²; label 0: real and in sync, 1: drawn or out of sync."""
+    """Return the mean of (1-y) d² + y max(0, 1-d)². Label y is 0 for real and in sync, 1 for drawn or out of sync."""
     return ((1 - label) * distance.square() + label * (1 - distance).clamp(min=0).square()).mean()
 
 
 def fast(network: Generator, device: str = "cpu") -> Generator:
-    """The same function in less time (`generators/fused.py`). Changes `network`."""
+    """Return a faster inference form of `network` (`baselines/fused.py`). Changes `network` in place."""
     ready(network, device)
     for block in [module for module in network.modules() if isinstance(module, Block)]:
         replace(network, block, ready(FusedBlock(folded(block.convolution, block.norm), device), device))

@@ -1,6 +1,6 @@
-"""What a step of training does with LipGAN's networks. Arrays only.
+"""The passes of a training step of LipGAN's networks. They take tensors only.
 
-Batches: `target`, `reference` uint8 (B,96,96,3) BGR, `sound` (B,1,12,35) or (B,1,80,27), and `coin`, 0 or 1.
+A batch has `target` and `reference`, uint8 (B,96,96,3) BGR, `sound` (B,1,12,35) or (B,1,80,27), and `coin`, 0 or 1.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from lse_bench.precision import widened
 from lse_bench.training.steps import Batch, Memory, Networks, Pass
 
 GENERATOR, JUDGE = "generator", "judge"
-ROLL = 10  # items by which the sound moves along the batch to be out of sync; no negative where the batch divides it
+ROLL = 10  # items by which sound moves along the batch to be out of sync; a multiple of the batch gives no negatives
 
 
 def faces_of(batch: Batch) -> Tensor:
-    """What the generator sees (B,6,96,96): the reference whole, then the target with its lower half zero; a golden
-    batch has it ready as `faces`.
+    """Return the generator's input (B,6,96,96): the whole reference, then the target with its lower half zero.
+
+    A batch of the golden files already has it as `faces`.
     """
     if "faces" in batch:
         return batch["faces"]
@@ -31,10 +32,17 @@ def faces_of(batch: Batch) -> Tensor:
 
 
 def passes_of(penalty: float | None, roll: int = ROLL) -> list[Pass]:
-    """A step as `train.py` tells it; without a penalty the generator by its error alone."""
+    """Return the passes of a step in the order that `train.py` describes.
+
+    `penalty`: weight of the discriminator's loss in the generator's loss. None trains the generator by its error alone.
+    `roll`: batch items by which sound is moved to be out of sync.
+    """
 
     def wrong_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
-        """The discriminator on what is not real or not in sync; `batch["coin"]` chooses which of them counts."""
+        """Return the discriminator's loss on drawn faces (`batch["coin"]` 1) or on rolled sound (0). Both are logged.
+
+        The generator draws in evaluation mode and gets no gradients.
+        """
         target, sound = unit(batch["target"]), batch["sound"]
         generator, judge = networks[GENERATOR], networks[JUDGE]
         training = generator.training
@@ -51,7 +59,7 @@ def passes_of(penalty: float | None, roll: int = ROLL) -> list[Pass]:
         return losses[not counts], {"disc_loss": losses[0], "unsync_loss": losses[1]}
 
     def drawing(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean absolute error, and how far the discriminator finds faces from their sound."""
+        """Return the mean absolute error plus `penalty` times the contrastive loss between drawn faces and sound."""
         drawn = widened(networks[GENERATOR](faces_of(batch), batch["sound"]))
         mae = F.l1_loss(drawn, unit(batch["target"]))
         if penalty is None:
@@ -66,7 +74,7 @@ def passes_of(penalty: float | None, roll: int = ROLL) -> list[Pass]:
 
 
 def real_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
-    """The discriminator on real faces with their own sound."""
+    """Return the discriminator's loss on real faces with their own sound."""
     distance = widened(networks[JUDGE](unit(batch["target"]), batch["sound"]))
     loss = contrastive_loss(distance, torch.zeros_like(distance))
     return loss, {"sync_loss": loss}

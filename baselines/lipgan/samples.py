@@ -1,4 +1,4 @@
-"""Which faces and sound a training sample of LipGAN is made of."""
+"""The faces and sound of LipGAN's training samples. Frames are at 25 per second."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _FEATURES: dict[Branch, tuple[str, float]] = {
 
 
 class FaceSamples:
-    """One face, another of the same clip as its reference, and the sound.
+    """Samples for LipGAN's training: a face, another face of the same clip as its reference, and the sound.
 
-    `offset`: frames from a frame to the start of its sound. `gap`: frames between target and reference, at least.
+    `offset`: frames from a frame to the start of its sound. `gap`: least distance in frames between target and
+    reference.
     """
 
     def __init__(self, store: PreparedClips, branch: Branch, offset: int, gap: int) -> None:
@@ -32,11 +33,11 @@ class FaceSamples:
         self._wide = SOUND_SHAPE[branch][1]
 
     def first_column(self, frame: int) -> int:
-        """The first column of a frame's window of sound."""
+        """Return the first column of a frame's window of sound. It may lie outside the clip."""
         return int((frame + self.offset) * self._per_frame)
 
     def frames(self, clip: PreparedClip) -> range:
-        """Frames whose sound lies in the clip."""
+        """Return the frames whose window of sound lies inside the clip."""
         columns = clip.columns if self._feature == "mel" else htk_mfcc.htk_columns(clip.frames * SAMPLES_PER_FRAME)
         last = clip.frames - 1
         while last >= 0 and self.first_column(last) + self._wide > columns:
@@ -44,13 +45,19 @@ class FaceSamples:
         return range(max(0, -self.offset), last + 1)
 
     def usable(self, clip: PreparedClip) -> bool:
-        """Long enough, and without digital silence, whose MFCC are no numbers: the original skips such samples."""
+        """Return whether a clip is long enough and, for MFCC, has no digital silence.
+
+        MFCC of digital silence are non-finite. The original code skips such samples.
+        """
         if len(self.frames(clip)) <= 2 * self.gap:
             return False
         return self._feature == "mel" or bool(np.isfinite(self.store.read(clip, "mfcc")).all())
 
     def of(self, clips: list[PreparedClip], rng: np.random.Generator) -> Batch:
-        """One sample of each clip: `target`, `reference` uint8 (B,96,96,3) BGR; `sound` (B,1,12,35) or (B,1,80,27)."""
+        """Return one random sample of each clip.
+
+        `target`, `reference`: uint8 (B,96,96,3) BGR. `sound`: float32 (B,1,12,35) or (B,1,80,27).
+        """
         rows: dict[str, list[NDArray[Any]]] = {"target": [], "reference": [], "sound": []}
         for clip in clips:
             target, all_frames = int(rng.choice(np.array(self.frames(clip)))), np.arange(clip.frames)
@@ -61,7 +68,10 @@ class FaceSamples:
         return {name: torch.from_numpy(np.stack(values)) for name, values in rows.items()}
 
     def sound_of(self, clip: PreparedClip) -> NDArray[np.float32]:
-        """The window of every frame, as inference takes them: inside the sound at both ends."""
+        """Return the window of sound of every frame, (frames,1,rows,columns), as in inference.
+
+        At both ends the window is moved to stay inside the sound. Non-finite values become finite: NaN becomes 0.
+        """
         starts = np.array([self.first_column(frame) for frame in range(clip.frames)])
         columns = np.nan_to_num(self.store.read(clip, self._feature))
         return windows(columns, np.clip(starts, 0, max(0, len(columns) - self._wide)), self._wide)[:, None]

@@ -1,10 +1,11 @@
 """Training of LipGAN: the generator by its error alone, or against a discriminator of faces and sound.
 
-As `train_unet.py` and `train.py` of the released code. A sample is one face with its lower half blanked, a whole one
-some frames away in the same clip, and the window of sound. Against the discriminator a step is: the discriminator on
-drawn faces or on sound that was rolled along the batch (a coin decides; the other is only measured), then on real
-pairs, then the generator against it. Label 0 means real and in sync. The discriminator sees faces that the generator
-draws in evaluation mode, with its moving statistics.
+These follow `train_unet.py` and `train.py` of the released code. A sample is one face with its lower half blanked, a
+whole face some frames away in the same clip, and the window of sound. With the discriminator, a step has three passes.
+First, the discriminator learns from drawn faces or from sound that was rolled along the batch. A coin decides which;
+the other loss is only measured. Second, the discriminator learns from real pairs. Third, the generator learns against
+it. Label 0 means real and in sync. In the first pass the generator draws in evaluation mode, with its moving
+statistics.
 """
 
 from __future__ import annotations
@@ -41,19 +42,23 @@ _PER_CLIP = 4  # faces of each clip in validation
 
 
 class KerasAdamConfig(Section):
-    """Keras 2.2.4's Adam."""
+    """Settings for the Adam of Keras 2.2.4."""
 
     rate: float = Field(gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-7
 
     def of(self, network: nn.Module) -> Optimizer:
-        """The optimiser of a network's parameters."""
+        """Return an optimiser of the parameters of `network`."""
         return KerasAdam(network.parameters(), self.rate, self.betas, self.eps)
 
 
 class JudgeConfig(Section):
-    """The discriminator's part. `roll`: items by which sound moves along the batch to be out of sync."""
+    """Settings for the discriminator.
+
+    `penalty`: weight of the discriminator's loss in the generator's loss. `roll`: batch items by which sound is moved
+    to be out of sync.
+    """
 
     penalty: float = Field(gt=0)
     roll: int = ROLL
@@ -61,10 +66,11 @@ class JudgeConfig(Section):
 
 
 class LipGanConfig(RunConfig):
-    """Everything that a training run of LipGAN follows from.
+    """Everything that determines a training run of LipGAN.
 
-    `window_offset`: frames from a frame to the start of its sound. As released it is -4 for `master`, whose windows
-    have the frame in their middle, and -8 for `fully_pythonic`, which kept the pictures' numbers of `master`.
+    `window_offset`: frames from a frame to the start of its sound. The released code has -4 for `master`, whose windows
+    have the frame in their middle, and -8 for `fully_pythonic`, which kept the picture numbers of `master`.
+    `reference_gap`: least distance in frames between target and reference. `judge`: None trains by the error alone.
     """
 
     branch: Branch
@@ -80,19 +86,21 @@ class LipGanConfig(RunConfig):
 
 
 class LipGanTraining(Method):
-    """The method for the loop."""
+    """The training method of LipGAN for the common loop."""
 
     best = ("recon", "min")
 
     def __init__(self, config: LipGanConfig, data: Path, scorer: Path | None = None, init: Path | None = None) -> None:
-        """`data`: prepared clips; `scorer`: SyncNet's weights, for LSE; `init`: a generator to begin with.
+        """Read the index of the prepared clips in `data` and check it.
 
-        Raises UsageError for data it cannot train on, or a roll that leaves sound where it is.
+        `scorer`: SyncNet's weights, for LSE in validation; None leaves LSE out. `init`: a generator's weights to start
+        from, None for random ones. Raises UsageError if the faces are not cropped as `box`, if no clips are usable, or
+        if `judge.roll` is a multiple of the batch size.
         """
         if config.judge is not None and config.judge.roll % config.batch == 0:
             raise UsageError(
                 f"judge.roll {config.judge.roll} with batch {config.batch} rolls every sound back to its own face, so "
-                "nothing would be out of sync; choose a roll that the batch does not divide"
+                "no pair would be out of sync. Choose a roll that is not a multiple of the batch"
             )
         self.config, self._init, self._scorer_path = config, init, scorer
         self._store = PreparedClips(data)
@@ -103,12 +111,13 @@ class LipGanTraining(Method):
         self.validation = [clip for clip in parts["validation"] if self._samples.usable(clip)]
         if not self.training or not self.validation:
             raise UsageError(
-                f"{data}: {len(self.training)} clips for training, {len(self.validation)} for validation are long "
-                f"enough for a reference {config.reference_gap} frames away and not silent; 1 of each is needed"
+                f"{data}: {len(self.training)} training clips and {len(self.validation)} validation clips are without "
+                f"silence and long enough for a reference {config.reference_gap} frames away. At least 1 of each is "
+                "needed: prepare more or longer clips"
             )
 
     def networks(self) -> dict[str, nn.Module]:
-        """The generator and, where the config has one, the discriminator."""
+        """Return the generator and, if the config has a `judge`, the discriminator."""
         config = self.config
         generator = Generator(config.branch, config.size, config.width)
         if self._init is not None:
@@ -119,27 +128,29 @@ class LipGanTraining(Method):
         return {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}
 
     def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
-        """Keras's Adam for each."""
+        """Return a Keras Adam for each network."""
         found = {GENERATOR: self.config.optimizer.of(networks[GENERATOR])}
         if self.config.judge is not None:
             found[JUDGE] = self.config.judge.optimizer.of(networks[JUDGE])
         return found
 
     def passes(self, step: int) -> list[Pass]:
-        """See `passes_of`."""
+        """Return the passes of a step; see `passes_of`."""
         judge = self.config.judge
         return passes_of(None if judge is None else judge.penalty, ROLL if judge is None else judge.roll)
 
     def batch(self, number: int, rank: int) -> Batch:
-        """See `FaceSamples.of`; and `coin`, 0 or 1."""
+        """Return a batch of random training clips (see `FaceSamples.of`) with `coin`, 0 or 1."""
         rng = np.random.default_rng((self.config.seed, number, rank))
         chosen = rng.integers(len(self.training), size=self.config.batch)
         batch = self._samples.of([self.training[number] for number in chosen], rng)
         return batch | {"coin": torch.tensor(float(rng.integers(2)))}
 
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
-        """On held-out clips: L1 of whole faces (`recon`) and mouths, that of the pasted reference's mouth (`copy`), LSE
-        of faces drawn to mismatched audio.
+        """Return measures on held-out clips.
+
+        `recon`, `mouth`, `copy`: see `mouth_measures`. `lse_d`, `lse_c`: LSE of faces drawn to mismatched audio, if the
+        config has `lse_clips` and there is a scorer.
         """
         clips = spread(self.validation, self.config.validation_clips)
         found = measure_clips(networks[GENERATOR], self._samples, clips, device)
@@ -149,7 +160,7 @@ class LipGanTraining(Method):
         return found
 
     def drawer(self, generator: nn.Module, device: torch.device) -> Draw:
-        """Draws whole clips as inference does: the reference is the very frame to be changed."""
+        """Return a function that draws whole clips as inference does: each frame is its own reference."""
 
         def draw(clip: PreparedClip, heard: PreparedClip) -> Pictures:
             faces, sound = self._store.read(clip, "faces"), self._samples.sound_of(heard)
@@ -164,14 +175,14 @@ class LipGanTraining(Method):
         return draw
 
     def pictures(self, networks: dict[str, nn.Module], device: torch.device) -> NDArray[np.uint8]:
-        """See `training.sample_sheet`."""
+        """Return a sample picture; see `validation.sample_sheet`."""
         return sample_sheet(self._store, self.validation, self.drawer(networks[GENERATOR], device))
 
 
 def measure_clips(
     generator: nn.Module, samples: FaceSamples, clips: Sequence[PreparedClip], device: torch.device
 ) -> dict[str, float]:
-    """Mean `mouth_measures` over four faces of each clip."""
+    """Return the mean `mouth_measures` over four faces of each clip."""
     rng = np.random.default_rng(0)
     rows = []
     for clip in clips:
@@ -182,7 +193,7 @@ def measure_clips(
 
 
 def export(networks: dict[str, nn.Module], config: LipGanConfig, out: Path) -> list[Path]:
-    """`weights.safetensors` for our adapter."""
+    """Write the generator to `weights.safetensors` for our adapter. Return its path."""
     path = out / "weights.safetensors"
     about = {
         "lse_bench": "lipgan",

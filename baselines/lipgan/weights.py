@@ -1,7 +1,7 @@
-"""LipGAN's published files (Keras HDF5) into its networks.
+"""LipGAN's weights: the published files (Keras HDF5) and the files of `lse-bench train lipgan`.
 
-Which of the four generators a file is follows from the one convolution with a single input channel (128 outputs:
-`master`, 32: `fully_pythonic`) and the number of convolutions.
+Two facts identify which of the four generators a published file holds: the outputs of the only convolution with a
+single input channel (128: `master`, 32: `fully_pythonic`), and the number of convolutions.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _ENTRIES = {
 
 
 def load_generator(path: Path | str, branch: Branch | None = None) -> Generator:
-    """The generator in a file, in evaluation mode. `branch`: refuse the other one.
+    """Return the generator in a file, in evaluation mode. `branch`: the only branch to accept; None accepts both.
 
-    Raises WeightsError naming what the file is.
+    Raises WeightsError, with the kind of the file, for another network or another branch.
     """
     about = read_metadata(path)
     layers = {} if about else read_keras(path)
@@ -40,8 +40,8 @@ def load_generator(path: Path | str, branch: Branch | None = None) -> Generator:
     if branch is not None and found != branch:
         sound = {"master": "MFCC, 12x35", "fully_pythonic": "mel spectrogram, 80x27"}
         raise WeightsError(
-            f"{path}: LipGAN of the branch {found} ({sound[found]}), {branch} was asked for ({sound[branch]}); leave "
-            "the branch out to take the file's own"
+            f"{path}: this is LipGAN of the branch {found} ({sound[found]}), but the branch {branch} "
+            f"({sound[branch]}) was requested. Request no branch to use the file's own"
         )
     generator = Generator(found, size, float(about.get("width", 1)))
     if not about:
@@ -50,16 +50,19 @@ def load_generator(path: Path | str, branch: Branch | None = None) -> Generator:
     try:
         generator.load_state_dict(read_torch(path))
     except RuntimeError as error:
-        raise WeightsError(f"{path}: not what it says it is, {found} {size}: {str(error).splitlines()[1]}") from None
+        raise WeightsError(f"{path}: does not fit its metadata, {found} {size}: {str(error).splitlines()[1]}") from None
     return generator.eval()
 
 
 def _trained(path: Path | str, about: Mapping[str, str]) -> tuple[Branch, Size]:
-    """What a file of `lse-bench train lipgan` says it is."""
+    """Return the branch and size in the metadata of a file of `lse-bench train lipgan`.
+
+    Raises WeightsError if the metadata are of another network.
+    """
     branch, size = about.get("branch"), about.get("size")
     if about.get("lse_bench") != "lipgan" or branch not in BRANCHES or size not in SIZES:
-        what = about.get("lse_bench", "no generator of lse-bench train")
-        raise WeightsError(f"{path}: safetensors, but {what}; LipGAN's are weights.safetensors of `train lipgan`")
+        what = about.get("lse_bench", "a network that lse-bench train did not make")
+        raise WeightsError(f"{path}: safetensors of {what}. Use weights.safetensors of `lse-bench train lipgan`")
     return branch, size
 
 
@@ -70,14 +73,14 @@ def _identify(path: Path | str, layers: dict[str, list[KerasLayer]]) -> tuple[Br
     counts = {(128, 67): "residual", (32, 67): "residual", (128, 18): "basic", (32, 25): "basic"}
     if len(heard) != 1 or (heard[0], len(convolutions)) not in counts:
         kinds = ", ".join(f"{len(found)} {kind}" for kind, found in layers.items())
-        what = "LipGAN's discriminator" if "instance_normalization" in layers else "no LipGAN generator"
-        raise WeightsError(f"{path}: Keras weights, but {what}: {kinds}")
+        what = "LipGAN's discriminator" if "instance_normalization" in layers else "an unknown network"
+        raise WeightsError(f"{path}: Keras weights of {what} ({kinds}). Use a LipGAN generator's file")
     size: Size = "residual" if len(convolutions) == 67 else "basic"
     return ("master" if heard[0] == 128 else "fully_pythonic"), size
 
 
 def fill(network: Generator | Discriminator, layers: dict[str, list[KerasLayer]], path: Path | str) -> None:
-    """Load a network from layers by rank within their class. Raises WeightsError where they do not fit."""
+    """Load `layers` into `network`, matched by their rank within each class. Raises WeightsError if they do not fit."""
     kinds: dict[str, list[nn.Module]] = {
         "conv2d": [module for module in network.modules() if isinstance(module, nn.Conv2d)],
         "conv2d_transpose": [module for module in network.modules() if isinstance(module, nn.ConvTranspose2d)],
@@ -87,7 +90,9 @@ def fill(network: Generator | Discriminator, layers: dict[str, list[KerasLayer]]
     for kind, modules in kinds.items():
         held = layers.get(kind, [])
         if len(held) != len(modules):
-            raise WeightsError(f"{path}: {len(held)} layers {kind}, {len(modules)} are needed; it is another network")
+            raise WeightsError(
+                f"{path}: the file holds another network, with {len(held)} layers {kind} instead of {len(modules)}"
+            )
         for layer, module in zip(held, modules, strict=True):
             _fill_layer(module, layer, path)
 
@@ -104,5 +109,9 @@ def _fill_layer(module: nn.Module, layer: KerasLayer, path: Path | str) -> None:
 
 
 def _as_torch(values: NDArray[np.float32]) -> torch.Tensor:
-    """Kernels (kh,kw,in,out), or (kh,kw,out,in) of transposed ones, become (out,in,kh,kw) or (in,out,kh,kw)."""
+    """Return Keras weights in torch's layout.
+
+    Kernels (kh,kw,in,out) become (out,in,kh,kw). Kernels (kh,kw,out,in) of transposed convolutions become
+    (in,out,kh,kw). Other arrays keep their shape.
+    """
     return torch.from_numpy(np.ascontiguousarray(values.transpose(3, 2, 0, 1) if values.ndim == 4 else values))

@@ -1,4 +1,7 @@
-"""Speech2Vid as a generator, from the published MatConvNet files, through the common runner."""
+"""Speech2Vid as a generator for the common runner.
+
+It loads the published MatConvNet files and the files of `lse-bench train`.
+"""
 
 from __future__ import annotations
 
@@ -25,22 +28,22 @@ from lse_bench.weights.store import Options as Fetch
 from lse_bench.weights.store import resolve
 
 _APART = 5  # frames from one picture of the identity to the next
-_PER_FRAME = SAMPLES_PER_FRAME // HOP  # MFCC columns
+_PER_FRAME = SAMPLES_PER_FRAME // HOP  # MFCC columns of one frame
 
 
 class Speech2Vid(FaceGenerator):
-    """Speech2Vid (You said that?): a still identity made to speak.
+    """The Speech2Vid generator (You said that?), which makes a still identity speak.
 
-    The identity is five faces of the clip's first 21 frames. Each frame hears the 35 MFCC columns whose middle it is;
-    `legacy`: those that begin at it, as the published demo shows them. The drawn face is turned back into the frame
-    with soft edges, which is this project's choice: the published code does not paste.
+    The identity is five faces of the clip's first 21 frames. The sound of a frame is the 35 MFCC columns with the frame
+    in their middle. With `legacy` the columns begin at the frame, as in the published demo. The drawn face is warped
+    back into the frame with soft edges. This is the project's own choice, since the published code does not paste.
     """
 
     name: ClassVar[str] = "speech2vid"
     weights: ClassVar[str | None] = "speech2vid_v201"
     packages: ClassVar[tuple[str, ...]] = ("librosa",)
     settings: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {"deblur": "file or name of the network that sharpens the drawn face (v114.mat)"}
+        {"deblur": "file or name of the deblurring network, which sharpens the drawn face (v114.mat)"}
     )
     smoothing = "none"
     margin = 0.6
@@ -76,14 +79,17 @@ class Speech2Vid(FaceGenerator):
             drawn = self.draw(identity, np.stack([window for _, window in batch]))
             for crop, face in zip(crops, drawn, strict=True):
                 points = _landmarks(crop)
-                if points is None:  # a frame that is passed through
+                if points is None:  # the frame passes through unchanged
                     yield crop
                     continue
                 pixels, mask = put_back(np.ascontiguousarray(face[..., ::-1]), points, *crop.pixels.shape[:2])
                 yield FaceCrop(pixels, crop.box, mask=mask)
 
     def draw(self, identity: NDArray[np.float32], windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 (n,109,109,3) RGB, 0-255. `identity` (15,112,112), 0-255; `windows` (n,12,35), NaN for silence."""
+        """Return the drawn faces, float32 (n,109,109,3) RGB, 0-255.
+
+        `identity`: five aligned RGB faces, (15,112,112), 0-255. `windows`: MFCC (n,12,35), NaN for digital silence.
+        """
         with exactly(), torch.inference_mode():
             face = torch.from_numpy(identity)[None].to(self._device).expand(len(windows), -1, -1, -1)
             sound = torch.from_numpy(windows[:, None]).to(self._device)
@@ -98,8 +104,8 @@ class Speech2Vid(FaceGenerator):
             raise ClipError(
                 "the face",
                 "generator_failed",
-                f"Speech2Vid aligns faces by landmarks and the first {len(first)} have none: use --detector centerface "
-                "(five), or boxes with landmarks in their .npz (68)",
+                f"Speech2Vid aligns faces by landmarks, but the first {len(first)} faces have none. Use --detector "
+                "centerface (5 landmarks), or box files .npz that contain landmarks (68)",
             )
         chosen = [known[min(number * _APART, len(known) - 1)] for number in range(IDENTITIES)]
         faces = [aligned(_rgb(crop), points) for crop, points in chosen]
@@ -111,7 +117,10 @@ def _rgb(crop: FaceCrop) -> NDArray[np.uint8]:
 
 
 def sound_windows(sound: Sound, start: int) -> NDArray[np.float32]:
-    """(frames,12,35) of MFCC rows 1-12: frame n hears from frame n + `start` on; beyond the sound there is silence."""
+    """Return the windows of MFCC rows 1-12 of all frames, float32 (frames,12,35).
+
+    The window of frame n starts at frame n + `start`. Beyond the ends of the sound there is digital silence, NaN.
+    """
     frames = len(sound) // SAMPLES_PER_FRAME
     before = max(0, -start) * SAMPLES_PER_FRAME
     skipped = max(0, start) * SAMPLES_PER_FRAME

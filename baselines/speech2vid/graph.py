@@ -1,7 +1,7 @@
 """A MatConvNet graph as a torch module, with MatConvNet's own rules for padding, rounding, BatchNorm and NaN.
 
-A NaN input makes exactly those outputs NaN whose receptive field contains it, and the ReLU after it makes 0 of them
-(MATLAB's max(NaN, 0) is 0). Digital silence comes as NaN (`features/htk_mfcc.py`) and depends on it.
+A NaN input makes exactly those outputs NaN whose receptive field contains it. The next ReLU changes these to 0, since
+MATLAB's max(NaN, 0) is 0. Digital silence has NaN features (`features/htk_mfcc.py`) and depends on this rule.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ from lse_bench.errors import WeightsError
 from lse_bench.precision import widened
 from lse_bench.weights.matconvnet import DagLayer, DagNet
 
-_EPSILON = 1e-5  # of BatchNorm where the file names none
+_EPSILON = 1e-5  # of BatchNorm, if the file has none
 
 
 class Convolution(nn.Conv2d):
-    """`pads`: left, right, top, bottom. NaN spread to the window they are in, and no further."""
+    """A convolution with separate padding for each side. A NaN makes only those outputs NaN whose window contains it.
+
+    `shape`: output channels, input channels of a group, height and width of the kernel. `pads`: left, right, top,
+    bottom.
+    """
 
     def __init__(
         self, shape: tuple[int, ...], pads: list[int], stride: list[int], dilation: list[int], groups: int, bias: bool
@@ -46,7 +50,10 @@ class Convolution(nn.Conv2d):
 
 
 class TransposedConvolution(nn.ConvTranspose2d):
-    """`crops`: top, bottom, left, right."""
+    """A transposed convolution whose output is cropped. `crops`: top, bottom, left, right.
+
+    `shape`: input channels, output channels, height and width of the kernel.
+    """
 
     def __init__(self, shape: tuple[int, ...], crops: list[int], stride: list[int], bias: bool) -> None:
         wide, out, height, width = shape
@@ -60,7 +67,7 @@ class TransposedConvolution(nn.ConvTranspose2d):
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Whose statistics, in training, are of what is known: NaN stays NaN and counts for nothing."""
+    """BatchNorm whose training statistics leave out NaN. A NaN input stays NaN."""
 
     def forward(self, x: Tensor) -> Tensor:
         missing = torch.isnan(x)
@@ -86,7 +93,7 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class Relu(nn.Module):
-    """max(x, 0), where NaN counts as 0; or leaky."""
+    """A ReLU that changes NaN to 0. If `leak` is not 0, it is a leaky ReLU of that slope and NaN stays NaN."""
 
     def __init__(self, leak: float) -> None:
         super().__init__()
@@ -99,7 +106,10 @@ class Relu(nn.Module):
 
 
 class Pooling(nn.Module):
-    """`pads`: left, right, top, bottom; what is padded counts neither for the maximum nor for the average."""
+    """Average or maximum pooling. `pads`: left, right, top, bottom.
+
+    Padded values count neither for the maximum nor for the average.
+    """
 
     def __init__(self, kernel: list[int], stride: list[int], pads: list[int], average: bool) -> None:
         super().__init__()
@@ -115,14 +125,14 @@ class Pooling(nn.Module):
 
 
 class Double(nn.Module):
-    """Twice the size, bilinear, corners on corners."""
+    """Bilinear up-sampling to twice the size, with aligned corners."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
 
 
 class Concatenation(nn.Module):
-    """Along torch's dimension `dim`."""
+    """A concatenation along torch's dimension `dim`."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -133,9 +143,10 @@ class Concatenation(nn.Module):
 
 
 class Graph(nn.Module):
-    """The part of a DagNN that `output` follows from. Modules have the layers' names.
+    """The part of a DagNN that computes the variable `output`. Modules have the layers' names.
 
-    Raises WeightsError for a kind of layer or a shape that is not known here.
+    `where`: the name of the network in messages. Raises WeightsError if no layer computes `output`, or if the kind or
+    shape of a layer is not supported.
     """
 
     def __init__(self, net: DagNet, output: str, where: str = "the network") -> None:
@@ -144,7 +155,7 @@ class Graph(nn.Module):
             self.chain = net.ancestors(output)
         except KeyError:
             there = sorted({name for layer in net.layers for name in layer.outputs})
-            raise WeightsError(f"{where}: nothing in it makes {output}; it makes {', '.join(there[-6:])}") from None
+            raise WeightsError(f"{where}: no layer makes {output}; layers make {', '.join(there[-6:])}") from None
         self.output = output
         made = {name for layer in self.chain for name in layer.outputs}
         self.inputs = sorted({name for layer in self.chain for name in layer.inputs} - made)
@@ -156,11 +167,11 @@ class Graph(nn.Module):
         self.eval()
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The output for its `inputs`, by name; NCHW. Variables that were given are not computed again."""
+        """Return the output for the variables `inputs`, by name, NCHW. A variable that is given is not computed."""
         return self.variables(inputs, (self.output,))[self.output]
 
     def variables(self, inputs: Mapping[str, Tensor], wanted: tuple[str, ...]) -> dict[str, Tensor]:
-        """Several variables of the graph at once."""
+        """Return the variables `wanted` by name, each layer computed once. `inputs`: as for `forward`."""
         held = dict(inputs)
         needed = set(wanted)
         steps = []
@@ -174,7 +185,7 @@ class Graph(nn.Module):
             for name in layer.inputs:
                 uses[name] -= 1
                 if not uses[name] and name not in wanted:
-                    del held[name]  # a picture's worth of memory
+                    del held[name]  # frees the memory of a feature map
         return {name: held[name] for name in wanted}
 
 
@@ -190,7 +201,7 @@ def _module(layer: DagLayer, params: Mapping[str, Any]) -> nn.Module:
     if layer.kind == "Pooling":
         method = str(np.ravel(layer.block.get("method", "max"))[0])
         if method not in ("max", "avg"):
-            raise ValueError(f"pooling by {method}")
+            raise ValueError(f"the pooling method {method} is not supported")
         kernel = _pair(layer.whole("poolSize", 1))
         return Pooling(kernel, _pair(layer.whole("stride", 1)), _pads(layer), method == "avg")
     if layer.kind == "Concat":
@@ -199,7 +210,7 @@ def _module(layer: DagLayer, params: Mapping[str, Any]) -> nn.Module:
         return nn.Sigmoid()
     if layer.kind == "UpSamp2":
         return Double()
-    raise ValueError("this kind of layer is not known here")
+    raise ValueError("this kind of layer is not supported")
 
 
 def _pair(values: list[int]) -> list[int]:
@@ -207,7 +218,7 @@ def _pair(values: list[int]) -> list[int]:
 
 
 def _four(values: list[int]) -> list[int]:
-    """Top, bottom, left, right of one, two or four numbers."""
+    """Return top, bottom, left, right from one, two or four numbers."""
     if len(values) == 1:
         return values * 4
     return [values[0], values[0], values[1], values[1]] if len(values) == 2 else values
@@ -219,7 +230,10 @@ def _pads(layer: DagLayer) -> list[int]:
 
 
 def _filters(layer: DagLayer, params: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
-    """Filters (last axis, third, H, W) and biases; MATLAB drops trailing sizes of 1."""
+    """Return filters and biases, None without any. MATLAB drops trailing sizes of 1, which are restored.
+
+    The axes of the filters are MATLAB's fourth, third, first (height) and second (width).
+    """
     values = np.asarray(params[layer.params[0]], dtype=np.float32)
     shape = layer.whole("size", list(values.shape))
     values = values.reshape(shape if len(shape) == 4 else [*values.shape, 1][:4], order="F")
@@ -256,7 +270,7 @@ def _batch_norm(layer: DagLayer, params: Mapping[str, Any]) -> nn.Module:
         "weight": scale,
         "bias": shift,
         "running_mean": mean,
-        # The stored deviation is sqrt(variance + epsilon), and may be smaller than sqrt(epsilon).
+        # The file stores sqrt(variance + epsilon), which may be smaller than sqrt(epsilon).
         "running_var": deviation**2 - epsilon,
     }
     state = {name: torch.from_numpy(np.asarray(value, dtype=np.float32).copy()) for name, value in values.items()}

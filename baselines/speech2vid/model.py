@@ -1,10 +1,11 @@
 """Speech2Vid's networks as tables: the generator (v201), its content-loss encoder and the deblurring network (v114).
 
-After a layer dump of the published v201.mat. Loading a published file takes the graph from the file, not from here;
-these tables are for training and to say what a file should be. `width` below 1 narrows every hidden layer.
+The tables follow a layer dump of the published v201.mat. A published file brings its own graph, so the tables are used
+only for training and to state what a file should contain. A `width` below 1 narrows every hidden layer.
 
-Inputs: `input_audio` (N,1,12,35), MFCC rows 1-12 (`features/htk_mfcc.py`); `input_face` (N,15,112,112), five RGB faces
-of the identity, 0-255. Output: `prediction` (N,3,109,109), RGB, 0-1. The deblurring network gives what is to be added.
+The inputs are `input_audio` (N,1,12,35), MFCC rows 1-12 (`features/htk_mfcc.py`), and `input_face` (N,15,112,112), five
+RGB faces of the identity, 0-255. The output is `prediction` (N,3,109,109), RGB, 0-1. The deblurring network gives the
+difference to add to its input.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from lse_bench.weights.matconvnet import DagLayer, DagNet
 
 FACE_SIZE, DRAWN_SIZE = 112, 109  # pixels
 IDENTITIES = 5
-COLUMNS, ROWS = 35, 12  # MFCC
+COLUMNS, ROWS = 35, 12  # of an MFCC window
 MIDDLE = 4  # frames from the start of a window of sound to the frame in its middle
 BN_EPSILON = 1e-4
 PREDICTION, DEBLURRED = "prediction", "deblurred"
@@ -33,8 +34,8 @@ _MORE_BEFORE: Four = (2, 1, 2, 1)
 
 @dataclass
 class _Table:
-    """Layers one after another; `at`: the variable that the next one takes. Channels are the published ones, which
-    `channels` narrows."""
+    """A list of layers under construction. `at`: the variable that the next layer takes. `channels`: narrows the
+    published channel counts, with which the methods are called."""
 
     at: str = ""
     layers: list[DagLayer] = field(default_factory=list)
@@ -56,7 +57,7 @@ class _Table:
         self.add(name, "Conv", params, size=size, hasBias=[1], pad=pad, stride=[stride, stride], dilate=[1, 1])
 
     def normed(self, name: str, number: str, kernel: tuple[int, int], wide: int, out: int, **more: object) -> None:
-        """Convolution, BatchNorm, ReLU."""
+        """Add a convolution, BatchNorm and ReLU."""
         self.convolve(f"{name}{number}", kernel, wide, out, **more)  # type: ignore[arg-type]
         short = f"{name.removeprefix('conv').removeprefix('fc')}{number}"
         norm = f"bn{short}"
@@ -87,7 +88,7 @@ def _encode_sound(table: _Table) -> None:
 
 
 def _see(table: _Table, suffix: str, wide: int) -> None:
-    """The first five blocks of the VGG-M shape that identity and content encoder share."""
+    """Add the first five blocks of the VGG-M shape, which the identity encoder and the content encoder share."""
     table.normed("conv", f"1_{suffix}", (7, 7), wide, 96, stride=2)
     table.pool(f"pool1_{suffix}", 3, (2, 2))
     table.normed("conv", f"2_{suffix}", (5, 5), 96, 256, pad=_AROUND, stride=2)
@@ -97,7 +98,7 @@ def _see(table: _Table, suffix: str, wide: int) -> None:
 
 
 def generator_layers(width: float = 1.0) -> list[DagLayer]:
-    """v201 up to `prediction`: 28,046,275 learnable parameters."""
+    """Return the layers of v201 up to `prediction`. At full width they have 28,046,275 learnable parameters."""
     table = _Table(channels=Widths(width))
     _encode_sound(table)
     sound = table.at
@@ -133,14 +134,14 @@ def generator_layers(width: float = 1.0) -> list[DagLayer]:
 
 
 def content_layers() -> list[DagLayer]:
-    """The encoder between whose ReLUs the content loss compares; input `input_lip` (N,3,109,109), 0-1."""
+    """Return the layers of the encoder whose ReLUs the content loss compares. Input: `input_lip` (N,3,109,109), 0-1."""
     table = _Table(at="input_lip")
     _see(table, "face_lip_1", 3)
     return table.layers
 
 
 def deblur_layers(width: float = 1.0) -> list[DagLayer]:
-    """v114: `input_lip` (N,3,109,109) to what is to be added to it."""
+    """Return the layers of v114, which gives the difference to add to its input `input_lip` (N,3,109,109)."""
     table = _Table(at="input_lip", channels=Widths(width))
     for number in range(10):
         wide, out = (3 if number == 0 else 64), (3 if number == 9 else 64)
@@ -151,7 +152,7 @@ def deblur_layers(width: float = 1.0) -> list[DagLayer]:
 
 
 def entry_shapes(layers: list[DagLayer]) -> dict[str, tuple[int, ...]]:
-    """Names (`conv8.weight`, `bn1_face.running_var`, …) and torch shapes of what the layers hold."""
+    """Return the torch shapes of the layers' entries by name (`conv8.weight`, `bn1_face.running_var`, …)."""
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in layers:
         if layer.kind == "Conv":
@@ -165,7 +166,7 @@ def entry_shapes(layers: list[DagLayer]) -> dict[str, tuple[int, ...]]:
 
 
 def initial_entries(layers: list[DagLayer], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
-    """What MatConvNet begins with: He's normal weights, biases 0, BatchNorms that do nothing."""
+    """Return MatConvNet's initial entries: He's normal weights, biases of 0 and BatchNorms that change nothing."""
     entries = {}
     for name, shape in entry_shapes(layers).items():
         kind = name.rpartition(".")[2]
@@ -179,7 +180,7 @@ def initial_entries(layers: list[DagLayer], rng: np.random.Generator) -> dict[st
 
 
 def net_of(layers: list[DagLayer], entries: Mapping[str, NDArray[np.generic]]) -> DagNet:
-    """The network with weights by entry name, stored as MatConvNet stores them."""
+    """Return the network with the weights `entries`, by entry name, in MatConvNet's layout."""
     params: dict[str, NDArray[np.float32]] = {}
     for layer in layers:
         held = {name.rpartition(".")[2]: value for name, value in entries.items() if name.startswith(f"{layer.name}.")}

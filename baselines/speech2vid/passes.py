@@ -1,6 +1,6 @@
-"""What a step of training does with Speech2Vid's networks. Arrays only.
+"""The passes of a training step of Speech2Vid's networks. They take tensors only.
 
-Batches: `target` uint8 (B,112,112,3), `identity` uint8 (B,5,112,112,3), BGR; `sound` (B,1,12,35).
+A batch has `target` uint8 (B,112,112,3) BGR, `identity` uint8 (B,5,112,112,3) BGR, and `sound` (B,1,12,35).
 """
 
 from __future__ import annotations
@@ -25,18 +25,22 @@ INSIDE = slice(1, 1 + DRAWN_SIZE)  # the part of an aligned face that is drawn
 
 
 def inputs_of(batch: Batch) -> dict[str, Tensor]:
-    """What the generator takes: the identity as RGB, 0-255, and the sound."""
+    """Return the generator's inputs by name: the sound, and the identity as RGB, float32 (B,15,112,112), 0-255."""
     identity = batch["identity"].flip(-1).movedim(-1, 2).flatten(1, 2).float()
     return {"input_audio": batch["sound"], "input_face": identity}
 
 
 def wanted_of(batch: Batch) -> Tensor:
-    """What it should draw: RGB (B,3,109,109), 0-1."""
+    """Return the faces that the generator should draw, RGB (B,3,109,109), 0-1."""
     return unit(batch["target"][:, INSIDE, INSIDE].flip(-1))
 
 
 def drawing_pass(content: tuple[Graph, tuple[str, ...]] | None, weight: float, mask_zeros: bool) -> Pass:
-    """The generator: mean absolute error and, where there is an encoder, `weight` times `content_loss`."""
+    """Return the generator's pass. Its loss is the mean absolute error plus `weight` times `content_loss`.
+
+    `content`: an encoder and the names of its ReLUs; None leaves the content loss out. `mask_zeros`: see
+    `content_loss`.
+    """
 
     def drawing(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
         drawn, wanted = widened(networks[GENERATOR](inputs_of(batch))), wanted_of(batch)
@@ -51,7 +55,10 @@ def drawing_pass(content: tuple[Graph, tuple[str, ...]] | None, weight: float, m
 
 
 def sharpening_pass(soft_of: Callable[[Batch], Tensor], kind: Literal["mse", "mae"]) -> Pass:
-    """The deblurring network: the sharpened face against the real one. `soft_of`: the faces to sharpen."""
+    """Return the deblurring network's pass. Its loss is the error of the sharpened face against the real one.
+
+    `soft_of`: returns the faces to sharpen, RGB (B,3,109,109), 0-1. `kind`: mean squared or mean absolute error.
+    """
 
     def sharpening(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
         soft, wanted = soft_of(batch), wanted_of(batch)
@@ -63,9 +70,10 @@ def sharpening_pass(soft_of: Callable[[Batch], Tensor], kind: Literal["mse", "ma
 
 
 def content_loss(encoder: Graph, features: tuple[str, ...], drawn: Tensor, wanted: Tensor, mask_zeros: bool) -> Tensor:
-    """Sum over the encoder's ReLUs of the mean absolute difference between drawn and wanted faces.
+    """Return the sum over the encoder's ReLUs of the mean absolute difference between drawn and wanted faces.
 
-    `mask_zeros`: where a wanted feature is exactly 0 nothing counts, the quirk of the authors' own loss.
+    `features`: names of the ReLUs' variables. `mask_zeros`: a feature that is exactly 0 for the wanted face counts as
+    no difference. This is a quirk of the authors' own loss.
     """
     seen, right = (encoder.variables({"input_lip": faces}, features) for faces in (drawn, wanted))
     losses = []
@@ -76,6 +84,6 @@ def content_loss(encoder: Graph, features: tuple[str, ...], drawn: Tensor, wante
 
 
 def fresh(layers: list[DagLayer], output: str) -> Graph:
-    """A network that begins as MatConvNet's do, drawn from torch's random state."""
+    """Return a network with MatConvNet's initial weights, drawn from torch's random state."""
     rng = np.random.default_rng(int(torch.randint(0, 2**31, ())))
     return Graph(net_of(layers, initial_entries(layers, rng)), output)

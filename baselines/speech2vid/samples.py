@@ -1,4 +1,4 @@
-"""Which faces and sound a training sample of Speech2Vid is made of."""
+"""The faces and sound of Speech2Vid's training samples. Frames are at 25 per second."""
 
 from __future__ import annotations
 
@@ -15,25 +15,30 @@ from lse_bench.training.prepared import PreparedClip, PreparedClips
 from lse_bench.training.split import split_clips
 from lse_bench.training.steps import Batch
 
-PER_FRAME = int(COLUMNS_PER_SECOND / FPS)  # MFCC columns
+PER_FRAME = int(COLUMNS_PER_SECOND / FPS)  # MFCC columns of one frame
 _PER_CLIP = 4  # faces of each clip in validation
 
 
 class IdentitySamples:
-    """A face, its sound, and five faces of the same clip at least `gap` frames away; for both networks."""
+    """Samples for training of the generator and the deblurring network.
+
+    A sample is a face, its sound, and five faces of the same clip at least `gap` frames away. Raises UsageError if the
+    faces are not cropped as `aligned`.
+    """
 
     def __init__(self, store: PreparedClips, gap: int) -> None:
         store.need("aligned", "Speech2Vid")
         self.store, self._gap = store, gap
 
     def parts(self) -> tuple[list[PreparedClip], list[PreparedClip]]:
-        """Clips for training and for validation. Raises UsageError when one of them has none."""
+        """Return the usable clips for training and for validation. Raises UsageError if there are none for either."""
         parts = split_clips(self.store.clips)
         training, validation = ([clip for clip in parts[name] if self._usable(clip)] for name in parts)
         if not training or not validation:
             raise UsageError(
-                f"{self.store.folder}: {len(training)} clips for training, {len(validation)} for validation are long "
-                f"enough for {IDENTITIES} faces {self._gap} frames away; 1 of each is needed"
+                f"{self.store.folder}: {len(training)} training clips and {len(validation)} validation clips are long "
+                f"enough for {IDENTITIES} faces {self._gap} frames away. At least 1 of each is needed: prepare more or "
+                "longer clips"
             )
         return training, validation
 
@@ -41,13 +46,15 @@ class IdentitySamples:
         return len(frames_of(clip)) > 0 and clip.frames >= 2 * self._gap + IDENTITIES
 
     def batch(self, clips: Sequence[PreparedClip], size: int, key: tuple[int, ...]) -> Batch:
-        """`size` samples of clips drawn by a random stream's key."""
+        """Return `size` samples of random clips. `key`: the random seed; the same key gives the same batch."""
         rng = np.random.default_rng(key)
         return self.of([clips[int(rng.integers(len(clips)))] for _ in range(size)], rng)
 
     def of(self, clips: list[PreparedClip], rng: np.random.Generator) -> Batch:
-        """One sample of each clip: `target` uint8 (B,112,112,3), `identity` uint8 (B,5,112,112,3), BGR; `sound`
-        (B,1,12,35).
+        """Return one random sample of each clip.
+
+        `target`: uint8 (B,112,112,3) BGR. `identity`: uint8 (B,5,112,112,3) BGR. `sound`: float32 (B,1,12,35), NaN for
+        digital silence.
         """
         target, identity, sound = [], [], []
         for clip in clips:
@@ -61,13 +68,13 @@ class IdentitySamples:
         return {name: torch.from_numpy(np.stack(rows)) for name, rows in arrays.items()}
 
     def held_out(self, clips: Sequence[PreparedClip], device: torch.device) -> list[Batch]:
-        """A batch of each clip, always the same."""
+        """Return a batch of four samples of each clip. The same clips always give the same batches."""
         rng = np.random.default_rng(0)
         batches = [self.of([clip] * _PER_CLIP, rng) for clip in clips]
         return [{name: value.to(device) for name, value in batch.items()} for batch in batches]
 
 
 def frames_of(clip: PreparedClip) -> range:
-    """Frames whose window of sound lies in the clip."""
+    """Return the frames whose window of sound lies inside the clip."""
     last = (htk_columns(clip.frames * SAMPLES_PER_FRAME) - COLUMNS) // PER_FRAME
     return range(MIDDLE, min(clip.frames, last + MIDDLE + 1))

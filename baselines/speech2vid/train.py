@@ -1,8 +1,8 @@
-"""Training of Speech2Vid: the generator, then the network that sharpens what it draws.
+"""Training of Speech2Vid: the generator, then the deblurring network, which sharpens the drawn faces.
 
-The published training was never released; what is known of it, and which choices are this project's, stands in the
-README beside this file. A sample is a face at frame n, five faces of the same clip more than five frames away as the
-identity, and the 35 MFCC columns whose middle is n; digital silence stays NaN, which the network's rule makes 0.
+The authors never released their training. The README in this folder states what is known of it and which choices are
+this project's. A sample is a face at frame n, five faces of the same clip at least `identity_gap` frames away as the
+identity, and the 35 MFCC columns with n in their middle. Digital silence stays NaN, which the network changes to 0.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ from lse_bench.training.lse_probe import Draw, Pictures, spread
 from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
 from lse_bench.training.steps import Batch, Pass
 
-_BLUR, _SIGMA = 5, 2.0  # of the blurred faces that a re-implementation trains its deblurring on
+_BLUR, _SIGMA = 5, 2.0  # pixels; of the blurred faces on which a re-implementation trains its deblurring
 
 
 class Speech2VidConfig(RunConfig):
-    """Everything that a training run of the generator follows from.
+    """Everything that determines a training run of the generator.
 
-    `content`: weight of the content loss, which needs `--content`. `mask_zero_targets`: its features that are exactly 0
-    in the target count for nothing, as in the authors' own loss. `identity_gap`: frames that the identity's faces keep
-    from the target, at least.
+    `identity_gap`: least distance in frames between the target and the identity's faces. `content`: weight of the
+    content loss, which needs `--content`. `mask_zero_targets`: the content loss ignores features that are exactly 0 in
+    the target, as in the authors' own loss.
     """
 
     width: Width
@@ -67,7 +67,11 @@ class Speech2VidConfig(RunConfig):
 
 
 class DeblurConfig(RunConfig):
-    """Of the deblurring network. `source`: what it sharpens, faces that the generator drew or blurred real ones."""
+    """Everything that determines a training run of the deblurring network.
+
+    `source`: the faces to sharpen, either drawn by the generator or real ones with blur. `loss`: mean squared or mean
+    absolute error. `identity_gap`: least distance in frames between the target and the identity's faces.
+    """
 
     width: Width
     batch: int = Field(gt=0)
@@ -79,7 +83,7 @@ class DeblurConfig(RunConfig):
 
 
 class Speech2VidTraining(Method):
-    """The generator's method for the loop."""
+    """The generator's training method for the common loop."""
 
     best = ("recon", "min")
 
@@ -91,45 +95,51 @@ class Speech2VidTraining(Method):
         content: Path | None = None,
         init: Path | None = None,
     ) -> None:
-        """`data`: prepared clips, aligned; `scorer`: SyncNet's weights, for LSE; `content`: a MatConvNet file with the
-        content loss's encoder; `init`: a generator to begin with. Raises UsageError for what does not fit.
+        """Read the index of the prepared clips in `data` and check it.
+
+        `scorer`: SyncNet's weights, for LSE in validation; None leaves LSE out. `content`: a MatConvNet file with the
+        encoder of the content loss. `init`: a generator's weights to start from, None for random ones. Raises
+        UsageError if the faces are not cropped as `aligned`, if no clips are long enough, or if only one of the
+        config's `content` and the file `content` is given.
         """
         if bool(config.content) != (content is not None):
-            raise UsageError("a content loss needs both: content above 0 in the config, and --content FILE")
+            raise UsageError("a content loss needs both content above 0 in the config and --content FILE")
         self.config, self._init, self._scorer_path = config, init, scorer
         self._samples = IdentitySamples(PreparedClips(data), config.identity_gap)
         self.training, self.validation = self._samples.parts()
         self._content = None if content is None else load_content(content)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For loader processes, which need no encoder."""
+        """Return the state for loader processes, without the encoder, which they do not need."""
         return self.__dict__ | {"_content": None}
 
     def networks(self) -> dict[str, nn.Module]:
-        """The generator."""
+        """Return the generator, fresh or with the weights of `init`."""
         network = fresh(generator_layers(self.config.width), PREDICTION)
         return {GENERATOR: network if self._init is None else _alike(load_network(self._init), network, self._init)}
 
     def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
-        """The config's."""
+        """Return the config's optimiser for the generator."""
         return {GENERATOR: self.config.optimizer.of(networks[GENERATOR])}
 
     def place(self, device: torch.device) -> None:
-        """The content loss's encoder."""
+        """Move the frozen encoder of the content loss to `device`."""
         if self._content is not None:
             self._content[0].requires_grad_(False).to(device)
 
     def passes(self, step: int) -> list[Pass]:
-        """One."""
+        """Return the only pass of a step; see `drawing_pass`."""
         return [drawing_pass(self._content, self.config.content, self.config.mask_zero_targets)]
 
     def batch(self, number: int, rank: int) -> Batch:
-        """See `IdentitySamples.of`."""
+        """Return a batch of random training clips; see `IdentitySamples.of`."""
         return self._samples.batch(self.training, self.config.batch, (self.config.seed, number, rank))
 
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
-        """On held-out clips: L1 of whole faces (`recon`) and lower halves, that of a pasted other face of the clip
-        (`copy`), LSE of faces drawn to mismatched audio.
+        """Return measures on held-out clips.
+
+        `recon`, `mouth`, `copy`: see `measure_clips`. `lse_d`, `lse_c`: LSE of faces drawn to mismatched audio, if the
+        config has `lse_clips` and there is a scorer.
         """
         clips = spread(self.validation, self.config.validation_clips)
         found = measure_clips(networks[GENERATOR], self._samples, clips, device)
@@ -140,7 +150,11 @@ class Speech2VidTraining(Method):
         return found
 
     def drawer(self, generator: nn.Module, device: torch.device) -> Draw:
-        """Draws whole clips: the identity is five faces of the clip, five frames apart, as the adapter takes them."""
+        """Return a function that draws whole clips.
+
+        The identity is five faces of the clip, five frames apart, as in the adapter. The result is aligned faces, uint8
+        (T,112,112,3) BGR, whose border is that of the real faces.
+        """
         store = self._samples.store
 
         def draw(clip: PreparedClip, heard: PreparedClip) -> Pictures:
@@ -159,14 +173,14 @@ class Speech2VidTraining(Method):
         return draw
 
     def pictures(self, networks: dict[str, nn.Module], device: torch.device) -> NDArray[np.uint8]:
-        """See `training.sample_sheet`."""
+        """Return a sample picture; see `validation.sample_sheet`."""
         return sample_sheet(self._samples.store, self.validation, self.drawer(networks[GENERATOR], device))
 
 
 def measure_clips(
     generator: nn.Module, samples: IdentitySamples, clips: Sequence[PreparedClip], device: torch.device
 ) -> dict[str, float]:
-    """Mean `mouth_measures` over four faces of each clip; the reference is a face of the identity."""
+    """Return the mean `mouth_measures` over four faces of each clip. The reference is a face of the identity."""
     rows = []
     for batch in samples.held_out(clips, device):
         other = unit(batch["identity"][:, 0, INSIDE, INSIDE].flip(-1))
@@ -175,25 +189,30 @@ def measure_clips(
 
 
 class DeblurTraining(Method):
-    """The deblurring network's method for the loop; the generator is frozen."""
+    """The deblurring network's training method for the common loop. The generator is frozen."""
 
     best = ("sharp", "min")
 
     def __init__(self, config: DeblurConfig, data: Path, generator: Path | None, init: Path | None = None) -> None:
-        """`generator`: its weights, needed where the config draws with it."""
+        """Read the index of the prepared clips in `data` and check it.
+
+        `generator`: the generator's weights, needed if and only if the config has `source = "generator"`. `init`: a
+        deblurring network's weights to start from, None for fresh ones. Raises UsageError if `generator` does not fit
+        the config, if the faces are not cropped as `aligned`, or if no clips are long enough.
+        """
         if (config.source == "generator") != (generator is not None):
-            raise UsageError("source = generator in the config and --generator WEIGHTS belong together")
+            raise UsageError('source = "generator" in the config and --generator WEIGHTS need each other')
         self.config, self._init = config, init
         self._samples = IdentitySamples(PreparedClips(data), config.identity_gap)
         self.training, self.validation = self._samples.parts()
         self._generator = None if generator is None else load_network(generator)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For loader processes, which need no generator."""
+        """Return the state for loader processes, without the generator, which they do not need."""
         return self.__dict__ | {"_generator": None}
 
     def networks(self) -> dict[str, nn.Module]:
-        """The deblurring network. Its last layer begins at 0, so that it first leaves faces as they are."""
+        """Return the deblurring network. A fresh one has a last layer of 0, so at first it does not change faces."""
         network = fresh(deblur_layers(self.config.width), DEBLURRED)
         if self._init is not None:
             return {DEBLUR: _alike(load_deblurring(self._init), network, self._init)}
@@ -201,20 +220,23 @@ class DeblurTraining(Method):
         return {DEBLUR: network}
 
     def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
-        """The config's."""
+        """Return the config's optimiser for the deblurring network."""
         return {DEBLUR: self.config.optimizer.of(networks[DEBLUR])}
 
     def place(self, device: torch.device) -> None:
-        """The generator."""
+        """Move the frozen generator to `device`."""
         if self._generator is not None:
             self._generator.requires_grad_(False).to(device)
 
     def passes(self, step: int) -> list[Pass]:
-        """One."""
+        """Return the only pass of a step; see `sharpening_pass`."""
         return [sharpening_pass(self._soft, self.config.loss)]
 
     def batch(self, number: int, rank: int) -> Batch:
-        """As the generator's, and `blurred` uint8 (B,109,109,3) where the config blurs."""
+        """Return a batch as for the generator. With `source = "blur"` it also has `blurred`, the blurred targets.
+
+        `blurred`: uint8 (B,109,109,3) BGR.
+        """
         batch = self._samples.batch(self.training, self.config.batch, (self.config.seed, number, rank))
         if self.config.source == "blur":
             inside = batch["target"][:, INSIDE, INSIDE].numpy()
@@ -229,7 +251,7 @@ class DeblurTraining(Method):
         return drawn
 
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
-        """On held-out clips: mean absolute error before (`soft`) and after (`sharp`)."""
+        """Return the mean absolute error, 0-1, on held-out clips before (`soft`) and after (`sharp`) sharpening."""
         soft_errors, sharp_errors = [], []
         for batch in self._samples.held_out(spread(self.validation, self.config.validation_clips), device):
             if self.config.source == "blur":
@@ -244,15 +266,15 @@ class DeblurTraining(Method):
 
 
 def _alike(given: Graph, fresh: Graph, path: Path) -> Graph:
-    """The given network. Raises UsageError when it is not of the config's shape."""
+    """Return `given`, the network of the file `path`. Raises UsageError if its shapes differ from those of `fresh`."""
     shapes = [{name: tuple(value.shape) for name, value in graph.state_dict().items()} for graph in (given, fresh)]
     if shapes[0] != shapes[1]:
-        raise UsageError(f"{path}: --init of another shape than the config's network; is its width the config's?")
+        raise UsageError(f"{path}: --init has another shape than the config's network; use weights of its width")
     return given
 
 
 def export(networks: dict[str, nn.Module], config: Speech2VidConfig | DeblurConfig, out: Path) -> list[Path]:
-    """`weights.safetensors` for our adapter."""
+    """Write the trained network to `weights.safetensors` for our adapter. Return its path."""
     name = GENERATOR if GENERATOR in networks else DEBLUR
     state = {key: value for key, value in networks[name].state_dict().items() if "num_batches" not in key}
     path = out / "weights.safetensors"

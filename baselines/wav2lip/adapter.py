@@ -1,4 +1,7 @@
-"""Wav2Lip as a generator: any published checkpoint of it, `.pth` or TorchScript, through the common runner."""
+"""Wav2Lip as a generator for the common runner.
+
+It loads the published checkpoints (`.pth` or TorchScript) and the files of `lse-bench train`.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,11 @@ from lse_bench.weights.readers import read_metadata
 
 
 class Wav2Lip(FaceGenerator):
-    """Wav2Lip, trained with the lip-sync expert only.
+    """The Wav2Lip generator, trained with the lip-sync expert only.
 
-    As `inference.py`: boxes ten pixels longer at the bottom, a last frame whose window ends with the sound. `legacy`:
-    as the evaluation scripts: boxes as found, no such frame.
+    By default it follows `inference.py`: bounding boxes are 10 pixels longer at the bottom, and the window of one last
+    frame ends with the sound. With `legacy` it follows the evaluation scripts: boxes are as detected, and there is no
+    such last frame.
     """
 
     name: ClassVar[str] = "wav2lip"
@@ -38,7 +42,8 @@ class Wav2Lip(FaceGenerator):
         self._network = fast(load_network(path, trust=options.trust), options.device)
         self._device = options.device
         self._last = not options.legacy
-        # Where the window of sound of a network of our training starts, in frames from its frame; 0 as published.
+        # A file of our training states where a frame's window of sound starts, in frames from the frame. Published
+        # networks start it at the frame: 0.
         self._trained = int(read_metadata(path).get("window_offset", 0))
         self._offset = options.sound_offset
         self.pads = (0, 0, 0, 0) if options.legacy else (0, 10, 0, 0)
@@ -54,7 +59,7 @@ class Wav2Lip(FaceGenerator):
             raise ClipError("the sound", "generator_failed", f"{len(sound)} samples; Wav2Lip needs {COLUMNS * 200}")
         mel = mel_spectrogram(sound)
         starts = window_starts(mel.shape[1], COLUMNS, FPS, self._last)
-        if self._trained:  # as training cuts it
+        if self._trained:  # the same rounding as in training
             frames = np.arange(len(starts)) + self._trained
             starts = (frames * (COLUMNS_PER_SECOND / FPS)).astype(np.int64)
         shift = round(self._offset * COLUMNS_PER_SECOND / FPS)
@@ -62,7 +67,10 @@ class Wav2Lip(FaceGenerator):
         yield from redrawn(faces, mel, starts, COLUMNS, self.draw)
 
     def draw(self, crops: list[FaceCrop], mel: Tensor) -> NDArray[np.uint8]:
-        """uint8 (n,96,96,3) BGR of faces and mel windows (n,1,80,16); cut, not rounded, as published."""
+        """Return the drawn faces, uint8 (n,96,96,3) BGR, of n crops and their mel windows (n,1,80,16).
+
+        Values are truncated, not rounded, as in the published code.
+        """
         with exactly(), torch.inference_mode():
             faces = network_input(crops, masked_first=True)
             faces = faces.to(self._device, memory_format=torch.channels_last)
@@ -71,7 +79,7 @@ class Wav2Lip(FaceGenerator):
 
 
 class Wav2LipGan(Wav2Lip):
-    """Wav2Lip, trained with the quality discriminator too."""
+    """The Wav2Lip+GAN generator: the same network, trained with the expert and the quality discriminator."""
 
     name = "wav2lip-gan"
     weights = "wav2lip_gan"

@@ -1,8 +1,9 @@
-"""Training of Wav2Lip's lip-sync expert: does a window of sound belong to five lower half faces?
+"""Training of Wav2Lip's lip-sync expert, which decides whether a window of sound belongs to five lower-half faces.
 
-`bce`, the released loss: cross entropy of the cosine, half of the pairs with sound from elsewhere in the same clip.
-`infonce`: each window finds its own sound among those of the batch, where `windows` of each clip are the hard cases;
-it leaves its plateau within minutes. A guide helps on MiniLRS: both embeddings also tell the corpus's lip parameters.
+The loss `bce` is the released one: the cross entropy of the cosine. Half of its pairs have sound from another window of
+the same clip. With `infonce`, each window must find its own sound among those of the batch. A batch has `windows`
+windows of each clip, which are the hard negatives. This loss leaves its plateau within minutes. A guide helps on
+MiniLRS: both embeddings also predict the lip parameters of the corpus.
 """
 
 from __future__ import annotations
@@ -36,17 +37,20 @@ from lse_bench.training.steps import Batch, Pass
 from lse_bench.training.syncnet.config import GuideConfig
 
 HALF = SIZE // 2
-_FAR = (5, 15)  # frames: how far off the wrong sound of validation's windows is
+_FAR = (5, 15)  # least and greatest shift of wrong sound in validation, in frames
 _PER_CLIP = 8  # windows of each clip in validation
-_FLOOR = 3.7e-44  # e**-100: torch holds logarithms of chances above -100
+_FLOOR = 3.7e-44  # e**-100, since torch's cross entropy keeps logarithms of probabilities above -100
 
 
 class ChangeConfig(Section):
-    """Augmentation, one draw for a window: flipping (chance), brightness and colour (factors, plus or minus), blur
-    (chance), noise (grey levels, standard deviation at most) and stains (chance).
+    """Settings for the augmentation of a window. Each random choice holds for all five frames, except as stated.
 
-    Stains are up to four small coloured patches that come and go from frame to frame: marks by which a generator would
-    otherwise please an expert without moving the lips.
+    `flip`, `blur`, `stains`: probabilities. `brightness`: largest relative change of all channels. `colour`: largest
+    relative change of each channel. `noise`: largest standard deviation in grey levels; the noise differs in each
+    pixel.
+
+    Stains are up to four small coloured patches whose strength differs from frame to frame. Without them, a generator
+    could lower the expert's loss by painting marks instead of moving the lips.
     """
 
     flip: float = Field(default=0.0, ge=0, le=1)
@@ -58,7 +62,10 @@ class ChangeConfig(Section):
 
 
 class ExpertConfig(RunConfig):
-    """Everything that a training run of the expert follows from. `clips` times `windows` of each make a batch."""
+    """Everything that determines a training run of the expert. A batch has `clips` times `windows` windows.
+
+    With `infonce` these are `windows` windows of each of `clips` clips.
+    """
 
     width: Width
     loss: Literal["bce", "infonce"]
@@ -71,12 +78,16 @@ class ExpertConfig(RunConfig):
 
 
 class ExpertTraining(Method):
-    """The method for the loop."""
+    """The expert's training method for the common loop."""
 
     best = ("window", "max")
 
     def __init__(self, config: ExpertConfig, data: Path, init: Path | None = None) -> None:
-        """`data`: prepared clips. `init`: weights to begin with. Raises UsageError for data it cannot train on."""
+        """Read the index of the prepared clips in `data` and check it. `init`: weights to start from, None for random.
+
+        Raises UsageError if the faces are not cropped as `box`, if too few clips are long enough, or if the guide does
+        not fit the loss or the data.
+        """
         self.config, self._init = config, init
         self._store = PreparedClips(data)
         self._store.need("box", EXPERT)
@@ -87,31 +98,35 @@ class ExpertTraining(Method):
         needed = config.clips if config.loss == "infonce" else 1
         if len(self.training) < needed or not self.validation:
             raise UsageError(
-                f"{data}: {len(self.training)} clips for training with {fewest} windows, {len(self.validation)} for "
-                f"validation; {needed} and 1 are needed"
+                f"{data}: {len(self.training)} training clips have {fewest} windows, and {len(self.validation)} "
+                f"validation clips are long enough. At least {needed} and 1 are needed: prepare more or longer clips"
             )
         if config.guide.steps and config.loss == "bce":
-            raise UsageError('the guide helps infonce only; set guide.steps = 0, or loss = "infonce"')
+            raise UsageError('the guide helps infonce only; set guide.steps = 0 or loss = "infonce"')
         if config.guide.steps and not self._store.has(self.training[0], "lips"):
             raise UsageError(f"{data}: the guide needs lip parameters, which only MiniLRS has; set guide.steps = 0")
 
     def networks(self) -> dict[str, nn.Module]:
-        """The expert."""
+        """Return the expert with the layers that only its training needs."""
         network = ListeningExpert(self.config.width, self.config.loss == "infonce", self.config.guide.steps > 0)
         if self._init is not None:
             begin_from(network.expert, load_expert(self._init), self._init)
         return {EXPERT: network.to(memory_format=torch.channels_last)}
 
     def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
-        """The config's."""
+        """Return the config's optimiser for the expert."""
         return {EXPERT: self.config.optimizer.of(networks[EXPERT])}
 
     def passes(self, step: int) -> list[Pass]:
-        """One."""
+        """Return the only pass of a step, `matching_loss`."""
         return [Pass(EXPERT, matching_loss)]
 
     def batch(self, number: int, rank: int) -> Batch:
-        """`faces` uint8 (N,15,48,96), `mel` (N,1,80,16), `in_sync` (N,1); under the guide `lips` and its weight."""
+        """Return a batch: `faces` uint8 (N,15,48,96), `mel` float32 (N,1,80,16), `in_sync` float32 (N,1), 1 or 0.
+
+        If the config has a guide, the batch also has the lip parameters `lips` of the five frames, (N,35), and the
+        guide's weight `guide`.
+        """
         rng = np.random.default_rng((self.config.seed, number, rank))
         guide = self.config.guide.at(number // self.config.accumulate)
         items = self._paired(rng) if self.config.loss == "bce" else self._matching(rng, guide > 0)
@@ -127,7 +142,10 @@ class ExpertTraining(Method):
         return batch
 
     def _paired(self, rng: np.random.Generator) -> list[tuple[PreparedClip, int, int]]:
-        """As released: a clip, a window, and half the time the sound of another window of it."""
+        """Draw clips, first frames of faces and first frames of sound, as the released code does.
+
+        Half of the time the sound is that of another window of the same clip.
+        """
         items = []
         for _ in range(self.config.clips * self.config.windows):
             clip = self.training[rng.integers(len(self.training))]
@@ -136,7 +154,10 @@ class ExpertTraining(Method):
         return items
 
     def _matching(self, rng: np.random.Generator, guided: bool) -> list[tuple[PreparedClip, int, int]]:
-        """Windows of a few clips; while the guide lasts, one each of many."""
+        """Draw `windows` windows of each of `clips` clips, with their own sound.
+
+        While the guide lasts, draw as many windows, but one of each clip.
+        """
         items = []
         per_clip = 1 if guided else self.config.windows
         count = self.config.clips * self.config.windows // per_clip
@@ -147,7 +168,7 @@ class ExpertTraining(Method):
         return items
 
     def _faces(self, clip: PreparedClip, start: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """(15,48,96)."""
+        """Return the augmented lower halves of the five frames from `start` on, uint8 (15,48,96): t0 B, G, R, t1 …"""
         change = self.config.change
         pictures = self._store.read(clip, "faces", start, WINDOW_FRAMES)[:, HALF:]
         if change.flip and rng.random() < change.flip:
@@ -167,15 +188,14 @@ class ExpertTraining(Method):
         return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2).reshape(-1, HALF, SIZE), dtype=np.uint8)
 
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
-        """On held-out clips: how often a window's own sound is nearer than one 5 to 15 frames off (`window`), and the
-        released code's loss with half of the pairs wrong (`sync`)."""
+        """Return the measures of `window_accuracy` on held-out clips."""
         network = networks[EXPERT]
         assert isinstance(network, ListeningExpert)
         return window_accuracy(network.expert, self._store, self.validation, self.config.validation_clips, device)
 
 
 def _stain(pictures: NDArray[np.float32], rng: np.random.Generator) -> None:
-    """A soft coloured patch on (T,H,W,3), as strong in each frame as chance will have it."""
+    """Draw a soft coloured patch on `pictures` (T,H,W,3), in place. Its strength in each frame is random."""
     height, width = pictures.shape[1:3]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     across, down = rng.uniform(1, 8, 2)
@@ -187,7 +207,11 @@ def _stain(pictures: NDArray[np.float32], rng: np.random.Generator) -> None:
 def window_accuracy(
     expert: Expert, store: PreparedClips, clips: list[PreparedClip], count: int, device: torch.device
 ) -> dict[str, float]:
-    """`window`: share of (window, shift) where the own sound is the nearer; `sync`: mean cross entropy, half wrong."""
+    """Return two measures of up to 8 windows of each of `count` clips.
+
+    `window`: share of comparisons, 0-1, in which the window's own sound is nearer than a sound 5 to 15 frames away.
+    `sync`: the released loss, where pairs in sync and pairs out of sync count half each.
+    """
     wins, pairs, right, wrong = 0, 0, [], []
     rng = np.random.default_rng(0)
     for clip in spread(clips, count):
@@ -211,7 +235,7 @@ def window_accuracy(
 
 
 def export(networks: dict[str, nn.Module], config: ExpertConfig, out: Path) -> list[Path]:
-    """`weights.safetensors`, and at full width `lipsync_expert.pth` for the original code."""
+    """Write `weights.safetensors` and, at full width, `lipsync_expert.pth` for the original code. Return the paths."""
     network = networks[EXPERT]
     assert isinstance(network, ListeningExpert)
     state = network.expert.state_dict()

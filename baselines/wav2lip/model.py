@@ -1,9 +1,9 @@
-"""Wav2Lip's networks with the entry names of the published checkpoints: generator, lip-sync expert, quality judge.
+"""Wav2Lip's networks: generator, lip-sync expert and quality discriminator.
 
-Faces are BGR, 0-1, 96x96; mel spectrogram windows (80,16), -4...4 (`features/mel.py`). The generator takes six planes:
-the face to be redrawn with its lower half (rows 48-95) zero, then a whole reference face. Sequences are
-(B,C,T,96,96) with mel (B,T,1,80,16), and are worked on time-major. `width` below 1 narrows every hidden layer: the same
-networks for a laptop.
+The entry names are those of the published checkpoints. Faces are BGR, 0-1, 96x96. Windows of the mel spectrogram are
+(80,16), -4...4 (`features/mel.py`). The generator takes six planes: the face to redraw with its lower half (rows 48-95)
+zero, then a whole reference face. Sequences are (B,C,T,96,96) with mel (B,T,1,80,16). They are computed time-major. A
+`width` below 1 narrows every hidden layer, so that a laptop can run the same networks.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from lse_bench.baselines.fused import FusedBlock, folded, ready, replace
 from lse_bench.baselines.widths import SIZE, Widths
 from lse_bench.precision import widened
 
-WINDOW_FRAMES = 5  # of the expert
+WINDOW_FRAMES = 5  # frames of one window of the expert
 COLUMNS = 16  # mel columns of a window: 0.2 s
 
 
 class Block(nn.Module):
-    """Convolution, BatchNorm, ReLU; `residual` adds the input before the ReLU. `up`: transposed, output padding 1."""
+    """A convolution, BatchNorm and ReLU. `residual`: the input is added before the ReLU.
+
+    `transposed`: the convolution is a transposed one, which uses `output_padding`.
+    """
 
     def __init__(
         self,
@@ -50,7 +53,7 @@ class Block(nn.Module):
 
 
 class PlainBlock(nn.Module):
-    """Convolution and LeakyReLU(0.01), no norm."""
+    """A convolution and LeakyReLU with slope 0.01, without normalisation."""
 
     def __init__(self, wide: int, out: int, kernel: int, stride: int | tuple[int, int] = 1, padding: int = 0) -> None:
         super().__init__()
@@ -80,7 +83,7 @@ def _audio_encoder(residuals_at_256: int, c: Widths) -> nn.Sequential:
 
 
 class Generator(nn.Module):
-    """Wav2Lip's and Wav2Lip+GAN's generator: 352 entries, 36,298,035 parameters."""
+    """The generator of Wav2Lip and Wav2Lip+GAN. It has 352 entries and, at full width, 36,298,035 parameters."""
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
@@ -113,7 +116,10 @@ class Generator(nn.Module):
         self.output_block = nn.Sequential(Block(c(80), c(32), 3, 1, 1), nn.Conv2d(c(32), 3, 1), nn.Sigmoid())
 
     def forward(self, mel: Tensor, faces: Tensor) -> Tensor:
-        """Faces (N,3,96,96), 0-1, from mel (N,1,80,16) and faces (N,6,96,96); or the sequence forms of both."""
+        """Return faces (N,3,96,96), 0-1, drawn from mel (N,1,80,16) and faces (N,6,96,96).
+
+        Sequences are accepted too: mel (B,T,1,80,16) and faces (B,6,T,96,96) give faces (B,3,T,96,96).
+        """
         frames = faces.shape[2] if faces.dim() == 5 else 0
         if frames:
             mel = mel.transpose(0, 1).flatten(0, 1)
@@ -130,7 +136,7 @@ class Generator(nn.Module):
 
 
 class Expert(nn.Module):
-    """Wav2Lip's lip-sync expert, in training only: 217 entries. Not SyncNet, the scorer."""
+    """Wav2Lip's lip-sync expert, with 217 entries. It is used in training only. It is not SyncNet, the scorer."""
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
@@ -152,17 +158,20 @@ class Expert(nn.Module):
         self.audio_encoder = _audio_encoder(2, c)
 
     def embed(self, mel: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """What `forward` gives, before it is made of length 1; not negative."""
+        """Return the embeddings of `forward` before their normalisation to unit length. They are not negative."""
         return self.audio_encoder(mel).flatten(1), self.face_encoder(faces).flatten(1)
 
     def forward(self, mel: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings (N,512) of length 1, of sound (N,1,80,16) and of lower halves (N,15,48,96): t0 B, G, R, t1 …"""
+        """Return embeddings of unit length, (N,512) at full width, of sound and of faces.
+
+        `mel`: (N,1,80,16). `faces`: lower halves (N,15,48,96), 0-1, in the order t0 B, G, R, t1 …
+        """
         sound, face = self.embed(mel, faces)
         return F.normalize(sound), F.normalize(face)
 
 
 class QualityDiscriminator(nn.Module):
-    """Wav2Lip+GAN's judge of lower half faces: 28 entries."""
+    """Wav2Lip+GAN's quality discriminator of lower-half faces, with 28 entries."""
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
@@ -181,30 +190,30 @@ class QualityDiscriminator(nn.Module):
         self.binary_pred = nn.Sequential(nn.Conv2d(c(512), 1, 1), nn.Sigmoid())
 
     def forward(self, faces: Tensor) -> Tensor:
-        """How real, 0-1, (T·B,1) time-major, for faces (B,3,T,96,96)."""
+        """Return the probability that each face is real, (T·B,1) time-major, for whole faces (B,3,T,96,96), 0-1."""
         x = time_major(faces)[:, :, SIZE // 2 :]
         for encode in self.face_encoder_blocks:
             x = encode(x)
         convolve, squash = self.binary_pred
-        # In full precision: a bfloat16 chance is 1 from 6.5 on, whose logarithm teaches nothing.
+        # In full precision: a bfloat16 sigmoid is 1 for inputs above 6.5, and the logarithm of 1 gives no gradient.
         judged: Tensor = squash(widened(convolve(x)))
         return judged.flatten(1)
 
 
 def time_major(sequence: Tensor) -> Tensor:
-    """(B,C,T,H,W) to (T·B,C,H,W), the item t·B + b being frame t of sequence b."""
+    """Reshape (B,C,T,H,W) to (T·B,C,H,W). Item t·B + b is frame t of sequence b."""
     return sequence.permute(2, 0, 1, 3, 4).flatten(0, 1)
 
 
 def masked(faces: Tensor) -> Tensor:
-    """Faces (…,96,96) with the lower half zero."""
+    """Return a copy of faces (…,96,96) with the lower half zero."""
     copy = faces.clone()
     copy[..., SIZE // 2 :, :] = 0
     return copy
 
 
 def fast(network: Generator, device: str = "cpu") -> Generator:
-    """The same function in less time (`generators/fused.py`). Changes `network`."""
+    """Return a faster inference form of `network` (`baselines/fused.py`). Changes `network` in place."""
     ready(network, device)
     for block in [module for module in network.modules() if isinstance(module, Block)]:
         convolution = folded(block.conv_block[0], block.conv_block[1])

@@ -1,7 +1,9 @@
-"""What a step of training does with Wav2Lip's networks: generator, quality discriminator, expert. Arrays only.
+"""The passes of a training step of Wav2Lip's generator, quality discriminator and expert. They take tensors only.
 
-Batches: `target`, `reference` uint8 (B,5,96,96,3) BGR, or float (B,3,5,96,96), 0-1; `mels` (B,5,1,80,16) and `mel`
-(B,1,80,16). The expert's: `faces` (B,15,48,96), uint8 or 0-1; `mel`; `in_sync` (B,1) or lip parameters `lips`.
+A batch of the generator has `target` and `reference`, uint8 (B,5,96,96,3) BGR or floating-point (B,3,5,96,96), 0-1,
+`mels` (B,5,1,80,16) for the generator and `mel` (B,1,80,16) for the expert. A batch of the expert has `faces`
+(B,15,48,96), uint8 or 0-1, `mel`, `in_sync` (B,1) and, under the guide, the lip parameters `lips` and the weight
+`guide`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ _LIPS = len(PARAMETERS) * WINDOW_FRAMES
 
 
 def planes(pictures: Tensor) -> Tensor:
-    """(B,3,T,H,W), 0-1, of pictures (B,T,H,W,3), 0-255; what is floating-point already stays as it is."""
+    """Return pictures (B,T,H,W,3), 0-255, as float32 (B,3,T,H,W), 0-1. Floating-point input is returned unchanged."""
     return pictures if pictures.is_floating_point() else unit(pictures).transpose(1, 2)
 
 
@@ -33,8 +35,12 @@ def passes_of(
     settled_norms: bool = False,
     gentle: bool = False,
 ) -> list[Pass]:
-    """The generator: (1-w-q) L1 + w sync + q quality. Then, with a quality weight, the judge on what was drawn before
-    the generator's step. Without a sync weight the expert is not asked. `settled_norms`: see `norm_start`.
+    """Return the passes of a step. The generator's loss is (1-w-q) L1 + w sync + q quality.
+
+    `expert`, `sync_weight` (w): if the expert is None or the weight is 0, the sync loss is 0 and is not computed.
+    `quality_weight` (q): if it is not None, a pass of the quality discriminator follows. It uses the faces that were
+    drawn before the generator's step. `settled_norms`: the generator's BatchNorms use their running statistics; see
+    `norm_start`. `gentle`: see `sync_loss`.
     """
     quality = quality_weight or 0.0
 
@@ -63,7 +69,7 @@ def passes_of(
 
 
 def judge_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
-    """The quality discriminator on real and drawn faces."""
+    """Return the quality discriminator's loss on the real and drawn faces of the generator's pass."""
     judge = networks[JUDGE]
     real = judged_as(judge(memory["target"]), real=True)
     fake = judged_as(judge(memory["drawn"]), real=False)
@@ -71,7 +77,11 @@ def judge_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor
 
 
 class ListeningExpert(nn.Module):
-    """The expert and, where InfoNCE trains it, what only training needs."""
+    """The expert with the layers that only its training needs.
+
+    `infonce`: adds a learned scale of the logits. `guided`: adds linear layers that predict lip parameters from both
+    embeddings.
+    """
 
     def __init__(self, width: float, infonce: bool, guided: bool) -> None:
         super().__init__()
@@ -82,7 +92,11 @@ class ListeningExpert(nn.Module):
         self.lips_heard = nn.Linear(embedding, _LIPS) if guided else None
 
     def forward(self, mel: Tensor, faces: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
-        """Embeddings of sound and faces, the logits' scale, and the lip parameters read from each; see `Expert`."""
+        """Return embeddings of sound and faces, the scale of the logits, and lip parameters.
+
+        The embeddings have unit length; see `Expert`. Lip parameters are predicted from the faces and from the sound,
+        in this order. A part that the network does not have is None.
+        """
         heard, seen = self.expert.embed(mel, faces)
         sound, face = F.normalize(widened(heard)), F.normalize(widened(seen))
         scale = None if self.log_scale is None else self.log_scale.exp()
@@ -92,7 +106,7 @@ class ListeningExpert(nn.Module):
 
 
 def matching_loss(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
-    """The released loss of an expert without a scale, InfoNCE of one with it."""
+    """Return the expert's loss: the released one if the network has no scale, InfoNCE and the guide if it has one."""
     faces = batch["faces"] if batch["faces"].is_floating_point() else batch["faces"].float() / 255
     sound, face, scale, seen, heard = networks[EXPERT](batch["mel"], faces)
     if scale is None:

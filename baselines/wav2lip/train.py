@@ -1,8 +1,8 @@
 """Training of Wav2Lip's generator, alone (`wav2lip`) or against the quality discriminator (`wav2lip-gan`).
 
-A sample is five frames with their lower halves blanked, five others of the same clip as a reference, and the sound. Its
-loss is (1-w-q) L1 + w sync + q quality. The sync weight w is 0 until validation's sync loss falls under a threshold, as
-released, or from a step on; whether it is on is part of a checkpoint.
+A sample is five frames with their lower halves blanked, five reference frames of the same clip, and the sound. The loss
+is (1-w-q) L1 + w sync + q quality. The sync weight w is 0 until validation's sync loss falls below a threshold, as
+released, or until a given step. A checkpoint stores whether the threshold has switched the weight on.
 """
 
 from __future__ import annotations
@@ -40,10 +40,14 @@ _PER_CLIP = 2  # windows of each clip in validation
 
 
 class SyncConfig(Section):
-    """The expert's part. `weight` counts once validation's sync loss is under `threshold`, or from step `start` on,
-    rising over `ramp` steps (Adam knows nothing of its gradients yet); without either it never does. `expert_mode`:
-    train leaves its BatchNorms in training mode, as released. `gentle`: see `sync_loss`. `lend_ear`: the generator's
-    audio encoder begins as the expert's, which is of the same shape but for one block; also where `weight` is 0.
+    """Settings for the sync loss.
+
+    `weight`: weight of the sync loss, once it is on. `threshold`: it switches on for good when validation's sync loss
+    is below this value. `start`: it switches on at this step. If both are None, it stays off. `ramp`: from `start` on
+    the weight rises over this many steps, because Adam has no statistics of these gradients yet. `expert_mode`: `train`
+    leaves the expert's BatchNorms in training mode, as released. `gentle`: see `sync_loss`. `lend_ear`: the generator's
+    audio encoder starts with the weights of the expert's, which has the same shape except for one more block. This
+    applies also if `weight` is 0, but not if `--init` is given.
     """
 
     weight: float = Field(ge=0, lt=1)
@@ -55,26 +59,27 @@ class SyncConfig(Section):
     lend_ear: bool = False
 
     def weight_at(self, step: int) -> float:
-        """The weight at a step, counted from 0, where no threshold has switched it on."""
+        """Return the weight at `step`, counted from 0, if no threshold has switched it on."""
         if self.start is None or step < self.start:
             return 0.0
         return self.weight * min(1.0, (step - self.start + 1) / (self.ramp + 1))
 
 
 class JudgeConfig(Section):
-    """The quality discriminator's part: weight of its opinion, and its optimiser."""
+    """Settings for the quality discriminator. `weight`: weight of its loss in the generator's loss."""
 
     weight: float = Field(ge=0, lt=1)
     optimizer: OptimizerConfig
 
 
 class GeneratorConfig(RunConfig):
-    """Everything that a training run of Wav2Lip follows from.
+    """Everything that determines a training run of Wav2Lip.
 
-    `window_offset`: frames from a frame to the start of its sound; -1 as released in training, 0 as released in
-    inference. `reference_gap`: frames that the reference window keeps from the target's; 1 as released. `norm_start`:
-    step from which the generator's BatchNorms use their running statistics, as in inference; None, as released, never.
-    A small batch shows few clips, whose own statistics hide how light or dark they are.
+    `window_offset`: frames from a frame to the start of its sound. The released code has -1 in training and 0 in
+    inference. `reference_gap`: least distance in frames between the starts of reference and target window; 1 as
+    released. `norm_start`: step from which the generator's BatchNorms use their running statistics, as in inference.
+    None means never, as released. A small batch has few clips, and its own statistics hide how light or dark they are.
+    `judge`: None trains without the quality discriminator.
     """
 
     width: Width
@@ -90,7 +95,7 @@ class GeneratorConfig(RunConfig):
 
 
 class GeneratorTraining(Method):
-    """The method for the loop."""
+    """The training method of Wav2Lip's generator for the common loop."""
 
     best = ("total", "min")
 
@@ -102,14 +107,16 @@ class GeneratorTraining(Method):
         scorer: Path | None = None,
         init: Path | None = None,
     ) -> None:
-        """`data`: prepared clips; `expert`: its weights; `scorer`: SyncNet's, for LSE; `init`: weights to begin with.
+        """Read the index of the prepared clips in `data` and check it.
 
-        Raises UsageError for data it cannot train on, or a sync weight without an expert.
+        `expert`: the expert's weights. `scorer`: SyncNet's weights, for LSE in validation; None leaves LSE out. `init`:
+        weights to start from, None for random ones. Raises UsageError if the faces are not cropped as `box`, if no
+        clips are long enough, or if a sync weight or `lend_ear` is set without an expert.
         """
         if (config.sync.weight or config.sync.lend_ear) and expert is None:
             raise UsageError(
-                "the sync loss, or a lent ear, needs --expert WEIGHTS (lse-bench train expert); or set sync.weight = 0 "
-                "and sync.lend_ear = false"
+                "sync.weight above 0 or sync.lend_ear = true needs --expert WEIGHTS, made by lse-bench train expert. "
+                "To train without an expert, set sync.weight = 0 and sync.lend_ear = false"
             )
         self.config, self._init, self._scorer_path = config, init, scorer
         self._store = PreparedClips(data)
@@ -120,19 +127,19 @@ class GeneratorTraining(Method):
         self.validation = [clip for clip in parts["validation"] if self._samples.usable(clip)]
         if not self.training or not self.validation:
             raise UsageError(
-                f"{data}: {len(self.training)} clips for training, {len(self.validation)} for validation are long "
-                "enough; 1 of each is needed"
+                f"{data}: {len(self.training)} training clips and {len(self.validation)} validation clips are long "
+                "enough. At least 1 of each is needed: prepare more or longer clips"
             )
         self._expert_path = expert
         self._expert: nn.Module | None = None
         self._sync_on = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """For loader processes, which need no expert."""
+        """Return the state for loader processes, without the expert, which they do not need."""
         return self.__dict__ | {"_expert": None}
 
     def networks(self) -> dict[str, nn.Module]:
-        """The generator and, where the config has one, its judge."""
+        """Return the generator and, if the config has a `judge`, the quality discriminator."""
         generator = Generator(self.config.width)
         if self._init is not None:
             begin_from(generator, load_network(self._init), self._init)
@@ -145,35 +152,38 @@ class GeneratorTraining(Method):
         return {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}
 
     def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
-        """The config's."""
+        """Return the config's optimiser for each network."""
         found = {GENERATOR: self.config.optimizer.of(networks[GENERATOR])}
         if self.config.judge is not None:
             found[JUDGE] = self.config.judge.optimizer.of(networks[JUDGE])
         return found
 
     def place(self, device: torch.device) -> None:
-        """The expert."""
+        """Load the frozen expert onto `device`, in the mode that the config gives."""
         if self._expert_path is not None:
             expert = load_expert(self._expert_path).requires_grad_(False).to(device)
             self._expert = expert.to(memory_format=torch.channels_last)
             self._expert.train(self.config.sync.expert_mode == "train")
 
     def passes(self, step: int) -> list[Pass]:
-        """See `passes_of`."""
+        """Return the passes of `step`, counted from 0; see `passes_of`."""
         weight = self.config.sync.weight if self._sync_on else self.config.sync.weight_at(step)
         quality = None if self.config.judge is None else self.config.judge.weight
         settled = self.config.norm_start is not None and step >= self.config.norm_start
         return passes_of(self._expert, weight, quality, settled, self.config.sync.gentle)
 
     def batch(self, number: int, rank: int) -> Batch:
-        """See `WindowSamples.of`."""
+        """Return a batch of random training clips; see `WindowSamples.of`."""
         rng = np.random.default_rng((self.config.seed, number, rank))
         chosen = rng.integers(len(self.training), size=self.config.batch)
         return self._samples.of([self.training[number] for number in chosen], rng)
 
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
-        """On held-out clips: L1 of whole faces (`recon`) and mouths, that of the pasted reference's mouth (`copy`), the
-        expert's sync loss, the sum that training minimises, LSE of faces drawn to mismatched audio, sharpness.
+        """Return measures on held-out clips.
+
+        `recon`, `mouth`, `copy`, `sync`: see `measure_clips`. `total`: (1-w) `recon` + w `sync` with the full sync
+        weight w, which is 0 without an expert. `lse_d`, `lse_c`: LSE of faces drawn to mismatched audio, if the config
+        has `lse_clips` and there is a scorer.
         """
         clips = spread(self.validation, self.config.validation_clips)
         gentle = self.config.sync.gentle
@@ -188,20 +198,20 @@ class GeneratorTraining(Method):
         return found
 
     def after_validation(self, measures: dict[str, float]) -> None:
-        """Switch the sync weight on, once and for all."""
+        """Switch the sync weight on, for the rest of the run, if `sync` is below the threshold."""
         threshold = self.config.sync.threshold
         self._sync_on |= threshold is not None and measures["sync"] < threshold
 
     def state(self) -> dict[str, float]:
-        """Whether the sync weight is on."""
+        """Return whether the threshold has switched the sync weight on: `sync_on`, 1 or 0."""
         return {"sync_on": float(self._sync_on)}
 
     def restore(self, state: dict[str, float]) -> None:
-        """See `state`."""
+        """Restore what `state` returned."""
         self._sync_on = bool(state["sync_on"])
 
     def drawer(self, generator: nn.Module, device: torch.device) -> Draw:
-        """Draws whole clips as inference does: the reference is the very frame to be changed."""
+        """Return a function that draws whole clips as inference does: each frame is its own reference."""
 
         def draw(clip: PreparedClip, heard: PreparedClip) -> Pictures:
             faces, mel = self._store.read(clip, "faces"), self._store.read(heard, "mel")
@@ -210,12 +220,15 @@ class GeneratorTraining(Method):
         return draw
 
     def pictures(self, networks: dict[str, nn.Module], device: torch.device) -> NDArray[np.uint8]:
-        """See `training.sample_sheet`."""
+        """Return a sample picture; see `validation.sample_sheet`."""
         return sample_sheet(self._store, self.validation, self.drawer(networks[GENERATOR], device))
 
 
 def hear_like(generator: Generator, expert: Expert) -> None:
-    """Begin the generator's audio encoder as the expert's, which has one residual block more and is of its width."""
+    """Copy the weights of the expert's audio encoder to the generator's. Both networks must have the same width.
+
+    The expert has one more residual block, which is left out.
+    """
     blocks = list(expert.audio_encoder)
     del blocks[len(blocks) - 3]
     for ours, theirs in zip(generator.audio_encoder, blocks, strict=True):
@@ -231,10 +244,10 @@ def measure_clips(
     together: int = 16,
     gentle: bool = False,
 ) -> dict[str, float]:
-    """Mean over two windows of each clip: `mouth_measures`, and `sync`, the expert's loss (NaN without one); `gentle`:
-    see `sync_loss`.
+    """Return means over two windows of each clip: `mouth_measures`, and the expert's loss `sync`.
 
-    `together`: windows in a batch, of different clips; an expert in training mode judges each by all of them.
+    `expert`: None makes `sync` NaN. `together`: windows in a batch, each of another clip. If the expert is in training
+    mode, its loss depends on all windows of the batch. `gentle`: see `sync_loss`.
     """
     rng = np.random.default_rng(0)
     rows, weights = [], []
@@ -252,7 +265,10 @@ def measure_clips(
 def draw_clip(
     generator: nn.Module, faces: Pictures, mel: NDArray[np.float32], offset: int, device: torch.device
 ) -> Pictures:
-    """Faces (T,96,96,3) redrawn to a mel spectrogram (columns,80), as long as both last."""
+    """Return `faces`, uint8 (T,96,96,3) BGR, redrawn to a mel spectrogram (columns,80).
+
+    The result ends with the shorter of the two. `offset`: frames from a frame to the start of its sound.
+    """
     count = min(len(faces), int((len(mel) - COLUMNS) / first_column(5) * 5) + 1)
     heard = windows(mel, np.array([first_column(i + offset) for i in range(count)]), COLUMNS)[:, None]
     drawn = []
@@ -264,7 +280,10 @@ def draw_clip(
 
 
 def export(networks: dict[str, nn.Module], config: GeneratorConfig, out: Path) -> list[Path]:
-    """`weights.safetensors` for our adapter, and at full width files in the released layout."""
+    """Write `weights.safetensors` for our adapter and, at full width, files in the released layout. Return the paths.
+
+    The generator's file is `wav2lip.pth` or `wav2lip_gan.pth`. The discriminator's is `visual_quality_disc.pth`.
+    """
     name = "wav2lip" if config.judge is None else "wav2lip-gan"
     state = networks[GENERATOR].state_dict()
     files = [out / "weights.safetensors"]

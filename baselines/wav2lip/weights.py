@@ -1,4 +1,4 @@
-"""Wav2Lip's checkpoints: the released files, those that `train` writes, and the released layout for others to read."""
+"""Wav2Lip's checkpoints: reading of released files and of those that `train` writes, writing of the released layout."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ _EXPERT = "Wav2Lip's expert is lipsync_expert.pth, or weights.safetensors of `ls
 
 
 def load_network(path: Path | str, *, trust: bool = False) -> Generator:
-    """The generator in a checkpoint, in evaluation mode; a narrow one where the file says so. Raises WeightsError
-    naming what the file is.
+    """Return the generator in a checkpoint, in evaluation mode. The file's metadata may state a width below 1.
+
+    `trust`: a TorchScript file may be opened. Raises WeightsError, with the kind of the file, for another network.
     """
     network = Generator(float(read_metadata(path).get("width", 1)))
     fill(network, read_torch(path, trust_script=trust), path, _GENERATOR)
@@ -26,27 +27,30 @@ def load_network(path: Path | str, *, trust: bool = False) -> Generator:
 
 
 def fill(network: nn.Module, state: dict[str, Tensor], path: Path | str, advice: str) -> None:
-    """Load a network. Raises WeightsError naming what the file is, how it differs and what is wanted."""
+    """Load `state` into `network`. `advice`: a sentence for messages that says which file is needed.
+
+    Raises WeightsError, with the kind of the file and the first difference, if entries or shapes differ.
+    """
     wanted = network.state_dict()
     if set(state) != set(wanted):
         missing, more = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
-        differing = f"lacks {missing[0]}" if missing else f"has {more[0]} besides"
+        differing = f"lacks the entry {missing[0]}" if missing else f"has the extra entry {more[0]}"
         raise WeightsError(f"{path}: this is {kind_of(state)}; it {differing}. {advice}")
     wrong = next((name for name in wanted if wanted[name].shape != state[name].shape), None)
     if wrong is not None:
         shape, needed = tuple(state[wrong].shape), tuple(wanted[wrong].shape)
-        raise WeightsError(f"{path}: {wrong} has the shape {shape}, {needed} is needed; a fork of Wav2Lip? {advice}")
+        raise WeightsError(f"{path}: {wrong} has the shape {shape} instead of {needed}, as in a Wav2Lip fork. {advice}")
     network.load_state_dict(state)
 
 
 def load_expert(path: Path | str) -> Expert:
-    """An expert, of any width, in evaluation mode. Raises WeightsError for anything else."""
+    """Return the expert in a checkpoint, of any width, in evaluation mode. Raises WeightsError for another network."""
     network = Expert(float(read_metadata(path).get("width", 1)))
     fill(network, read_torch(path), path, _EXPERT)
     return network.eval()
 
 
 def write_official(path: Path, state: Mapping[str, Tensor], step: int) -> None:
-    """A checkpoint in the layout of the released ones, which the original code loads."""
+    """Write a checkpoint in the layout of the released ones, which the original code loads."""
     plain = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     save_atomically(path, {"state_dict": plain, "optimizer": None, "global_step": step, "global_epoch": 0})

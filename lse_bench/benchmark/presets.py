@@ -1,4 +1,4 @@
-"""Benchmarks that are known by name, as the text of a BENCH.toml."""
+"""Built-in benchmarks. Each is the text of a BENCH.toml."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CORPORA = {"lrs2": "LRS2", "lrs3": "LRS3", "lrw": "LRW"}
 _WAV2LIP_PAPER = """\
 # The comparison of the Wav2Lip paper with its released weights and evaluation scripts.
 name = "wav2lip-paper"
-published = true        # print the published figures beside ours
+published = true        # print the published figures next to ours
 max_failed = 100000     # the published lists drop pairs whose source is shorter than the sound; they are counted
 
 [[protocols]]
@@ -42,13 +42,15 @@ official = {{ corpus = "{corpus}"{copy} }}
 
 
 def preset_text(name: str, roots: Mapping[str, Path], lists: Path | None) -> str:
-    """The BENCH.toml of a preset. `roots`: folder of each corpus by name; `lists`: folder with copies of the official
-    lists, which are fetched otherwise. Raises UsageError for an unknown preset, or without any corpus.
+    """Return the BENCH.toml of the preset `name`.
+
+    `roots`: the folder of each corpus, by the name of the corpus. `lists`: a folder with copies of the official lists;
+    None fetches them. Raises UsageError if the preset is unknown or no corpus is given.
     """
     if name not in PRESETS:
         raise UsageError(no_such("preset", name, PRESETS))
     if not roots:
-        raise UsageError(f"--preset {name} needs a corpus: --lrs2, --lrs3 or --lrw with its folder")
+        raise UsageError(f"--preset {name} needs a corpus. Give its folder with --lrs2, --lrs3 or --lrw")
     text = _WAV2LIP_PAPER
     for corpus, root in roots.items():
         copy = "" if lists is None else f", list = {_quoted(lists.absolute() / f'{corpus}.txt')}"
@@ -57,5 +59,5 @@ def preset_text(name: str, roots: Mapping[str, Path], lists: Path | None) -> str
 
 
 def _quoted(path: Path) -> str:
-    """A path as a TOML string."""
+    """Return a path as a TOML string."""
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,7 +1,7 @@
-"""Running a benchmark: its steps in turn, each once; a failed one stops only what needs its result.
+"""Running a benchmark. Each step runs once, in order. A failed step stops only the steps that need its result.
 
 The folder holds `bench.json` (the plan), `steps.jsonl` (how each step ended), `corpora/`, `manifests/`, `videos/`,
-`scores/` and `summary.json`, which follows from the records alone.
+`scores/` and `summary.json`. The summary depends only on the records and on how the steps ended.
 """
 
 from __future__ import annotations
@@ -37,16 +37,20 @@ _READ_SCHEMAS = (1, 2)
 BENCH_FILE, STEPS_FILE, SUMMARY_FILE = "bench.json", "steps.jsonl", "summary.json"
 _EXTRA_KINDS: dict[Kind, str] = {"fid": "fid", "fd-sync": "fd_sync"}
 
-# Seconds a clip of three seconds takes on two cores of 2024, for a first guess; real runs replace it.
+# A first guess: seconds for a clip of three seconds on two cores of 2024. Measured times replace it.
 _ROUGH: dict[Kind, float] = {"corpus": 0.3, "manifest": 0.01, "generate": 4.0, "score": 0.8, "fid": 6.0, "fd-sync": 0.8}
 _COPIES = ("real", "unsynced")  # made without a network
 _ROUGH_COPIES = 0.1
 
-Runner = Callable[[Step], tuple[int, str | None]]  # a step to what would be its exit status, and why it failed
+Runner = Callable[[Step], tuple[int, str | None]]  # takes a step; returns an exit status and why it failed
 
 
 class Ended(BaseModel):
-    """How a step ended: a line of steps.jsonl. `method`: whose cell it was; `message`: why it failed."""
+    """How a step ended: one line of steps.jsonl.
+
+    `method`: the method that the step belongs to, or "". `status`: the exit status, 0 for success. `message`: why the
+    step failed, or None. `seconds`: its duration. `items`: the number of its clips.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,32 +65,35 @@ class Ended(BaseModel):
 
 
 def read_steps(out: Path) -> dict[str, Ended]:
-    """How each step ended last, by digest. Raises UsageError for a damaged line."""
+    """Return how each step ended last, by digest. Raises UsageError if a line is damaged."""
     path = out / STEPS_FILE
     try:
         ended = [Ended.model_validate_json(line) for line in read_lines(path)]
     except ValidationError as error:
-        raise UsageError(f"{path}: damaged: {error.errors()[0]['msg']}") from None
+        raise UsageError(f"{path}: a line is damaged: {error.errors()[0]['msg']}") from None
     return {one.digest: one for one in ended}
 
 
 def finished(step: Step, ended: dict[str, Ended]) -> bool:
-    """Whether a step's result is there, whole, of the same dependencies."""
+    """Return whether the complete result of a step with the same inputs exists."""
     one = ended.get(step.digest)
     return one is not None and one.status == 0 and step.out.exists()
 
 
 def problems(config: BenchConfig, steps: Iterable[Step], folder: Path) -> list[str]:
-    """What is missing, with what gets it: weights, corpora, generators, programs. Empty when everything can start."""
+    """Return what is missing, each with a way to get it: weights, corpora, generators, packages and programs.
+
+    The list is empty if every step can start.
+    """
     found: dict[str, None] = {}
     for manifest in config.manifests:
         if manifest.file is not None and manifest.root is None:
             try:
                 read_manifest(folder / manifest.file).folder()
             except UsageError as error:
-                found[f"{error} (here: root = … in bench.toml)"] = None
+                found[f"{error} (in bench.toml: root = …)"] = None
         if manifest.minilrs is not None and find_spec("espeakng_loader") is None:
-            found[f"{manifest.name}: speech of MiniLRS: pip install 'lse-bench[minilrs]'"] = None
+            found[f"{manifest.name}: MiniLRS needs a speech synthesiser: pip install 'lse-bench[minilrs]'"] = None
         corpus = str((manifest.official or {}).get("corpus", ""))
         if manifest.root is not None and not (folder / manifest.root).is_dir():
             known = corpora().get(corpus)
@@ -103,7 +110,7 @@ def problems(config: BenchConfig, steps: Iterable[Step], folder: Path) -> list[s
             if name not in table() and not Path(name).is_file():
                 found[f"{step.method}: {name}: neither a file nor weights of lse-bench weights list"] = None
             elif name in table() and (reason := why_missing(table()[name], allowed)) is not None:
-                found[f"{reason} (here: trust = true in bench.toml)" if "--trust" in reason else reason] = None
+                found[f"{reason} (in bench.toml: trust = true)" if "--trust" in reason else reason] = None
         for module, extra in needs.packages.items():
             try:
                 require(module, extra, step.label)
@@ -118,7 +125,7 @@ def problems(config: BenchConfig, steps: Iterable[Step], folder: Path) -> list[s
 
 
 def to_fetch(steps: Iterable[Step]) -> dict[str, Options]:
-    """Weights of the table that steps will ask for and that are not here, with how they may be fetched."""
+    """Return the absent weights that the steps need, by name, each with how it may be fetched."""
     found: dict[str, Options] = {}
     for step in steps:
         allowed = fetching(step)
@@ -130,14 +137,18 @@ def to_fetch(steps: Iterable[Step]) -> dict[str, Options]:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Seconds that a step will take. `measured`: from steps of its kind that have ended here."""
+    """The estimated seconds of a step. `measured`: whether the estimate uses earlier steps of this benchmark."""
 
     seconds: float
     measured: bool
 
 
 def estimate(step: Step, ended: dict[str, Ended]) -> Estimate:
-    """From how long steps of the same kind and method took, else of the same kind, else roughly."""
+    """Estimate how long a step takes.
+
+    The estimate is the measured time per clip of finished steps of the same kind and method. If there are none, it is
+    that of the same kind, and otherwise a rough guess.
+    """
     copies = step.kind == "generate" and step.method in _COPIES
     past = [one for one in ended.values() if one.kind == step.kind and one.status == 0 and one.items]
     same = [one for one in past if one.method == step.method]
@@ -156,9 +167,10 @@ def run_bench(
     run: Runner,
     say: Callable[[str], None] = lambda text: None,
 ) -> BenchmarkSummary:
-    """Do what is left of the steps and return the summary. `run` does one step; `say` is told of every step.
+    """Run the unfinished steps, write summary.json and return it.
 
-    Raises UsageError when another process works in `out`, and what `run` raises, KeyboardInterrupt above all.
+    `run`: runs one step. `say`: receives a message about each step. Raises UsageError if `out` is a file or another
+    process works in it. Exceptions of `run`, such as KeyboardInterrupt, are passed on.
     """
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; --out names a folder")
@@ -169,7 +181,7 @@ def run_bench(
         lost: dict[str, str] = {}
         for number, step in enumerate(steps, 1):
             if finished(step, ended):
-                say(f"{number}/{len(steps)} {step.label}: done before")
+                say(f"{number}/{len(steps)} {step.label}: already done")
                 continue
             gone = next((need for need in step.needs if need.digest in lost), None)
             if gone is not None:
@@ -211,7 +223,7 @@ def _plan(config: BenchConfig, steps: Sequence[Step], out: Path) -> dict[str, An
 
 
 def runs_of(steps: Sequence[Step], out: Path) -> list[Run]:
-    """The rows of finished cells, each with the fid.json and fd_sync.json of its videos."""
+    """Return the finished runs, each with the fid.json and fd_sync.json of its videos."""
     ended, runs = read_steps(out), []
     for (manifest, method), measures in cells(steps).items():
         there = [step for step in measures if finished(step, ended)]
@@ -221,26 +233,26 @@ def runs_of(steps: Sequence[Step], out: Path) -> list[Run]:
 
 
 class BenchmarkSummary(Stored):
-    """summary.json of a benchmark: a pure function of records and step endings."""
+    """The summary.json of a benchmark. It depends only on the records and on how the steps ended."""
 
     schema_version: int = SCHEMA
-    """Version of this format."""
+    """The version of this format."""
     kind: Literal["bench"] = "bench"
-    """A benchmark."""
+    """The kind of the file: a benchmark."""
     version: str | None = None
-    """Version of LSE-Bench."""
+    """The version of LSE-Bench that wrote the file."""
     name: str | None = None
-    """Of the benchmark's file."""
+    """The name of the benchmark, from its file."""
     tables: list[Table]
-    """One for each corpus and protocol."""
+    """The tables, one for each corpus and protocol."""
     clips_failed: int = 0
-    """Clips without a score, in all rows."""
+    """The number of clips without a score in all rows."""
     failed: dict[str, str] = {}
-    """Steps without a result, and why."""
+    """The reason for each step without a result, by the label of the step."""
 
 
 def summary_of(config: BenchConfig, steps: Sequence[Step], out: Path) -> BenchmarkSummary:
-    """The tables of a benchmark, and what has no result and why."""
+    """Return the tables of a benchmark, and the steps without a result with their reasons."""
     ended = read_steps(out)
     tables = [below(found, out) for found in tables_of(runs_of(steps, out))]
     missing = [step for step in steps if not finished(step, ended)]
@@ -263,13 +275,16 @@ def _why(step: Step, ended: dict[str, Ended]) -> str:
 
 
 def read_bench(out: Path) -> list[Run]:
-    """The runs of a benchmark's directory, in its order, as the leaderboard takes them. Raises UsageError."""
-    path, way_out = out / SUMMARY_FILE, "lse-bench benchmark goes on with it"
+    """Return the runs of a benchmark's folder in the order of its tables.
+
+    Raises UsageError if summary.json is missing, damaged or of another version.
+    """
+    path, way_out = out / SUMMARY_FILE, "Run the same lse-bench benchmark command again to finish it"
     content = read_object(path, way_out)
     if content.get("schema") not in _READ_SCHEMAS:
         raise UsageError(
-            f"{path}: schema {content.get('schema')}, this version reads schema 1 and 2; lse-bench "
-            f"{content.get('version', 'of another version')} wrote it and reads it"
+            f"{path}: schema {content.get('schema')}, this version reads schema 1 and 2. lse-bench "
+            f"{content.get('version', 'of another version')} wrote it and can read it"
         )
     summary = parse_stored(content, path, BenchmarkSummary, way_out)
     return [
@@ -280,14 +295,14 @@ def read_bench(out: Path) -> list[Run]:
 
 
 def in_words(seconds: float) -> str:
-    """Such as `40 s`, `12 min`, `3.5 h`."""
+    """Return a duration as text, such as `40 s`, `12 min` or `3.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def refuse_missing(found: Sequence[str]) -> None:
-    """Raise WeightsError with all that `problems` found."""
+    """Raise WeightsError with everything that `problems` found, if anything."""
     if found:
         listed = "\n  - ".join(found)
-        raise WeightsError(f"before the first clip, {len(found)} things are missing:\n  - {listed}")
+        raise WeightsError(f"{len(found)} things are missing, so no step was started:\n  - {listed}")

@@ -1,7 +1,8 @@
-"""The steps of a benchmark: tasks with their options, what each depends on, and where its result lies.
+"""The steps of a benchmark. Each is a task with its options, its inputs and the place of its result.
 
-A step's digest covers its options, the digests of the files it reads and those of the steps before it. The digest is
-part of the result's name, so a step whose dependencies have changed is another step, and nothing old is overwritten.
+A step's digest covers its options, the digests of the files that it reads, and the digests of the steps before it. The
+digest is part of the name of the result. A step with changed inputs is therefore a new step, and no old result is
+overwritten.
 """
 
 from __future__ import annotations
@@ -32,14 +33,16 @@ from lse_bench.weights.store import path_of
 from lse_bench.weights.table import Entry, table
 
 Kind = Literal["corpus", "manifest", "generate", "score", "fid", "fd-sync"]
-_SHOWN = 10  # letters of a digest in a file name
+_SHOWN = 10  # characters of a digest in a file name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step(ABC):
-    """One task. `folder`: of its result, without the digest; `items`: clips that it works on, 0 where not known yet;
-    `manifest`, `method`, `protocol`: whose cell it belongs to, "" where it serves several; `behind`: what else its
-    result follows from.
+    """One task of a benchmark.
+
+    `folder`: the path of its result, without the digest. `items`: the number of its clips, 0 if it is not known yet.
+    `manifest`, `method`, `protocol`: the cell of the table that it belongs to, "" if it serves several. `behind`: other
+    facts that its result depends on.
     """
 
     kind: ClassVar[Kind]
@@ -56,25 +59,25 @@ class Step(ABC):
     @property
     @abstractmethod
     def inputs(self) -> tuple[Step | Path | str, ...]:
-        """What it takes: results of other steps, files, folders, names."""
+        """The inputs of the step: other steps, files, folders and names."""
 
     @abstractmethod
     def run(self, report: Report) -> None:
-        """Make the result at `out`, or go on with it. Raises LseBenchError, KeyboardInterrupt."""
+        """Make the result at `out`, or continue a partial one. Raises LseBenchError or KeyboardInterrupt."""
 
     @property
     def label(self) -> str:
-        """For a person."""
+        """A label for messages, such as `score LRS2 Wav2Lip lrs@1`."""
         return " ".join(part for part in (self.kind, self.manifest, self.method, self.protocol) if part)
 
     @property
     def needs(self) -> list[Step]:
-        """The steps whose results it takes."""
+        """The steps whose results this step needs."""
         return [one for one in self.inputs if isinstance(one, Step)]
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over everything its result follows from."""
+        """The SHA-256 digest of everything that the result depends on."""
         inputs = [one.digest if isinstance(one, Step) else _content(one) for one in self.inputs]
         options = {declared.name: _option(declared, value) for declared, value in changed(self.options)}
         version = importlib.metadata.version("lse-bench")
@@ -83,29 +86,29 @@ class Step(ABC):
 
     @property
     def out(self) -> Path:
-        """Its result: a folder or a file."""
+        """The path of the result: a folder or a file."""
         return self.folder.with_name(f"{self.folder.name}-{self.digest[:_SHOWN]}{self.suffix}")
 
     @property
     def command(self) -> list[str]:
-        """The command that does the same, for the record."""
+        """The command that does the same, as words. It is stored with the result."""
         return ["lse-bench", *self._words, *words_of(self.options), "--out", str(self.out)]
 
     @property
     @abstractmethod
     def _words(self) -> list[str]:
-        """The command's name and arguments."""
+        """The name and the arguments of the command, without its options."""
 
 
 def _content(value: Path | str) -> list[str]:
-    """What is known of an input: a file by its digest, whatever it is called."""
+    """Return what identifies an input. A file is identified by its digest and not by its name."""
     if isinstance(value, Path) and value.is_file():
         return ["file", file_digest(value)]
     return [str(value)]
 
 
 def _option(declared: Declared, value: Any) -> Any:
-    """What is known of an option's value: files and weights by their digests, whatever they are called."""
+    """Return what identifies the value of an option. Files and weights are identified by their digests."""
     if declared.flag.names == "settings":
         return {name: _named(text) for name, text in settings_of(value).items()}
     if declared.flag.names == "weights":
@@ -116,26 +119,29 @@ def _option(declared: Declared, value: Any) -> Any:
 
 
 def _named(value: str) -> list[str]:
-    """Weights of the table, or a file by its whole path (`read_options` has made it whole), by digest."""
+    """Return what identifies weights: the name and digest of the table, or the digest of a file.
+
+    A file has an absolute path, which `read_options` makes.
+    """
     if value in table():
         return [value, digest_of(table()[value])]
     return _content(Path(value) if Path(value).is_absolute() else value)
 
 
 def digest_of(item: Entry) -> str:
-    """Of weights: what the table says or, where nobody published one, of the file that is there."""
+    """Return the published digest of weights. If there is none, return that of the file, or `absent` without a file."""
     path = path_of(item)
     return item.sha256 or (file_digest(path) if path.exists() else "absent")
 
 
 def place(value: Step | Path) -> Path:
-    """Where an input lies."""
+    """Return the path of an input."""
     return value.out if isinstance(value, Step) else value
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusStep(Step):
-    """A corpus of MiniLRS."""
+    """A step that makes a MiniLRS corpus."""
 
     kind = "corpus"
     options: MiniLrsOptions
@@ -156,7 +162,7 @@ class CorpusStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class BuildStep(Step):
-    """Pairs drawn from a corpus."""
+    """A step that draws pairs from a corpus."""
 
     kind = "manifest"
     suffix = ".json"
@@ -179,7 +185,7 @@ class BuildStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportStep(Step):
-    """An official list. `root`: the corpus's folder, where it was given."""
+    """A step that imports an official list. `root`: the folder of the corpus, or None if it was not given."""
 
     kind = "manifest"
     suffix = ".json"
@@ -203,7 +209,10 @@ class ImportStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateStep(Step):
-    """One method's videos of one manifest. `root`: the folder with the files, where it is not the manifest's own."""
+    """A step that generates the videos of one method for one manifest.
+
+    `root`: the folder with the source files, or None for the folder that the manifest names.
+    """
 
     kind = "generate"
     options: GenerateOptions
@@ -231,7 +240,7 @@ class GenerateStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreStep(Step):
-    """One method's scores under one protocol."""
+    """A step that scores the videos of one method under one protocol."""
 
     kind = "score"
     options: ScoreOptions
@@ -255,7 +264,7 @@ class ScoreStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class FidStep(Step):
-    """FID of one method's videos against the real ones."""
+    """A step that computes the FID of one method's videos to the real videos."""
 
     kind = "fid"
     suffix = ".json"
@@ -279,7 +288,7 @@ class FidStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class FdSyncStep(Step):
-    """fd-sync of one method's videos against the real ones."""
+    """A step that computes the fd-sync of one method's videos to the real videos."""
 
     kind = "fd-sync"
     suffix = ".json"

@@ -1,4 +1,8 @@
-"""The command `lse-bench`: the one package that may know every other. Each command imports what it needs, late."""
+"""The command `lse-bench`.
+
+This package may import every other package. Each command imports heavy modules inside its function, so that `--help`
+is fast.
+"""
 
 from __future__ import annotations
 
@@ -63,10 +67,10 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Options of the command itself."""
+    """Accept the options of `lse-bench` itself."""
 
 
 _INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
@@ -75,18 +79,21 @@ _INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 @app.command(rich_help_panel=SET_UP)
 def doctor(
     check: Annotated[
-        bool, typer.Option("--selfcheck", help="Score SyncNet's example clip and compare with its published scores.")
+        bool,
+        typer.Option(
+            "--selfcheck", help="Score SyncNet's example clip too and compare the scores with the published ones."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what this machine has and lacks (libraries, codecs, devices), and how to get what is missing."""
+    """Report which libraries, codecs and devices this machine has, and how to install what is missing."""
     from dataclasses import asdict
 
     from lse_bench.doctor import examine, selfcheck_published
 
     report = ConsoleReport()
     console = report.console
-    with report.working("Looking around"):
+    with report.working("Examining this machine"):
         findings = examine() + (selfcheck_published() if check else [])
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -102,11 +109,12 @@ def doctor(
 
 
 def main() -> None:
-    """Entry point: every error we can explain is one sentence on standard error, without a traceback.
+    """Run the command line.
 
-    Exit status: that of the command; 130 after Ctrl-C and 143 after SIGTERM, when what is finished is written.
+    An explained error is printed on standard error without a traceback. The exit status is that of the command. It is
+    130 after Ctrl-C and 143 after SIGTERM. Finished results are written before a stopped command ends.
     """
-    for stream in (sys.stdout, sys.stderr):  # a terminal that knows no such letter shows its number
+    for stream in (sys.stdout, sys.stderr):  # an escape is printed for a character that the terminal lacks
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     with heard() as asked:
@@ -116,10 +124,10 @@ def main() -> None:
             if Terminated in asked and ended.code == _INTERRUPTED:
                 sys.exit(_TERMINATED)
             raise
-        except KeyboardInterrupt:  # while the commands were put together, before one began
+        except KeyboardInterrupt:  # while the commands are set up, before one starts
             sys.exit(_TERMINATED if Terminated in asked else _INTERRUPTED)
-        except Exception as error:  # noqa: BLE001 - what cannot be explained is raised again
-            if asked:  # an import that a stop has broken off leaves modules that raise anything
+        except Exception as error:  # noqa: BLE001 - `explain` raises an unknown error again
+            if asked:  # an import that a stop interrupts can leave modules that raise any error
                 sys.exit(_TERMINATED if Terminated in asked else _INTERRUPTED)
             text, status = explain(error)
             print(f"lse-bench: {text}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`benchmark`."""
+"""The command `lse-bench benchmark`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lse_bench.benchmark.run import BenchmarkSummary
     from lse_bench.benchmark.steps import Step
 
-_WIDE = 130  # columns of a terminal that a table needs
+_WIDE = 130  # the width of a terminal, in columns, that a table needs
 
 _EXAMPLES = """
 **Examples**
@@ -30,32 +30,43 @@ _EXAMPLES = """
 
     lse-bench leaderboard build runs/mine --out page
 
-bench.toml names methods, lists of pairs and protocols: docs/benchmark.md. Stopped, the same command goes on; finished
-cells are kept, cells whose options, weights or lists have changed are done again beside them.
-Exit status: 0 done, 1 a step or too many clips failed, 2 wrong usage or something missing.
+bench.toml lists methods, pairs and protocols. docs/benchmark.md describes it. Run the same command again to continue a
+stopped benchmark. Finished steps are kept. A step whose options, weights or lists have changed is repeated, and its old
+result is kept.
+Exit status: 0 success, 1 a step failed or too many clips failed, 2 wrong usage or something is missing.
 """
 
 
 @app.command(epilog=_EXAMPLES, rich_help_panel=COMPARE)
 def benchmark(
-    bench: Annotated[Path | None, typer.Argument(metavar="BENCH.toml", help="What to compare.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the benchmark; default: runs/NAME.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, its size and time, and stop.")] = False,
-    preset: Annotated[
-        str | None, typer.Option(help="wav2lip-paper: the published comparison, in place of a file.")
+    bench: Annotated[
+        Path | None,
+        typer.Argument(metavar="BENCH.toml", help="The file with the methods, lists of pairs and protocols."),
     ] = None,
-    lrs2: Annotated[Path | None, typer.Option(help="For --preset: folder of LRS2.")] = None,
-    lrs3: Annotated[Path | None, typer.Option(help="For --preset: folder of LRS3.")] = None,
-    lrw: Annotated[Path | None, typer.Option(help="For --preset: folder of LRW.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the benchmark. Default: runs/NAME.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the steps, their sizes and estimated times, and exit.")
+    ] = False,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Use a built-in benchmark instead of BENCH.toml. wav2lip-paper is the published comparison."),
+    ] = None,
+    lrs2: Annotated[Path | None, typer.Option(help="For --preset: the folder of LRS2.")] = None,
+    lrs3: Annotated[Path | None, typer.Option(help="For --preset: the folder of LRS3.")] = None,
+    lrw: Annotated[Path | None, typer.Option(help="For --preset: the folder of LRW.")] = None,
     lists: Annotated[
-        Path | None, typer.Option(help="For --preset: folder with your copies of lrs2.txt, lrs3.txt, lrw.txt.")
+        Path | None,
+        typer.Option(
+            help="For --preset: a folder with your copies of lrs2.txt, lrs3.txt and lrw.txt. Default: fetch the lists."
+        ),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="For --preset: write its BENCH.toml here, to be edited, and stop.")
+        Path | None,
+        typer.Option(help="For --preset: write its BENCH.toml to this file, so that you can edit it, and exit."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare methods: generate, score, FID, table, from one file, in one folder that goes on where it was stopped."""
+    """Generate videos with several methods, score them, compute FID and print the tables, as one file describes."""
     from lse_bench.benchmark.config import config_of, read_config
     from lse_bench.benchmark.plan import steps_of
     from lse_bench.benchmark.run import problems, refuse_missing, run_bench, to_fetch
@@ -63,9 +74,9 @@ def benchmark(
     report = ConsoleReport()
     roots = {name: path for name, path in (("lrs2", lrs2), ("lrs3", lrs3), ("lrw", lrw)) if path is not None}
     if (bench is None) == (preset is None):
-        raise UsageError("benchmark needs BENCH.toml or --preset wav2lip-paper, one of the two")
+        raise UsageError("benchmark needs either BENCH.toml or --preset wav2lip-paper. Give exactly one of the two")
     if preset is None and (roots or lists is not None or save is not None):
-        raise UsageError("--lrs2, --lrs3, --lrw, --lists and --save are for --preset")
+        raise UsageError("--lrs2, --lrs3, --lrw, --lists and --save need --preset")
     if bench is not None:
         config, folder = read_config(bench), bench.parent
     else:
@@ -77,7 +88,7 @@ def benchmark(
             if not save.absolute().parent.is_dir():
                 raise UsageError(f"{save}: its folder does not exist")
             save.write_text(text, encoding="utf-8")
-            report.say(f"lse-bench benchmark {save} does it")
+            report.say(f"Written. Run it with: lse-bench benchmark {save}")
             return
         config, folder = config_of(text, Path(preset)), Path()
     target = (out or Path("runs") / config.name).absolute()
@@ -87,7 +98,7 @@ def benchmark(
         _print_plan(report, config, steps, target, missing, [] if missing else list(to_fetch(steps)), as_json)
         raise typer.Exit(2 if missing else 0)
     refuse_missing(missing)
-    for name, allowed in to_fetch(steps).items():  # before the first clip, not after hours
+    for name, allowed in to_fetch(steps).items():  # a failed download must not cost hours
         report.weights(name, allowed.offline, allowed.trust)
 
     def say(text: str) -> None:
@@ -96,10 +107,10 @@ def benchmark(
     def attempt(step: Step) -> tuple[int, str | None]:
         try:
             step.run(report)
-        except Exception as error:  # noqa: BLE001 - a step's failure is not the benchmark's
+        except Exception as error:  # noqa: BLE001 - a failed step must not end the benchmark
             try:
                 text, status = explain(error)
-            except Exception:  # noqa: BLE001 - raised again by explain
+            except Exception:  # noqa: BLE001 - `explain` raises an unknown error again
                 return 1, f"{type(error).__name__}: {error}"
             return status, text
         return 0, None
@@ -119,7 +130,9 @@ def benchmark(
         from lse_bench.leaderboard.published import beside_published
 
         print("\n" + beside_published(summary.tables))
-    report.say(f"records and summary: {target}; lse-bench leaderboard build {target} --out PAGE makes a page of it")
+    report.say(
+        f"records and summary: {target}. Make a page of it with: lse-bench leaderboard build {target} --out PAGE"
+    )
     for label, reason in summary.failed.items():
         report.fail(f"{label}: {reason}")
     if summary.failed or summary.clips_failed > config.max_failed:
@@ -154,9 +167,13 @@ def _print_plan(
         state = "done" if row["done"] else in_words(float(str(row["seconds"])))
         print(f"{row['step']}: {row['items'] or '?'} clips, {state}")
     unknown = any(not row["items"] for row in rows)
-    guess = "" if all(row["measured"] or row["done"] for row in rows) else ", a rough guess until first steps have run"
+    guess = (
+        ""
+        if all(row["measured"] or row["done"] for row in rows)
+        else ". The time is a rough guess until the first steps have run"
+    )
     print(f"{len(rows)} steps, {sum(bool(row['done']) for row in rows)} done, about {in_words(total)} left{guess}"
-          + ("; lists that are not made yet are not counted" if unknown else ""))  # fmt: skip
+          + (". Lists that are not made yet are not counted" if unknown else ""))  # fmt: skip
     if fetched:
         print(f"fetched before the first clip: {', '.join(fetched)}")
     for text in missing:
@@ -171,7 +188,7 @@ def _print_tables(summary: BenchmarkSummary) -> None:
 
     shown = Console()
     for table in summary.tables:
-        if shown.width < _WIDE:  # a pipe, or a terminal where every cell would be broken
+        if shown.width < _WIDE:  # a pipe, or a terminal that is too narrow to show a cell in one line
             print(f"{table.corpus}\n\n{markdown(table)}")
             continue
         columns = columns_of(table)

@@ -1,4 +1,4 @@
-"""`cite`."""
+"""The command `lse-bench cite`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXAMPLES = """
 
 @app.command(epilog=_EXAMPLES, rich_help_panel=COMPARE)
 def cite(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
-    """Print a run's signature, a paragraph for the methods section, and BibTeX of what was used."""
+    """Print a run's signature, a paragraph for the methods section, and BibTeX entries of the work that it used."""
     from lse_bench.runs.cite import citation
     from lse_bench.runs.read import read_run
 

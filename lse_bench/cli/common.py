@@ -1,4 +1,4 @@
-"""What the commands share: the application, options that many have, errors as sentences."""
+"""The parts that all commands share: the application, common options, and error messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from lse_bench.errors import LseBenchError, UsageError, WeightsError
 from lse_bench.supervisor import STARTED
 
-# Groups of `lse-bench --help`, in its order.
+# Groups of commands, in the order of `lse-bench --help`.
 SCORE, COMPARE, MAKE, SET_UP = "Score", "Compare", "Generate and train", "Set up"
 
 _ORDER = (
@@ -22,11 +22,11 @@ _ORDER = (
     *("generate", "manifest", "train", "prepare", "minilrs"),
     *("doctor", "weights"),
 )
-RENAMED = {"run": "benchmark"}  # old names of commands
+RENAMED = {"run": "benchmark"}  # old name of a command to its new name
 
 
 class _Commands(TyperGroup):
-    """Answers an old name with the new one."""
+    """The group of commands. It names the new command when an old name is used."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name in RENAMED:
@@ -42,7 +42,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="lse-bench",
     cls=_Commands,
-    help="Lip-sync scores that anyone can reproduce: LSE-D, LSE-C, AV offset, FID and KID of talking-face videos.",
+    help="Compute reproducible lip-sync scores of talking-face videos: LSE-D, LSE-C, AV offset, FID and KID.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -51,24 +51,27 @@ app = typer.Typer(
 
 
 def command_line() -> list[str]:
-    """The command that is running, for the record."""
+    """Return the words of the running command, to be stored with its result."""
     return ["lse-bench", *sys.argv[1:]]
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never fetch weights from the network.")]
-Trust = Annotated[bool, typer.Option("--trust", help="Accept a download whose digest nobody has published.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Accept a download for which no digest is published.")]
+Device = Annotated[str, typer.Option(help="Device that networks run on: auto, cpu, cuda or cuda:N.")]
 
 
 def explain(error: Exception) -> tuple[str, int]:
-    """What an error says to a user, and the exit status. One that cannot be explained is raised again."""
+    """Return the message for the user and the exit status.
+
+    The status is 2 for UsageError and WeightsError, and 1 for other explained errors. An unknown error is raised again.
+    """
     if isinstance(error, UsageError | WeightsError):
         return str(error), 2
     if isinstance(error, LseBenchError):
         return str(error), 1
     if isinstance(error, OSError):
-        return f"{error.filename or 'a file'}: {error.strerror or error}; what was recorded until now is kept", 1
+        return f"{error.filename or 'a file'}: {error.strerror or error}. Results recorded so far are kept", 1
     if isinstance(error, ImportError):
         from lse_bench.doctor import explain_import_error
 
@@ -79,6 +82,6 @@ def explain(error: Exception) -> tuple[str, int]:
 
 
 def started() -> datetime:
-    """When the command was started; the same in every life that a supervisor gives it."""
+    """Return the time at which the command was started. It stays the same when the supervisor restarts the command."""
     told = os.environ.get(STARTED)
     return datetime.fromisoformat(told) if told else datetime.now()

@@ -1,4 +1,4 @@
-"""`compare`."""
+"""The command `lse-bench compare`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _COMPARE_EXAMPLES = """
 @app.command(epilog=_COMPARE_EXAMPLES, rich_help_panel=COMPARE)
 def compare(
     first: Annotated[Path, typer.Argument(help="A run directory.")],
-    second: Annotated[Path, typer.Argument(help="Another, of the same list under the same protocol.")],
+    second: Annotated[Path, typer.Argument(help="Another run directory of the same list under the same protocol.")],
     as_json: Json = False,
 ) -> None:
-    """Two runs, paired: the mean difference on the clips that both scored, with its interval and p value."""
+    """Compare two runs on the clips that both scored: mean paired differences with 95 % intervals and p values."""
     from lse_bench.runs.read import read_run
     from lse_bench.tables.paired import compare as compare_runs
 

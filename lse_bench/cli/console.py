@@ -1,4 +1,4 @@
-"""The terminal as a report: messages and progress go to standard error, standard output is for results."""
+"""Reports on the terminal. Messages and progress go to standard error. Standard output is for results."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
     from lse_bench.weights.store import Options
 
-_LONG, _EVERY = 2, 10  # seconds after which, and between which, lines tell what is going on where there is no terminal
+_LONG, _EVERY = 2, 10  # without a terminal: seconds before the first progress line, and between two of them
 _SHOWN_FAILURES = 20
 
 
 def make_console() -> Console:
-    """The standard error stream."""
+    """Return a console that writes to standard error."""
     from rich.console import Console
 
     return Console(stderr=True)
 
 
 class ConsoleReport(Report):
-    """Draws bars and spinners where there is a terminal, and lines now and then where there is none."""
+    """A report that draws bars and spinners on a terminal. Without a terminal it prints a line now and then."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or make_console()
@@ -42,7 +42,7 @@ class ConsoleReport(Report):
         self.console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
     def fail(self, text: str) -> None:
-        """A sentence on why the command does not end well."""
+        """Print in red why the command fails."""
         self.console.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
@@ -87,7 +87,7 @@ class ConsoleReport(Report):
 
 
 class _Bar(Counter):
-    """A bar; failures are printed as they come, the first few of them."""
+    """A progress bar. It also prints the first failures as they happen."""
 
     def __init__(self, progress: Progress, label: str, total: int | None) -> None:
         self._progress, self._label, self._total = progress, label, total
@@ -127,14 +127,16 @@ class _Bar(Counter):
 
 
 def warn_of_weights(report: Report, sha256: str) -> None:
-    """Say so when scores come from another network than the published one."""
+    """Warn if the weights with the digest `sha256` are not the published ones, `syncnet_v2`."""
     from lse_bench.weights.table import name_of_digest
 
     name = name_of_digest(sha256)
     if name == "syncnet-mini":
         report.warn(
-            "syncnet-mini was trained on synthetic faces. On real faces its scores mean nothing; do not compare them "
+            "syncnet-mini was trained on synthetic faces. On real faces its scores mean nothing. Do not compare them "
             "with published ones"
         )
     elif name != "syncnet_v2":
-        report.warn(f"weights {sha256[:12]}… are not the published syncnet_v2: not comparable with any paper")
+        report.warn(
+            f"weights {sha256[:12]}… are not the published syncnet_v2. Do not compare these scores with published ones"
+        )

@@ -1,4 +1,4 @@
-"""`demo`."""
+"""The command `lse-bench demo`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lse_bench.sync.scorer import SyncScorer
 
 _SPEAKERS, _SEED, _FRAMES = 8, 2026, 75
-_PLAYED = 3  # clips in the report
+_PLAYED = 3  # clips that the report plays
 _SCORER = "syncnet-mini"
 
 _EXAMPLES = """
@@ -31,21 +31,21 @@ _EXAMPLES = """
 
     lse-bench demo --clips 4 --out /tmp/demo
 
-Needs `pip install 'lse-bench[demo]'` and no network. Open DEMO/report.html in a browser afterwards.
+The demo needs `pip install 'lse-bench[demo]'` and no network. Open demo/report.html in a browser afterwards.
 """
 
 
 @app.command(epilog=_EXAMPLES, rich_help_panel=SCORE)
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for clips, runs, plot and report.")] = Path("demo"),
-    clips: Annotated[int, typer.Option(min=1, help=f"Clips of each of the {_SPEAKERS} speakers.")] = 2,
+    out: Annotated[Path, typer.Option(help="Folder for the clips, runs, plot and report.")] = Path("demo"),
+    clips: Annotated[int, typer.Option(min=1, help=f"Number of clips of each of the {_SPEAKERS} speakers.")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Make a few talking faces, spoil them in known ways, score all of it and write a report. Some two minutes."""
+    """Make synthetic talking faces, degrade them in known ways, score them and write a report in about two minutes."""
     report = ConsoleReport()
     for module in ("espeakng_loader", "jinja2", "matplotlib"):
         if find_spec(module) is None:
-            raise UsageError(f"the demo needs {module}: pip install 'lse-bench[demo]'")
+            raise UsageError(f"the demo needs {module}. Install it with: pip install 'lse-bench[demo]'")
     from lse_bench.manifests.layouts import read_corpus
     from lse_bench.minilrs.corpus import make_corpus
     from lse_bench.minilrs.plan import Spec
@@ -56,8 +56,8 @@ def demo(
     _, listed = read_corpus(out / "corpus")
     from lse_bench.demo.sets import SETS, make_sets
 
-    _drop_others(out / "clips", corpus["files_digest"])
-    with report.counting("spoiling them", len(listed)) as counter:
+    _drop_others(out / "clips", str(corpus.files_digest))
+    with report.counting("degrading them", len(listed)) as counter:
         folders = make_sets(listed, out / "clips", counter.advance)
     with report.working("Loading torch and syncnet-mini"):
         from lse_bench.demo.report import SetResult, plot_curves, write_report
@@ -79,7 +79,7 @@ def demo(
     facts = {
         "protocol": scorer.protocol.id,
         "weights": f"syncnet-mini, sha256 {scorer.weights_sha256}",
-        "corpus": f"MiniLRS, {corpus['clips']} clips, seed {_SEED}, digest {corpus['digest']}",
+        "corpus": f"MiniLRS, {corpus.clips} clips, seed {_SEED}, digest {corpus.digest}",
         **{f"offset {name}": f"{value:+g}" for name, value in offsets.items()},
     }
     played = [record.id for record in results[0].records][:: max(1, clips)][:_PLAYED]
@@ -92,7 +92,7 @@ def demo(
 
 
 def _drop_others(clips: Path, digest: str) -> None:
-    """Remove an earlier demo's clips unless they came from the same corpus."""
+    """Remove the clips of an earlier demo, unless they were made from the corpus with the digest `digest`."""
     mark = clips / "corpus.txt"
     if not mark.exists() or mark.read_text(encoding="utf-8") != digest:
         shutil.rmtree(clips, ignore_errors=True)
@@ -105,7 +105,7 @@ def _score(report: ConsoleReport, scorer: SyncScorer, name: str, folder: Path, r
     from lse_bench.tasks.declared import ScoreOptions
     from lse_bench.tasks.scoring import score_into
 
-    shutil.rmtree(run, ignore_errors=True)  # of an earlier demo, perhaps with other weights
+    shutil.rmtree(run, ignore_errors=True)  # an earlier demo may have used other weights
     source = Source(inputs=[folder])
     report.say(f"{name}:")
     options = ScoreOptions(weights=_SCORER, protocol=scorer.protocol.id)
@@ -113,7 +113,7 @@ def _score(report: ConsoleReport, scorer: SyncScorer, name: str, folder: Path, r
 
 
 def _lip_distances(report: ConsoleReport, scorer: SyncScorer, folders: dict[str, Path]) -> dict[str, float]:
-    """fd-sync of each set whose pictures differ from the real ones."""
+    """Return the fd-sync of each set to the real set, by name."""
     from lse_bench.fidelity.fd_sync import compare_lips, measure_lips
     from lse_bench.fidelity.sources import items_of
 
@@ -123,14 +123,14 @@ def _lip_distances(report: ConsoleReport, scorer: SyncScorer, folders: dict[str,
             name: measure_lips(scorer, items_of(folder), lambda item: counter.advance())
             for name, folder in drawn.items()
         }
-    # A set's distance to itself is 0 up to rounding, which may fall below.
+    # The distance of a set to itself is 0 up to rounding, and rounding can make it negative.
     found = {name: max(0.0, compare_lips(lips[name], lips["real"], scorer.key).fd_sync or 0.0) for name in drawn}
-    # Sound alone was changed in these; their pictures are the real ones.
+    # Only the sound of these sets was changed. Their pictures are the real ones.
     return found | {"unsynced": found["real"], "delayed": found["real"]}
 
 
 def _fids(report: ConsoleReport, folders: dict[str, Path]) -> dict[str, float]:
-    """FID of each redrawn set against the real one, when Inception's weights are at hand; nothing is fetched."""
+    """Return the FID of each set to the real set, by name. Empty if no verified Inception weights are in the store."""
     from lse_bench.weights.store import path_of, state_of
     from lse_bench.weights.table import entry
 
@@ -156,14 +156,14 @@ def _fids(report: ConsoleReport, folders: dict[str, Path]) -> dict[str, float]:
 
 def _notes(offsets: dict[str, float], has_fid: bool) -> list[str]:
     notes = [
-        "LSE-D and LSE-C do not notice a delay: they take the best of 31 shifts. The AV offset does: "
-        f"{offsets['delayed']:+g} frames for sound that comes 5 late.",
-        "The floor of LSE-C is the frozen face. Real pictures with mismatched audio score above it: the best of "
-        "31 shifts of a lively clip is lower by chance.",
-        "fd-sync compares SyncNet's lip embeddings. It says nothing about image quality; it is not FID.",
+        "LSE-D and LSE-C do not notice a delay, because they take the best of 31 shifts. The AV offset does: it is "
+        f"{offsets['delayed']:+g} frames for sound that is 5 frames late.",
+        "The frozen face gives the lowest LSE-C. Real pictures with mismatched audio score above it, because the best "
+        "of 31 shifts of a moving face has a smaller distance by chance.",
+        "fd-sync compares SyncNet's lip embeddings. It does not measure image quality and is not FID.",
     ]
     if not has_fid:
-        notes.append("FID needs Inception's weights: lse-bench weights fetch inception, then run the demo again.")
+        notes.append("FID needs Inception's weights. Run lse-bench weights fetch inception, then run the demo again.")
     return notes
 
 

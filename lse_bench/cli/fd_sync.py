@@ -1,4 +1,4 @@
-"""`fd-sync`: Fréchet distance between SyncNet's lip embeddings."""
+"""The command `lse-bench fd-sync`: the Fréchet distance between SyncNet's lip embeddings."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ _EXAMPLES = """
 @app.command("fd-sync", epilog=_EXAMPLES, rich_help_panel=SCORE)
 @offers(FdSyncOptions)
 def fd_sync(
-    generated: Annotated[Path, typer.Argument(help="Folder of videos or run directory.")],
-    reference: Annotated[Path, typer.Argument(help="The same, of real clips.")],
+    generated: Annotated[Path, typer.Argument(help="A folder of generated videos, or a run directory.")],
+    reference: Annotated[Path, typer.Argument(help="A folder of real videos, or a run directory of them.")],
     options: FdSyncOptions,
-    out: Annotated[Path | None, typer.Option(help="Write the result to this JSON file too.")] = None,
-    max_failed: Annotated[int, typer.Option(min=0, help="How many clips may fail before the exit status is 1.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
+    max_failed: Annotated[
+        int, typer.Option(min=0, help="Number of clips that may fail before the exit status is 1.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
-    """How far mouths move from those of real clips, in SyncNet's eyes. Not FID: it says nothing of image quality."""
+    """Compute fd-sync: how far lip motion differs from real clips, by SyncNet. It does not measure image quality."""
     report = ConsoleReport()
     with report.working("Loading torch"):
         from lse_bench.stored import to_json
@@ -43,7 +45,7 @@ def fd_sync(
     if as_json:
         print(json.dumps(to_json(result), indent=2, ensure_ascii=False))
     else:
-        report.say(f"fd-sync {result.fd_sync:.4f} (lower is nearer to the reference)")
+        report.say(f"fd-sync {result.fd_sync:.4f} (lower is closer to the reference)")
         for name, counts in sets.items():
             if counts is not None:
                 report.say(f"{name}: {counts.windows} windows of {counts.clips} clips")

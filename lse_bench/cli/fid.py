@@ -1,4 +1,4 @@
-"""`fid`: FID and KID between two sets of frames."""
+"""The command `lse-bench fid`: FID and KID between two sets of frames."""
 
 from __future__ import annotations
 
@@ -33,16 +33,22 @@ _EXAMPLES = """
 @offers(FidOptions)
 def fid(
     generated: Annotated[
-        Path, typer.Argument(help="Folder of videos or pictures, run directory, or saved statistics (.npz).")
+        Path, typer.Argument(help="A folder of videos or pictures, a run directory, or saved statistics (.npz).")
     ],
-    reference: Annotated[Path, typer.Argument(help="The same; pytorch-fid's statistics serve too.")],
+    reference: Annotated[
+        Path, typer.Argument(help="The reference in one of the same forms. Statistics of pytorch-fid are accepted too.")
+    ],
     options: FidOptions,
-    save_statistics: Annotated[Path | None, typer.Option(help="Save the reference's statistics as .npz.")] = None,
-    max_failed: Annotated[int, typer.Option(min=0, help="How many clips may fail before the exit status is 1.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Write the result to this JSON file too.")] = None,
+    save_statistics: Annotated[
+        Path | None, typer.Option(help="Save the statistics of the reference to this .npz file.")
+    ] = None,
+    max_failed: Annotated[
+        int, typer.Option(min=0, help="Number of clips that may fail before the exit status is 1.")
+    ] = 0,
+    out: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """FID (lower is better) and KID between the frames of two sets, with the id of everything that moves them."""
+    """Compute FID and KID between the frames of two sets (lower is better), and print the id of all settings."""
     report = ConsoleReport()
     with report.working("Loading torch"):
         from lse_bench.stored import to_json

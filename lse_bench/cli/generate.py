@@ -1,4 +1,4 @@
-"""`generate`."""
+"""The command `lse-bench generate`."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _EXAMPLES = """
 
     lse-bench score videos/wav2lip --out runs/wav2lip
 
-A generation that was stopped goes on when the same command names the same --out.
-Exit status: 0 done, 1 more jobs failed than --max-failed, 2 wrong usage.
+Run the same command with the same --out again to continue a stopped generation.
+Exit status: 0 success, 1 more jobs failed than --max-failed, 2 wrong usage.
 """
 
 
@@ -38,21 +38,30 @@ Exit status: 0 done, 1 more jobs failed than --max-failed, 2 wrong usage.
 @offers(GenerateOptions)
 def generate(
     options: GenerateOptions,
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A generator of `generate --list`.")] = None,
-    manifest: Annotated[Path | None, typer.Option(help="The pairs: a file of `lse-bench manifest`.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the videos and what is known of them.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder with the files; default: the manifest's own.")] = None,
-    list_: Annotated[bool, typer.Option("--list", help="List the generators and where they come from.")] = False,
-    max_failed: Annotated[int, typer.Option(min=0, help="How many jobs may fail before the exit status is 1.")] = 0,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The name of a generator from `generate --list`.")
+    ] = None,
+    manifest: Annotated[Path | None, typer.Option(help="The list of pairs: a file from `lse-bench manifest`.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the videos and their records.")] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the files of the manifest. Default: the folder that the manifest names."),
+    ] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the generators with their packages, weights and settings.")
+    ] = False,
+    max_failed: Annotated[
+        int, typer.Option(min=0, help="Number of jobs that may fail before the exit status is 1.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
-    """Make videos: each pair of a manifest through a generator, ready for `lse-bench score`."""
+    """Generate a video for each pair of a manifest. `lse-bench score` can score the result."""
     report = ConsoleReport()
     if list_:
         _print_list(report, as_json)
         return
     if name is None or manifest is None or out is None:
-        raise UsageError("generate needs NAME, --manifest and --out; --list shows the generators")
+        raise UsageError("generate needs NAME, --manifest and --out. --list shows the generators")
     with report.working("Loading torch"):
         from lse_bench.tasks.generating import generate_into
     try:
@@ -109,7 +118,7 @@ def _finish(report: ConsoleReport, summary: Generation, out: Path, as_json: bool
     for reason, count in summary.reasons.items():
         report.warn(f"without a video: {count}, {reason}")
     for fault, count in (summary.looked or {}).items():
-        told = FAULTS.get(fault, "not looked at: made by an older version")
+        told = FAULTS.get(fault, "not checked, because an older version made them")
         report.warn(f"not as asked: {count}, {told}")
     if summary.warnings:
         report.warn(f"made with a warning: {summary.warnings} (see generation.jsonl)")

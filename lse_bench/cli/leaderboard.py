@@ -1,4 +1,4 @@
-"""`leaderboard build | add`."""
+"""The commands `lse-bench leaderboard build` and `lse-bench leaderboard add`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lse_bench.cli.console import ConsoleReport
 
 group = typer.Typer(
     no_args_is_help=True,
-    help="Tables, plots and a page from stored runs; no model is needed.",
+    help="Make tables, plots and a web page from stored runs. No model is needed.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(group, name="leaderboard", rich_help_panel=COMPARE)
@@ -21,7 +21,8 @@ app.add_typer(group, name="leaderboard", rich_help_panel=COMPARE)
 Runs = Annotated[
     list[str],
     typer.Argument(
-        metavar="RUN...", help="Benchmarks of `run`, run directories of `score`, or NAME=RUN to rename one."
+        metavar="RUN...",
+        help="Folders from `benchmark`, run directories from `score`, or collections. NAME=RUN renames a run.",
     ),
 ]
 
@@ -32,13 +33,15 @@ Runs = Annotated[
 )
 def build(
     runs: Runs,
-    out: Annotated[Path, typer.Option(help="Folder for index.html, tables/, plots/, clips/.")] = Path("page"),
-    clips: Annotated[int, typer.Option(min=0, help="Pairs of each corpus to play side by side.")] = 4,
-    title: Annotated[str, typer.Option(help="The page's heading.")] = "Lip-sync leaderboard",
+    out: Annotated[Path, typer.Option(help="Folder for index.html, tables/, plots/ and clips/.")] = Path("page"),
+    clips: Annotated[int, typer.Option(min=0, help="Number of pairs of each corpus to play side by side.")] = 4,
+    title: Annotated[str, typer.Option(help="The heading of the page.")] = "Lip-sync leaderboard",
     as_json: Json = False,
 ) -> None:
-    """CSV, Markdown and LaTeX tables, plots, and a page that opens from the disk. Runs that differ in what moves a
-    score are refused."""
+    """Make CSV, Markdown and LaTeX tables, plots, and a page that opens from the disk.
+
+    Runs of one table with different comparison keys are refused.
+    """
     report = ConsoleReport()
     with report.working("Reading records, drawing tables and plots"):
         from lse_bench.leaderboard.build import build as build_page
@@ -54,11 +57,11 @@ def build(
 @group.command(epilog="**Example**\n\n    lse-bench leaderboard add runs/mine --out leaderboard/results/mine --clips 2")
 def add(
     runs: Runs,
-    out: Annotated[Path, typer.Option(help="New folder of the collection.")],
-    clips: Annotated[int, typer.Option(min=0, help="Pairs of each corpus whose videos come along.")] = 0,
+    out: Annotated[Path, typer.Option(help="A new folder for the collection.")],
+    clips: Annotated[int, typer.Option(min=0, help="Number of pairs of each corpus whose videos are copied too.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Check a submission and copy what a leaderboard is rebuilt from: descriptions, records, summaries."""
+    """Check a submission and copy the descriptions, records and summaries that a leaderboard is rebuilt from."""
     from lse_bench.leaderboard.submit import add as add_runs
 
     added = add_runs(runs, out, clips)

@@ -1,4 +1,4 @@
-"""`manifest build | import | check | show | corpora`."""
+"""The commands `lse-bench manifest build`, `import`, `check`, `show` and `corpora`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lse_bench.tasks.declared import BuildOptions, ImportOptions
 
 group = typer.Typer(
     no_args_is_help=True,
-    help="Lists of pairs (which video speaks which sound): build, import, check, show.",
+    help="Build, import, check and show manifests: lists of pairs of a source video and a sound.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(group, name="manifest", rich_help_panel=MAKE)
@@ -24,7 +24,7 @@ app.add_typer(group, name="manifest", rich_help_panel=MAKE)
 _SHOWN_PROBLEMS = 20
 
 Path_ = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest (.json).")]
-Root = Annotated[Path | None, typer.Option(help="Folder with the files; default: the one the manifest remembers.")]
+Root = Annotated[Path | None, typer.Option(help="Folder with the files. Default: the folder that the manifest names.")]
 Out = Annotated[Path, typer.Option(help="The manifest to write (.json).")]
 
 
@@ -39,7 +39,7 @@ def build(
     out: Out,
     options: BuildOptions,
 ) -> None:
-    """Choose pairs of a video and a sound by a seeded rule."""
+    """Draw pairs of a source video and a sound by a seeded rule, and write a manifest."""
     from lse_bench.tasks.corpora import build_pairs
 
     build_pairs(out, folder, options, ConsoleReport())
@@ -51,12 +51,14 @@ def build(
 )
 @offers(ImportOptions)
 def import_(
-    corpus: Annotated[str, typer.Argument(help="lrs2, lrs3, lrw, resynced-random or resynced-tts.")],
+    corpus: Annotated[
+        str, typer.Argument(help="The list to import: lrs2, lrs3, lrw, resynced-random or resynced-tts.")
+    ],
     out: Out,
     options: ImportOptions,
-    root: Annotated[Path | None, typer.Option(help="Folder that the corpus lies in; can be given later.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the corpus. It can also be given later.")] = None,
 ) -> None:
-    """Turn an official test list into a manifest; its digest is checked, and it is never stored anywhere else."""
+    """Turn an official test list into a manifest. Its digest is checked. No other copy of the list is stored."""
     from lse_bench.tasks.corpora import import_pairs
 
     import_pairs(out, corpus, root, options, ConsoleReport())
@@ -64,7 +66,7 @@ def import_(
 
 @group.command(epilog="**Example**\n\n    lse-bench manifest check lrs2-test.json --root LRS2")
 def check(path: Path_, root: Root = None, as_json: Json = False) -> None:
-    """Look for every file of a manifest and probe it. Exit status 1 when something is missing or unreadable."""
+    """Find and probe every file of a manifest. The exit status is 1 if a file is missing or unreadable."""
     from dataclasses import asdict
 
     from lse_bench.manifests.check import check_manifest
@@ -93,7 +95,7 @@ def check(path: Path_, root: Root = None, as_json: Json = False) -> None:
 
 @group.command()
 def show(path: Path_, as_json: Json = False) -> None:
-    """Say what a manifest holds."""
+    """Print the origin, the counts and the first pairs of a manifest."""
     from lse_bench.manifests.manifest import read_manifest
 
     manifest = read_manifest(path)
@@ -118,7 +120,7 @@ def show(path: Path_, as_json: Json = False) -> None:
 
 @group.command()
 def corpora() -> None:
-    """The corpora known here: licence, how to obtain them, their published counts and test lists."""
+    """List the known corpora: licence, how to obtain them, layout and official test lists."""
     from rich.console import Console
 
     from lse_bench.manifests.official_lists import corpora as known

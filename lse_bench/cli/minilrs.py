@@ -1,4 +1,4 @@
-"""`minilrs`."""
+"""The command `lse-bench minilrs`."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ _EXAMPLES = """
 
     lse-bench minilrs --split test --style marked --frames 75 --speakers 25 --clips 8 --out hard
 
-The same command with the same --out goes on where it was stopped. The voices are espeak-ng's:
-`pip install 'lse-bench[minilrs]'`.
+Run the same command with the same --out again to continue a stopped corpus. The voices come from espeak-ng. Install it
+with `pip install 'lse-bench[minilrs]'`.
 """
 
 
 @app.command(epilog=_EXAMPLES, rich_help_panel=MAKE)
 @offers(MiniLrsOptions)
 def minilrs(
-    out: Annotated[Path, typer.Option(help="Folder of the corpus; new, empty, or one to go on with.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the corpus: new, empty, or holding a stopped corpus to continue.")
+    ],
     options: MiniLrsOptions,
     as_json: Json = False,
 ) -> None:
-    """Make a corpus of made-up talking faces in the layout of LRS2, LRS3 or LRW; the same seed makes the same one."""
+    """Make a corpus of synthetic talking faces in the layout of LRS2, LRS3 or LRW. A seed always gives the same one."""
+    from lse_bench.stored import to_json
     from lse_bench.tasks.corpora import make_minilrs
 
     report = ConsoleReport()
@@ -44,9 +47,9 @@ def minilrs(
         report.say(f"stopped; the same command with --out {out} goes on from here")
         raise typer.Exit(130) from None
     if as_json:
-        print(json.dumps(summary, indent=2))
+        print(json.dumps(to_json(summary), indent=2))
         return
-    splits = ", ".join(f"{count} {name}" for name, count in summary["splits"].items())
+    splits = ", ".join(f"{count} {name}" for name, count in (summary.splits or {}).items())
     report.say(
-        f"{summary['clips']} clips ({splits}), {summary['frames']:,} frames, digest {summary['digest'][:16]}… → {out}"
+        f"{summary.clips} clips ({splits}), {summary.frames:,} frames, digest {str(summary.digest)[:16]}… → {out}"
     )

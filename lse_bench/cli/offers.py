@@ -1,4 +1,4 @@
-"""Commands whose options are declared elsewhere: a parameter of a command becomes all the options of its type."""
+"""Commands whose options are declared in `tasks`. One parameter of a command becomes all options of its type."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Command = Callable[..., None]
 
 
 def offers(kind: type[TaskOptions], parameter: str = "options") -> Callable[[Command], Command]:
-    """Put the options of `kind` in the place of a command's `parameter`, which is given them as one object."""
+    """Return a decorator that replaces a command's `parameter` by the options of `kind`. It gets them as one object."""
     declared = declared_by(kind)
 
     def decorate(command: Command) -> Command:

@@ -1,4 +1,4 @@
-"""`prepare`."""
+"""The command `lse-bench prepare`."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ _EXAMPLES = """
 
     lse-bench prepare lrs3 --root /data/lrs3 --crop aligned --sync-weights syncnet_v2 --out prepared/lrs3-aligned
 
-Speech2Vid trains on aligned faces, all others on boxes. The same command with the same --out goes on where it was
-stopped.
+Speech2Vid trains on aligned faces. All other generators train on boxes. Run the same command with the same --out again
+to continue a stopped preparation.
 """
 
 
 @app.command(epilog=_EXAMPLES, rich_help_panel=MAKE)
 @offers(PrepareOptions)
 def prepare(
-    corpus: Annotated[str, typer.Argument(help="lrs2, lrs3, lrw or minilrs.")],
+    corpus: Annotated[str, typer.Argument(help="The corpus: lrs2, lrs3, lrw or minilrs.")],
     root: Annotated[Path, typer.Option(help="Folder of the corpus.")],
     out: Annotated[Path, typer.Option(help="Folder for the prepared clips.")],
     options: PrepareOptions,
     as_json: Json = False,
 ) -> None:
-    """Crop faces and compute sound features of a corpus once, for training."""
+    """Prepare a corpus for training: crop faces and compute sound features once."""
     report = ConsoleReport()
     with report.working("Loading torch"):
         from lse_bench.baselines.speech2vid.alignment import AlignedCropper
         from lse_bench.tasks.preparing import prepare_into
 
     index = prepare_into(out, corpus, root, options, report, AlignedCropper)
-    problems: dict[str, str] = index["problems"]
+    problems: dict[str, str] = index.problems
     if as_json:
-        shown = {name: index[name] for name in ("digest", "problem_counts", "problems")}
-        print(json.dumps(shown | {"clips": len(index["clips"])}, indent=2))
+        shown = index.model_dump(include={"digest", "problem_counts", "problems"})
+        print(json.dumps(shown | {"clips": len(index.clips)}, indent=2))
     for name, problem in list(problems.items())[:_SHOWN]:
         report.say(f"left out {name}: {problem}")
     if len(problems) > _SHOWN:
         report.say(f"… and {len(problems) - _SHOWN} more, all in {out / 'prepared.json'}")
     report.say(
-        f"{len(index['clips'])} clips prepared, {len(problems)} left out, {len(index['corrected'])} corrected; "
-        f"digest {index['digest'][:16]}… → {out}"
+        f"{len(index.clips)} clips prepared, {len(problems)} left out, {len(index.corrected)} corrected; "
+        f"digest {index.digest[:16]}… → {out}"
     )

@@ -1,4 +1,4 @@
-"""`score --robustness`."""
+"""The option `--robustness` of `lse-bench score`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def measure_robustness(
     report: ConsoleReport, scorer: SyncScorer, clips: list[ListedClip], count: int, out: Path, as_json: bool
 ) -> None:
-    """Score `count` of the clips again, changed; print the table and write robustness.json to `out`."""
+    """Score `count` of the clips before and after small changes. Print the table and write `out`/robustness.json."""
     from rich.table import Table
 
     from lse_bench.runs.robustness import METRICS

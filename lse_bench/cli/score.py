@@ -1,4 +1,4 @@
-"""`score` and `merge`."""
+"""The commands `lse-bench score` and `lse-bench merge`."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _SCORE_EXAMPLES = """
 
     lse-bench score outputs/ --robustness 20 --out runs/noise
 
-A run that was stopped goes on when the same command names the same --out.
-Exit status: 0 done, 1 more clips failed than --max-failed, 2 wrong usage.
+Run the same command with the same --out again to continue a stopped run.
+Exit status: 0 success, 1 more clips failed than --max-failed, 2 wrong usage.
 """
 
 
@@ -49,32 +49,42 @@ def score(
     ],
     options: ScoreOptions,
     tracks_only: Annotated[
-        bool, typer.Option("--tracks-only", help="Write shots and face tracks (JSON, PNG) to --out; score nothing.")
+        bool,
+        typer.Option("--tracks-only", help="Only write shots and face tracks (JSON, PNG) to --out. No clip is scored."),
     ] = False,
     pairs: Annotated[
-        Path | None, typer.Option(help="The list that made 0.mp4, 1.mp4, … in the one folder given, a pair per line.")
+        Path | None,
+        typer.Option(
+            help="A list with one pair per line. INPUT must be one folder with the videos 0.mp4, 1.mp4, … made from it."
+        ),
     ] = None,
     pairs_order: Annotated[
-        str, typer.Option(help="Columns of --pairs: auto, audio-video (LRS2, LRS3, LRW) or video-audio (ReSyncED).")
+        str,
+        typer.Option(help="Column order of --pairs: auto, audio-video (LRS2, LRS3, LRW) or video-audio (ReSyncED)."),
     ] = "auto",
-    root: Annotated[Path | None, typer.Option(help="Folder that the names in a list are relative to.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run directory; default runs/DATE-TIME.")] = None,
-    shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Score part I of N; join with lse-bench merge.")
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Folder that file names in a list are relative to. Default: the folder of the list."),
     ] = None,
-    max_failed: Annotated[int, typer.Option(min=0, help="How many clips may fail before the exit status is 1.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Run directory. Default: runs/DATE-TIME.")] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Score only part I of N. Join the parts with lse-bench merge.")
+    ] = None,
+    max_failed: Annotated[
+        int, typer.Option(min=0, help="Number of clips that may fail before the exit status is 1.")
+    ] = 0,
     robustness: Annotated[
         int | None,
         typer.Option(
             min=2,
             metavar="N",
-            help="Score only N of the clips, and again after edits that should not matter (crop, re-encoding, …). "
-            "Writes robustness.json.",
+            help="Score only N of the clips, before and after edits that should not matter (crop, re-encoding, …). "
+            "Write robustness.json to --out.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Score videos: LSE-D (lower is better), LSE-C (higher is better) and AV offset, with every failure counted."""
+    """Score videos: LSE-D (lower is better), LSE-C (higher is better) and AV offset. Every failed clip is counted."""
     report = ConsoleReport()
     out = out or Path("runs") / started().strftime("%Y%m%d-%H%M%S")
     with report.working("Reading the list of clips"):
@@ -112,11 +122,13 @@ def score(
 @app.command(epilog="**Example**\n\n    lse-bench merge runs/part1 runs/part2 --out runs/whole", rich_help_panel=SCORE)
 def merge(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories of the shards of one list.")],
-    out: Annotated[Path, typer.Option(help="New run directory.")],
-    max_failed: Annotated[int, typer.Option(min=0, help="How many clips may fail before the exit status is 1.")] = 0,
+    out: Annotated[Path, typer.Option(help="A new run directory.")],
+    max_failed: Annotated[
+        int, typer.Option(min=0, help="Number of clips that may fail before the exit status is 1.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
-    """Join the shards of one list into one run. Runs that differ in anything that moves a score are refused."""
+    """Join the shards of one list into one run. Runs with different comparison keys are refused."""
     from lse_bench.runs.merge import merge_runs
 
     summary = merge_runs(runs, out, command_line())

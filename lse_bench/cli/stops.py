@@ -1,7 +1,7 @@
-"""Stops: SIGTERM is one like Ctrl-C, and none is lost.
+"""Handling of stops. SIGTERM stops a command as Ctrl-C does, and no stop is lost.
 
-A signal's exception is raised wherever Python happens to be. Inside a destructor Python prints it and goes on as if
-nothing had been asked. So what was asked is kept, and `check`, which every counted step of a command calls, raises it
+Python raises the exception of a signal at an arbitrary point. Inside a destructor Python only prints the exception and
+continues. So every requested stop is recorded. Each counted step of a command calls `check`, which raises a lost stop
 again.
 """
 
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which Slurm, Kubernetes, docker stop, timeout and systemd send."""
+    """A stop by SIGTERM, which Slurm, Kubernetes, docker stop, timeout and systemd send."""
 
 
 _asked: list[type[KeyboardInterrupt]] = []
@@ -23,10 +23,10 @@ _asked: list[type[KeyboardInterrupt]] = []
 
 @contextmanager
 def heard() -> Iterator[list[type[KeyboardInterrupt]]]:
-    """Take both signals for stops meanwhile; yields the stops that were asked for so far."""
+    """Treat SIGINT and SIGTERM as stops inside the block. Yield the list of stops requested so far."""
 
     def terminate(number: int, frame: object) -> None:
-        if Terminated not in _asked:  # one is enough, while files are being finished
+        if Terminated not in _asked:  # a second SIGTERM must not interrupt the writing of files
             _asked.append(Terminated)
             raise Terminated
 
@@ -35,13 +35,13 @@ def heard() -> Iterator[list[type[KeyboardInterrupt]]]:
         raise KeyboardInterrupt
 
     def lost(told: sys.UnraisableHookArgs) -> None:
-        if not isinstance(told.exc_value, KeyboardInterrupt):  # `check` raises those again
+        if not isinstance(told.exc_value, KeyboardInterrupt):  # `check` raises stops again
             unraisable(told)
 
     _asked.clear()
     unraisable, sys.unraisablehook = sys.unraisablehook, lost
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, terminate)}
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # who ignores Ctrl-C has a reason
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a caller that ignores Ctrl-C has a reason
         before[signal.SIGINT] = signal.signal(signal.SIGINT, interrupt)
     try:
         yield _asked
@@ -53,7 +53,7 @@ def heard() -> Iterator[list[type[KeyboardInterrupt]]]:
 
 
 def check() -> None:
-    """Raise the stop that was asked for and lost. One that is being handled is not raised again."""
+    """Raise the last requested stop if it was lost. A stop that is being handled is not raised again."""
     if _asked and not isinstance(sys.exception(), KeyboardInterrupt) and _is_main():
         raise _asked[-1]
 

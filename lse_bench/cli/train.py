@@ -1,4 +1,4 @@
-"""`train`: one subcommand for each method."""
+"""The command `lse-bench train`, with one subcommand for each method."""
 
 from __future__ import annotations
 
@@ -29,21 +29,25 @@ if TYPE_CHECKING:
 
 train = typer.Typer(
     no_args_is_help=True,
-    help="Train a network: syncnet, the scorer; expert, Wav2Lip's; or a generator.",
+    help="Train a network: the scorer SyncNet, Wav2Lip's expert, or a generator.",
     rich_markup_mode="markdown",
 )
 app.add_typer(train, name="train", rich_help_panel=MAKE)
 
-Data = Annotated[Path, typer.Option(help="Prepared clips: a folder of `lse-bench prepare`.")]
-Init = Annotated[Path | None, typer.Option(help="Weights to begin with: a released checkpoint, or our own.")]
-Expert = Annotated[Path | None, typer.Option(help="The expert's weights; needed where the config has a sync weight.")]
+Data = Annotated[Path, typer.Option(help="Folder of prepared clips from `lse-bench prepare`.")]
+Init = Annotated[
+    Path | None, typer.Option(help="Initial weights: a released checkpoint, or one from `lse-bench train`.")
+]
+Expert = Annotated[
+    Path | None, typer.Option(help="Weights of the expert. They are needed if the config sets a sync weight.")
+]
 Scorer = Annotated[
-    str, typer.Option(help="SyncNet's weights, for LSE during training: a file or a name of `lse-bench weights list`.")
+    str, typer.Option(help="SyncNet's weights for LSE during training: a file or a name from `lse-bench weights list`.")
 ]
 
 _AFTER = """
-The run's folder gets `weights.safetensors`, `run.json`, `log.csv`, `validation.csv`, `samples/`, `tensorboard/`,
-`last.ckpt` and `best.ckpt`. Several machines: `torchrun --nnodes 2 --nproc-per-node 8 -m lse_bench train … --nodes 2
+The run directory holds `weights.safetensors`, `run.json`, `log.csv`, `validation.csv`, `samples/`, `tensorboard/`,
+`last.ckpt` and `best.ckpt`. On several machines: `torchrun --nnodes 2 --nproc-per-node 8 -m lse_bench train … --nodes 2
 --devices 8`.
 """
 
@@ -54,37 +58,43 @@ def _examples(*lines: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(FetchOptions):
-    """The options that every method has."""
+    """The options of every training method."""
 
-    out: Annotated[Path, Flag("Run directory.")]
-    seed: Annotated[int | None, Flag("In place of the config's.")] = None
-    steps: Annotated[int | None, Flag("In place of the config's.", least=1)] = None
+    out: Annotated[Path, Flag("The run directory.")]
+    seed: Annotated[int | None, Flag("Random seed. Default: the one in the config.")] = None
+    steps: Annotated[int | None, Flag("Number of training steps. Default: the one in the config.", least=1)] = None
     precision: Annotated[
-        str | None, Flag("fp32, bf16, fp16, or auto: bf16 where it is faster; in place of the config's.")
+        str | None, Flag("fp32, bf16, fp16, or auto, which takes bf16 if it is faster. Default: the one in the config.")
     ] = None
-    device: Annotated[str, Flag("auto, cpu or cuda.")] = "auto"
-    devices: Annotated[int, Flag("How many on each machine.", least=1)] = 1
-    nodes: Annotated[int, Flag("How many machines, started by torchrun.", least=1)] = 1
-    loaders: Annotated[int, Flag("Processes that prepare batches; never changes a number.", least=0)] = 1
-    compile: Annotated[bool, Flag("Let torch.compile make the networks faster.")] = False
-    resume: Annotated[bool, Flag("Go on with the run in --out.")] = False
+    device: Annotated[str, Flag("Device that networks train on: auto, cpu or cuda.")] = "auto"
+    devices: Annotated[int, Flag("Number of devices on each machine.", least=1)] = 1
+    nodes: Annotated[int, Flag("Number of machines, started by torchrun.", least=1)] = 1
+    loaders: Annotated[
+        int, Flag("Number of processes that prepare batches. It does not change the result.", least=0)
+    ] = 1
+    compile: Annotated[bool, Flag("Use torch.compile to make the networks faster.")] = False
+    resume: Annotated[bool, Flag("Continue the run in --out.")] = False
 
     def config(self, name: str, kind: type[Config], package: str) -> Config:
-        """The config of that name, changed by the options."""
+        """Return the config called `name`, with the seed, steps and precision of the options."""
         from lse_bench.training.config import load_config
 
         changes = {"seed": self.seed, "steps": self.steps, "precision": self.precision}
         return load_config(name, kind, package).changed({k: v for k, v in changes.items() if v is not None})
 
     def hardware(self) -> Hardware:
-        """What to train on."""
+        """Return the hardware to train on."""
         from lse_bench.training.hardware import Hardware
 
         return Hardware(self.device, self.devices, self.nodes, loaders=self.loaders, compiled=self.compile)
 
 
 def method(name: str, *examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a subcommand of a function: its parameter `settings` becomes the options of Settings."""
+    """Return a decorator that makes a function the subcommand `name`. Its parameter `settings` becomes all options of
+    Settings.
+
+    `examples`: command lines for the help text. Raises UsageError if the extra `train` is not installed.
+    """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
@@ -108,10 +118,11 @@ def syncnet(
     settings: Settings,
     config: Annotated[str, typer.Option(help="A TOML file, or the name of a packaged config.")] = "syncnet-mini",
     corpus: Annotated[
-        Path | None, typer.Option(help="LRS2, LRS3, LRW or MiniLRS; default: the config's MiniLRS, made in --out.")
+        Path | None,
+        typer.Option(help="Folder of LRS2, LRS3, LRW or MiniLRS. Default: the MiniLRS of the config, made in --out."),
     ] = None,
 ) -> None:
-    """Train SyncNet, the scorer, on clips whose picture and sound are in step."""
+    """Train SyncNet, the scorer, on clips whose picture and sound are synchronised."""
     from lse_bench.training.syncnet.config import TrainConfig
     from lse_bench.training.syncnet.run import train_syncnet
 
@@ -132,10 +143,10 @@ def syncnet(
 def expert(
     settings: Settings,
     data: Data,
-    config: Annotated[str, typer.Option(help="A TOML file, or mini, released or paper.")] = "mini",
+    config: Annotated[str, typer.Option(help="A TOML file, or the packaged config mini, released or paper.")] = "mini",
     init: Init = None,
 ) -> None:
-    """Train Wav2Lip's lip-sync expert, which its generator needs."""
+    """Train Wav2Lip's lip-sync expert. Wav2Lip's generator needs it for the sync loss."""
     from lse_bench.baselines.wav2lip import expert as trainer
 
     chosen = settings.config(_of("expert", config), trainer.ExpertConfig, _WAV2LIP)
@@ -154,12 +165,14 @@ def expert(
 def wav2lip(
     settings: Settings,
     data: Data,
-    config: Annotated[str, typer.Option(help="A TOML file, or mini, l1-mini, released or paper.")] = "mini",
+    config: Annotated[
+        str, typer.Option(help="A TOML file, or the packaged config mini, l1-mini, released or paper.")
+    ] = "mini",
     expert: Expert = None,
     init: Init = None,
     scorer: Scorer = "syncnet-mini",
 ) -> None:
-    """Train Wav2Lip's generator: L1 and the expert's opinion of sync."""
+    """Train Wav2Lip's generator with an L1 loss and the expert's sync loss."""
     _wav2lip("wav2lip", settings, data, config, expert, init, scorer)
 
 
@@ -171,12 +184,12 @@ def wav2lip(
 def wav2lip_gan(
     settings: Settings,
     data: Data,
-    config: Annotated[str, typer.Option(help="A TOML file, or mini, released or paper.")] = "mini",
+    config: Annotated[str, typer.Option(help="A TOML file, or the packaged config mini, released or paper.")] = "mini",
     expert: Expert = None,
     init: Init = None,
     scorer: Scorer = "syncnet-mini",
 ) -> None:
-    """Train Wav2Lip's generator against the quality discriminator too."""
+    """Train Wav2Lip's generator with a visual quality discriminator as a third loss."""
     _wav2lip("wav2lip-gan", settings, data, config, expert, init, scorer)
 
 
@@ -188,11 +201,13 @@ def wav2lip_gan(
 def lipgan(
     settings: Settings,
     data: Data,
-    config: Annotated[str, typer.Option(help="A TOML file, or mini, released or unet-released.")] = "mini",
+    config: Annotated[
+        str, typer.Option(help="A TOML file, or the packaged config mini, released or unet-released.")
+    ] = "mini",
     init: Init = None,
     scorer: Scorer = "syncnet-mini",
 ) -> None:
-    """Train LipGAN's generator, alone or against its discriminator, as the config says."""
+    """Train LipGAN's generator. The config decides whether it trains against a discriminator."""
     from lse_bench.baselines.lipgan import train as trainer
 
     chosen = settings.config(_of("lipgan", config), trainer.LipGanConfig, "lse_bench.baselines.lipgan")
@@ -209,14 +224,14 @@ def lipgan(
 def speech2vid(
     settings: Settings,
     data: Data,
-    config: Annotated[str, typer.Option(help="A TOML file, or mini, full or finetune.")] = "mini",
+    config: Annotated[str, typer.Option(help="A TOML file, or the packaged config mini, full or finetune.")] = "mini",
     init: Init = None,
     content: Annotated[
-        Path | None, typer.Option(help="v201.mat, or another MatConvNet file: the content loss's encoder.")
+        Path | None, typer.Option(help="Encoder of the content loss: v201.mat or another MatConvNet file.")
     ] = None,
     scorer: Scorer = "syncnet-mini",
 ) -> None:
-    """Train Speech2Vid's generator, on clips prepared with --crop aligned."""
+    """Train Speech2Vid's generator on clips that were prepared with --crop aligned."""
     from lse_bench.baselines.speech2vid import train as trainer
 
     chosen = settings.config(_of("speech2vid", config), trainer.Speech2VidConfig, _SPEECH2VID)
@@ -234,11 +249,11 @@ def speech2vid(
 def speech2vid_deblur(
     settings: Settings,
     data: Data,
-    config: Annotated[str, typer.Option(help="A TOML file, or mini or full.")] = "mini",
-    generator: Annotated[Path | None, typer.Option(help="The generator whose faces are sharpened.")] = None,
+    config: Annotated[str, typer.Option(help="A TOML file, or the packaged config mini or full.")] = "mini",
+    generator: Annotated[Path | None, typer.Option(help="Weights of the generator whose faces are sharpened.")] = None,
     init: Init = None,
 ) -> None:
-    """Train the network that sharpens Speech2Vid's faces."""
+    """Train the network that sharpens the faces of Speech2Vid's generator."""
     from lse_bench.baselines.speech2vid import train as trainer
 
     chosen = settings.config(_of("speech2vid-deblur", config), trainer.DeblurConfig, _SPEECH2VID)
@@ -264,7 +279,7 @@ def _wav2lip(
     chosen = settings.config(_of(name, config), trainer.GeneratorConfig, _WAV2LIP)
     if (chosen.judge is not None) != (name == "wav2lip-gan"):
         raise UsageError(
-            f"{config}: a config of {'wav2lip-gan' if chosen.judge is not None else 'wav2lip'}, not {name}"
+            f"{config}: this config is for {'wav2lip-gan' if chosen.judge is not None else 'wav2lip'}, not for {name}"
         )
     listener = _scorer(scorer, chosen.lse_clips, settings)
     make = functools.partial(trainer.GeneratorTraining, chosen, data, expert, listener, init)
@@ -273,12 +288,12 @@ def _wav2lip(
 
 
 def _of(name: str, config: str) -> str:
-    """Packaged configs are called METHOD-NAME; a file keeps its name."""
+    """Return the full name of a config. Packaged configs are called METHOD-NAME. A TOML file keeps its name."""
     return config if config.endswith(".toml") else f"{name}-{config}"
 
 
 def _scorer(name: str, clips: int, settings: Settings) -> Path | None:
-    """SyncNet's weights, None where no clip is scored during training."""
+    """Return SyncNet's weights, or None if no clip is scored during training. `clips`: number of clips to score."""
     return ConsoleReport().weights(name, settings.offline, settings.trust) if clips else None
 
 
@@ -303,7 +318,7 @@ def _prepared(
 
 
 class _FirstSpeaks(ConsoleReport):
-    """One of several processes speaks."""
+    """A report that only the first of several processes prints."""
 
     def say(self, text: str) -> None:
         if os.environ.get("LOCAL_RANK", "0") == "0":
@@ -315,9 +330,9 @@ def _report(out: Path, run: Callable[[Report], tuple[dict[str, float], list[Path
     try:
         measures, files = run(report)
     except KeyboardInterrupt:
-        report.say(f"stopped; --resume with --out {out} goes on from the last checkpoint")
+        report.say(f"stopped. --resume with --out {out} continues from the last checkpoint")
         raise typer.Exit(130) from None
-    if not files:  # not the first of several processes
+    if not files:  # this is not the first of several processes
         return
     figures = ", ".join(f"{name} {value:.4f}" for name, value in measures.items())
     written = ", ".join(str(file) for file in files)

@@ -1,4 +1,4 @@
-"""`verify`."""
+"""The command `lse-bench verify`."""
 
 from __future__ import annotations
 
@@ -26,28 +26,34 @@ _EXAMPLES = """
 
     lse-bench verify leaderboard/results/miniature --json
 
-Computed again: scores from curves, curves from windows, summaries from records, tables from summaries; fid and fd-sync
-are tied to the digests of the files they were computed from, clips at hand to the digests of the records. Numbers that
-agree to 1e-9 are the same (windows: 1e-5; scored again: 1e-3). Exit status: 0 nothing differs, 1 something does.
+The command computes scores from curves, curves from windows, summaries from records, and tables from summaries. It
+compares fid and fd-sync with the digests of the files that they were computed from. It compares existing clips with the
+digests in the records. Two numbers are equal if they agree to 1e-9 (windows: 1e-5, clips scored again: 1e-3).
+Exit status: 0 nothing differs, 1 something differs.
 """
 
 
 @app.command(epilog=_EXAMPLES, rich_help_panel=COMPARE)
 @offers(RescoreOptions)
 def verify(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories, benchmarks or collections.")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Run directories, benchmark folders or collections.")
+    ],
     options: RescoreOptions,
     rescore: Annotated[
-        int, typer.Option(min=0, help="Score so many clips of each run again; only this finds a whole forgery.")
+        int,
+        typer.Option(
+            min=0, help="Score this many clips of each run again. Only this detects a run that is forged as a whole."
+        ),
     ] = 0,
-    seed: Annotated[int, typer.Option(help="Which clips are scored again.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed that chooses the clips to score again.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Check that results follow from what they were computed from, and name every difference."""
+    """Check that stored results follow from the data they were computed from, and name every difference."""
     from lse_bench.leaderboard.check import verify_all
 
     report = ConsoleReport()
-    with report.working("Reading, computing again, digesting clips"):
+    with report.working("Reading results, computing them again, hashing clips"):
         verdicts = verify_all(runs)
     if rescore:
         from lse_bench.tasks.rescoring import rescore_some

@@ -1,4 +1,4 @@
-"""`weights list | fetch | verify | path`."""
+"""The commands `lse-bench weights list`, `fetch`, `verify` and `path`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from lse_bench.cli.console import ConsoleReport
 
 group = typer.Typer(
     no_args_is_help=True,
-    help="Files of weights: what there is, where it comes from, its licence and digest.",
+    help="List, fetch and verify files of weights, with their licences and digests.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(group, name="weights", rich_help_panel=SET_UP)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `lse-bench weights list`.")]
-Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of `lse-bench weights list`.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from `lse-bench weights list`.")]
+Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names from `lse-bench weights list`.")]
 
 
 @group.command("list")
 def list_weights(as_json: Json = False) -> None:
-    """Every file of the table, and whether it is here."""
+    """List every file of the table, with its size, digest and licence, and whether it is in the weights folder."""
     from rich.table import Table
 
     from lse_bench.weights.store import folder, path_of
@@ -44,7 +44,7 @@ def list_weights(as_json: Json = False) -> None:
             "none published" if item.sha256 is None else item.sha256[:8] + ("" if item.confirmed else " (unconfirmed)")
         )
         size = "" if item.bytes is None else f"{item.bytes / 1e6:.1f}"
-        here = "yes" if path_of(item).exists() else "by hand" if item.by_hand else "no"
+        here = "yes" if path_of(item).exists() else "manual" if item.by_hand else "no"
         shown.add_row(item.name, here, size, digest, item.licence)
     from rich.console import Console
 
@@ -53,7 +53,7 @@ def list_weights(as_json: Json = False) -> None:
 
 @group.command(epilog="**Example**\n\n    lse-bench weights fetch syncnet_v2 inception")
 def fetch(names: Names, offline: Offline = False, trust: Trust = False) -> None:
-    """Download files, resumed after a cut and verified by digest."""
+    """Download files and verify their digests. A broken download is resumed."""
     from lse_bench.weights import store
     from lse_bench.weights.table import entry
 
@@ -65,9 +65,12 @@ def fetch(names: Names, offline: Offline = False, trust: Trust = False) -> None:
 
 @group.command()
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Default: all that are here.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Names of weights. Default: all files in the weights folder."),
+    ] = None,
 ) -> None:
-    """Compare the digests of files that are here with the table. Exit status 1 when one is wrong or absent."""
+    """Compare the digests of files with the table. The exit status is 1 if a file is wrong or absent."""
     from lse_bench.weights.store import path_of, state_of
     from lse_bench.weights.table import entry, table
 
@@ -81,7 +84,7 @@ def verify(
 
 @group.command()
 def path(name: Name) -> None:
-    """Where a file lies, or is to be put. Exit status 1 when it is not there."""
+    """Print the path of a file, or where to put it. The exit status is 1 if the file is absent."""
     from lse_bench.weights.store import path_of
     from lse_bench.weights.table import entry
 

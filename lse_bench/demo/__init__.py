@@ -1,1 +1,1 @@
-"""The demo: a small MiniLRS test set, spoiled in known ways, and what the scores make of it."""
+"""The demo: the scores of a small MiniLRS test set and of copies with known defects."""

@@ -1,4 +1,4 @@
-"""The demo's report: a plot of the curves with intervals, and a page that plays the clips."""
+"""The demo's report: a plot of the curves with their intervals, and an HTML page that plays the clips."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ COLOURS = {"real": "#1b7837", "unsynced": "#b2182b", "delayed": "#2166ac", "blur
 
 @dataclass(frozen=True, slots=True)
 class SetResult:
-    """One set: what was done to it, its records and summary, fd-sync and FID against the real set where there are."""
+    """The results of one set.
+
+    `name`: the set. `what`: a description of its defect. `records`, `summary`: of its scores. `fd_sync`, `fid`: the
+    distances to the set `real`; None if they were not computed.
+    """
 
     name: str
     what: str
@@ -28,7 +32,10 @@ class SetResult:
 
 
 def plot_curves(results: Sequence[SetResult]) -> str:
-    """The mean curve of each set with its 95 % interval, as SVG. Raises UsageError without matplotlib."""
+    """Plot the mean curve of each set with its 95 % interval, and return the SVG text.
+
+    Raises UsageError if matplotlib is not installed.
+    """
     runs = [(result.name, result.records) for result in results]
     return svg_of(partial(draw_curves, runs=runs, colours=COLOURS, label="mean distance (syncnet-mini)"))
 
@@ -41,7 +48,12 @@ def write_report(
     facts: dict[str, str],
     notes: Sequence[str],
 ) -> None:
-    """Write the page. `clips`: ids to play, their files beside the page under `clips/SET/ID.mp4`."""
+    """Write the HTML page to `path`.
+
+    `results`: one per set. `plot`: the SVG of `plot_curves`. `clips`: the ids of the clips to play, whose files are
+    `clips/SET/ID.mp4` in the folder of the page. `facts`: names and values for the page. `notes`: sentences for the
+    page. Raises UsageError if jinja2 is not installed.
+    """
     try:
         import jinja2
     except ImportError:

@@ -1,7 +1,7 @@
-"""The demo's five sets: the same clips, each set spoiled in one known way.
+"""The demo's five sets: the same clips, untouched or with one known defect.
 
-*real*: untouched. *unsynced*: the picture with another speaker's sound. *delayed*: the sound 5 frames late. *blurred*:
-every frame blurred. *frozen*: the first frame throughout, the floor of LSE-C.
+`real` is untouched. `unsynced` has the picture with another speaker's sound. In `delayed` the sound is 5 frames late.
+In `blurred` every frame is blurred. `frozen` repeats the first frame, and its LSE-C is the floor.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ SETS = {
     "frozen": "the first frame throughout",
 }
 DELAY = 5  # frames
-BLUR = 2.5  # pixels, sigma
+BLUR = 2.5  # sigma of the Gaussian, in pixels
 _FPS = 25
 
 
 def make_sets(clips: list[CorpusClip], out: Path, on_clip: Callable[[], None]) -> dict[str, Path]:
-    """Write each set's clips below `out`; returns its folder by name. A file that is there is kept."""
+    """Write the clips of each set to a folder below `out`, and return the folders by the sets' names.
+
+    A file that exists is kept. `on_clip`: a function that is called after each clip. At least two clips with different
+    videos are needed.
+    """
     folders = {name: out / name for name in SETS}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""Faces in frames."""
+"""Detect and track faces in frames."""

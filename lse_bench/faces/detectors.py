@@ -1,6 +1,6 @@
-"""Face detectors behind one interface, by name: `centerface`, `s3fd`, and `boxes` from files beside the clips.
+"""Face detectors by name, with one interface: `centerface`, `s3fd`, and `boxes`, which reads boxes from files.
 
-Whatever of a detector moves a box is in its `id`, which is part of a result's comparison key.
+The `id` of a detector contains every setting that changes a box. It is part of a result's comparison key.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ BATCH = 8  # frames per pass of a network
 
 @dataclass(frozen=True)
 class FaceDetector:
-    """Finds faces in BGR frames.
+    """A face detector for BGR frames.
 
-    `name`: as asked for. `id`: name and settings that move a box. `weights_sha256`: of its weights, or of the folder's
-    name and files for `boxes`. `detect`: the network; None for `boxes`, which reads `folder` in its place.
+    `name`: the name under which it is requested. `id`: its name and the settings that change a box. `weights_sha256`:
+    digest of the weights, or of the box files in the folder for `boxes`. `detect`: the function that finds faces in a
+    batch of frames of one size, or None for `boxes`. `folder`: the folder of the box files for `boxes`, otherwise None.
     """
 
     name: str
@@ -50,10 +51,11 @@ class FaceDetector:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def faces(self, clip: Path, frames: Iterable[Frame], stride: int = 1) -> Iterator[list[Face] | None]:
-        """For each frame the faces found in it, the most confident first; None for frames that the stride passes over.
+        """Yield for each frame the faces in it, the most confident first, or None if the stride skips the frame.
 
-        Frames may change their size; few are held at a time. Raises ClipError `no_face` when `boxes` has no file for
-        the clip.
+        `clip`: the path of the clip, for `boxes` and for messages. `frames`: uint8 (H,W,3) BGR. Their size may change.
+        Few frames are in memory at a time. `stride`: every n-th frame is searched. Raises ClipError `no_face` if
+        `boxes` has no usable file for the clip.
         """
         if self.detect is None:
             found = read_boxes(clip, self.folder or Path())
@@ -61,7 +63,7 @@ class FaceDetector:
                 yield (found[number] if number < len(found) else []) if number % stride == 0 else None
             return
         held: list[Frame] = []
-        looked_at: list[bool] = []  # of the frames since the last batch
+        looked_at: list[bool] = []  # one entry per frame since the last batch
         for number, frame in enumerate(frames):
             looked_at.append(number % stride == 0)
             if looked_at[-1]:
@@ -91,17 +93,19 @@ class FaceDetector:
 
 
 def name_of(id_: str) -> str:
-    """What a detector with this `FaceDetector.id` is asked for by."""
+    """Return the name under which a detector with this `FaceDetector.id` is requested."""
     kind = id_.partition("@")[0].partition(":")[0]
-    return kind if kind in DETECTORS else "s3fd"  # whose variants have names of their own
+    return kind if kind in DETECTORS else "s3fd"  # an id of S3FD begins with the name of its variant
 
 
 def load_detector(
     name: str, *, weights: Path | None = None, boxes: Path | None = None, device: str = "cpu"
 ) -> FaceDetector:
-    """A detector by name. `weights`: S3FD's file; `boxes`: the folder of `boxes`.
+    """Return the detector `name`.
 
-    Raises UsageError for an unknown name, a missing extra or folder, and WeightsError for a wrong file.
+    `weights`: the weights file of `s3fd`. `boxes`: the folder of the box files of `boxes`. `device`: the device of
+    `s3fd`. Raises UsageError if the name is unknown, or if an extra, the weights or the folder is missing. Raises
+    WeightsError if the file does not hold S3FD's weights.
     """
     if name == "centerface":
         from lse_bench.faces.centerface import LONGEST, THRESHOLD, VERSION, CenterFace, weights_path
@@ -114,7 +118,7 @@ def load_detector(
         from lse_bench.faces.s3fd import S3fd
 
         if weights is None:
-            raise UsageError("the detector s3fd needs its weights: lse-bench weights fetch sfd_face")
+            raise UsageError("the detector s3fd needs its weights; get them with: lse-bench weights fetch sfd_face")
         detector = S3fd.load(weights, device=device)
         return FaceDetector(
             name,
@@ -133,7 +137,7 @@ def _digest_of_folder(folder: Path) -> str:
     import hashlib
 
     digest = hashlib.sha256()
-    # Through links, as `read_boxes` reads; a loop of them ends at the system's own limit.
+    # Links are followed because `read_boxes` follows them; a loop of links ends at the system's limit.
     inside = (Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names)
     for path in sorted(path for path in inside if path.suffix in (".json", ".npz") and path.is_file()):
         digest.update(f"{path.relative_to(folder)}\0{file_digest(path)}\n".encode())
@@ -141,14 +145,15 @@ def _digest_of_folder(folder: Path) -> str:
 
 
 def read_boxes(clip: Path, folder: Path) -> list[list[Face]]:
-    """The faces of a clip's frames (as scored: at 25 fps, from the start of the file) from a file in `folder`.
+    """Return the faces of each frame of a clip from a file in `folder`.
 
-    Looked for under the clip's name and its folder's name with it. JSON: a list for each frame of
-    `{"bbox": [left, top, right, bottom], "conf": 0.99}`; .npz: `boxes` (frames,4), one face in each, and perhaps
-    `landmarks` (frames,68,2) or (frames,5,2), as beside MiniLRS clips. Raises ClipError `no_face` when there is none or
-    it is neither.
+    Frames are counted as for scoring: at 25 fps, from the start of the file. The file is `FOLDER/NAME` or `NAME` with
+    the suffix .json or .npz, where NAME is the clip's name without suffix and FOLDER is the name of the clip's folder.
+    A JSON file holds for each frame a list of `{"bbox": [left, top, right, bottom], "conf": 0.99}`. An .npz file holds
+    `boxes` (frames,4) with one face per frame, and optionally `landmarks` (frames,68,2) or (frames,5,2), like the files
+    of MiniLRS clips. Raises ClipError `no_face` if no file exists for the clip or if it has another format.
     """
-    # Where a clip lies, not how its path was typed, decides; and no name leads out of the folder.
+    # The clip's absolute location decides, not the spelling of its path, and no name leads out of the folder.
     whole = Path(os.path.abspath(clip))  # noqa: PTH100 - resolve() would follow links to other names
     places = [f"{whole.parent.name}/{whole.stem}", whole.stem]
     for path in (folder / f"{place}{suffix}" for place in places for suffix in (".json", ".npz")):
@@ -161,18 +166,20 @@ def read_boxes(clip: Path, folder: Path) -> list[list[Face]]:
                     boxes = np.asarray(held["boxes"], dtype=np.float64)
                     points = held["landmarks"] if "landmarks" in held else [None] * len(boxes)
                 if boxes.ndim != 2 or boxes.shape[1] != 4:
-                    raise ValueError(f"boxes have the shape {boxes.shape}, (frames, 4) is needed")
+                    raise ValueError(f"boxes have the shape {boxes.shape}, but need (frames, 4)")
                 return [_faces_of(box, found) for box, found in zip(boxes, points, strict=True)]
             return [[_face(found) for found in frame] for frame in json.loads(path.read_text(encoding="utf-8"))]
         except UsageError as error:
             raise ClipError(clip, "no_face", str(error)) from None
         except _DAMAGES as error:
-            raise ClipError(clip, "no_face", f"{path} holds no boxes: {type(error).__name__}: {error}") from None
-    raise ClipError(clip, "no_face", f"no boxes for it in {folder} ({', '.join(places)} with .json or .npz)")
+            raise ClipError(clip, "no_face", f"{path} holds no valid boxes: {type(error).__name__}: {error}") from None
+    raise ClipError(
+        clip, "no_face", f"no boxes for it in {folder} (searched for {', '.join(places)} with .json or .npz)"
+    )
 
 
 def _faces_of(box: NDArray[np.float64], points: Any) -> list[Face]:
-    """The one face of a frame; a box of NaN, or without area, is none."""
+    """Return the face of a frame, or an empty list if the box is non-finite or has no area."""
     if not (np.isfinite(box).all() and (box[2:] > box[:2]).all()):
         return []
     return [Face(box, 1.0, None if points is None else np.asarray(points, dtype=np.float64))]
@@ -181,5 +188,5 @@ def _faces_of(box: NDArray[np.float64], points: Any) -> list[Face]:
 def _face(found: dict[str, Any]) -> Face:
     box = np.array(found["bbox"], dtype=np.float64)
     if box.shape != (4,) or not (np.isfinite(box).all() and (box[2:] > box[:2]).all()):
-        raise ValueError(f"{found['bbox']} is not left, top, right, bottom")
+        raise ValueError(f"bbox {found['bbox']} is not left, top, right, bottom")
     return Face(box, float(found.get("conf", 1.0)))

@@ -1,4 +1,4 @@
-"""A face found in a frame, and what boxes have to do with each other. Boxes are left, top, right, bottom in pixels."""
+"""The faces of a frame and functions on bounding boxes. A box is left, top, right, bottom in pixels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ Box = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A face: `box` left, top, right, bottom in pixels, float64; `score` 0-1.
+    """A face in a frame.
 
-    `landmarks`: x and y in pixels, (5,2) from CenterFace (eyes from left to right, nose, corners of the mouth), (68,2)
-    from files, None from S3FD.
+    `box`: left, top, right, bottom in pixels, float64 (4). `score`: the confidence of the detector, 0-1. `landmarks`: x
+    and y in pixels, float64, or None if they are not known. CenterFace gives (5,2): the eyes from left to right, the
+    nose and the corners of the mouth. Files give (68,2) or (5,2). S3FD gives None.
     """
 
     box: Box
@@ -24,7 +25,7 @@ class Face:
 
 
 def overlap(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
-    """Intersection over union of two boxes; 0 for boxes without area."""
+    """Return the intersection over union of two boxes, 0-1; 0 for boxes without area."""
     low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
     shared = float(np.prod(np.maximum(high - low, 0)))
     union = float(np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2])) - shared
@@ -34,10 +35,11 @@ def overlap(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
 def suppress(
     boxes: NDArray[np.floating], scores: NDArray[np.floating], limit: float, pixel: float = 0.0
 ) -> NDArray[np.intp]:
-    """Greedy non-maximum suppression: indices kept, the most confident first; a box goes when it overlaps a surer one
-    by more than `limit`. Among equal scores the later box is the surer one, as in the published detectors.
+    """Return the indices of the boxes that greedy non-maximum suppression keeps, the most confident first.
 
-    `pixel`: added to widths and heights; 1 where a box's last pixel counts, as in face-alignment's copy of S3FD.
+    A box is removed if its intersection over union with a more confident kept box exceeds `limit`. Among equal scores
+    the later box counts as more confident, as in the published detectors. `boxes` (N,4), `scores` (N). `pixel`: added
+    to widths and heights; use 1 if the last pixel belongs to the box, as in face-alignment's copy of S3FD.
     """
     left, top, right, bottom = boxes.T
     area = (right - left + pixel) * (bottom - top + pixel)
@@ -58,7 +60,11 @@ def suppress(
 def padded_box(
     box: NDArray[np.float64], pads: tuple[int, int, int, int], width: int, height: int
 ) -> tuple[int, int, int, int] | None:
-    """Clipped at 0, cut to whole numbers, widened by `pads`, kept within the frame; None when nothing is left."""
+    """Return the box in whole pixels, widened by `pads` and clipped to the frame, or None if it is then empty.
+
+    Negative coordinates are set to 0 and fractions are cut off before the box is widened. `pads`: top, bottom, left,
+    right in pixels. `width`, `height`: size of the frame.
+    """
     left, top, right, bottom = (int(value) for value in np.maximum(box, 0))
     left, top = max(0, left - pads[2]), max(0, top - pads[0])
     right, bottom = min(width, right + pads[3]), min(height, bottom + pads[1])

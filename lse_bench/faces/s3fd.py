@@ -1,4 +1,4 @@
-"""S3FD, the face detector of SyncNet's pipeline and of Wav2Lip's inference: frames in, faces out."""
+"""S3FD, the face detector of SyncNet's pipeline and of Wav2Lip's inference."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ from lse_bench.faces.face import Face, suppress
 from lse_bench.faces.s3fd_network import SFD_FACE, S3fdNetwork, Variant, network_from
 from lse_bench.weights.readers import read_torch
 
-SIDES = (16, 32, 64, 128, 256, 512)  # pixels of the network's input: one square anchor per position of each map
+SIDES = (16, 32, 64, 128, 256, 512)  # pixels of the network's input: each position of a map has one square anchor
 STRIDES = (4, 8, 16, 32, 64, 128)
 _MEANS_RGB = (123.0, 117.0, 104.0)
-_CENTRE, _SIZE = 0.1, 0.2  # what the network's answers are scaled by
-_LOWEST, _MOST, _KEPT = 0.05, 5000, 750  # scores considered, boxes considered and kept by the first suppression
-_FIRST, _SECOND = 0.3, 0.1  # overlaps above which a weaker box goes
-_SMALLEST = {True: 28, False: 32}  # pixels of a side of the network's input, below which its pools leave nothing
+_CENTRE, _SIZE = 0.1, 0.2  # scale factors of the network's outputs
+_LOWEST, _MOST, _KEPT = 0.05, 5000, 750  # first suppression: lowest score, boxes considered, boxes kept
+_FIRST, _SECOND = 0.3, 0.1  # overlaps above which a less confident box is removed
+_SMALLEST = {True: 28, False: 32}  # smallest side of the network's input, pixels: its pools need this size
 
 
 def anchors(height: int, width: int, sizes: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-    """Anchors (P,4): centre x, centre y, width, height, each relative to the network's input of `height` x `width`."""
+    """Return the anchors (P,4), float32: centre x, centre y, width, height relative to the network's input.
+
+    `height`, `width`: size of the network's input in pixels. `sizes`: (rows, columns) of the feature maps.
+    """
     rows = []
     for (high, wide), stride, side in zip(sizes, STRIDES, SIDES, strict=True):
         y, x = np.mgrid[:high, :wide].reshape(2, -1) + 0.5
@@ -36,15 +39,21 @@ def anchors(height: int, width: int, sizes: Sequence[tuple[int, int]]) -> NDArra
 
 
 def decode(loc: NDArray[np.float32], prior: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Boxes (P,4), left, top, right, bottom relative to the picture, from the network's answers and the anchors."""
+    """Return the boxes (P,4), float32: left, top, right, bottom relative to the picture.
+
+    `loc`: the network's outputs (P,4). `prior`: the anchors (P,4).
+    """
     size = prior[:, 2:] * np.exp(loc[:, 2:] * np.float32(_SIZE))
     low = prior[:, :2] + loc[:, :2] * np.float32(_CENTRE) * prior[:, 2:] - size / 2
     return np.concatenate([low, low + size], axis=1)
 
 
 def first_suppression(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Detections (K,5): score and box, the most confident first: scores above 0.05, overlaps above 0.3 suppressed among
-    the best 5,000, at most 750 kept."""
+    """Return detections (K,5), float32: score and box, the most confident first.
+
+    Only scores above 0.05 count, and of these only the 5,000 best. A box is removed if it overlaps a more confident one
+    by more than 0.3. At most 750 boxes are kept.
+    """
     (likely,) = np.nonzero(scores > _LOWEST)
     best = likely[scores[likely].argsort(kind="stable")[-_MOST:]]
     kept = best[suppress(boxes[best], scores[best], _FIRST)][:_KEPT]
@@ -52,8 +61,11 @@ def first_suppression(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -
 
 
 def faces_of(detections: NDArray[np.float32], width: int, height: int, threshold: float) -> list[Face]:
-    """Faces in a picture of `width` x `height`, the most confident first: scores above `threshold`, overlaps above 0.1
-    suppressed a second time, in pixels."""
+    """Return the faces in a picture, the most confident first, with boxes in pixels.
+
+    `detections`: score and relative box (K,5). `width`, `height`: size of the picture. Faces need a higher score than
+    `threshold`. A second suppression removes a box if it overlaps a more confident one by more than 0.1.
+    """
     sure = detections[detections[:, 0] > np.float32(threshold)]
     boxes = (sure[:, 1:] * np.array([width, height, width, height], np.float32)).astype(np.float64)
     scores = sure[:, 0].astype(np.float64)
@@ -61,8 +73,11 @@ def faces_of(detections: NDArray[np.float32], width: int, height: int, threshold
 
 
 class S3fd:
-    """The detector as syncnet_python's tracker or Wav2Lip's inference run it, whichever `variant` it is: pictures
-    scaled by `scale`, faces surer than `threshold`."""
+    """The S3FD detector as syncnet_python's tracker or Wav2Lip's inference run it, depending on `variant`.
+
+    `scale`: factor by which frames are resized. `threshold`: faces need a higher score than this. None means the
+    variant's own value for both. `device`: the device of the network.
+    """
 
     def __init__(
         self,
@@ -81,19 +96,22 @@ class S3fd:
     @classmethod
     @loading()
     def load(cls, path: Path | str, device: str = "cpu") -> S3fd:
-        """The detector whose weights are in `path`, told by its entries. Raises WeightsError for any other file."""
+        """Return the detector with the weights in `path`. The names of the entries determine the variant.
+
+        Raises WeightsError if the file does not hold S3FD's weights.
+        """
         network, variant = network_from(read_torch(path), str(path))
         return cls(network, variant, device=device)
 
     def scaled(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A BGR frame as the network sees it: reduced bilinearly."""
+        """Return a BGR frame resized by `scale` with bilinear interpolation, as the network receives it."""
         small = cv2.resize(frame, dsize=(0, 0), fx=self.scale, fy=self.scale, interpolation=cv2.INTER_LINEAR)
         return np.asarray(small, dtype=np.uint8)
 
     @exactly()
     @torch.inference_mode()
     def answers(self, pictures: Sequence[NDArray[np.uint8]]) -> tuple[NDArray, NDArray, NDArray]:  # type: ignore[type-arg]
-        """`loc` (N,P,4), `conf` (N,P,2) and anchors (P,4) of scaled BGR pictures of one size."""
+        """Return `loc` (N,P,4), `conf` (N,P,2) and the anchors (P,4) for scaled BGR pictures of one size."""
         batch = torch.from_numpy(np.stack(pictures)).to(self.device).permute(0, 3, 1, 2).float()
         if self.variant.rgb:
             batch = batch.flip(1)
@@ -103,8 +121,10 @@ class S3fd:
         return loc.cpu().numpy(), conf.cpu().numpy(), anchors(int(batch.shape[2]), int(batch.shape[3]), sizes)
 
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
-        """Faces of each BGR frame, the most confident first; all frames of one size. Raises LseBenchError when they are
-        too small for the network."""
+        """Return the faces of each BGR frame, the most confident first. All frames must have the same size.
+
+        Raises LseBenchError if the frames are too small for the network.
+        """
         small = [self.scaled(frame) for frame in frames]
         if min(small[0].shape[:2]) < _SMALLEST[self.variant.ceil]:
             high, wide = frames[0].shape[:2]

@@ -1,9 +1,9 @@
-"""S3FD's network, in its two published variants, and reading their files. Arrays only.
+"""The network of S3FD in its two published variants, made from a state dict. This module reads no files.
 
-Zhang et al., "S3FD: Single Shot Scale-invariant Face Detector" (2017). Two files of weights are in use, and they are
-two functions: `sfd_face.pth` (syncnet_python's tracker: RGB, a dilated sixth block, rounding up in the third pool) and
-`s3fd-619a316812.pth` (face-alignment, Wav2Lip: BGR, no dilation, rounding down). Entries here have the names of the
-former; those of the latter are renamed when read.
+Zhang et al., "S3FD: Single Shot Scale-invariant Face Detector" (2017). Two weight files are in use, and they define
+different functions. `sfd_face.pth` is the file of syncnet_python's tracker: RGB input, a dilated sixth block, and
+rounding up in the third pool. `s3fd-619a316812.pth` is the file of face-alignment and Wav2Lip: BGR input, no dilation,
+and rounding down. The network's entries have the names of the first file. Entries of the second file are renamed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ _ADVICE = "get the tracker's detector with: lse-bench weights fetch sfd_face"
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What differs between the two functions besides names, and how each is used: pictures scaled by `scale`, faces
-    surer than `threshold`."""
+    """One of the two published variants of S3FD and its usual settings.
+
+    `rgb`: whether the input is RGB; otherwise it is BGR. `dilation`, `padding`: settings of the first convolution of
+    the sixth block. `ceil`: whether the third pool rounds up. `scale`: factor by which frames are resized. `threshold`:
+    faces need a higher score than this.
+    """
 
     name: str
     rgb: bool
@@ -51,7 +55,7 @@ RENAMED = {
 
 
 class _Norm(nn.Module):
-    """Each position divided by its L2 norm over channels, times a weight per channel."""
+    """A layer that divides each position by its L2 norm over channels and multiplies by a weight per channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -63,7 +67,10 @@ class _Norm(nn.Module):
 
 
 class S3fdNetwork(nn.Module):
-    """The network: (N,3,H,W) with means taken off to `loc` (N,P,4), `conf` (N,P,2) after softmax."""
+    """The S3FD network. It maps pictures (N,3,H,W) minus the channel means to `loc` (N,P,4) and `conf` (N,P,2).
+
+    `conf` is the softmax over background and face.
+    """
 
     def __init__(self, variant: Variant = SFD_FACE) -> None:
         super().__init__()
@@ -87,11 +94,11 @@ class S3fdNetwork(nn.Module):
         )
         widths = (256, 512, 512, 1024, 512, 256)
         self.loc = nn.ModuleList([nn.Conv2d(width, 4, 3, padding=1) for width in widths])
-        # The finest map tells three kinds of background; the likeliest of them counts.
+        # The finest map has three background classes; `forward` uses the largest of their scores.
         self.conf = nn.ModuleList([nn.Conv2d(width, 2 if n else 4, 3, padding=1) for n, width in enumerate(widths)])
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """The six feature maps, finest first."""
+        """Return the six feature maps, the finest first."""
         found = []
         norms = {15: self.L2Norm3_3, 22: self.L2Norm4_3, 29: self.L2Norm5_3}
         for number, layer in enumerate(self.vgg):
@@ -106,7 +113,7 @@ class S3fdNetwork(nn.Module):
         return found
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
-        """`loc`, `conf` and the sizes (rows, columns) of the maps, for `anchors`."""
+        """Return `loc`, `conf` and the sizes (rows, columns) of the maps, which `anchors` needs."""
         loc, conf = [], []
         maps = self.maps(x)
         for number, (source, place, kind) in enumerate(zip(maps, self.loc, self.conf, strict=True)):
@@ -127,7 +134,10 @@ def _convolutions(channels: int, width: int, count: int) -> list[nn.Module]:
 
 
 def network_from(state: Mapping[str, Tensor], where: str) -> tuple[S3fdNetwork, Variant]:
-    """The network that a state dict belongs to, with its weights. Raises WeightsError when it is not S3FD's."""
+    """Return the network and variant of a state dict, with its weights loaded.
+
+    `where`: the name of the file for messages. Raises WeightsError if the state dict is not S3FD's or does not fit.
+    """
     variant = SFD_FACE
     if "conv3_3_norm_mbox_conf.weight" in state:
         variant = FACE_ALIGNMENT

@@ -1,8 +1,8 @@
-"""Cuts between shots, found as SyncNet's pipeline finds them: PySceneDetect 0.5.1's content detector, default settings.
+"""Find cuts between shots as SyncNet's pipeline does: PySceneDetect 0.5.1's content detector with default settings.
 
-A cut is a frame whose mean absolute difference from the frame before it, over hue, saturation and value, is 30 or
-more, at least 15 frames after the cut before it. Later releases of PySceneDetect use another threshold (27), another
-scaling and another rule for short shots, and so cut elsewhere.
+A cut is a frame with a mean absolute difference of 30 or more from the frame before it, over hue, saturation and value.
+It is at least 15 frames after the previous cut. Later releases of PySceneDetect use another threshold (27), another
+scaling and another rule for short shots, so they find other cuts.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 
 THRESHOLD = 30.0  # mean difference, 0-255
 SHORTEST = 15  # frames between two cuts
-# Wide frames are thinned to every n-th pixel in both directions, from this width on.
+# Frames of at least this width are reduced to every n-th pixel in both directions.
 _THINNING = ((3200, 12), (2100, 8), (1700, 6), (1200, 5), (900, 4), (600, 3), (400, 2))
 
 
 class ShotDetector:
-    """Takes BGR frames in order; holds one frame."""
+    """A shot detector that receives BGR frames in order and keeps one of them in memory.
+
+    `cuts`: the first frame of every shot but the first.
+    """
 
     def __init__(self) -> None:
         self.cuts: list[int] = []
@@ -28,7 +31,7 @@ class ShotDetector:
         self._last: NDArray[np.int32] | None = None
 
     def push(self, frame: NDArray[np.uint8]) -> bool:
-        """The next frame; returns whether it begins a new shot."""
+        """Process the next frame and return whether it begins a new shot."""
         thin = next((n for width, n in _THINNING if frame.shape[1] >= width), 1)
         hsv = cv2.cvtColor(np.ascontiguousarray(frame[::thin, ::thin]), cv2.COLOR_BGR2HSV).astype(np.int32)
         cut = False
@@ -42,6 +45,6 @@ class ShotDetector:
         return cut
 
     def shots(self) -> list[tuple[int, int]]:
-        """Shots so far: first frame and the frame after the last; one shot where there is no cut."""
+        """Return the shots so far, each as its first frame and the frame after its last."""
         edges = [0, *self.cuts, self._frames]
         return [(first, stop) for first, stop in pairwise(edges) if stop > first]

@@ -1,4 +1,4 @@
-"""Who is to be seen when: shots, face tracks and how they were found, from one pass over a clip's frames."""
+"""Find the shots and face tracks of a clip in one pass over its frames."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from lse_bench.faces.tracks import MIN_TRACK, TRACKERS, Track, Tracks, track_sho
 
 @dataclass(frozen=True)
 class Tracking:
-    """How tracks are found; every field moves a score.
+    """The settings for face tracks. Each field changes scores.
 
-    `min_track`: a track needs more detections than this, at stride 1. `stride`: every n-th frame is looked at; boxes
-    between are interpolated.
+    `detector`: the face detector. `tracker`: the rule that joins detections to tracks. `min_track`: a track needs more
+    detections than this at stride 1. `stride`: every n-th frame (1-25) is searched for faces; the boxes of the frames
+    between are interpolated. Raises UsageError if a value is out of range.
     """
 
     detector: FaceDetector
@@ -33,20 +34,23 @@ class Tracking:
 
     def __post_init__(self) -> None:
         if self.tracker not in TRACKERS:
-            raise UsageError(f"no tracker called {self.tracker}; there are: {', '.join(TRACKERS)}")
+            raise UsageError(f"no tracker called {self.tracker}; the trackers are: {', '.join(TRACKERS)}")
         if self.min_track < 0:
-            raise UsageError(f"--min-track {self.min_track}: 0 or more")
+            raise UsageError(f"--min-track {self.min_track}: the value must be 0 or more")
         if not 1 <= self.stride <= 25:
-            raise UsageError(f"--stride {self.stride}: 1 to 25, since detections 25 frames apart are still joined")
+            raise UsageError(
+                f"--stride {self.stride}: the value must be 1 to 25, because detections further apart are not joined"
+            )
 
     @property
     def enough(self) -> int:
-        """Detections that are not enough at this stride: a detection stands for `stride` frames."""
+        """The number of detections that a track must exceed. One detection represents `stride` frames."""
         return self.min_track // self.stride
 
     @property
     def marks(self) -> list[str]:
-        """What a protocol's id says of it: the detector, and whatever is not as published."""
+        """The parts of a protocol's id for the tracking: the detector, and every setting that differs from the
+        published one."""
         found = [self.detector.name]
         if self.tracker != "original":
             found.append(self.tracker)
@@ -58,7 +62,7 @@ class Tracking:
 
     @property
     def key(self) -> dict[str, str]:
-        """Its part of a comparison key."""
+        """The part of a comparison key that describes the tracking."""
         return {
             "detector": self.detector.id,
             "detector_sha256": self.detector.weights_sha256,
@@ -70,7 +74,11 @@ class Tracking:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """`shots`: first frame and the frame after the last. `faces`: how many detections in all."""
+    """The shots and tracks of a clip.
+
+    `frames`: number of frames. `shots`: first frame and the frame after the last, for each shot. `faces`: total number
+    of detections. `tracks`: the kept and dropped tracks.
+    """
 
     frames: int
     shots: list[tuple[int, int]]
@@ -79,13 +87,13 @@ class Scene:
 
     @property
     def why_no_track(self) -> str:
-        """A sentence for a clip without a track to score."""
+        """The reason for a clip without a track to score."""
         longest = max((stop - first for first, stop in self.shots), default=0)
         reasons = [reason for _, reason in sorted(self.tracks.dropped, key=lambda pair: -pair[0].detections)[:2]]
-        told = f"; the nearest: {'; '.join(reasons)}" if reasons else f"; the longest shot has {longest} frames"
+        told = f"; the closest: {'; '.join(reasons)}" if reasons else f"; the longest shot has {longest} frames"
         return (
             f"no face track to score in {self.frames} frames, {len(self.shots)} shots, {self.faces} detections{told}. "
-            "Short clips: --min-track lowers the limit and is part of the result's id"
+            "For short clips --min-track lowers the limit and becomes part of the protocol id"
         )
 
 
@@ -95,7 +103,11 @@ OnFrame = Callable[[int], None]
 def find_tracks(
     clip: Path, frames: Iterable[Frame], tracking: Tracking, on_frame: OnFrame = lambda number: None
 ) -> Scene:
-    """Shots and tracks of a clip in one pass; holds a batch of frames at most."""
+    """Return the shots and tracks of a clip from one pass over its frames. At most one batch of frames is in memory.
+
+    `clip`: the path of the clip. `frames`: uint8 (H,W,3) BGR at 25 per second. `on_frame`: called with the number of
+    each frame.
+    """
     shots = ShotDetector()
     found = _Found()
 
@@ -111,10 +123,10 @@ def find_tracks(
 
 
 class _Found:
-    """The faces of each frame so far, in two growing blocks.
+    """The faces of each frame so far, stored in two growing blocks.
 
-    An array for each face would be left lying between the large buffers that come and go with every frame, and keep
-    the C library from using their room again: 2 GB more for ten minutes of 720p.
+    With one array per face, small arrays would remain between the large buffers of each frame. The C library could then
+    not reuse the memory of those buffers: ten minutes of 720p would need 2 GB more.
     """
 
     def __init__(self) -> None:
@@ -132,7 +144,11 @@ class _Found:
 
 
 def scene_of(found: list[list[Face]], shots: list[tuple[int, int]], tracking: Tracking) -> Scene:
-    """Tracks from what was found in each frame, shot by shot; all of a shot shorter than `min_track` are dropped."""
+    """Return the scene for the faces of each frame, with tracks found shot by shot.
+
+    `found`: the faces of each frame. `shots`: first frame and the frame after the last. If a shot has fewer frames than
+    `min_track`, all of its tracks are dropped.
+    """
     kept: list[Track] = []
     dropped: list[tuple[Track, str]] = []
     for first, stop in shots:
@@ -141,6 +157,6 @@ def scene_of(found: list[list[Face]], shots: list[tuple[int, int]], tracking: Tr
         if stop - first >= tracking.min_track:
             kept += tracks.kept
         else:
-            reason = f"a shot of {stop - first} frames, at least {tracking.min_track} are needed"
+            reason = f"a shot of {stop - first} frames, but at least {tracking.min_track} are needed"
             dropped += [(track, reason) for track in tracks.kept]
     return Scene(len(found), shots, sum(map(len, found)), Tracks(kept, dropped))

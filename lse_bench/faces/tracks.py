@@ -1,10 +1,10 @@
-"""Face tracks: detections of one shot joined into one box per frame for each face.
+"""Join the detections of one shot to face tracks, with one box per frame for each face.
 
-`original` is syncnet_python's tracker, whatever it does: it follows one face through the shot at a time, takes the
-first detection that overlaps the last one by more than half, even several in one frame, and passes over the detection
-after a match. Where faces come near each other a track can so jump to the neighbour. `matched` is the corrected
-variant: in every frame detections are assigned to the open tracks so that the summed overlap is largest, one to each.
-Both join detections up to 25 frames apart, drop tracks of 100 detections or fewer and faces of 100 pixels or smaller.
+`original` is syncnet_python's tracker, including its faults. It follows one face at a time through the shot. It takes
+each detection whose overlap with the last one exceeds 0.5, even several in one frame, and skips the detection after a
+match. If faces come close to each other, a track can therefore jump to the other face. `matched` is the corrected
+variant. In every frame it assigns at most one detection to each open track so that the sum of the overlaps is largest.
+Both join detections up to 25 frames apart. Both drop tracks of 100 detections or fewer and faces of 100 pixels or less.
 """
 
 from __future__ import annotations
@@ -21,16 +21,20 @@ from lse_bench.choices import Tracker
 from lse_bench.faces.face import Face, overlap
 
 TRACKERS: tuple[Tracker, ...] = get_args(Tracker)
-MIN_TRACK = 100  # detections that are not enough
+MIN_TRACK = 100  # a track needs more detections than this
 GAP = 25  # frames: detections further apart are not joined
-MIN_SIZE = 100  # pixels that are not enough: the larger of mean width and mean height
+MIN_SIZE = 100  # pixels: the larger of mean width and mean height must exceed this
 _OVERLAP = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One face: `boxes` float64 (n,4) left, top, right, bottom for the frames `first`...`first`+n-1; in frames without
-    a detection between its neighbours. `detections`: how many frames had one."""
+    """The track of one face.
+
+    `first`: the first frame. `boxes`: float64 (n,4), left, top, right, bottom in pixels for the frames `first` to
+    `first`+n-1. The box of a frame without a detection is interpolated linearly. `detections`: the number of joined
+    detections; under `original` one frame can have several.
+    """
 
     first: int
     boxes: NDArray[np.float64]
@@ -41,18 +45,18 @@ class Track:
 
     @property
     def stop(self) -> int:
-        """The frame after the last."""
+        """The number of the frame after the last one."""
         return self.first + len(self.boxes)
 
     @property
     def size(self) -> float:
-        """The larger of mean width and mean height, pixels."""
+        """The larger of mean width and mean height in pixels."""
         return float((self.boxes[:, 2:] - self.boxes[:, :2]).mean(axis=0).max())
 
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """`kept` tracks, and for the others the reason why they are `dropped`."""
+    """The tracks of a shot or clip. `kept`: the tracks to score. `dropped`: the other tracks, each with a reason."""
 
     kept: list[Track]
     dropped: list[tuple[Track, str]]
@@ -64,10 +68,10 @@ _Chain = list[tuple[int, Face]]  # (frame, detection), in order
 def track_shot(
     faces: Sequence[Sequence[Face]], first: int = 0, *, tracker: Tracker = "original", min_track: int = MIN_TRACK
 ) -> Tracks:
-    """Tracks in one shot. `faces[i]`: what was found in frame `first`+i.
+    """Return the tracks in one shot. `faces[i]`: the faces in frame `first`+i.
 
-    A detection stands for the frames up to the next that was looked at: with a frame stride the caller lowers
-    `min_track` accordingly.
+    `min_track`: a track needs more detections than this. With a frame stride one detection represents several frames,
+    and the caller lowers `min_track` accordingly.
     """
     chains = {"original": _follow_one_by_one, "matched": _assign_frame_by_frame}[tracker](faces, first)
     kept, dropped = [], []
@@ -93,7 +97,7 @@ def _follow_one_by_one(faces: Sequence[Sequence[Face]], first: int) -> list[_Cha
             index = 0
             while index < len(found):
                 if not chain or overlap(found[index].box, chain[-1][1].box) > _OVERLAP:
-                    # Published code removes from the list that it walks through, so it never looks at the next one.
+                    # The published code removes items from the list that it iterates over, so it skips the next one.
                     chain.append((number, found.pop(index)))
                 index += 1
         if not chain:
@@ -119,7 +123,7 @@ def _assign_frame_by_frame(faces: Sequence[Sequence[Face]], first: int) -> list[
 
 
 def _interpolated(chain: _Chain) -> Track:
-    """One box per frame. Of several detections in one frame the last counts."""
+    """Return the track of a chain, with one box per frame. If a frame has several detections, the last one counts."""
     by_frame = {number: face.box for number, face in chain}
     frames = np.array(list(by_frame))
     boxes = np.stack(list(by_frame.values()))

@@ -1,1 +1,1 @@
-"""Sound features: pure functions from samples to arrays."""
+"""Compute sound features: pure functions from samples to arrays."""

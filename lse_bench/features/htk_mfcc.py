@@ -1,9 +1,10 @@
-"""MFCC of the MATLAB scripts that Speech2Vid and LipGAN share; 100 columns a second.
+"""Compute the MFCC of the MATLAB scripts that Speech2Vid and LipGAN share, 100 columns per second.
 
-Samples at int16 scale; pre-emphasis 0.97; frames of 400 samples every 160 without padding, symmetric Hamming window;
-magnitude of a 512-point spectrum; 40 triangles of height 1 evenly spaced in HTK mel, 300-3700 Hz; natural logarithm
-with no floor; DCT-II, 13 coefficients; sine lifter 22. Digital silence gives -inf in row 0 and NaN in the others, as
-published: what that becomes is the network's rule. Not SyncNet's features, which are in `syncnet_mfcc`.
+Samples have int16 scale. Pre-emphasis is 0.97. Frames of 400 samples every 160, without padding, get a symmetric
+Hamming window. The magnitude of a 512-point spectrum passes 40 triangles of height 1, evenly spaced in HTK mel from 300
+to 3700 Hz. A natural logarithm without a floor, a DCT-II with 13 coefficients and a sine lifter of 22 follow. Digital
+silence gives -inf in row 0 and NaN in the other rows, as in the scripts. Each network has its own rule for these
+values. SyncNet uses other features, which are in `syncnet_mfcc`.
 """
 
 from __future__ import annotations
@@ -23,16 +24,19 @@ HOP, WINDOW = 160, 400
 _FFT, _FILTERS = 512, 40
 _LOWEST, _HIGHEST = 300.0, 3700.0  # Hz
 _PRE_EMPHASIS, _LIFTER = 0.97, 22
-_BLOCK = 2048  # columns at a time: bounded memory for long sound
+_BLOCK = 2048  # columns computed at a time, to bound memory for long sound
 
 
 def htk_columns(samples: int) -> int:
-    """How many columns so many samples give."""
+    """Return the number of columns of a sound with this number of samples."""
     return max(0, (samples - WINDOW) // HOP + 1)
 
 
 def htk_mfcc(samples: ArrayLike) -> NDArray[np.float64]:
-    """float64 (13, columns) of 16 kHz samples at int16 scale; -inf and NaN where a frame is digitally silent."""
+    """Return the MFCC, float64 (13, columns), of 16 kHz samples (N,) at int16 scale.
+
+    The column of a digitally silent frame is -inf in row 0 and NaN in the other rows.
+    """
     sound = np.asarray(samples)
     count = htk_columns(len(sound))
     if not count:
@@ -50,7 +54,7 @@ def htk_mfcc(samples: ArrayLike) -> NDArray[np.float64]:
         spectrum = np.abs(np.fft.rfft(windows * shape, _FFT))
         with np.errstate(divide="ignore", invalid="ignore"):
             bands = np.log(spectrum @ htk_filters().T)
-            # scipy's orthonormal DCT scales row 0 by another factor than the scripts, which use one for all.
+            # The scripts scale all rows by one factor. scipy's orthonormal DCT has another factor for row 0.
             cepstrum = dct(bands, type=2, axis=1)[:, :COEFFICIENTS] * np.sqrt(2 / _FILTERS) / 2
         columns.append(cepstrum * lifter)
     found = np.concatenate(columns).T
@@ -61,7 +65,7 @@ def htk_mfcc(samples: ArrayLike) -> NDArray[np.float64]:
 
 @cache
 def htk_filters() -> NDArray[np.float64]:
-    """Triangles (40, 257) evaluated at the bins' frequencies."""
+    """Return the filters, float64 (40, 257): triangles evaluated at the frequencies of the spectrum's bins."""
     require("librosa", "generators", "MFCC of Speech2Vid and LipGAN")
     import librosa
 

@@ -1,9 +1,9 @@
-"""Mel spectrograms as Wav2Lip and LipGAN's later branch hear them: 80 bands, 80 columns a second, values in -4...4.
+"""Compute mel spectrograms for Wav2Lip and LipGAN's later branch: 80 bands, 80 columns per second, values in -4...4.
 
-Computed by librosa in float64. 16 kHz sound as float in -1...1; pre-emphasis 0.97; Hann window 800, hop 200, centred,
-the edges mirrored as librosa did up to 0.8 (its default since 0.9 is zeros, which moves the first and last columns);
-magnitude; 80 Slaney bands, 55-7600 Hz, of equal area; decibels over a floor of 1e-5, less 20, scaled so that -100...0
-dB become -4...4, and clipped.
+librosa computes them in float64. The sound is 16 kHz, float in -1...1, with pre-emphasis 0.97. The Hann window has 800
+samples, the hop 200, and windows are centred. The edges are mirrored as in librosa up to 0.8. librosa pads with zeros
+since 0.9, which changes the first and last columns. The magnitude passes 80 Slaney bands of equal area, 55-7600 Hz.
+Decibels have a floor of 1e-5, less 20 dB. They are scaled so that -100...0 dB become -4...4, and clipped.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ _HOP, _WINDOW = 200, 800
 _LOWEST, _HIGHEST = 55.0, 7600.0  # Hz
 _PRE_EMPHASIS = 0.97
 _FLOOR, _REFERENCE, _RANGE, _LIMIT = 1e-5, 20.0, 100.0, 4.0
-_BLOCK = 2048  # columns at a time: bounded memory for long sound
+_BLOCK = 2048  # columns computed at a time, to bound memory for long sound
 
 
 def mel_columns(samples: int) -> int:
-    """How many columns so many samples give."""
+    """Return the number of columns of a sound with this number of samples."""
     return 1 + samples // _HOP
 
 
 def window_starts(columns: int, width: int, fps: float = 25, last: bool = False) -> NDArray[np.int64]:
-    """First column of the window that each frame hears: int(80 i / fps), as long as the window fits.
+    """Return the first column of each frame's window, int64: int(80 i / fps) for frame i, while the window fits.
 
-    `last`: one frame more, whose window ends with the sound, as in Wav2Lip's `inference.py`; its evaluation scripts
-    and LipGAN have none.
+    `columns`: number of columns of the spectrogram. `width`: columns of a window. `fps`: frames per second. `last`: add
+    one frame whose window ends with the sound, as Wav2Lip's `inference.py` does. Wav2Lip's evaluation scripts and
+    LipGAN do not add it.
     """
     guess = np.arange(int(columns * fps / COLUMNS_PER_SECOND) + 2)
     starts = (guess * (COLUMNS_PER_SECOND / fps)).astype(np.int64)
@@ -43,12 +44,12 @@ def window_starts(columns: int, width: int, fps: float = 25, last: bool = False)
 
 
 def mel_spectrogram(sound: Sound) -> NDArray[np.float32]:
-    """float32 (80, 1 + samples // 200) of mono int16 sound at 16 kHz.
+    """Return the spectrogram, float32 (80, 1 + samples // 200), of mono int16 sound at 16 kHz.
 
-    Raises ValueError below 401 samples, which cannot be mirrored at the edges.
+    Raises ValueError if there are fewer than 401 samples, because their edges cannot be mirrored.
     """
     if len(sound) <= _WINDOW // 2:
-        raise ValueError(f"{len(sound)} samples; a mel spectrogram needs more than {_WINDOW // 2}")
+        raise ValueError(f"{len(sound)} samples: a mel spectrogram needs more than {_WINDOW // 2} samples")
     filters = slaney_filters()
     import librosa
 
@@ -56,7 +57,9 @@ def mel_spectrogram(sound: Sound) -> NDArray[np.float32]:
     for start in range(0, mel.shape[1], _BLOCK):
         count = min(_BLOCK, mel.shape[1] - start)
         samples = _emphasised(sound, start * _HOP - _WINDOW // 2, (count - 1) * _HOP + _WINDOW)
-        spectrum = librosa.stft(samples, n_fft=_WINDOW, hop_length=_HOP, center=False)  # mirrored by `_emphasised`
+        spectrum = librosa.stft(
+            samples, n_fft=_WINDOW, hop_length=_HOP, center=False
+        )  # `_emphasised` mirrors the edges
         mel[:, start : start + count] = filters @ np.abs(spectrum)
     decibels = 20 * np.log10(np.maximum(_FLOOR, mel)) - _REFERENCE
     scaled = 2 * _LIMIT * (decibels + _RANGE) / _RANGE - _LIMIT
@@ -64,7 +67,7 @@ def mel_spectrogram(sound: Sound) -> NDArray[np.float32]:
 
 
 def _emphasised(sound: Sound, start: int, count: int) -> NDArray[np.float64]:
-    """Pre-emphasised samples from number `start` on, mirrored beyond both ends of the sound."""
+    """Return `count` pre-emphasised samples from number `start` on, mirrored beyond both ends of the sound."""
     at = np.abs(np.arange(start, start + count))
     at = np.where(at < len(sound), at, 2 * (len(sound) - 1) - at)
     before = np.where(at > 0, sound[at - 1], 0)
@@ -73,7 +76,7 @@ def _emphasised(sound: Sound, start: int, count: int) -> NDArray[np.float64]:
 
 @cache
 def slaney_filters() -> NDArray[np.float32]:
-    """float32 (80, 401): triangles of equal area between points evenly spaced on Slaney's mel scale."""
+    """Return the filters, float32 (80, 401): triangles of equal area, evenly spaced on Slaney's mel scale."""
     require("librosa", "generators", "a mel spectrogram")
     import librosa
 

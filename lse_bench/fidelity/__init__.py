@@ -1,1 +1,1 @@
-"""Fidelity of pictures: Inception features, FID and KID."""
+"""Fidelity of generated videos: FID and KID on Inception features, and fd-sync on SyncNet's lip embeddings."""

@@ -1,4 +1,4 @@
-"""Face boxes for FID's region `face`: the most confident face of each frame, from a detector."""
+"""Face boxes for FID's region `face`: a detector's bounding box with the highest confidence in each frame."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ from lse_bench.media.video import Frame
 
 
 class DetectedBoxes:
-    """A `BoxSource` over a face detector. Stored boxes count the frames that FID looks at, so they need a step of 1."""
+    """A `BoxSource` that uses a face detector.
+
+    The detector numbers only the frames that FID uses. So stored boxes fit only with a frame step of 1.
+    """
 
     def __init__(self, detector: FaceDetector) -> None:
         self.name = f"{detector.id}-{detector.weights_sha256[:8]}"
         self._detector = detector
 
     def boxes(self, clip: Path, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Box | None]]:
-        """The frames of a clip, each with the box of its most confident face, inside the frame; None where there is
-        none."""
-        shown, searched = tee(frames)  # a batch apart at most
+        """Yield the frames of a clip, each with the bounding box of the face with the highest confidence.
+
+        The box is clipped to the frame. It is None if the frame has no face.
+        """
+        shown, searched = tee(frames)  # the two iterators are at most one batch apart
         for found, frame in zip(self._detector.faces(clip, searched), shown, strict=True):
             yield frame, _inside(max(found, key=lambda face: face.score).box.tolist(), frame) if found else None
 

@@ -1,4 +1,4 @@
-"""FID and fd-sync of files in one call."""
+"""Functions that compute FID and fd-sync between files in one call."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from lse_bench.weights.readers import file_digest
 from lse_bench.weights.store import Options, resolve
 from lse_bench.weights.table import name_of_digest
 
-GROUPS, SEED = 5, 2020  # of FID's jackknife; of KID's subsets
+GROUPS, SEED = 5, 2020  # groups of FID's jackknife; random seed of KID's subsets
 _log = logging.getLogger("lse_bench")
 
 
 @dataclass(frozen=True, slots=True)
 class Inception:
-    """The network of FID and the digest of its weights."""
+    """FID's network and the SHA-256 of its weights."""
 
     network: FidInception
     sha256: str
@@ -39,7 +39,12 @@ def measure_set(
     boxes: BoxSource | None = None,
     on_item: Callable[[Item], None] = lambda item: None,
 ) -> FrameSet:
-    """Inception statistics of a set of videos or pictures. Raises UsageError with fewer than two frames."""
+    """Compute the Inception statistics of a set of videos or pictures.
+
+    `items`: the set. `network`: Inception. `protocol`: gives the resize method and the frame step. `groups`: the number
+    of groups for the jackknife; 0 for none. `boxes`: crops each frame to the face; None uses whole frames. `on_item`: a
+    function that is called after each item. Raises UsageError if fewer than two frames are left.
+    """
     return measure(
         items,
         lambda frames: network.features(frames, protocol.resize),
@@ -53,13 +58,20 @@ def measure_set(
 
 
 def load_inception(weights: Path | str = "inception", device: str = "auto", offline: bool = False) -> Inception:
-    """Inception from a file, or a name of the table, fetched if need be. Raises WeightsError, UsageError."""
+    """Load Inception from a file or by a name in the table of weights, which is fetched if it is absent.
+
+    Raises WeightsError if the file cannot be had or is not Inception, and UsageError if the device does not exist or
+    the extra `fid` is not installed.
+    """
     path = resolve(weights, Options(offline=offline, say=_log.warning))
     return Inception(FidInception.load(path, choose_device(device)), file_digest(path))
 
 
 def fid_between(videos: Sequence[Path], originals: Sequence[Item], inception: Inception) -> FidResult:
-    """FID and KID between all frames of `videos` and of `originals`."""
+    """Compute FID and KID between all frames of `videos` and all frames of `originals`.
+
+    Raises UsageError if a set has fewer than two frames.
+    """
     protocol, ours = FidProtocol(weights_sha256=inception.sha256), _items(videos)
     made = measure_set(ours, inception.network, protocol, GROUPS)
     result = compare(made, measure_set(originals, inception.network, protocol, 0), protocol, SEED)
@@ -67,7 +79,7 @@ def fid_between(videos: Sequence[Path], originals: Sequence[Item], inception: In
 
 
 def fd_sync_between(videos: Sequence[Path], originals: Sequence[Item], scorer: SyncScorer) -> FdSyncResult:
-    """fd-sync between `videos` and `originals`."""
+    """Compute fd-sync between `videos` and `originals`. Raises UsageError if a set has fewer than two windows."""
     ours = _items(videos)
     key = scorer.key | {"weights": name_of_digest(scorer.weights_sha256) or "unknown"}
     result = compare_lips(measure_lips(scorer, ours), measure_lips(scorer, originals), key)

@@ -1,7 +1,7 @@
 """fd-sync: the Fréchet distance between SyncNet's lip embeddings of two sets of clips.
 
-It says whether mouths move like those of the reference; it knows nothing about image quality and is never called FID.
-Its scale is that of the network's embeddings, so values of two networks are never compared.
+It measures whether the mouths move like those of the reference. It does not measure image quality, and it is not FID.
+Its scale is that of the network's embeddings. Do not compare values of two different networks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from lse_bench.versions import surroundings
 
 @dataclass(slots=True)
 class LipSet:
-    """A set's statistics; `failed`: clips that could not be read, with the reason."""
+    """The statistics of a set of clips.
+
+    `statistics`: of the lip embeddings of all windows. `clips`: the number of clips that were read. `failed`: the clips
+    that could not be embedded, id to reason.
+    """
 
     statistics: Statistics
     clips: int = 0
@@ -32,7 +36,10 @@ def measure_lips(
     items: Sequence[Item],
     on_item: Callable[[Item], None] = lambda item: None,
 ) -> LipSet:
-    """The statistics of a set; a clip that fails leaves nothing behind."""
+    """Compute the statistics of a set. A clip that fails contributes no windows.
+
+    `scorer`: embeds each clip under its protocol. `on_item`: a function that is called after each clip.
+    """
     measured = LipSet(Statistics.empty(scorer.network.dimensions))
     for item in items:
         try:
@@ -47,12 +54,15 @@ def measure_lips(
 
 
 def compare_lips(made: LipSet, reference: LipSet, key: dict[str, str]) -> FdSyncResult:
-    """The result with everything that moves it. Raises UsageError when a set has too few windows for a covariance."""
+    """Return fd-sync between two sets, with `key`, the comparison key of the result.
+
+    Raises UsageError if a set has fewer than two windows, which a covariance needs.
+    """
     needed = len(made.statistics.mean) + 1
     warnings = []
     for name, lips in (("generated", made), ("reference", reference)):
         if lips.statistics.count < 2:
-            raise UsageError(f"{name}: {lips.statistics.count} windows of {lips.clips} clips; at least 2 are needed")
+            raise UsageError(f"{name}: {lips.statistics.count} windows of {lips.clips} clips. At least 2 are needed")
         if lips.statistics.count < needed:
             warnings.append(f"{name}: {lips.statistics.count} windows, fewer than {needed}: the covariance is singular")
     return FdSyncResult(

@@ -1,7 +1,7 @@
-"""FID and KID between two sets of frames: features, statistics, numbers, and what they depend on.
+"""FID and KID between two sets of frames, and the id that states what they depend on.
 
-The FID id names everything that moves the number: region, whose frames the reference holds, resize, frame step and the
-digest of Inception's weights. Results with different ids cannot be compared.
+The FID id has everything that changes the value: the region, the choice of reference frames, the resize method, the
+frame step and the digest of Inception's weights. Results with different ids cannot be compared.
 """
 
 from __future__ import annotations
@@ -32,14 +32,20 @@ VERSION = 1
 Features = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 OnItem = Callable[[Item], None]
 
-_TOO_FEW = 2048  # frames: with fewer than dimensions a covariance is singular
-_BATCH_BYTES = 50 << 20  # of frames: fewer than a batch where frames are huge
+_TOO_FEW = 2048  # frames: with fewer frames than dimensions the covariance is singular
+_BATCH_BYTES = 50 << 20  # of frames: very large frames make smaller batches
 _UNSTABLE = 10_000  # frames below which FID's bias is large (Chong and Forsyth 2020)
 
 
 @dataclass(frozen=True, slots=True)
 class FidProtocol:
-    """How frames become one FID. `boxes`: name of what finds the face, None for region `frame`."""
+    """The settings that turn frames into one FID.
+
+    `weights_sha256`: the digest of Inception's weights. `region`: whole frames or faces. `boxes`: the name of the
+    source of face boxes; None for region `frame`. `reference_frames`: `matched` compares the clips that both sets
+    have, and `pooled` compares the sets as a whole. `resize`: the filter for Inception's input size of 299 x 299
+    pixels. `step`: every `step`-th frame of a video is used.
+    """
 
     weights_sha256: str
     region: Region = "frame"
@@ -50,7 +56,7 @@ class FidProtocol:
 
     @property
     def id(self) -> str:
-        """As it stands beside every number, such as `fid@1:frame:pooled:bilinear:step1:6726825d`."""
+        """The FID id, such as `fid@1:frame:pooled:bilinear:step1:6726825d`."""
         region = self.region if self.boxes is None else f"{self.region}-{self.boxes}"
         parts = (region, self.reference_frames, self.resize, f"step{self.step}", self.weights_sha256[:8])
         return f"fid@{VERSION}:{':'.join(parts)}"
@@ -58,14 +64,19 @@ class FidProtocol:
 
 @dataclass(slots=True)
 class FrameSet:
-    """Statistics of one set of frames, whole and by group of clips, and a sample of its features."""
+    """The features of one set of frames.
+
+    `total`: the statistics of all frames. `groups`: the statistics of each group of clips; empty without a jackknife.
+    `sample`: a random sample of the features for KID; None if there is none. `count`: the frames that were read.
+    `items`: the number of clips that were read to their end. `failed`: the other clips, id to reason.
+    """
 
     total: Statistics
     groups: list[Statistics]
     sample: NDArray[np.float32] | None
     count: FrameCount
     items: int
-    failed: dict[str, str] = field(default_factory=dict)  # id to reason
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def measure(
@@ -79,11 +90,15 @@ def measure(
     groups: int = 0,
     on_item: OnItem = lambda item: None,
 ) -> FrameSet:
-    """Read all frames of `items` and collect their features' statistics; memory does not grow with their number.
+    """Read all frames of `items` and collect the statistics of their features, in bounded memory.
 
-    `groups`: clips are dealt in turn to so many groups, for the jackknife; 0 for none. `features` takes RGB uint8
-    frames of one size (N,H,W,3). A clip that cannot be read to its end is named. Raises UsageError when fewer than
-    two frames are left.
+    `features`: maps RGB uint8 frames of one size (N,H,W,3) to features (N,D). `dimensions`: D. `batch`: the largest
+    number of frames per call. `step`: every `step`-th frame of a video is used. `boxes`: crops each frame to the face.
+    `groups`: the clips are distributed in turn over this many groups for the jackknife; 0 for none. `on_item`: a
+    function that is called after each item.
+
+    A clip that cannot be read to its end is listed in `failed`; its frames before the error count.
+    Raises UsageError if fewer than two frames are left.
     """
     streams = [StatisticsStream(dimensions) for _ in range(max(1, groups))]
     reservoir = Reservoir(dimensions)
@@ -99,7 +114,7 @@ def measure(
             except ClipError as error:
                 failed[item.id] = f"{error.status}: {error.reason}"
                 break
-            except Exception as error:  # noqa: BLE001 - whatever a file provokes is that file's failure
+            except Exception as error:  # noqa: BLE001 - any error is the failure of this file alone
                 failed[item.id] = f"error: {type(error).__name__}: {error}"
                 break
             if frame is None:
@@ -113,12 +128,12 @@ def measure(
         total = total + part
     if total.count < 2:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failed.items())[:3])
-        raise UsageError(f"{total.count} frames in {len(items)} clips, at least 2 are needed. {reasons}")
+        raise UsageError(f"{total.count} frames in {len(items)} clips. At least 2 are needed. {reasons}")
     return FrameSet(total, parts if groups else [], reservoir.sample, count, len(items) - len(failed), failed)
 
 
 class _Batches:
-    """Collects frames of one size until a batch is full; a frame of another size closes it."""
+    """A buffer that collects frames of one size until a batch is full. A frame of another size starts a new batch."""
 
     def __init__(self, features: Features, size: int, reservoir: Reservoir) -> None:
         self._features = features
@@ -152,21 +167,31 @@ def _runs(streams: Sequence[StatisticsStream]) -> Iterator[tuple[int, int, Stati
 
 
 def load_set(path: Path) -> tuple[FrameSet, str | None]:
-    """A set from saved statistics, and the FID id they were made under (None for pytorch-fid's files)."""
+    """Read a set from saved statistics. Return it with its FID id, which is None for a file of pytorch-fid.
+
+    Raises UsageError if the file holds no statistics.
+    """
     statistics, sample, fid_id = load_statistics(path)
     return FrameSet(statistics, [], sample, FrameCount(), 0), fid_id
 
 
 def save_set(path: Path, frames: FrameSet, protocol: FidProtocol) -> None:
-    """Save a set as statistics, to be used as a reference again."""
+    """Save the statistics of a set with the protocol's FID id, for later use as a reference.
+
+    Raises UsageError if the statistics come from pytorch-fid.
+    """
     if frames.total.count == UNKNOWN_COUNT:
-        raise UsageError("statistics of pytorch-fid do not say how they were made; they cannot be saved under an id")
+        raise UsageError("statistics of pytorch-fid do not state their settings. They cannot be saved under a FID id")
     sample = frames.sample if frames.sample is not None else np.zeros((0, len(frames.total.mean)), np.float32)
     save_statistics(path, frames.total, sample, protocol.id)
 
 
 def compare(generated: FrameSet, reference: FrameSet, protocol: FidProtocol, seed: int) -> FidResult:
-    """FID with its jackknife and KID with its own interval."""
+    """Compute FID with its jackknife standard error, and KID with its 95 % interval.
+
+    `seed`: the random seed of KID's subsets. KID is None if a set has fewer than two sampled features.
+    Raises UsageError if a set has fewer than two frames or the dimensions differ.
+    """
     distance = frechet_distance(generated.total, reference.total)
     score: KidScore | None = None
     if _enough(generated.sample) and _enough(reference.sample):
@@ -190,10 +215,10 @@ def compare(generated: FrameSet, reference: FrameSet, protocol: FidProtocol, see
 
 
 def jackknife(generated: FrameSet, reference: FrameSet, reference_frames: ReferenceFrames) -> float | None:
-    """Standard error of FID by leaving out one group of clips at a time; None with fewer than 3 groups with frames.
+    """Return the standard error of FID by a delete-a-group jackknife, or None if fewer than 3 groups have frames.
 
-    With matched frames a group is left out of both sets. Never a bootstrap: repeated frames would shrink the rank of
-    the covariance and bias FID upwards.
+    With matched frames each group is left out of both sets. A bootstrap is not used: its repeated frames would reduce
+    the rank of the covariance and bias FID upwards.
     """
     held = [number for number, group in enumerate(generated.groups) if group.count]
     if len(held) < 3:
@@ -232,7 +257,10 @@ def _describe(frames: FrameSet) -> FrameCounts:
 
 
 def _rank_deficient(total: Statistics) -> bool:
-    """Whether the smallest eigenvalue is 0 up to rounding: the Cholesky factorisation then fails."""
+    """Return whether the smallest eigenvalue of the covariance is 0 up to rounding.
+
+    Then the Cholesky factorisation of the covariance, less a tiny multiple of the identity, fails.
+    """
     try:
         np.linalg.cholesky(
             total.covariance - 1e-12 * np.trace(total.covariance) / len(total.mean) * np.eye(len(total.mean))
@@ -244,22 +272,23 @@ def _rank_deficient(total: Statistics) -> bool:
 
 def _warnings(frames: FrameSet, which: str) -> list[str]:
     found: list[str] = []
-    number = frames.total.count  # huge for pytorch-fid's statistics, which do not say
+    number = frames.total.count  # UNKNOWN_COUNT, a huge number, for pytorch-fid's statistics
     if number < _TOO_FEW:
         found.append(
-            f"{which}: {number} frames for 2048 dimensions: the covariance is singular and FID biased; trust KID"
+            f"{which}: {number} frames for 2048 dimensions: the covariance is singular and FID is biased; use KID"
         )
     elif _rank_deficient(frames.total):
-        found.append(f"{which}: the covariance is near-singular (many equal frames?); FID is uncertain, trust KID")
+        found.append(f"{which}: the covariance is near-singular (many equal frames?) and FID is uncertain; use KID")
     elif number < _UNSTABLE:
         found.append(
-            f"{which}: {number} frames; FID is biased upwards below some {_UNSTABLE:,}, compare equal numbers only"
+            f"{which}: {number} frames: FID is biased upwards below about {_UNSTABLE:,} frames; compare only sets of "
+            "equal size"
         )
     if frames.count.sizes and len(frames.count.sizes) > 1:
-        found.append(f"{which}: frames of {len(frames.count.sizes)} sizes, each resized to 299x299 on its own")
+        found.append(f"{which}: frames of {len(frames.count.sizes)} sizes; each frame is resized to 299x299")
     if frames.failed:
         found.append(
-            f"{which}: {len(frames.failed)} clips could not be read to their end; later frames of them are missing"
+            f"{which}: {len(frames.failed)} clips could not be read to their end; their later frames are missing"
         )
     if frames.count.without_face:
         found.append(f"{which}: {frames.count.without_face} frames without a face are left out")

@@ -1,7 +1,7 @@
-"""Fréchet distance between sets of features, from statistics that stream and merge.
+"""The Fréchet distance between sets of features, from statistics that can be streamed and merged.
 
-FID is ‖μ1 - μ2‖² + tr Σ1 + tr Σ2 - 2 tr (Σ1 Σ2)^½ (Heusel et al. 2017). Everything is float64. The trace of the square
-root comes from eigenvalues, which takes a quarter of the time of the matrix square root itself.
+FID is ‖μ1 - μ2‖² + tr Σ1 + tr Σ2 - 2 tr (Σ1 Σ2)^½ (Heusel et al. 2017). All computation is in float64. The trace of
+the square root comes from eigenvalues, which takes a quarter of the time of the matrix square root.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from lse_bench.errors import UsageError
 from lse_bench.storage import refuse_bomb, write_atomically
 
 Array = NDArray[np.float64]
-UNKNOWN_COUNT = 1 << 40  # stands for pytorch-fid's statistics, which are taken as those of a large set
+UNKNOWN_COUNT = 1 << 40  # for pytorch-fid's statistics, which count as those of a large set
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Count, mean (D,) and scatter (D,D) = sum of (x - mean)(x - mean)ᵀ of a set of features, float64."""
+    """The count, the mean (D,) and the scatter (D,D) of a set of features, float64.
+
+    The scatter is the sum of (x - mean)(x - mean)ᵀ.
+    """
 
     count: int
     mean: Array
@@ -33,7 +36,7 @@ class Statistics:
 
     @classmethod
     def of(cls, features: ArrayLike) -> Statistics:
-        """Of features (N,D)."""
+        """Return the statistics of features (N,D)."""
         x = np.asarray(features, dtype=np.float64)
         mean = x.mean(axis=0) if len(x) else np.zeros(x.shape[1])
         centred = x - mean
@@ -41,17 +44,20 @@ class Statistics:
 
     @classmethod
     def of_sums(cls, count: int, total: Array, products: Array) -> Statistics:
-        """Of `count` features by their sum (D,) and the sum of their outer products (D,D), both float64."""
+        """Return the statistics of `count` features from sums.
+
+        `total`: the sum of the features (D,), float64. `products`: the sum of their outer products (D,D), float64.
+        """
         mean = total / max(count, 1)
         return cls(count, mean, products - count * np.outer(mean, mean))
 
     @classmethod
     def empty(cls, dimensions: int) -> Statistics:
-        """Of no features."""
+        """Return the statistics of an empty set."""
         return cls(0, np.zeros(dimensions), np.zeros((dimensions, dimensions)))
 
     def __add__(self, other: Statistics) -> Statistics:
-        """Of both sets together (Chan, Golub and LeVeque 1979)."""
+        """Return the statistics of the union of both sets (Chan, Golub and LeVeque 1979)."""
         if not self.count or not other.count:
             return other if not self.count else self
         count = self.count + other.count
@@ -63,16 +69,17 @@ class Statistics:
 
     @property
     def covariance(self) -> Array:
-        """Unbiased, as `numpy.cov`. Raises UsageError for fewer than two frames."""
+        """The unbiased covariance (D,D), as in `numpy.cov`. Raises UsageError if there are fewer than two frames."""
         if self.count < 2:
-            raise UsageError(f"a covariance needs at least 2 frames, there are {self.count}")
+            raise UsageError(f"a covariance needs at least 2 frames, and there are {self.count}")
         return self.scatter / (self.count - 1)
 
 
 def frechet_distance(first: Statistics, second: Statistics) -> float:
-    """FID between two sets; 0 for a set with itself up to rounding (some 1e-8 of the traces), never far below 0.
+    """Return the Fréchet distance between two sets.
 
-    Raises UsageError when dimensions differ or a set has fewer than two frames.
+    The distance of a set to itself is 0 up to rounding, about 1e-8 of the traces. So it can be slightly negative.
+    Raises UsageError if the dimensions differ or a set has fewer than two features.
     """
     if first.mean.shape != second.mean.shape:
         raise UsageError(f"features of {len(first.mean)} and {len(second.mean)} dimensions cannot be compared")
@@ -83,16 +90,16 @@ def frechet_distance(first: Statistics, second: Statistics) -> float:
 
 
 def _trace_of_root(one: Array, two: Array, singular: bool) -> float:
-    """tr (one two)^½: the sum of the square roots of the product's eigenvalues.
+    """Return tr (one two)^½, the sum of the square roots of the product's eigenvalues.
 
-    With more frames than dimensions the eigenvalues are those of the symmetric Lᵀ two L, L Lᵀ = one. A singular product
-    has eigenvalues that are zero but for rounding, and FID then depends on what is done with them, by some 1e-7 of the
-    traces. There we take the real part of the complex square root, as the matrix square root of pytorch-fid does.
+    With more frames than dimensions the eigenvalues are those of the symmetric matrix Lᵀ two L, where L Lᵀ = one. A
+    singular product has eigenvalues that are zero up to rounding. Their treatment changes FID by about 1e-7 of the
+    traces. In this case we take the real part of the complex square root, as pytorch-fid's matrix square root does.
     """
     if not singular:
         try:
             lower = scipy.linalg.cholesky(one, lower=True, check_finite=False)
-        except np.linalg.LinAlgError:  # repeated frames: more of them than dimensions, and still singular
+        except np.linalg.LinAlgError:  # repeated frames: the matrix is singular although frames outnumber dimensions
             pass
         else:
             inner = scipy.linalg.eigvalsh(lower.T @ two @ lower, driver="evd", check_finite=False)
@@ -102,7 +109,7 @@ def _trace_of_root(one: Array, two: Array, singular: bool) -> float:
 
 
 class StatisticsStream:
-    """Collects features batch by batch; holds one scatter matrix and a small buffer."""
+    """A collector of features in batches. It holds one scatter matrix and a small buffer."""
 
     def __init__(self, dimensions: int, buffer: int = 512) -> None:
         self._total = Statistics.empty(dimensions)
@@ -116,7 +123,7 @@ class StatisticsStream:
             self._drain()
 
     def finish(self) -> Statistics:
-        """Of all that was pushed."""
+        """Return the statistics of all features that were pushed."""
         self._drain()
         return self._total
 
@@ -127,7 +134,10 @@ class StatisticsStream:
 
 
 def save_statistics(path: Path, statistics: Statistics, sample: NDArray[np.float32], fid_id: str) -> None:
-    """Write statistics as .npz with pytorch-fid's `mu` and `sigma`, and what KID and merging need beside them."""
+    """Write statistics to an .npz file.
+
+    It has pytorch-fid's `mu` and `sigma`, and also `count`, `fid_id` and the `sample` of features that KID needs.
+    """
     content = io.BytesIO()
     np.savez_compressed(
         content,
@@ -141,10 +151,10 @@ def save_statistics(path: Path, statistics: Statistics, sample: NDArray[np.float
 
 
 def load_statistics(path: Path) -> tuple[Statistics, NDArray[np.float32] | None, str | None]:
-    """Statistics, sample of features and FID id from an .npz of ours, or the first alone from one of pytorch-fid's.
+    """Read statistics, the sample of features and the FID id from an .npz file.
 
-    pytorch-fid's files do not say how many frames they were made from: the count is then UNKNOWN_COUNT and the
-    covariance is taken as it is. Raises UsageError when the file holds no statistics.
+    A file of pytorch-fid has no sample, no id and no number of frames. Then the sample and the id are None, the count
+    is UNKNOWN_COUNT, and the covariance is unchanged. Raises UsageError if the file holds no statistics.
     """
     try:
         refuse_bomb(path)
@@ -158,7 +168,7 @@ def load_statistics(path: Path) -> tuple[Statistics, NDArray[np.float32] | None,
         *(OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, MemoryError),
         *(zipfile.BadZipFile, zlib.error),
     ) as error:
-        raise UsageError(f"{path}: no FID statistics (.npz with mu and sigma): {error}") from None
+        raise UsageError(f"{path}: this file has no FID statistics (.npz with mu and sigma): {error}") from None
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
-        raise UsageError(f"{path}: mu has shape {mean.shape} and sigma {covariance.shape}; (D,) and (D,D) are needed")
+        raise UsageError(f"{path}: mu has shape {mean.shape} and sigma {covariance.shape}. (D,) and (D,D) are needed")
     return Statistics(count, mean, covariance * (count - 1)), sample, fid_id

@@ -1,9 +1,10 @@
-"""Inception v3 as FID defines it: pytorch-fid's network, in a fast exact form.
+"""Inception v3 as FID defines it: pytorch-fid's network in a faster form.
 
-The function is that of pytorch-fid (pool3, 2048 numbers), built from its blocks: TensorFlow's network of 2015-12-05,
-which averages without its padding and ends in a block with a max pool. Weights come from our store, digest checked:
-`pt_inception-2015-12-05-6726825d.pth`. BatchNorm is folded into the convolutions, memory is channels-last and batches
-are small, which a CPU prefers. Input: RGB frames, uint8; output: float32 features.
+It computes pytorch-fid's features (pool3, 2048 numbers) from pytorch-fid's blocks. This is TensorFlow's network of
+2015-12-05: its average pools leave out the padding, and its last block has a max pool. The weights are
+`pt_inception-2015-12-05-6726825d.pth` from our store, which checks their digest. For speed on a CPU, BatchNorm is
+folded into the convolutions, the memory format is channels-last, and the batches are small. The input is RGB frames,
+uint8. The output is float32 features.
 """
 
 from __future__ import annotations
@@ -27,25 +28,30 @@ from lse_bench.weights.readers import kind_of, read_torch
 
 FEATURES = 2048
 INPUT_SIZE = 299
-RESIZES: tuple[Resize, ...] = get_args(Resize)  # as pytorch-fid; with a low-pass filter, for frames larger than 299
+RESIZES: tuple[Resize, ...] = get_args(Resize)  # pytorch-fid's method; a low-pass filter for frames larger than 299
 
 
 class FidInception:
-    """Features of frames from a state dict with pytorch-fid's entry names."""
+    """FID's Inception network, which computes the features of frames."""
 
-    TILE: ClassVar = {"cpu": 8, "cuda": 64}  # frames at a time
+    TILE: ClassVar = {"cpu": 8, "cuda": 64}  # frames in one batch
 
     @loading()
     def __init__(self, state: Mapping[str, Tensor], device: str = "cpu") -> None:
-        """Raises WeightsError when entries are missing or of another shape, UsageError without the extra `fid`."""
+        """Build the network from a state dict with pytorch-fid's entry names.
+
+        Raises WeightsError if entries are missing or have another shape, and UsageError without the extra `fid`.
+        """
         self.device = torch.device(device)
         self.tile = self.TILE.get(self.device.type, 8)
         network = _plain_network()
         try:
             network.load_state_dict(dict(state))
         except RuntimeError as error:
-            raise WeightsError(f"not Inception's entries: {' '.join(str(error).split())[:300]}") from None
-        network.eval().requires_grad_(False).double()  # folded in float64, the weights round once
+            raise WeightsError(
+                f"these are not the entries of FID's Inception: {' '.join(str(error).split())[:300]}"
+            ) from None
+        network.eval().requires_grad_(False).double()  # folding in float64 rounds the weights only once
         for block in network.modules():
             if hasattr(block, "conv") and hasattr(block, "bn"):
                 block.conv, block.bn = fuse_conv_bn_eval(block.conv, block.bn), nn.Identity()
@@ -54,7 +60,11 @@ class FidInception:
 
     @classmethod
     def load(cls, path: Path | str, device: str = "cpu") -> FidInception:
-        """From a checkpoint file. Raises WeightsError when it is unsafe, damaged or of another network."""
+        """Load the network from a checkpoint file.
+
+        Raises WeightsError if the file is unsafe, damaged or of another network, and UsageError without the extra
+        `fid`.
+        """
         state = read_torch(path)
         if "Conv2d_1a_3x3.conv.weight" not in state:
             raise WeightsError(f"{path}: this is {kind_of(state)}, not the Inception network of FID")
@@ -66,9 +76,13 @@ class FidInception:
     @exactly()
     @torch.inference_mode()
     def features(self, frames: NDArray[np.uint8], resize: str = "bilinear") -> NDArray[np.float32]:
-        """Features (N,2048), float32, of RGB `frames` (N,H,W,3), uint8. Raises UsageError for an unknown `resize`."""
+        """Return the features (N,2048), float32, of RGB `frames` (N,H,W,3), uint8.
+
+        `resize`: `bilinear` as in pytorch-fid, or `antialias` for a low-pass filter before downscaling.
+        Raises UsageError if `resize` is unknown.
+        """
         if resize not in RESIZES:
-            raise UsageError(f"no resize called {resize}; there are: {', '.join(RESIZES)}")
+            raise UsageError(f"no resize method called {resize}. There are: {', '.join(RESIZES)}")
         parts = []
         for start in range(0, len(frames), self.tile):
             x = torch.from_numpy(frames[start : start + self.tile]).to(self.device)
@@ -82,7 +96,10 @@ class FidInception:
 
 
 def _plain_network() -> Any:
-    """pytorch-fid's network without its weights, which it would download by itself. Its last layer is not computed."""
+    """Build pytorch-fid's network without weights, because pytorch-fid itself would download them.
+
+    The last layer is still torchvision's; the caller removes it.
+    """
     require("pytorch_fid", "fid", "FID")
     import torchvision
     from pytorch_fid import inception as theirs

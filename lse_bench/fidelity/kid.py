@@ -1,7 +1,8 @@
-"""KID: the squared maximum mean discrepancy with the kernel (x·y/d + 1)³, unbiased, averaged over subsets.
+"""KID: the unbiased squared maximum mean discrepancy with the kernel (x·y/d + 1)³, averaged over subsets.
 
-Bińkowski et al., "Demystifying MMD GANs" (2018). Unlike FID it is unbiased for few frames and has an interval of its
-own: the spread over subsets. Subsets are drawn as torch-fidelity draws them, so the same features give the same number.
+The source is Bińkowski et al., "Demystifying MMD GANs" (2018). Unlike FID, KID is unbiased for few frames, and its
+interval is the spread over the subsets. The subsets are drawn as in torch-fidelity, so the same features give the same
+value.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from lse_bench.errors import UsageError
 SUBSETS = 100
 SUBSET_SIZE = 1000
 SEED = 2020
-RESERVOIR = 10_000  # features kept of a set, 80 MB
+RESERVOIR = 10_000  # features that are kept of a set, 80 MB
 
 
 @dataclass(frozen=True, slots=True)
 class KidScore:
-    """`mean` over subsets; `ci95`: 2.5 and 97.5 % quantiles over subsets, None for a single subset."""
+    """The KID of two sets.
+
+    `mean`: the mean over the subsets. `ci95`: the 2.5 % and 97.5 % quantiles over the subsets; None for one subset.
+    `subsets`: their number. `subset_size`: features in each.
+    """
 
     mean: float
     ci95: tuple[float, float] | None
@@ -30,13 +35,15 @@ class KidScore:
 
 
 def kid(first: NDArray[np.float32], second: NDArray[np.float32], seed: int = SEED) -> KidScore:
-    """KID of features (N,D) and (M,D): 100 subsets of 1,000, or of all when there are fewer.
+    """Compute the KID of features (N,D) and (M,D).
 
-    Raises UsageError for fewer than two features in a set.
+    It uses 100 subsets of 1,000 features, or of the smaller set's size if that is less. If both sets have exactly the
+    subset's size, there is one subset. `seed`: the random seed of the subsets.
+    Raises UsageError if a set has fewer than two features.
     """
     size = min(SUBSET_SIZE, len(first), len(second))
     if size < 2:
-        raise UsageError(f"KID needs at least 2 frames in each set, there are {len(first)} and {len(second)}")
+        raise UsageError(f"KID needs at least 2 frames in each set, and there are {len(first)} and {len(second)}")
     subsets = 1 if size == len(first) == len(second) else SUBSETS
     random = np.random.RandomState(seed)
     values = np.empty(subsets)
@@ -52,7 +59,7 @@ def kid(first: NDArray[np.float32], second: NDArray[np.float32], seed: int = SEE
 
 
 def polynomial_mmd(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """Unbiased squared MMD of two sets of equal size, float64."""
+    """Return the unbiased squared MMD of two sets of features (N,D) of equal size, computed in float64."""
     one, two = first.astype(np.float64), second.astype(np.float64)
     size, dimensions = one.shape
 
@@ -66,10 +73,13 @@ def polynomial_mmd(first: NDArray[np.float32], second: NDArray[np.float32]) -> f
 
 
 class Reservoir:
-    """A uniform sample of the features of a set, of bounded size (Vitter's algorithm R), the same for the same seed."""
+    """A uniform random sample of a set's features with a bounded size (Vitter's algorithm R).
+
+    The same random seed and the same order of features give the same sample.
+    """
 
     def __init__(self, dimensions: int, size: int = RESERVOIR, seed: int = SEED) -> None:
-        self._kept = np.empty((size, dimensions), np.float32)  # memory is taken only as rows are written
+        self._kept = np.empty((size, dimensions), np.float32)  # the system provides memory only when rows are written
         self._size = size
         self._seen = 0
         self._random = np.random.default_rng(seed)
@@ -88,5 +98,5 @@ class Reservoir:
 
     @property
     def sample(self) -> NDArray[np.float32]:
-        """What is kept, (min(N, size), D)."""
+        """The sampled features (min(N, size), D), where N features were offered."""
         return self._kept[: self._seen]

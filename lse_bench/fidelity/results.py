@@ -1,4 +1,4 @@
-"""What fid.json and fd_sync.json hold. Fields that an older version did not write are null."""
+"""The contents of fid.json and fd_sync.json. Fields that an older version did not write are null."""
 
 from __future__ import annotations
 
@@ -10,68 +10,68 @@ SCHEMA = 2
 
 
 class Counts(Stored):
-    """What one of the two sets held."""
+    """The counts of one of the two sets."""
 
     clips: int | None = None
-    """Clips that were read."""
+    """Number of clips that were read to their end."""
     failed: dict[str, str] = {}
-    """Clips that could not be read to their end, by id, and why."""
+    """Clips that could not be read to their end, id to reason."""
     files_sha256: str | None = None
-    """Digest of the digests of all files; null for saved statistics."""
+    """SHA-256 of the digests of all files; null for saved statistics."""
 
 
 class FrameCounts(Counts):
-    """A set of frames."""
+    """The counts of a set of frames."""
 
     frames: int | None = None
-    """Frames that were used; null for pytorch-fid's statistics, which do not say."""
+    """Number of frames that were used; null for pytorch-fid's statistics, which do not give it."""
     without_face: int | None = None
-    """Frames that were left out, since no face was found."""
+    """Number of frames that were left out because no face was found."""
     sizes: dict[str, int] = {}
-    """Clips of each size, as WIDTHxHEIGHT."""
+    """Number of frames of each size, by WIDTHxHEIGHT."""
 
 
 class WindowCounts(Counts):
-    """A set of SyncNet's windows."""
+    """The counts of a set of SyncNet's windows."""
 
     windows: int | None = None
-    """Windows of five frames."""
+    """Number of windows of five frames."""
 
 
 class FidResult(Surroundings):
-    """FID and KID between two sets of frames."""
+    """The FID and KID between two sets of frames."""
 
     schema_version: int | None = SCHEMA
     """Version of this format."""
     kind: Literal["fid"] = "fid"
-    """FID."""
+    """Kind of this file."""
     fid_id: str | None = None
-    """Everything that moves the number."""
+    """The FID id: everything that changes the value."""
     weights_sha256: str | None = None
-    """Digest of Inception's weights."""
+    """SHA-256 of Inception's weights."""
     fid: float | None = None
-    """Fréchet distance of Inception's features; lower is better."""
+    """Fréchet distance of Inception's features. Lower is better."""
     fid_standard_error: float | None = None
-    """Its standard error; null with fewer than three groups of clips."""
+    """Standard error of FID; null with fewer than three groups of clips."""
     fid_error_method: str | None = None
-    """How the standard error was found."""
+    """Method of the standard error."""
     kid: float | None = None
-    """Kernel distance; lower is better; null where a sample of features is missing."""
+    """Kernel Inception distance. Lower is better. Null if a set has no sample of features."""
     kid_ci95: tuple[float, float] | None = None
-    """Its 95 % interval."""
+    """95 % interval of KID."""
     kid_ci_method: str | None = None
-    """How the interval was found."""
+    """Method of KID's interval."""
     seed: int | None = None
-    """Of KID's subsets."""
+    """Random seed of KID's subsets."""
     generated: FrameCounts | None = None
-    """The first set."""
+    """The first set, the generated frames."""
     reference: FrameCounts | None = None
-    """The second set."""
+    """The second set, the reference frames."""
     warnings: list[str] = []
-    """What makes the number uncertain."""
+    """Reasons why the values are uncertain."""
 
     def of_files(self, generated: str | None, reference: str | None) -> FidResult:
-        """The result, tied to the digests of the files that it was computed from."""
+        """Return the result with the digests of both sets' files."""
         return self.model_copy(
             update={
                 "generated": _with_digest(self.generated, generated),
@@ -81,25 +81,25 @@ class FidResult(Surroundings):
 
 
 class FdSyncResult(Surroundings):
-    """fd-sync between two sets of clips."""
+    """The fd-sync between two sets of clips."""
 
     schema_version: int | None = SCHEMA
     """Version of this format."""
     kind: Literal["fd-sync"] = "fd-sync"
-    """fd-sync."""
+    """Kind of this file."""
     fd_sync: float | None = None
-    """Fréchet distance of SyncNet's lip embeddings; lower is better."""
+    """Fréchet distance of SyncNet's lip embeddings. Lower is better."""
     key: dict[str, str] = {}
-    """Everything that moves the number."""
+    """The comparison key: everything that changes the value."""
     generated: WindowCounts | None = None
-    """The first set."""
+    """The first set, the generated clips."""
     reference: WindowCounts | None = None
-    """The second set."""
+    """The second set, the reference clips."""
     warnings: list[str] = []
-    """What makes the number uncertain."""
+    """Reasons why the value is uncertain."""
 
     def of_files(self, generated: str | None, reference: str | None) -> FdSyncResult:
-        """The result, tied to the digests of the files that it was computed from."""
+        """Return the result with the digests of both sets' files."""
         return self.model_copy(
             update={
                 "generated": _with_digest(self.generated, generated),

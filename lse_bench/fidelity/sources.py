@@ -1,4 +1,4 @@
-"""Where frames come from: folders of videos or pictures, run directories, single files. RGB, uint8, one at a time."""
+"""The frames of folders of videos or pictures, and of single files. Frames are RGB, uint8, read one at a time."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels, the last two exclus
 
 
 class BoxSource(Protocol):
-    """Knows where the face is. `None` for a frame without one: the frame is then left out and counted."""
+    """A source of face boxes. `name`: its name in the FID id."""
 
     name: str
 
     def boxes(self, clip: Path, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Box | None]]:
-        """The frames of a clip, each with its box."""
+        """Yield the frames of a clip, each with its face box.
+
+        The box is None if the frame has no face. Such a frame is left out and counted.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One clip (or one picture) of a set."""
+    """One clip or one picture of a set."""
 
     id: str
     path: Path
@@ -42,7 +45,11 @@ class Item:
 
 @dataclass(slots=True)
 class FrameCount:
-    """What reading a set found. `sizes`: frames by (width, height)."""
+    """The frames that were read of a set.
+
+    `frames`: the number of used frames. `without_face`: the number of frames that were left out because they have no
+    face. `sizes`: the number of used frames by (width, height).
+    """
 
     frames: int = 0
     without_face: int = 0
@@ -50,10 +57,11 @@ class FrameCount:
 
 
 def items_of(source: Path, passed: Passed | None = None) -> list[Item]:
-    """The clips or pictures below a folder, of a run directory's input, or a single file, in natural order.
+    """Return the clips or pictures below a folder in natural order, or a single file.
 
-    `passed` is told what is passed over. Raises UsageError when there is nothing, both videos and pictures, a link that
-    leads nowhere or a folder that cannot be read: a set is compared as a whole.
+    `passed`: collects what the search passes over. A set is compared as a whole, so nothing may be missing. Raises
+    UsageError if there is no file, if there are both videos and pictures, if a link is broken, or if a folder cannot be
+    read.
     """
     if source.is_file():
         return [Item(safe_id(source.stem), source)]
@@ -62,40 +70,40 @@ def items_of(source: Path, passed: Passed | None = None) -> list[Item]:
     passed = passed or Passed()
     found = search(source, MEDIA_SUFFIXES | PICTURE_SUFFIXES, passed)
     if found.dangling:
-        raise UsageError(f"{found.dangling[0]}: a link that leads nowhere; remove it, or bring back what it names")
+        raise UsageError(f"{found.dangling[0]}: a broken link. Remove it, or restore the file that it names")
     if passed.closed:
-        raise UsageError(f"{passed.closed[0]}: cannot be read; a set is compared as a whole")
+        raise UsageError(f"{passed.closed[0]}: this folder cannot be read. A set is compared as a whole")
     videos = [path for path in found.files if path.suffix.lower() in MEDIA_SUFFIXES]
     pictures = [path for path in found.files if path.suffix.lower() in PICTURE_SUFFIXES]
     if videos and pictures:
         raise UsageError(
-            f"{source}: holds {len(videos)} videos and {len(pictures)} pictures; compare one kind at a time"
+            f"{source}: this folder has {len(videos)} videos and {len(pictures)} pictures. Compare one kind at a time"
         )
     if not videos and not pictures:
-        raise UsageError(f"{source}: neither videos nor pictures in this folder")
+        raise UsageError(f"{source}: this folder has neither videos nor pictures")
     names = [path.relative_to(source) for path in (videos or pictures)]
     twice = Counter(name.with_suffix("") for name in names)
-    # Names that differ in their suffix only keep it, as in a list of clips.
+    # Names that differ only in their suffix keep it, as in a list of clips.
     ids = [safe_id((name if twice[name.with_suffix("")] > 1 else name.with_suffix("")).as_posix()) for name in names]
     return [Item(id_, source / name) for id_, name in zip(ids, names, strict=True)]
 
 
 def files_digest(items: Sequence[Item]) -> str:
-    """SHA-256 over the digests of the files of a set, in no order: what a distance was computed from."""
+    """Return the SHA-256 over the digests of a set's files. It does not depend on their order or names."""
     return digest_of_digests(file_digest(item.path) for item in items)
 
 
 def matched(first: Sequence[Item], second: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """The items whose id is in both sets and that can be read in both, in the same order.
+    """Return the items of both sets whose id is in both and that are readable in both, in the same natural order.
 
-    Raises UsageError when there are none.
+    Raises UsageError if there are none.
     """
     shared = {item.id for item in first} & {item.id for item in second}
     shared -= {item.id for item in [*first, *second] if item.id in shared and not _readable(item)}
     if not shared:
         raise UsageError(
-            f"no id is readable in both sets ({first[0].id}, … and {second[0].id}, …): match by equal file names, or "
-            "pass --reference-frames pooled to compare the sets as a whole"
+            f"no id is readable in both sets ({first[0].id}, … and {second[0].id}, …). Give matching files equal "
+            "names, or pass --reference-frames pooled to compare the sets as a whole"
         )
     one, two = ({item.id: item for item in items} for items in (first, second))
     order = sorted(shared, key=natural_key)
@@ -112,9 +120,10 @@ def _readable(item: Item) -> bool:
 
 
 def frames_of(item: Item, step: int, boxes: BoxSource | None, count: FrameCount) -> Iterator[NDArray[np.uint8]]:
-    """RGB frames of an item, every `step`-th of a video, cut to the face box where `boxes` are given.
+    """Yield the RGB frames (H,W,3), uint8, of an item, and add them to `count`.
 
-    Raises ClipError when the item cannot be read.
+    `step`: every `step`-th frame of a video is used. `boxes`: crops each frame to the face; None uses whole frames.
+    Raises ClipError if the item cannot be read.
     """
     if item.path.suffix.lower() in PICTURE_SUFFIXES:
         frames: Iterator[Frame] = iter([read_picture(item.path)])
@@ -122,7 +131,7 @@ def frames_of(item: Item, step: int, boxes: BoxSource | None, count: FrameCount)
     else:
         info = probe(item.path)
         if info.video is None:
-            raise ClipError(item.path, "no_video", "no video stream with frames in it")
+            raise ClipError(item.path, "no_video", "it has no video stream with frames")
         frames = read_frames(info)
     frames = (frame for number, frame in enumerate(frames) if number % step == 0)
     boxed = ((frame, None) for frame in frames) if boxes is None else boxes.boxes(item.path, frames)

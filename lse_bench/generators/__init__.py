@@ -1,1 +1,1 @@
-"""Generators: one interface for whatever redraws lips, and the runner that makes videos with it."""
+"""Generators: one interface for models and programs that redraw lips, and the runner that makes videos with them."""

@@ -1,4 +1,4 @@
-"""Faces in small batches, for adapters of networks."""
+"""Split faces into small batches, for generators that run a network."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
-BATCH = 8  # faces per pass: larger ones fall out of a CPU's cache, and hold more frames
+BATCH = 8  # faces per pass: larger batches exceed a CPU's cache and keep more frames in memory
 
 
 def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
-    """Lists of `size` items, the last one shorter."""
+    """Yield lists of `size` items. The last list may be shorter."""
     left = iter(items)
     while batch := list(islice(left, size)):
         yield batch

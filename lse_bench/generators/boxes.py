@@ -1,7 +1,9 @@
-"""A face's box in each frame of a source, smoothed, while the frames go by; a few frames are held at a time.
+"""Find and smooth the face's bounding box in each frame of a source video.
 
-`original` is the smoothing of Wav2Lip's inference: each box becomes the mean of itself and the four after it, in whole
-numbers cut towards zero, and in place, so that the last four boxes average rows that are smoothed already.
+The frames are a stream, and only a few are in memory at a time. The smoothing `original` is that of Wav2Lip's
+inference: each box becomes the mean of itself and the next four boxes, truncated to whole numbers. It works in place,
+so the last four boxes average rows that are already smoothed. `exponential` is a running mean with weight 0.5 for the
+new box.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from lse_bench.choices import FaceChoice, Faceless, Smoothing
 from lse_bench.errors import ClipError
 from lse_bench.faces.detectors import FaceDetector, Frame
 from lse_bench.faces.face import Face, padded_box
+from lse_bench.generators.interface import FPS
 
 AHEAD = 5  # frames averaged by `original`
 _NEW = 0.5  # weight of the new box under `exponential`
@@ -25,8 +28,12 @@ _NEW = 0.5  # weight of the new box under `exponential`
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A frame and its face. `box`: left, top, right, bottom, whole pixels, not empty. `seen`: False where no face was
-    found and the box is the last one's, or the whole frame's."""
+    """A frame and the location of its face.
+
+    `frame`: uint8 (h,w,3) BGR. `box`: left, top, right, bottom in whole pixels, never empty. `landmarks`: x and y in
+    pixels of the frame, or None if they are not known. `seen`: False if no face was found; the box is then that of the
+    frame before, or the whole frame if there is none.
+    """
 
     frame: Frame
     box: tuple[int, int, int, int]
@@ -36,7 +43,13 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Locating:
-    """How boxes are found; every field moves pixels. `pads`: top, bottom, left, right in pixels."""
+    """The settings for face boxes. Each field changes the pixels of the result.
+
+    `pads`: pixels by which a box is widened at top, bottom, left and right. `smoothing`: smoothing of the boxes over
+    time. `choice`: the face to use if a frame has several, `surest` for the most confident one or `largest` for the
+    largest box. `faceless`: what happens with a frame without a face, `skip-clip` to fail the clip or `keep-frame` to
+    keep the frame unchanged.
+    """
 
     detector: FaceDetector
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -45,7 +58,7 @@ class Locating:
     faceless: Faceless = "skip-clip"
 
     def locate(self, clip: Path, frames: Iterable[Frame]) -> Iterator[Located]:
-        """Each frame with its box. Raises ClipError `no_face` for a frame without one under `skip-clip`."""
+        """Yield each frame with its box. Raises ClipError `no_face` under `skip-clip` if a frame has no face."""
         yield from _smoothed(self._found(clip, frames), self.smoothing)
 
     def _found(self, clip: Path, frames: Iterable[Frame]) -> Iterator[Located]:
@@ -67,8 +80,8 @@ class Locating:
                     raise ClipError(
                         clip,
                         "no_face",
-                        f"no face in frame {number} ({number / 25:.2f} s). --faceless keep-frame passes such frames "
-                        "through",
+                        f"no face in frame {number} ({number / FPS:.2f} s). Use --faceless keep-frame to keep such "
+                        "frames unchanged",
                     )
                 kept, points = ((0, 0, width, height), None) if last is None else (last.box, last.landmarks)
                 located = Located(frame, kept, points, seen=False)
@@ -84,7 +97,11 @@ class Locating:
 
 
 def smooth_in_place(boxes: NDArray[np.int64], ahead: int = AHEAD) -> NDArray[np.int64]:
-    """The published loop on boxes (n,4) of whole numbers; fewer than `ahead` boxes meet its negative slice."""
+    """Return the boxes (n,4), int64, smoothed as in the published loop of Wav2Lip's inference.
+
+    With n < `ahead` the published slice starts at the negative index n - `ahead`. Each box then becomes the mean of the
+    last `ahead` - n boxes, or of all boxes if there are fewer.
+    """
     smoothed = boxes.copy()
     for row in range(len(smoothed)):
         window = smoothed[row : row + ahead] if row + ahead <= len(smoothed) else smoothed[len(smoothed) - ahead :]
@@ -100,18 +117,18 @@ def _smoothed(located: Iterator[Located], smoothing: Smoothing) -> Iterator[Loca
         mean: NDArray[np.float64] | None = None
         for one in located:
             box = np.asarray(one.box, dtype=np.float64)
-            if one.seen:  # what stands in for a face that is not there counts for nothing
+            if one.seen:  # a substitute for a missing face has no weight in the mean
                 mean = box if mean is None else _NEW * box + (1 - _NEW) * mean
             yield _with_box(one, box if mean is None else np.round(mean))
         return
     waiting: deque[Located] = deque()
-    before: NDArray[np.int64] | None = None  # the smoothed box of the frame before those that wait
+    before: NDArray[np.int64] | None = None  # the smoothed box of the frame before the waiting ones
     for one in located:
         waiting.append(one)
         if len(waiting) == AHEAD:
             before = np.trunc(np.mean([held.box for held in waiting], axis=0)).astype(np.int64)
             yield _with_box(waiting.popleft(), before)
-    # The end: the last rows average the last five, the first of which is smoothed already.
+    # At the end, the last rows average the last five rows, and the first of those is already smoothed.
     rows = np.array([held.box for held in waiting], dtype=np.int64).reshape(-1, 4)
     ends = smooth_in_place(rows) if before is None else _smooth_ends(np.vstack([before, rows]))
     for one, box in zip(waiting, ends, strict=True):
@@ -119,7 +136,7 @@ def _smoothed(located: Iterator[Located], smoothing: Smoothing) -> Iterator[Loca
 
 
 def _smooth_ends(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The last four of five rows, of which the first is smoothed."""
+    """Return the last four of five rows smoothed in place. The first row is already smoothed."""
     rows = rows.copy()
     for row in range(1, len(rows)):
         rows[row] = np.trunc(rows.mean(axis=0))

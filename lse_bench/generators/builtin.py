@@ -1,4 +1,4 @@
-"""Generators that need no network: `real`, `unsynced`, and `command`, which runs any other program."""
+"""Generators that need no network: `real`, `unsynced`, and `command`, which runs any program."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from lse_bench.media.remux import replace_sound
 from lse_bench.weights.readers import file_digest
 
 TIMEOUT = 1800.0  # seconds
-_TOLD = 300  # characters of a program's last words
+_TOLD = 300  # characters of a program's last output line that a message repeats
 
 
 class Real(VideoGenerator):
-    """The source clips untouched, one per distinct video: what a perfect generator would score."""
+    """The source videos untouched, one per distinct source video: the anchor for the score of a perfect generator."""
 
     name = "real"
     once_per_video = True
 
     def __init__(self, options: Options) -> None:
-        """No options."""
+        """Make the generator. It has no options."""
 
     def generate(self, job: Job) -> Path:
         return job.video
 
 
 class Unsynced(VideoGenerator):
-    """The source's picture, copied, with the job's sound: what no generator should score worse than."""
+    """The source's picture, copied, with the job's sound: no generator should score worse than this anchor."""
 
     name = "unsynced"
 
     def __init__(self, options: Options) -> None:
-        """No options."""
+        """Make the generator. It has no options."""
 
     def generate(self, job: Job) -> Path:
         path = job.scratch / "unsynced.mp4"
@@ -50,13 +50,13 @@ class Unsynced(VideoGenerator):
 
 
 class Command(VideoGenerator):
-    """Any program: --command "python infer.py --face {video} --audio {audio} --out {output}"."""
+    """Any other program, as in --command "python infer.py --face {video} --audio {audio} --out {output}"."""
 
     name = "command"
     settings: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
             "command": "a command line with {video}, {audio} (16 kHz WAV), {sound} (the job's file), {output}, {seed}",
-            "timeout": f"seconds for one job, {TIMEOUT:.0f} by default",
+            "timeout": f"the time limit of one job in seconds, {TIMEOUT:.0f} by default",
         }
     )
 
@@ -68,7 +68,7 @@ class Command(VideoGenerator):
             raise UsageError(f"--command {line}: {error}") from None
         if not self._words or not any("{output}" in word for word in self._words):
             raise UsageError(
-                f"--command {line!r}: a command line with {{output}} in it is needed, as in "
+                f"--command {line!r}: give a command line with {{output}} in it, as in "
                 '"python infer.py --face {video} --audio {audio} --out {output}"'
             )
         try:
@@ -76,14 +76,15 @@ class Command(VideoGenerator):
             self._filled("v", "a", "s", "o", 0)
         except (ValueError, KeyError, IndexError) as error:
             raise UsageError(
-                f"--command {line}: {error}; the names in braces are video, audio, sound, output, seed, and other "
-                "braces are doubled"
+                f"--command {line}: {error}; the names in braces are video, audio, sound, output and seed, and all "
+                "other braces must be doubled"
             ) from None
         self._line = line
         self._files = {word: file_digest(Path(word)) for word in self._words if Path(word).is_file()}
 
     def description(self) -> dict[str, object]:
-        """The line, and the SHA-256 of every file that it names: a video of another program is another video."""
+        """Return the command line and the SHA-256 of every file that it names, because another program may make
+        another video."""
         return {"command": self._line, "files": self._files}
 
     def _filled(self, video: str, audio: str, sound: str, output: str, seed: int) -> list[str]:
@@ -95,17 +96,19 @@ class Command(VideoGenerator):
         words = self._filled(str(job.video), str(audio), str(job.sound), str(output), job.seed)
         with log.open("wb") as file:
             try:
-                # A session of its own, so that a timeout ends what the program has started too.
+                # A new session, so that a timeout also ends the processes that the program has started.
                 running = subprocess.Popen(  # noqa: S603 - the user's own program, without a shell
                     words, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
                 )
             except OSError as error:
-                raise UsageError(f"--command: {words[0]} cannot be started: {error.strerror}") from None
+                raise UsageError(f"--command: {words[0]} cannot be started: {error.strerror}; check its path") from None
             try:
                 status = running.wait(self._timeout)
             except subprocess.TimeoutExpired:
                 raise ClipError(
-                    job.video, "generator_failed", f"timeout: the command ran over {self._timeout:g} s and was stopped"
+                    job.video,
+                    "generator_failed",
+                    f"timeout: the command ran longer than {self._timeout:g} s and was stopped",
                 ) from None
             finally:
                 if running.poll() is None:
@@ -113,13 +116,13 @@ class Command(VideoGenerator):
                     running.wait()
         if status != 0:
             raise ClipError(
-                job.video, "generator_failed", f"exit status {status}: the command's last words: {_last_words(log)}"
+                job.video, "generator_failed", f"exit status {status}: the command's last line: {_last_words(log)}"
             )
         if not output.exists():
             raise ClipError(
                 job.video,
                 "empty_output",
-                f"no output: the command ended well but wrote no {{output}}; its last words: {_last_words(log)}",
+                f"no output: the command succeeded but wrote no {{output}}; its last line: {_last_words(log)}",
             )
         return output
 

@@ -1,4 +1,4 @@
-"""A generation as asked for: a generator, a manifest, a folder, and what is done where the published scripts fail."""
+"""The description of a requested generation: generator, manifest, folder and policies for difficult pairs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ from lse_bench.naming import safe_id
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """What is done where the published scripts drop or fail.
+    """The policies for pairs that the published scripts drop or fail on.
 
-    `spare`: frames by which a source may be shorter than the sound and not be called short; compressed sound is padded
-    by up to two. `nan_sound`: `skip`, or `noise` of one bit in digital silence, whose logarithm some features take.
+    `short`: for a source that is shorter than the sound, `skip` fails the job, `loop` repeats the source, and
+    `ping-pong` plays it backwards and forwards. `spare`: the source may have this many frames less than the sound needs
+    without counting as short. Compressed sound is padded by up to two frames. `paste`: how a face is pasted back, as in
+    `generators/paste.py`. `nan_sound`: `skip` leaves digital silence unchanged, and `noise` replaces it by noise of one
+    bit. Some features take the logarithm of the sound, and silence then gives NaN.
     """
 
     short: Short = "skip"
@@ -33,11 +36,13 @@ class Policies:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A generation as asked for.
+    """A requested generation.
 
-    `weights_sha256`: of the generator's checkpoint; `options`: what it was made with; `package`: which brings it, with
-    its version; `asked_sha256`: of the manifest that was asked for, where `jobs_for` made another of it; `command`: for
-    the record.
+    `manifest`: the pairs, as `jobs_for` returns them. `root`: the folder of the source files. `out`: the folder of the
+    videos. `locating`: settings for face boxes, or None for a generator that needs none. `weights_sha256`: digest of
+    the generator's checkpoint, or None if it has none. `options`: the options of the generator. `package`: the package
+    that provides the generator, with its version. `seed`: the random seed. `asked_sha256`: digest of the requested
+    manifest if `jobs_for` changed it; None means the digest of `manifest`. `command`: the command line to record.
     """
 
     generator: Generator
@@ -55,7 +60,7 @@ class Call:
 
     @property
     def key(self) -> dict[str, Any]:
-        """Everything that moves a pixel; a folder goes on only with the same."""
+        """Everything that can change a pixel. A folder is continued only with the same key."""
         detector = None if self.locating is None else self.locating.detector
         found: dict[str, Any] = {
             "generator": self.generator.name,
@@ -88,10 +93,13 @@ class Call:
 
 
 def jobs_for(generator: Generator, manifest: Manifest) -> Manifest:
-    """The manifest as this generator has it: one row per distinct source video where the sound is not used."""
+    """Return the manifest for this generator.
+
+    If the generator ignores the sound, the manifest has one job per distinct source video. Otherwise it is unchanged.
+    """
     if not (isinstance(generator, VideoGenerator) and generator.once_per_video):
         return manifest
-    firsts = {job.video: job for job in reversed(manifest.jobs)}  # the first job of each source stands for it
+    firsts = {job.video: job for job in reversed(manifest.jobs)}  # the first job of each source represents it
     names = Counter(job.groups.get("video") for job in firsts.values())
     stems = Counter(Path(job.video).with_suffix("") for job in firsts.values())
     pairs = []
@@ -99,7 +107,7 @@ def jobs_for(generator: Generator, manifest: Manifest) -> Manifest:
         if firsts.get(job.video) is not job:
             continue
         name = job.groups.get("video")
-        if name is None or names[name] > 1:  # a recording of which several clips are used
+        if name is None or names[name] > 1:  # several clips of one recording are used
             stem = Path(job.video).with_suffix("")
             name = stem.as_posix() if stems[stem] == 1 else job.video  # x.mp4 and x.avi keep their suffixes
         groups = {key: value for key, value in job.groups.items() if key != "sound"}

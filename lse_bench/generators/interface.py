@@ -1,7 +1,7 @@
-"""What a generator is. Two kinds: one redraws face crops, the other gives whole frames or a finished file.
+"""The interface of generators. A face generator redraws face crops; a video generator makes frames or a finished file.
 
-The runner decodes, finds faces, crops, pastes back and encodes, once, for all face generators; they never open a file
-and never look for a face. `docs/add-a-generator.md` shows a whole one.
+For all face generators the same runner decodes, finds faces, crops, pastes back and encodes. A face generator never
+opens a file and never detects a face. `docs/add-a-generator.md` shows a complete generator.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 
 @dataclass(frozen=True, slots=True)
 class FaceCrop:
-    """A face cut out of a frame, or what a generator made of it.
+    """A face crop of a frame, or the generator's new version of it.
 
-    `pixels`: uint8 (h,w,3) BGR, read-only where given: copy them to draw on them. `box`: left, top, right, bottom in
-    the frame, whole pixels, right and bottom exclusive.
-    `landmarks`: float64 (68,2) or (5,2), x and y in the crop as given (five: eyes from left to right, nose, corners of
-    the mouth), None where not known. Of an answer the pixels may have any size, they are resized to the box, and may be
-    float32, 0-255: then they are cut to whole numbers after that. `mask`, float32 (h,w), 0-1, says how much of them is
-    pasted.
+    `pixels`: uint8 (h,w,3) BGR. The pixels of an input crop are read-only; copy them before you draw on them. The
+    pixels of a new crop may have any size and are resized to the box. They may also be float32, 0-255, and are then
+    truncated to whole numbers after resizing. `box`: left, top, right, bottom in the frame, in whole pixels, right and
+    bottom exclusive. `landmarks`: float64 (68,2) or (5,2), x and y in pixels of the input crop, or None if they are not
+    known. The five landmarks are the eyes from left to right, the nose and the corners of the mouth. `mask`: float32
+    (h,w), 0-1, the weight of each new pixel when a new crop is pasted; None means 1 everywhere.
     """
 
     pixels: NDArray[np.uint8] | NDArray[np.float32]
@@ -47,8 +47,11 @@ class FaceCrop:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A pair with its files. `scratch`: an empty folder that is deleted afterwards. `notes`: sentences that the
-    generator adds, for the job's row."""
+    """A pair with its files.
+
+    `video`, `sound`: paths of the files. `scratch`: an empty folder that is deleted after the job. `seed`: the random
+    seed. `notes`: sentences that the generator adds; they become warnings in the job's row.
+    """
 
     id: str
     video: Path
@@ -59,20 +62,22 @@ class Job:
     notes: list[str] = field(default_factory=list)
 
     def frames(self) -> Iterator[Frame]:
-        """The source's frames, uint8 (h,w,3) BGR, at 25 per second."""
+        """Yield the frames of the source video, uint8 (h,w,3) BGR, at 25 per second."""
         return read_frames(probe(self.video), Fraction(FPS))
 
     def samples(self) -> Sound:
-        """The job's sound: int16, 16 kHz, mono."""
+        """Return the job's sound: int16, 16 kHz, mono. Raises ClipError `unreadable` or `no_audio`."""
         return sound_of(self.sound)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a generator is made with. `checkpoint`: its file of weights. `settings`: `--set NAME=VALUE`.
+    """The options with which a generator is made.
 
-    `offline`, `trust`: as for every weight that is fetched. `legacy`: as the published evaluation scripts had it.
-    `sound_offset`: frames by which the sound's windows are moved; positive: each frame hears what comes later.
+    `checkpoint`: the file of weights, or None. `device`: the device of the network. `trust`: accept weight files that
+    are refused without `--trust`. `legacy`: use the choices of the published evaluation scripts. `sound_offset`: shift
+    of the sound's windows in frames; with a positive value each frame uses later sound. `offline`: forbid downloads.
+    `settings`: the values of `--set NAME=VALUE`.
     """
 
     checkpoint: Path | None = None
@@ -84,25 +89,26 @@ class Options:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def setting(self, name: str, default: str, allowed: tuple[str, ...] | None = None) -> str:
-        """One of `settings`. Raises UsageError for a value that is not allowed."""
+        """Return the setting `name`, or `default` if it is not given. Raises UsageError if the value is not in
+        `allowed`; None allows any value."""
         value = self.settings.get(name, default)
         if allowed is not None and value not in allowed:
-            raise UsageError(f"--set {name}={value}: there are {', '.join(allowed)}")
+            raise UsageError(f"--set {name}={value}: the value must be one of: {', '.join(allowed)}")
         return value
 
     def needed_checkpoint(self, name: str) -> Path:
-        """The checkpoint. Raises UsageError when there is none."""
+        """Return the checkpoint. Raises UsageError if there is none. `name`: the generator's name for the message."""
         if self.checkpoint is None:
-            raise UsageError(f"{name} needs its weights: --checkpoint FILE")
+            raise UsageError(f"{name} needs its weights; give them with --checkpoint FILE")
         return self.checkpoint
 
 
 class Generator(ABC):
-    """What both kinds share.
+    """The base class of both kinds of generators. A generator is made by calling its class with `Options`.
 
-    `name`: in results. `weights`: its entry in the table of weights, taken when no checkpoint is given. `settings`: the
-    names that `--set` may have, with what they do. `packages`: modules of the extra `generators` that it imports. A
-    generator is made by calling its class with `Options`.
+    `name`: the name in results. `weights`: the entry in the table of weights that is used if no checkpoint is given, or
+    None. `packages`: the modules of the extra `generators` that the generator imports. `settings`: the names that
+    `--set` accepts, each with a description.
     """
 
     name: ClassVar[str]
@@ -111,16 +117,17 @@ class Generator(ABC):
     settings: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def description(self) -> dict[str, object]:
-        """Whatever moves its pictures besides the weights, for the record."""
+        """Return everything except the weights that changes the generator's pictures. The key of the generation
+        records it, so it must be serialisable to JSON."""
         return {}
 
 
 class FaceGenerator(Generator):
-    """Redraws face crops: Wav2Lip, LipGAN, Speech2Vid.
+    """A generator that redraws face crops, such as Wav2Lip, LipGAN and Speech2Vid.
 
-    How it wants its faces, unless the user says otherwise: `pads`, pixels by which the box is widened at top, bottom,
-    left and right; `smoothing` and `choice` of the boxes, as in `generators/boxes.py`. `margin`: how much more around
-    the box the crop shows, in parts of its sides.
+    The user can override `pads`, `smoothing` and `choice`. `pads`: pixels by which the box is widened at top, bottom,
+    left and right. `smoothing`, `choice`: settings for face boxes, as in `generators/boxes.py`. `margin`: how far the
+    crop extends beyond the box on each side, as a fraction of the box's width or height.
     """
 
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -129,33 +136,39 @@ class FaceGenerator(Generator):
     margin: float = 0.0
 
     def frames_for(self, samples: int) -> int:
-        """How many frames it makes for so many samples of 16 kHz sound."""
+        """Return the number of frames that the generator makes for `samples` samples of 16 kHz sound."""
         return samples // SAMPLES_PER_FRAME
 
     @abstractmethod
     def generate(self, faces: Iterator[FaceCrop], sound: Sound, seed: int) -> Iterator[FaceCrop]:
-        """An answer for each face, in order. `faces`: one per frame at 25 per second; read few of them ahead.
+        """Yield a new crop for each face, in order.
 
-        `sound`: int16, 16 kHz, mono. Raises ClipError `generator_failed` for sound it cannot use.
+        `faces`: one crop per frame at 25 per second. Read only a few of them ahead, because each one keeps its frame in
+        memory. `sound`: int16, 16 kHz, mono. `seed`: the random seed. Raises ClipError `generator_failed` if the sound
+        cannot be used.
         """
 
 
 class VideoGenerator(Generator):
-    """Gives whole frames or a finished file. `once_per_video`: it ignores the sound, so one job per source will do."""
+    """A generator that makes whole frames or a finished file.
+
+    `once_per_video`: True if the generator ignores the sound. There is then only one job per source video.
+    """
 
     once_per_video: ClassVar[bool] = False
 
     @abstractmethod
     def generate(self, job: Job) -> Iterator[Frame] | Path:
-        """Frames at 25 per second, under which the runner puts the job's sound; or a video file.
+        """Return an iterator of frames at 25 per second, uint8 (h,w,3) BGR, or the path of a video file.
 
-        A file in `job.scratch` is moved, any other is copied. Raises ClipError.
+        The runner adds the job's sound to frames, and to a file without sound. A file in `job.scratch` is moved. Any
+        other file is copied. Raises ClipError if the job fails.
         """
 
 
 def sound_of(path: Path) -> Sound:
-    """All of a file's sound: int16, 16 kHz, mono. Raises ClipError `unreadable` or `no_audio`."""
+    """Return the complete sound of a file: int16, 16 kHz, mono. Raises ClipError `unreadable` or `no_audio`."""
     info = probe(path)
     if info.sound is None:
-        raise ClipError(path, "no_audio", "no sound stream with samples in it")
+        raise ClipError(path, "no_audio", "no sound stream with samples")
     return np.concatenate(list(read_sound(info)))

@@ -1,7 +1,8 @@
-"""Looks at every video before it is called made: decoded once, its sound and length compared with what was asked for.
+"""Check every generated video before its job counts as done.
 
-Sounds are compared by the correlation of their samples at the best lag within a second, so that gain and an encoder's
-priming (1,024 or 2,048 samples of AAC in front) make no difference; a silent sound by its energy.
+The video is decoded once. Its sound and duration are compared with the job. Sounds are compared by the correlation of
+their samples at the best lag within one second. Gain and an encoder's priming (1,024 or 2,048 samples before AAC sound)
+therefore make no difference. Silent sounds are compared by their peak level.
 """
 
 from __future__ import annotations
@@ -18,19 +19,20 @@ from lse_bench.media.audio import SAMPLE_RATE, Sound, read_sound
 from lse_bench.media.probe import MediaInfo, probe
 from lse_bench.media.video import DecodeReport, decode
 
-SAME_SOUND = 0.5  # correlation: an encoder's loss leaves over 0.9, another sentence under 0.2
-LAG = 0.04  # seconds of lag without a word: one frame
-FARTHEST = 1.0  # seconds: lags that are looked at
-SHORT = 0.25  # seconds that picture or sound may be shorter than asked for: padding of two AAC frames, or six pictures
+SAME_SOUND = 0.5  # correlation: encoding leaves more than 0.9, and another sentence has less than 0.2
+LAG = 0.04  # seconds of lag that give no warning: one frame
+FARTHEST = 1.0  # seconds: the largest lag that is tried
+SHORT = 0.25  # seconds by which picture or sound may be too short: padding of two AAC frames, or six pictures
 LONG = 0.5
 COMPARED = 120  # seconds of sound that are compared
-SILENT = 33  # of 32767: -60 dB
+SILENT = 33  # of 32767: a peak of -60 dB
 
 
 def look_at(path: Path, sound: Sound, source: Path) -> tuple[Look, list[str]]:
-    """Look at a video for `sound` whose picture comes from `source`; warnings in words for its row.
+    """Check a video that should have the sound `sound` and a picture made from `source`.
 
-    Raises ClipError `empty_output` when nothing of it can be decoded.
+    Returns the result and the warnings for the job's row. Raises ClipError `empty_output` if the video has no picture
+    or no sound, or if it cannot be decoded, and `unreadable` if it is no media file.
     """
     info, report = probe(path), DecodeReport()
     if info.video is None or info.sound is None:
@@ -47,10 +49,10 @@ def look_at(path: Path, sound: Sound, source: Path) -> tuple[Look, list[str]]:
     if _foreign(heard, sound, correlation):
         faults.append("foreign_sound")
         told = "silent" if correlation is None else f"correlation {correlation:.2f}"
-        warnings.append(f"foreign sound: the video's sound is not the job's ({told}); scores of it say nothing")
+        warnings.append(f"foreign sound: the video's sound is not the job's ({told}); its scores are meaningless")
     elif lag is not None and abs(lag) > LAG:
         where = "late" if lag > 0 else "early"
-        warnings.append(f"sound {abs(lag):.3f} s {where}: the job's sound is moved in the video")
+        warnings.append(f"sound {abs(lag):.3f} s {where}: the job's sound is shifted in the video")
     whole = len(sound) / SAMPLE_RATE
     parts: tuple[tuple[str, Fault, float], ...] = (
         ("picture", "short_picture", seconds),
@@ -59,11 +61,11 @@ def look_at(path: Path, sound: Sound, source: Path) -> tuple[Look, list[str]]:
     for what, fault, found in parts:
         if found < asked - SHORT:
             faults.append(fault)
-            warnings.append(f"{what} of {found:.2f} s where {asked:.2f} s were asked for: short clips score better")
+            warnings.append(f"{what} of {found:.2f} s where {asked:.2f} s were required: short clips score better")
         elif found > whole + LONG:
-            warnings.append(f"{what} of {found:.2f} s, the job's sound has {whole:.2f} s")
+            warnings.append(f"{what} of {found:.2f} s, but the job's sound has {whole:.2f} s")
     if asked < whole - SHORT and "short_picture" not in faults and seconds < whole - SHORT:
-        warnings.append(f"the picture ends after {seconds:.2f} s with its source, the job's sound has {whole:.2f} s")
+        warnings.append(f"the picture ends with its source after {seconds:.2f} s; the job's sound has {whole:.2f} s")
     warnings += report.damage()
     look = Look(
         frames=frames,
@@ -77,8 +79,11 @@ def look_at(path: Path, sound: Sound, source: Path) -> tuple[Look, list[str]]:
 
 
 def compare(heard: Sound, asked: Sound) -> tuple[float | None, float | None]:
-    """The correlation of two sounds at the lag where it is largest, and that lag in seconds, positive where `heard`
-    comes late; None for silent ones. Of long sounds the first two minutes."""
+    """Return the absolute correlation of two sounds at the best lag (0-1), and this lag in seconds.
+
+    The lag is positive if `heard` comes late. Both values are None if either sound is silent. Only the first two
+    minutes of a sound are compared.
+    """
     most = COMPARED * SAMPLE_RATE
     one, other = (sound[:most].astype(np.float64) for sound in (heard, asked))
     if _silent(heard[:most]) or _silent(asked[:most]):
@@ -105,7 +110,7 @@ def _silent(sound: NDArray[np.int16]) -> bool:
 
 
 def _watch(info: MediaInfo, report: DecodeReport) -> tuple[int, float]:
-    """Frames that decode, and the time at which the last one ends."""
+    """Return the number of frames that can be decoded, and the time in seconds at which the last one ends."""
     frames, end = 0, 0.0
     for frame in decode(info, report):
         frames += 1
@@ -118,6 +123,6 @@ def _samples(info: MediaInfo, report: DecodeReport) -> Sound:
 
 
 def _seconds(source: Path) -> float:
-    """How long the source's picture lasts."""
+    """Return the time in seconds at which the source's picture ends, or 0 if it has none."""
     video = probe(source).video
     return 0.0 if video is None else video.start + video.seconds

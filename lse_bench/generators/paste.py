@@ -1,4 +1,4 @@
-"""Cutting faces out of frames and pasting what was made of them back."""
+"""Cut face crops out of frames and paste the generated faces back."""
 
 from __future__ import annotations
 
@@ -14,26 +14,30 @@ from lse_bench.generators.boxes import Located
 from lse_bench.generators.interface import FaceCrop
 from lse_bench.media.video import Frame
 
-_FEATHER = 0.12  # of a side: how far from the edge the new face fades in
+_FEATHER = 0.12  # fraction of a side: the width of the edge over which the new face fades in
 
 
 def cut(located: Located, margin: float = 0.0) -> FaceCrop:
-    """The crop of a located face, `margin` of its sides more all around where the frame has it; read-only."""
+    """Return the crop of a located face with read-only pixels.
+
+    `margin`: how far the crop extends beyond the box on each side, as a fraction of the box's width or height. The crop
+    ends at the edges of the frame.
+    """
     left, top, right, bottom = located.box
     height, width = located.frame.shape[:2]
     aside, above = round((right - left) * margin), round((bottom - top) * margin)
     box = (max(0, left - aside), max(0, top - above), min(width, right + aside), min(height, bottom + above))
     pixels = located.frame[box[1] : box[3], box[0] : box[2]]
-    pixels.flags.writeable = False  # other jobs of the source see the same frame
+    pixels.flags.writeable = False  # other jobs of the source use the same frame
     landmarks = None if located.landmarks is None else located.landmarks - np.array(box[:2])
     return FaceCrop(pixels, box, landmarks)
 
 
 def paste(frame: Frame, answer: FaceCrop, how: Paste = "overwrite") -> Frame:
-    """A copy of the frame with the answer resized (bilinear) into its box.
+    """Return a copy of the frame with the new crop resized (bilinear) and pasted into its box.
 
-    `overwrite`: as published, every pixel of the box. `feather`: fading in from its edges. An answer's own mask
-    counts under both.
+    `overwrite` replaces every pixel of the box, as published. `feather` fades the crop in from the edges of the box.
+    The crop's own mask applies in both cases.
     """
     left, top, right, bottom = answer.box
     size = (right - left, bottom - top)
@@ -58,7 +62,7 @@ def paste(frame: Frame, answer: FaceCrop, how: Paste = "overwrite") -> Frame:
 
 @lru_cache(maxsize=64)
 def _feather(width: int, height: int) -> NDArray[np.float32]:
-    """1 inside, falling to 0 at the edges."""
+    """Return weights (height,width), float32, that are 1 inside and fall towards 0 at the edges."""
 
     def ramp(side: int) -> NDArray[np.float64]:
         edge = np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5)

@@ -1,4 +1,8 @@
-"""The jobs of one source through a generator that redraws faces, in step: decoded once, pasted back, encoded."""
+"""Run all jobs of one source video through a face generator.
+
+The jobs advance frame by frame together, so that the source is decoded only once. The new faces are pasted back and the
+frames are encoded.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from lse_bench.generators.shared_source import Source, in_step
 from lse_bench.generators.video_jobs import failure, made
 from lse_bench.manifests.generated import Row, video_path
 from lse_bench.manifests.manifest import Job as Pair
-from lse_bench.media.audio import Sound
+from lse_bench.media.audio import SAMPLE_RATE, Sound
 from lse_bench.media.writer import ClipWriter
 
 SHORT_SOURCE = "short source"
@@ -27,7 +31,10 @@ OnRow = Callable[[Row], None]
 
 
 class FaceJobs:
-    """The jobs of one source through a face generator, in step."""
+    """The jobs of one source video for a face generator, run in step.
+
+    `pairs`: jobs that share their source video. `finish`: called with the row of each finished job.
+    """
 
     def __init__(self, call: Call, pairs: Sequence[Pair], finish: OnRow) -> None:
         assert isinstance(call.generator, FaceGenerator) and call.locating is not None
@@ -36,7 +43,7 @@ class FaceJobs:
         self._rows: dict[int, Row] = {}
 
     def run(self) -> int:
-        """Finish every job; returns how often the source was decoded."""
+        """Finish every job and return how many times the source was decoded."""
         path = self._call.root / self._pairs[0].video
         try:
             source = Source(path, self._locating, self._call.policies.short, len(self._pairs))
@@ -66,10 +73,12 @@ class FaceJobs:
         if policies.nan_sound == "noise":
             heard, changed = _with_noise(sound, self._call.seed)
             if changed:
-                warnings.append(f"{changed} silent samples got noise of one bit")
+                warnings.append(f"{changed} silent samples were replaced by noise of one bit")
         needed = self._generator.frames_for(len(heard))
         if needed < 1:
-            raise ClipError(pair.sound, "too_short", f"a sound of {len(sound) / 16000:.2f} s gives no frame")
+            raise ClipError(
+                pair.sound, "too_short", f"a sound of {len(sound) / SAMPLE_RATE:.2f} s is too short for one frame"
+            )
         if policies.short == "skip" and source.expected + policies.spare < needed:
             raise _short(source.path, source.expected, needed)
         held: deque[Located] = deque()
@@ -83,7 +92,7 @@ class FaceJobs:
                 held.append(located)
                 read += 1
                 yield cut(located, self._generator.margin)
-            ended = read + policies.spare < needed  # the source has no more, and more was asked for
+            ended = read + policies.spare < needed  # the source ended before the required number of frames
 
         target = video_path(self._call.out, pair.id)
         with ClipWriter(target, sound, FPS) as writer:
@@ -93,22 +102,22 @@ class FaceJobs:
                 writer.push(paste(located.frame, answer, policies.paste) if located.seen else located.frame)
                 yield
             if not writer.frames:
-                raise ClipError(target, "empty_output", "the generator gave no frame")
+                raise ClipError(target, "empty_output", "the generator made no frame")
             if passed == writer.frames:
                 raise ClipError(
                     source.path,
                     "no_face",
-                    f"no face in any of its {writer.frames} frames, so nothing would be redrawn. If there is one, try "
-                    "another --detector",
+                    f"no face in any of its {writer.frames} frames, so nothing would be redrawn. If the video shows a "
+                    "face, try another --detector",
                 )
             if ended:
                 raise _short(source.path, writer.frames, needed)
         if passed:
-            warnings.append(f"{passed} of {writer.frames} frames have no face and were passed through")
+            warnings.append(f"{passed} of {writer.frames} frames have no face and were kept unchanged")
         if writer.frames + policies.spare < needed:
-            warnings.append(f"{writer.frames} frames were made, the sound asks for {needed}")
+            warnings.append(f"{writer.frames} frames were made, but the sound needs {needed}")
         if policies.short != "skip" and needed > source.expected:
-            warnings.append(f"{policies.short}: the source has {source.expected} frames, the sound asks for {needed}")
+            warnings.append(f"{policies.short}: the source has {source.expected} frames, but the sound needs {needed}")
         self._rows[number] = made(pair.id, target, sound, source.path, warnings)
 
 
@@ -120,7 +129,7 @@ def _readable_sound(path: Path) -> Sound:
 
 
 def _with_noise(sound: Sound, seed: int) -> tuple[Sound, int]:
-    """One bit of noise where samples are zero."""
+    """Return the sound with its zero samples replaced by -1 or 1 at random, and the number of these samples."""
     silent = np.flatnonzero(sound == 0)
     noise = np.random.Generator(np.random.PCG64(seed)).choice(np.array([-1, 1], np.int16), len(silent))
     changed = sound.copy()
@@ -132,6 +141,6 @@ def _short(path: Path, frames: int, needed: int) -> ClipError:
     return ClipError(
         path,
         "generator_failed",
-        f"{SHORT_SOURCE}: {path.name} has {frames} frames, the sound asks for {needed}. --short loop or ping-pong "
-        "makes them go on",
+        f"{SHORT_SOURCE}: {path.name} has {frames} frames, but the sound needs {needed}. Use --short loop or ping-pong "
+        "to repeat the source",
     )

@@ -1,6 +1,6 @@
-"""Generators by name, from the entry points `lse_bench.generators` of whatever is installed.
+"""Find generators by name, from the entry points `lse_bench.generators` of all installed packages.
 
-A plug-in that cannot be imported is reported and hides no other.
+A plug-in that cannot be imported is reported. It does not hide the other plug-ins.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ _OWN = "lse-bench"
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """An entry point. `package`: who brings it; `what`: the first line of its class's docstring; `broken`: why it
-    cannot be used."""
+    """The entry point of a generator.
+
+    `package`, `version`: the package that provides it. `what`: the first line of its class's docstring. `make`: the
+    class, or None if it is broken. `broken`: why it cannot be used, or None if it can.
+    """
 
     name: str
     package: str
@@ -33,9 +36,10 @@ class Plugin:
 
 @cache
 def names() -> dict[str, EntryPoint]:
-    """Every name, without importing anything.
+    """Return every generator's entry point by name, without importing a plug-in.
 
-    A name that two packages bring is `NAME@PACKAGE` for each but this project's own, or the first.
+    If several packages provide a name, one of them keeps it, and the others are `NAME@PACKAGE`. This project keeps the
+    name if it provides it; otherwise the first package in alphabetical order keeps it.
     """
     found: dict[str, EntryPoint] = {}
     points = sorted(entry_points(group=GROUP), key=lambda point: (_package(point) != _OWN, _package(point)))
@@ -50,7 +54,7 @@ def _package(point: EntryPoint) -> str:
 
 
 def load(name: str) -> Plugin:
-    """Import one generator. A broken one comes back with its reason; raises UsageError for an unknown name."""
+    """Import one generator. A broken generator is returned with its reason. Raises UsageError if `name` is unknown."""
     known = names()
     if name not in known:
         raise UsageError(no_such("generator", name, known))
@@ -68,7 +72,11 @@ def load(name: str) -> Plugin:
 
 
 def make_generator(name: str, options: Options) -> Generator:
-    """A generator ready to run. Raises UsageError for an unknown or broken one, or a setting it does not have."""
+    """Return a generator that is ready to run.
+
+    Raises UsageError if `name` is unknown, if the generator is broken or cannot be made, if a package is missing, or if
+    the generator does not have one of the settings.
+    """
     plugin = load(name)
     if plugin.make is None:
         raise UsageError(f"the generator {name} of {plugin.package} is broken: {plugin.broken}")

@@ -1,7 +1,7 @@
-"""Generation runs: a manifest and a generator into a folder of videos, resumable, with a row for every job.
+"""Make a folder of videos from a manifest and a generator. A run can be resumed, and every job gets a row.
 
-The folder holds `generation.json` (with what, counts), `manifest.json`, `generation.jsonl` (a row per job) and
-`ID.mp4`; `lse-bench score` takes it as it is.
+The folder holds `generation.json` (settings and counts), `manifest.json`, `generation.jsonl` (one row per job) and the
+videos `ID.mp4`. `lse-bench score` accepts the folder directly.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from lse_bench.storage import differences, open_lines, remove_leftovers
 from lse_bench.stored import to_json, write_stored
 from lse_bench.versions import joined, surroundings
 
-_FIRST = 5  # equal failures at the start that stop a generation
-_AT_ONCE = 32  # jobs of one source that are worked on together: each has an encoder
+_FIRST = 5  # number of equal failures at the start after which a generation stops
+_AT_ONCE = 32  # jobs of one source that run together: each has an encoder
 
 OnStep = Callable[[str], None]
 
@@ -53,26 +53,28 @@ def generate_run(
     *,
     retry_failed: bool = False,
 ) -> Generation:
-    """Make the videos of `call` and return the content of generation.json; goes on where an earlier call stopped.
+    """Make the videos of `call` and return the content of generation.json.
 
-    `on_row` is called with every row, those found there included; `on_note` with what a user should know. Raises
-    UsageError when the folder holds a generation of something else, and names what differs, and when the first jobs all
-    fail alike; PlaceError when `out` cannot be written to.
+    A folder of an earlier call with the same key is continued. `on_row`: called with every row, including the rows of
+    earlier calls. `on_step`: called with the source video of each group of jobs. `on_note`: called with messages for
+    the user. `retry_failed`: run the failed jobs of earlier calls again. Raises UsageError if the folder holds another
+    generation (the message names the difference), or if the first jobs all fail in the same way. Raises PlaceError if
+    `out` cannot be written to.
     """
     _prepare(call)
     decodes = 0
 
     def still_counts(line: bytes) -> bool:
-        """Whether a row of an earlier call stands: its video is there, or it failed and is not to be tried again."""
+        """Return whether a row of an earlier call is kept: its video exists, or it failed and is not retried."""
         try:
             row = Row.model_validate_json(line)
         except ValidationError:
-            return True  # read_rows names it
+            return True  # read_rows reports the damaged line
         return video_path(call.out, row.id).exists() if row.status == "ok" else not retry_failed
 
     with open_lines(call.out / ROWS_FILE, still_counts) as append:
         if removed := remove_leftovers(call.out):
-            on_note(f"removed {removed} half-made files of a command that was killed")
+            on_note(f"removed {removed} incomplete files of a command that was killed")
         done = {row.id: row for row in read_rows(call.out)}
         for row in done.values():
             on_row(row)
@@ -91,7 +93,7 @@ def generate_run(
                 decodes += FaceJobs(call, pairs, finish).run()
                 continue
             for pair in pairs:
-                # What a program leaves behind may not be ours to delete.
+                # We may not have permission to delete the files that a program leaves behind.
                 with tempfile.TemporaryDirectory(
                     prefix=".scratch-", dir=call.out, ignore_cleanup_errors=True
                 ) as scratch:
@@ -100,14 +102,18 @@ def generate_run(
 
 
 class _Broken:
-    """Stops a generation whose first jobs all fail in the same way: the generator is broken, not the jobs."""
+    """A check that stops a generation if its first jobs all fail in the same way, because the generator is broken.
+
+    `rest`: the jobs still to run. `made`: whether an earlier call has made a video. The check is off if it has, or if
+    no more than `_FIRST` jobs are left.
+    """
 
     def __init__(self, rest: Sequence[Pair], made: bool) -> None:
         self._jobs = {pair.id: pair for pair in rest}
         self._alike: list[str] | None = None if made or len(rest) <= _FIRST else []
 
     def refuse(self, row: Row) -> None:
-        """Look at the next row. Raises UsageError at the last of the equal failures."""
+        """Check the next row. Raises UsageError if it completes the sequence of equal failures."""
         if self._alike is None:
             return
         reason = row.reason or ""
@@ -120,20 +126,20 @@ class _Broken:
         elif len(self._alike) == _FIRST:
             left = len(self._jobs) - _FIRST
             raise UsageError(
-                f"the first {_FIRST} jobs failed alike, so the other {left} were not tried: {reason}. Mend the "
-                "generator, then the same command with --retry-failed begins again; without it, it goes on past them"
+                f"the first {_FIRST} jobs failed alike, so the other {left} were not tried: {reason}. Repair the "
+                "generator and repeat the command with --retry-failed; without this option, the failed jobs are skipped"
             )
 
 
 def _without_names(reason: str, pair: Pair) -> str:
-    """A reason without what belongs to its job: names, numbers, paths."""
+    """Return a reason without the parts that differ between jobs: names, numbers and paths."""
     for name in (pair.id, Path(pair.video).stem, Path(pair.sound).stem):
         reason = reason.replace(name, "")
     return re.sub(r"\S*/\S*|\d+", "", reason)
 
 
 def _by_video(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
-    """Jobs that share a source, a bounded number of them at a time, in the order of the list."""
+    """Yield groups of jobs that share a source video, with at most `_AT_ONCE` jobs each, in the order of the list."""
     groups: dict[str, list[Pair]] = {}
     for pair in pairs:
         groups.setdefault(pair.video, []).append(pair)
@@ -150,7 +156,10 @@ def _make_video(call: Call, pair: Pair, scratch: Path) -> Row:
 
 
 def _prepare(call: Call) -> None:
-    """Write generation.json and manifest.json, or check that those there are of the same generation."""
+    """Write generation.json and manifest.json, or check that the existing files are of the same generation.
+
+    Raises UsageError if the folder holds something else, or if the generator's description is not valid JSON.
+    """
     try:
         ours = json.loads(json.dumps(call.key))
     except TypeError as error:
@@ -166,8 +175,8 @@ def _prepare(call: Call) -> None:
             )
         return
     names = {item.name for item in call.out.iterdir()} if call.out.is_dir() else set()
-    if call.out.exists() and (not call.out.is_dir() or names - {MANIFEST_FILE}):  # left by a kill between the two
-        raise UsageError(f"{call.out}: already holds something; choose a new folder")
+    if call.out.exists() and (not call.out.is_dir() or names - {MANIFEST_FILE}):  # a kill may leave the manifest only
+        raise UsageError(f"{call.out}: already holds something else; choose a new folder")
     call.out.mkdir(parents=True, exist_ok=True)
     write_manifest(call.manifest, call.out / MANIFEST_FILE)
     _write_description(call, [], 0)

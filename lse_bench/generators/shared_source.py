@@ -1,4 +1,7 @@
-"""One source video for all the jobs that use it: decoded once, its faces found once, handed to each job in step."""
+"""Share one source video between all jobs that use it.
+
+The video is decoded once and its faces are detected once. All jobs receive the frames in step.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,11 @@ _HELD = 2 << 30  # bytes of frames that `ping-pong` may hold
 
 
 class Source:
-    """Frames with faces for `readers` jobs. `decodes`: how often the file was decoded so far.
+    """The frames and faces of one source video for `readers` jobs.
 
-    Readers are advanced in step by whoever runs them; what one has read ahead is held for the others.
+    The caller advances the readers in step. Frames that one reader has read stay in memory until the others have read
+    them. `decodes`: how many times the file was decoded so far. Raises ClipError `no_video` if the file has no video
+    stream with frames in it.
     """
 
     def __init__(self, path: Path, locating: Locating, short: Short, readers: int) -> None:
@@ -31,7 +36,7 @@ class Source:
         self.decodes = 0
         info = probe(path)
         if info.video is None:
-            raise ClipError(path, "no_video", "no video stream with frames in it")
+            raise ClipError(path, "no_video", "no video stream with frames")
         self._info: MediaInfo = info
         self._locating, self._short = locating, short
         self._failure: Exception | None = None
@@ -39,7 +44,7 @@ class Source:
 
     @property
     def expected(self) -> int:
-        """Frames at 25 per second, as the file's packets tell; decoding may find one more or less."""
+        """The number of frames at 25 per second according to the file's packets. Decoding may give one more or less."""
         video = self._info.video
         assert video is not None
         if not video.variable and video.rate == FPS and video.start < 1 / FPS:
@@ -47,20 +52,24 @@ class Source:
         return round((video.start + video.seconds) * FPS)
 
     def read(self, reader: int) -> Iterator[Located]:
-        """The frames of one reader, with no end under `loop` and `ping-pong`. Raises ClipError as `Locating.locate`."""
-        stream, self._readers[reader] = self._readers[reader], iter(())  # a tee that nobody reads holds every frame
+        """Yield the frames of one reader, without end under `loop` and `ping-pong`.
+
+        Raises ClipError for the reasons of `Locating.locate`, if the size of the picture changes, or if `ping-pong`
+        needs too much memory. Every reader receives the error.
+        """
+        stream, self._readers[reader] = self._readers[reader], iter(())  # a tee that is never read keeps every frame
         yield from stream
         if self._failure is not None:
             raise self._failure
 
     def drop(self, reader: int) -> None:
-        """A reader that will never be read."""
+        """Release a reader that will not be read further."""
         self._readers[reader] = iter(())
 
     def _stream(self) -> Iterator[Located]:
         try:
             yield from self._endless() if self._short != "skip" else self._once()
-        except Exception as error:  # noqa: BLE001 - every reader is to hear of it, not only the one that asked
+        except Exception as error:  # noqa: BLE001 - every reader must receive the error, not only the current one
             self._failure = error
 
     def _frames(self) -> Iterator[Frame]:
@@ -73,8 +82,8 @@ class Source:
                 raise ClipError(
                     self.path,
                     "generator_failed",
-                    f"its picture changes from {wide}x{high} to {now}x{then} in frame {number} ({number / FPS:.2f} s), "
-                    "and a face is followed in one size only: cut it there, or write it again in one size",
+                    f"its picture changes from {wide}x{high} to {now}x{then} in frame {number} ({number / FPS:.2f} s). "
+                    "Faces are located in one picture size only: cut the video there, or encode it in one size",
                 )
             yield frame
 
@@ -82,13 +91,16 @@ class Source:
         return self._locating.locate(self.path, self._frames())
 
     def _endless(self) -> Iterator[Located]:
-        """Once, then on from what was found then; `loop` decodes the frames again, `ping-pong` holds them."""
+        """Yield the first pass, then repeat it without end with the faces of the first pass.
+
+        `loop` decodes the frames again. `ping-pong` keeps them in memory.
+        """
         held: list[Located] = []
         nothing = np.zeros((0, 0, 3), np.uint8)
         size, holding = 0, self._short == "ping-pong"
         for one in self._once():
             size += one.frame.nbytes if holding else 0
-            if size > _HELD:  # a failure only for those who need more than one pass
+            if size > _HELD:  # this fails only the jobs that need more than one pass
                 holding, size = False, 0
                 held = [replace(before, frame=nothing) for before in held]
             held.append(one if holding else replace(one, frame=nothing))
@@ -97,12 +109,12 @@ class Source:
             raise ClipError(
                 self.path,
                 "generator_failed",
-                f"ping-pong holds the whole source in memory, and its frames need more than {_HELD >> 30} GB; use "
+                f"ping-pong holds the whole source in memory, but its frames need more than {_HELD >> 30} GB. Use "
                 "--short loop",
             )
         while held:
             if holding:
-                yield from held[-2:0:-1]  # neither end twice
+                yield from held[-2:0:-1]  # the first and the last frame are not repeated
                 yield from held
             else:
                 for one, frame in zip(held, self._frames(), strict=False):
@@ -110,7 +122,7 @@ class Source:
 
 
 def in_step(steps: list[Iterator[None]], on_end: Callable[[int], None]) -> None:
-    """Advance several workers by turns until each has ended."""
+    """Advance several workers in turn until each has ended. `on_end`: called with the number of each ended worker."""
     active = dict(enumerate(steps))
     while active:
         for number, worker in list(active.items()):

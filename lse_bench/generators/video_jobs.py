@@ -1,4 +1,4 @@
-"""One job of a video generator: its frames or its finished file under the job's name; and rows for finished jobs."""
+"""Run one job of a video generator, store its frames or file under the job's name, and make rows for finished jobs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from lse_bench.weights.readers import file_digest
 
 
 def make_video(generator: VideoGenerator, job: Job, target: Path) -> Row:
-    """The row of a job, its video at `target`. Whatever the generator raises but LseBenchError is that row's.
+    """Make the video of a job at `target` and return the job's row.
 
-    Raises LseBenchError for a GPU or a disk that is full.
+    If the generator raises ClipError, or an error that is no LseBenchError, the row records the failure. Raises
+    LseBenchError if the call itself is wrong, if the GPU has no memory left, or if `target` cannot be written.
     """
     try:
         result = generator.generate(job)
@@ -35,7 +36,7 @@ def make_video(generator: VideoGenerator, job: Job, target: Path) -> Row:
 
 
 def _place(file: Path, job: Job, target: Path) -> list[str]:
-    """A finished file under its name; sound is added where it has none."""
+    """Move or copy a finished file to `target` and return warnings. A file without sound gets the job's sound."""
     try:
         info = probe(file)
     except ClipError as error:
@@ -45,7 +46,7 @@ def _place(file: Path, job: Job, target: Path) -> list[str]:
     warnings = []
     partial = target.with_name(f".{target.name}.partial")
     if info.sound is None:
-        warnings.append("the generator's video has no sound; the job's was put under it")
+        warnings.append("the generator's video has no sound; the job's sound was added")
         warnings += replace_sound(file, job.samples(), partial)
     elif file.is_relative_to(job.scratch) and not file.is_symlink():
         shutil.move(file, partial)
@@ -60,20 +61,23 @@ def _encode(frames: Iterator[Frame], job: Job, target: Path) -> list[str]:
         for frame in frames:
             writer.push(frame)
         if not writer.frames:
-            raise ClipError(target, "empty_output", "the generator gave no frame")
+            raise ClipError(target, "empty_output", "the generator made no frame")
     return []
 
 
 def made(job_id: str, target: Path, sound: Sound, source: Path, warnings: Sequence[str]) -> Row:
-    """The row of a job whose video is at `target`, once it was looked at. Raises ClipError as `look_at`."""
+    """Check the video at `target` and return the row of its job. Raises ClipError for the reasons of `look_at`."""
     look, seen = look_at(target, sound, source)
     told = (*warnings, *seen)
     return Row(id=job_id, status="ok", warnings=told, frames=look.frames, sha256=file_digest(target), look=look)
 
 
 def failure(job_id: str, error: Exception, folder: Path) -> Row:
-    """The row of a job that an error ended. Raises LseBenchError where the next job would meet it too: it is a fault of
-    the call, a full GPU, or a failure of writing into `folder`."""
+    """Return the row of a job that ended with an error.
+
+    Raises LseBenchError if the next job would have the same error: the call is wrong, the GPU has no memory left, or
+    `folder` cannot be written to.
+    """
     if isinstance(error, ClipError):
         refuse_place(error, folder)
         return Row(id=job_id, status=error.status, reason=error.reason)
@@ -81,7 +85,7 @@ def failure(job_id: str, error: Exception, folder: Path) -> Row:
         raise error
     if type(error).__name__ == "OutOfMemoryError":
         raise LseBenchError(
-            "out of GPU memory. Close other programs on the GPU or pass --device cpu; what is made so far is kept"
+            "out of GPU memory. Close other programs on the GPU or pass --device cpu; the finished videos are kept"
         ) from error
     refuse_place(error, folder)
     return Row(id=job_id, status="generator_failed", reason=f"{type(error).__name__}: {error}")

@@ -1,1 +1,1 @@
-"""Lists of what there is to score and to generate."""
+"""Lists of clips to score and of pairs to generate."""

@@ -1,4 +1,7 @@
-"""Is all of a manifest there? Every file looked for, each probed once, counts compared with the published ones."""
+"""Check that all files of a manifest exist and can be used.
+
+Each file is probed once. The counts of an imported list are compared with the published counts.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,11 @@ OnFile = Callable[[], None]
 
 @dataclass(slots=True)
 class Findings:
-    """`problems`: file and sentence. `notes`: what differs from the published counts."""
+    """The results of a check.
+
+    `jobs`: number of pairs. `files`: number of distinct files. `seconds`: total duration of the files. `problems`: one
+    (file, sentence) for each file that cannot be used. `notes`: differences from the published list.
+    """
 
     jobs: int
     files: int
@@ -28,7 +35,12 @@ class Findings:
 
 
 def check_manifest(manifest: Manifest, root: Path, on_file: OnFile = lambda: None) -> Findings:
-    """Probe every file once: videos need a picture, sounds a sound stream, both at least one frame of it."""
+    """Probe every file of `manifest` once.
+
+    A file that is used as a video needs a video stream, and a file that is used as a sound needs a sound stream. Each
+    stream needs at least one frame. `root`: the folder that the names are relative to. `on_file`: called after each
+    file.
+    """
     videos, sounds = {job.video for job in manifest.jobs}, {job.sound for job in manifest.jobs}
     names = sorted(videos | sounds)
     findings = Findings(len(manifest.jobs), len(names))
@@ -43,12 +55,12 @@ def check_manifest(manifest: Manifest, root: Path, on_file: OnFile = lambda: Non
             return 0.0, error.reason
         seconds = max((stream.seconds for stream in (info.video, info.sound) if stream is not None), default=0.0)
         if name in videos and info.video is None:
-            return seconds, "no picture, and a job wants one"
+            return seconds, "no picture, but a job uses this file as its video"
         if name in sounds and info.sound is None:
-            return seconds, "no sound, and a job wants it"
+            return seconds, "no sound, but a job uses this file as its sound"
         return seconds, None
 
-    with ThreadPoolExecutor(usable_cores()) as pool:  # FFmpeg reads outside Python's lock
+    with ThreadPoolExecutor(usable_cores()) as pool:  # FFmpeg releases Python's lock while it reads
         for name, (seconds, problem) in zip(names, pool.map(look, names), strict=True):
             findings.seconds += seconds
             if problem is not None:
@@ -58,9 +70,9 @@ def check_manifest(manifest: Manifest, root: Path, on_file: OnFile = lambda: Non
     published = known.list if known is not None else None
     if published is not None and manifest.list_sha256 is not None:
         if manifest.list_sha256 != published.sha256:
-            findings.notes.append(f"the list is not the official {published.file} (another digest)")
+            findings.notes.append(f"the list is not the official {published.file}: its digest differs")
         if len(manifest.jobs) != published.pairs:
-            findings.notes.append(f"{len(manifest.jobs)} pairs, the official list has {published.pairs}")
+            findings.notes.append(f"{len(manifest.jobs)} pairs, but the official list has {published.pairs}")
         if len(names) != published.clips:
-            findings.notes.append(f"{len(names)} clips, the official list names {published.clips}")
+            findings.notes.append(f"{len(names)} clips, but the official list names {published.clips}")
     return findings

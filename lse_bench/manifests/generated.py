@@ -1,7 +1,7 @@
-"""What a generation left in its folder: the jobs, a row for each, and the videos; read again for scoring.
+"""The folder of a generation, as `lse-bench generate` writes it and `lse-bench score` reads it.
 
-`generation.json` says with what, `manifest.json` holds the jobs, `generation.jsonl` a row per finished job,
-`ID.mp4` the videos.
+`generation.json` describes the generator, its settings and counts. `manifest.json` holds the jobs. `generation.jsonl`
+holds one row per finished job. `ID.mp4` is the video of the job ID.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from lse_bench.stored import Stored, Surroundings, read_stored, read_stored_line
 
 SCHEMA = 2
 GENERATION_FILE, ROWS_FILE, MANIFEST_FILE = "generation.json", "generation.jsonl", "manifest.json"
-_WAY_OUT = "Generate into a new folder, or bring the file back"
+_WAY_OUT = "Generate into a new folder, or restore the file"
 
 Fault = Literal["foreign_sound", "short_picture", "short_sound"]
 FAULTS: Mapping[str, str] = MappingProxyType(
     {
         "foreign_sound": "sound that is not the job's",
-        "short_picture": "a picture shorter than asked for",
-        "short_sound": "sound shorter than asked for",
+        "short_picture": "a picture shorter than required",
+        "short_sound": "sound shorter than required",
     }
 )
 
@@ -37,59 +37,64 @@ class ManifestOrigin(Stored):
     """The manifest that videos were generated from."""
 
     name: str
-    """Its name."""
+    """The name of the manifest."""
     corpus: str | None = None
-    """The corpus, where it is known."""
+    """The name of the corpus; null if it is not known."""
     sha256: str | None = None
-    """Digest of the pairs that were generated."""
+    """SHA-256 digest of the pairs that were generated."""
     asked_sha256: str | None = None
-    """Digest of the manifest that was asked for."""
+    """SHA-256 digest of the manifest that was requested. The two digests differ if the generator ignores the sound."""
 
 
 class Origin(Surroundings):
-    """How videos were generated: the part of generation.json that stands in every result."""
+    """The description of how videos were generated. Every result of the videos repeats this part of generation.json."""
 
     generator: str
-    """Name of the generator."""
+    """The name of the generator."""
     key: dict[str, Any]
-    """Everything that moves a pixel."""
+    """Everything that can change a pixel of the videos."""
     manifest: ManifestOrigin
-    """Of the pairs."""
+    """The manifest of the pairs."""
     looked: dict[str, int] | None = None
-    """Faulty videos, by fault; null where nobody looked."""
+    """The number of faulty videos by fault, and of unchecked videos; null if no check was made."""
 
 
 class Generation(Origin):
-    """generation.json: the generator, its settings and counts."""
+    """The content of generation.json: the generator, its settings and counts."""
 
     schema_version: int = SCHEMA
-    """Version of this format."""
+    """The version of this format."""
     kind: Literal["generation"] = "generation"
-    """A folder of generated videos."""
+    """The kind of the file: a description of a folder of generated videos."""
     listed: int | None = None
-    """Jobs."""
+    """The number of jobs in the manifest."""
     made: int | None = None
-    """Videos."""
+    """The number of videos that were made."""
     failed: dict[Status, int] = {}
-    """Jobs without a video, by status."""
+    """The number of jobs without a video, by status."""
     reasons: dict[str, int] = {}
-    """The same by the beginning of the reason."""
+    """The number of jobs without a video, by the part of the reason before the first colon."""
     warnings: int | None = None
-    """Videos with a warning."""
+    """The number of videos with a warning."""
     videos: int | None = None
-    """Distinct source videos."""
+    """The number of distinct source videos."""
     decodes: int = Field(ge=0)
-    """How often a source video was decoded."""
+    """How many times source videos were decoded, over all commands that wrote into the folder."""
     command: list[str] = []
     """The command line."""
     written: str | None = None
-    """UTC, ISO 8601."""
+    """The time of writing in UTC, ISO 8601."""
 
 
 class Look(BaseModel):
-    """What a look at a made video found. `frames`: as decoded; `seconds`, `sound_seconds`: of picture and sound;
-    `correlation`: of its sound with the job's, null where either is silent; `lag_ms`: by which its sound comes late;
-    `faults`: in what it is not what was asked for."""
+    """The result of checking a generated video.
+
+    `frames`: number of decoded frames. `seconds`: time at which the picture ends. `sound_seconds`: duration of the
+    sound.
+    `correlation`: absolute correlation of the video's sound with the job's sound, 0-1, or null if either is silent.
+    `lag_ms`: delay of the video's sound in milliseconds, positive if it comes late, or null if either is silent.
+    `faults`: how the video differs from the job.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -102,8 +107,12 @@ class Look(BaseModel):
 
 
 class Row(BaseModel):
-    """A finished job. `frames`: of the video; `sha256`: of the file; `look`: at it; all null unless `status` is `ok`,
-    `look` also in generations of earlier versions."""
+    """A finished job, one line of generation.jsonl.
+
+    `reason`: why there is no video, null if `status` is `ok`. `frames`: number of frames of the video. `sha256`: digest
+    of the file. `look`: result of the check. These three are null unless `status` is `ok`. `look` is also null in
+    generations of earlier versions.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -117,7 +126,7 @@ class Row(BaseModel):
 
 
 def looked(rows: Iterable[Row]) -> dict[str, int]:
-    """How many videos a look found faulty, by fault, and how many nobody looked at (`not_looked_at`)."""
+    """Return the number of faulty videos by fault, and the number of unchecked videos as `not_looked_at`."""
     counts: Counter[str] = Counter()
     for row in rows:
         if row.status == "ok":
@@ -126,28 +135,28 @@ def looked(rows: Iterable[Row]) -> dict[str, int]:
 
 
 def video_path(folder: Path, job_id: str) -> Path:
-    """Where a job's video is, or is to be."""
+    """Return the path of a job's video, which need not exist yet."""
     return folder / f"{job_id}.mp4"
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """The rows so far. Raises UsageError for a damaged one."""
+    """Return the rows written so far. Raises UsageError if a row is damaged."""
     return read_stored_lines(folder / ROWS_FILE, Row, "a row", _WAY_OUT)
 
 
 def read_generation(folder: Path) -> Generation | None:
-    """The content of generation.json, None where a folder has none. Raises UsageError for a damaged one."""
+    """Return the content of generation.json, or None if the folder has none. Raises UsageError if it is damaged."""
     path = folder / GENERATION_FILE
     return read_stored(path, Generation, _WAY_OUT) if path.is_file() else None
 
 
 def origin_of(generation: Generation) -> Origin:
-    """What of a generation stands in the results of its videos."""
+    """Return the part of a generation that every result of its videos repeats."""
     return Origin.model_validate({name: getattr(generation, name) for name in Origin.model_fields})
 
 
 def clips_of_generation(folder: Path) -> list[ListedClip]:
-    """Every job of a generation as a clip to score; one without a video is absent, with its reason."""
+    """Return every job of a generation as a clip to score. A job without a video is an absent clip with its reason."""
     rows = {row.id: row for row in read_rows(folder)}
     clips = []
     for job in read_manifest(folder / MANIFEST_FILE).jobs:
@@ -156,7 +165,7 @@ def clips_of_generation(folder: Path) -> list[ListedClip]:
         if row is None:
             absent = Absent("generator_failed", "not generated yet: the generation was stopped")
         elif row.status != "ok":
-            absent = Absent(row.status, row.reason or "the generator gave no video")
+            absent = Absent(row.status, row.reason or "the generator made no video")
         elif not path.exists():
             absent = Absent("unreadable", f"no such file: {path}")
         clips.append(ListedClip(job.id, path.name, path, job.groups, absent))

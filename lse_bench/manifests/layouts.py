@@ -1,4 +1,4 @@
-"""The layouts of LRS2, LRS3 and LRW: where their clips lie, what they are called, which split each belongs to.
+"""The layouts of LRS2, LRS3 and LRW: the paths, the ids and the splits of their clips.
 
 | | clips | split | picture |
 |---|---|---|---|
@@ -6,7 +6,8 @@
 | lrs3 | `{trainval,test}/VIDEO/NNNNN.mp4` and `.txt` | the folder | 224x224 |
 | lrw | `lipread_mp4/WORD/{train,val,test}/WORD_NNNNN.mp4` and `.txt` | the folder | 256x256, 29 frames |
 
-All at 25 fps with 16 kHz mono sound. `pretrain` of LRS2 and LRS3 is not read: no published protocol scores it.
+All clips have 25 fps and 16 kHz mono sound. The part `pretrain` of LRS2 and LRS3 is not read, because no published
+protocol scores it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ LRW_FRAMES = 29
 
 @dataclass(frozen=True, slots=True)
 class CorpusClip:
-    """One clip. `id`: as in the published test lists; `video`: the recording it was cut from, None where not known."""
+    """One clip of a corpus.
+
+    `id`: the id of the published test lists. `video`: the recording that the clip was cut from, or None if it is not
+    known. `text`: the transcript, or the word in LRW; empty if there is no transcript.
+    """
 
     id: str
     path: Path
@@ -38,12 +43,12 @@ class CorpusClip:
 
     @property
     def groups(self) -> dict[str, str]:
-        """What statistics need to know: clips of one recording are not independent."""
+        """The groups for statistics: clips of one recording are not independent."""
         return {} if self.video is None else {"video": self.video}
 
 
 def clip_path(flavour: Flavour, split: Split, name: str, number: int) -> Path:
-    """A clip's place below the corpus folder. `name`: the video's id or, in LRW, the word."""
+    """Return the path of a clip below the corpus folder. `name`: the id of the recording or, in LRW, the word."""
     if flavour == "lrs2":
         return Path("mvlrs_v1", "main", name, f"{number:05d}.mp4")
     if flavour == "lrs3":
@@ -52,14 +57,14 @@ def clip_path(flavour: Flavour, split: Split, name: str, number: int) -> Path:
 
 
 class NoCorpusError(UsageError):
-    """A folder has none of the layouts."""
+    """The error for a folder that has none of the layouts."""
 
 
 def read_corpus(root: Path | str) -> tuple[Flavour, list[CorpusClip]]:
-    """Which corpus lies in `root`, and its clips sorted by id.
+    """Return the corpus in the folder `root` and its clips, sorted by split and id.
 
-    Raises NoCorpusError when the folder has none of the layouts, UsageError when it has one but is damaged: a list is
-    missing or cannot be read, or names a clip that is not there.
+    Raises NoCorpusError if the folder has none of the layouts. Raises UsageError if the corpus is damaged: its lists
+    are missing or cannot be read, or a list names a clip that does not exist.
     """
     root = Path(root)
     readers: dict[Flavour, Callable[[Path], Iterator[CorpusClip]]] = {"lrs2": _lrs2, "lrw": _lrw, "lrs3": _lrs3}
@@ -69,7 +74,7 @@ def read_corpus(root: Path | str) -> tuple[Flavour, list[CorpusClip]]:
             return flavour, clips
     raise NoCorpusError(
         f"{root}: neither LRS2 (mvlrs_v1/main with train.txt, val.txt, test.txt), LRS3 (trainval/, test/) nor LRW "
-        "(lipread_mp4/WORD/test/). Name the folder that holds these"
+        "(lipread_mp4/WORD/test/). Give the folder that contains these"
     )
 
 
@@ -83,7 +88,7 @@ def _lrs2(root: Path) -> Iterator[CorpusClip]:
             if (folder / f"{split}.txt").is_file():
                 lists[split] = folder / f"{split}.txt"
     if not lists:
-        raise UsageError(f"{root}: looks like LRS2, but none of train.txt, val.txt, test.txt is in it")
+        raise UsageError(f"{root}: looks like LRS2, but none of train.txt, val.txt, test.txt is in it; add the lists")
     for split, path in lists.items():
         for line in read_text(path).split("\n"):
             if not line.strip():
@@ -91,14 +96,14 @@ def _lrs2(root: Path) -> Iterator[CorpusClip]:
             name = line.split()[0]  # a tag may follow: NF or MV
             clip = base / "main" / f"{name}.mp4"
             if not clip.is_file():
-                raise UsageError(f"{path}: lists {name}, but {clip} is not there")
+                raise UsageError(f"{path}: lists {name}, but {clip} does not exist")
             yield CorpusClip(name, clip, split, name.split("/")[0], _transcript(clip))
 
 
 def _lrs3(root: Path) -> Iterator[CorpusClip]:
     split: Split
     for split in ("trainval", "test"):
-        for clip in (root / split).glob("*/[!.]*.mp4"):  # a Mac leaves ._NAME.mp4 beside each
+        for clip in (root / split).glob("*/[!.]*.mp4"):  # macOS may leave a ._NAME.mp4 for each file
             name = f"{clip.parent.name}/{clip.stem}"
             yield CorpusClip(name, clip, split, clip.parent.name, _transcript(clip))
 
@@ -116,6 +121,6 @@ def _transcript(clip: Path) -> str:
     path = clip.with_suffix(".txt")
     if not path.is_file():
         return ""
-    # A transcript names no clip and moves no score, so one in another encoding is read as far as it can be.
+    # A transcript names no clip and changes no score, so undecodable bytes are replaced and not refused.
     first = read_bytes(path).decode("utf-8-sig", errors="replace").split("\n", 1)[0]
     return first.removeprefix("Text:").strip()

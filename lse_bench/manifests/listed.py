@@ -1,4 +1,4 @@
-"""A listed clip: its id, safe as a file name, its file and what it shares with others."""
+"""A listed clip: its id, which is safe as a file name, its file and the groups that it shares with other clips."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GROUPS = ("video", "sound", "speaker")
 
 
 class Absent(NamedTuple):
-    """Why a listed clip has no file, as its record will say it."""
+    """The status and reason of a listed clip that has no file. The clip's record repeats them."""
 
     status: Status
     reason: str
@@ -23,7 +23,11 @@ class Absent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ListedClip:
-    """One clip to score. `clip`: its name in results, relative where it can be."""
+    """One clip to score.
+
+    `clip`: the clip's name in results, relative if possible. `path`: the file. `groups`: what the clip shares with
+    others, by `video`, `sound` and `speaker`. `absent`: why there is no file, or None if there is one.
+    """
 
     id: str
     clip: str
@@ -33,6 +37,6 @@ class ListedClip:
 
 
 def list_digest(clips: Iterable[ListedClip]) -> str:
-    """SHA-256 over ids, names and groups: two runs with the same digest were asked to score the same list."""
+    """Return the SHA-256 digest of ids, names and groups. Runs with the same digest score the same list."""
     rows = [[clip.id, clip.clip, sorted(clip.groups.items())] for clip in clips]
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Manifests: which source video is to speak which source sound, as a validated list of jobs with a digest.
+"""Manifests: validated lists of pairs of a source video and a sound, with a digest.
 
-A manifest is a JSON file. Names of files are relative to `root`, the folder that the corpus lies in; the digest covers
-the jobs, not where they lie or how they were chosen.
+A manifest is a JSON file, and a job is one pair. File names are relative to `root`, the folder of the corpus. The
+digest covers the jobs. It does not cover the location of the files or how the jobs were chosen.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ from lse_bench.naming import safe_id
 from lse_bench.storage import parse_json, read_text, write_atomically
 
 SCHEMA = 1
-_WAY_OUT = "lse-bench manifest build or import makes one"
+_WAY_OUT = "Make one with lse-bench manifest build or import"
 
 
 class Job(BaseModel):
-    """One pair. `video`, `sound`: files relative to the root. `groups`: what statistics need to know."""
+    """One pair.
+
+    `id`: safe as a file name. `video`, `sound`: files relative to the root. `groups`: what the pair shares with others,
+    by `video`, `sound` and `speaker`; statistics use them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,7 +43,7 @@ class Job(BaseModel):
     @classmethod
     def _safe(cls, value: str) -> str:
         if not re.fullmatch(r"[\w%+=@~][\w%.+=@ ~-]{0,199}", value):
-            raise ValueError(f"{value!r} is not safe as a file name")
+            raise ValueError(f"{value!r} is not safe as a file name; use another id")
         return value
 
     @field_validator("video", "sound")
@@ -47,7 +51,7 @@ class Job(BaseModel):
     def _inside(cls, value: str) -> str:
         path = PurePosixPath(value)
         if ".." in path.parts or path.is_absolute():
-            raise ValueError(f"{value!r} leads out of the corpus folder")
+            raise ValueError(f"{value!r} leads out of the corpus folder; give a path below it")
         return value
 
     @field_validator("groups")
@@ -59,9 +63,11 @@ class Job(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Jobs and where they come from.
+    """A list of jobs and its origin.
 
-    `rule`, `seed`: how a built list was chosen. `list_sha256`: of an imported list.
+    `root`: the folder of the files, or None if it is not recorded. `rule`, `seed`: the pairing rule and random seed of
+    a built manifest. `list_sha256`: the digest of an imported list. `sha256`: the digest of the jobs. It is computed if
+    it is empty and checked otherwise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -85,40 +91,45 @@ class Manifest(BaseModel):
             raise ValueError(f"two jobs have the id {double}")
         digest = jobs_digest(self.jobs)
         if self.sha256 and self.sha256 != digest:
-            raise ValueError(f"its jobs have the digest {digest[:12]}…, it says {self.sha256[:12]}…: it was edited")
+            raise ValueError(
+                f"its jobs have the digest {digest[:12]}…, but it records {self.sha256[:12]}…: it was edited"
+            )
         object.__setattr__(self, "sha256", digest)
         return self
 
     def folder(self, root: Path | None = None) -> Path:
-        """Where the files lie: `root`, or the folder the manifest remembers. Raises UsageError when that is gone."""
+        """Return the folder of the files: `root`, or the manifest's own folder if `root` is None.
+
+        Raises UsageError if neither is given or if the folder does not exist.
+        """
         folder = root if root is not None else Path(self.root) if self.root is not None else None
         if folder is None:
-            raise UsageError(f"the manifest {self.name} remembers no folder; --root names the one with its files")
+            raise UsageError(f"the manifest {self.name} records no folder; give the folder of its files with --root")
         if not folder.is_dir():
-            raise UsageError(f"{folder}: no such folder; --root names the one that holds the files of {self.name}")
+            raise UsageError(
+                f"{folder}: no such folder; give the folder that holds the files of {self.name} with --root"
+            )
         return folder
 
 
 def jobs_digest(jobs: Sequence[Job]) -> str:
-    """SHA-256 over ids, files and groups."""
+    """Return the SHA-256 digest of ids, files and groups."""
     rows = [[job.id, job.video, job.sound, sorted(job.groups.items())] for job in jobs]
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Raises UsageError for a file that is not a manifest, naming the field."""
+    """Read a manifest. Raises UsageError if the file is not a manifest; the message names the field."""
     try:
-        return Manifest.model_validate(
-            parse_json(read_text(path), path, "lse-bench manifest build or import makes one")
-        )
+        return Manifest.model_validate(parse_json(read_text(path), path, _WAY_OUT))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
+        where = ".".join(map(str, first["loc"])) or "the whole file"
         raise UsageError(f"{path}: not a manifest ({where}: {first['msg']}). {_WAY_OUT}") from None
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
-    """The file appears when it is whole."""
+    """Write a manifest. The file appears only when it is complete."""
     content = manifest.model_dump(by_alias=True, exclude={"jobs"})
     rows = ",\n".join("  " + json.dumps(job.model_dump(), ensure_ascii=False) for job in manifest.jobs)
     head = json.dumps(content, indent=1, ensure_ascii=False).removesuffix("\n}")
@@ -126,7 +137,11 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
 
 
 def job_of(video_id: str, sound_id: str, video: str, sound: str, speaker: str | None = None) -> Job:
-    """A job whose id is `VIDEO+SOUND`, safe as a file name. Raises UsageError for names that a manifest cannot hold."""
+    """Return a job with the id `VIDEO+SOUND`, made safe as a file name.
+
+    `video_id`, `sound_id`: ids of the clips. `video`, `sound`: their files relative to the root. Raises UsageError if a
+    manifest cannot hold the names.
+    """
     groups = {"video": video_id, "sound": sound_id} | ({} if speaker is None else {"speaker": speaker})
     return checked(Job, id=safe_id(f"{video_id}+{sound_id}"), video=video, sound=sound, groups=groups)
 
@@ -135,12 +150,12 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def checked(model: type[Model], **fields: Any) -> Model:
-    """A job or manifest. Raises UsageError in place of pydantic's own error."""
+    """Return a job or manifest with these fields. Raises UsageError in place of pydantic's own error."""
     try:
         return model(**fields)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))  # empty for what concerns the whole
+        where = ".".join(map(str, first["loc"]))  # empty if the error concerns the whole model
         told = str(first["input"]).encode("utf-8", "backslashreplace").decode()
         what = f" ({where}: {told[:200]})" if where else ""
-        raise UsageError(f"not for a manifest: {first['msg'].removeprefix('Value error, ')}{what}") from None
+        raise UsageError(f"not valid in a manifest: {first['msg'].removeprefix('Value error, ')}{what}") from None

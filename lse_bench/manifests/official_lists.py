@@ -1,6 +1,7 @@
-"""The official test lists into manifests: from the user's copy, checked against the digest in `data_manifests/`.
+"""Convert the official test lists to manifests. The list is checked against the digest in `data_manifests/`.
 
-The lists of LRS2, LRS3 and LRW name the sound first, those of ReSyncED the video; LRW's ids have no folders.
+The lists of LRS2, LRS3 and LRW name the sound first. The lists of ReSyncED name the video first. The ids of LRW have no
+folders.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from lse_bench.errors import UsageError, no_such
 from lse_bench.manifests.manifest import Job, Manifest, checked, job_of
 
-_TIMEOUT = (10, 60)  # seconds to connect, and between two blocks
+_TIMEOUT = (10, 60)  # seconds to connect, and between two blocks of data
 
 
 class OfficialList(BaseModel):
-    """A published list: origin, digest, columns. `pattern`: an id's file below the corpus folder."""
+    """A published list: its origin, digest and columns.
+
+    `bytes`: size of the file. `pairs`, `clips`: number of pairs and of distinct clips. `order`: order of the two names
+    in a line. `pattern`: path of an id's file below the corpus folder, with `{id}` and `{word}`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,12 +42,16 @@ class OfficialList(BaseModel):
     licence: str
 
     def path_of(self, name: str) -> str:
-        """The file of an id of the list. In LRW the word is what comes before the number."""
+        """Return the path of the file of the id `name`. In LRW the word is the part before the number."""
         return self.pattern.format(id=name, word=name.rsplit("_", 1)[0])
 
 
 class Corpus(BaseModel):
-    """One file of `data_manifests/`: a corpus, how to get it, its published counts and test list."""
+    """A corpus, as one file of `data_manifests/` describes it.
+
+    `obtain`: how to get the corpus. `counts`: the published counts. `list`: the official test list, or None if there is
+    none.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,7 +66,7 @@ class Corpus(BaseModel):
 
 @cache
 def corpora() -> dict[str, Corpus]:
-    """Every corpus of `data_manifests/` by the name of its file."""
+    """Return every corpus of `data_manifests/` by the name of its file."""
     folder = files("lse_bench.data_manifests")
     found = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
     return {
@@ -66,7 +75,7 @@ def corpora() -> dict[str, Corpus]:
 
 
 def corpus(name: str) -> Corpus:
-    """Raises UsageError with the nearest name."""
+    """Return the corpus `name`. Raises UsageError if it is unknown; the message suggests the nearest name."""
     known = corpora()
     if name not in known:
         raise UsageError(no_such("corpus", name, known))
@@ -74,28 +83,30 @@ def corpus(name: str) -> Corpus:
 
 
 def import_list(name: str, content: bytes, root: Path | None = None, *, any_digest: bool = False) -> Manifest:
-    """The manifest of an official list. `content`: of the file; `any_digest`: accept an edited or cut list.
+    """Return the manifest of an official list of the corpus `name`.
 
-    Raises UsageError for a list with another digest or with lines that are not two names.
+    `content`: the bytes of the list. `root`: the corpus folder to record. `any_digest`: accept an edited or cut list.
+    Raises UsageError if the corpus is unknown or has no list, if the digest differs, if a line does not hold two names,
+    or if two lines are the same pair.
     """
     entry = corpus(name).list
     if entry is None:
-        raise UsageError(f"{name} has no official list; lse-bench manifest build makes one")
+        raise UsageError(f"{name} has no official list; make a list with lse-bench manifest build")
     digest = hashlib.sha256(content).hexdigest()
     if digest != entry.sha256 and not any_digest:
         raise UsageError(
-            f"{entry.file}: sha256 {digest} ({len(content):,} bytes), the official list has {entry.sha256} "
-            f"({entry.bytes:,} bytes). It is cut, edited, has other line ends, or is another list; --any-digest takes "
-            "it as it is, and the manifest says so"
+            f"{entry.file}: sha256 {digest} ({len(content):,} bytes), but the official list has {entry.sha256} "
+            f"({entry.bytes:,} bytes). The file may be cut, edited, another list, or have other line ends; "
+            "--any-digest accepts it, and the manifest's name then ends in -unofficial"
         )
     try:
         lines = [line.split() for line in content.decode("utf-8-sig").split("\n") if line.strip()]
     except UnicodeDecodeError:
-        raise UsageError(f"{entry.file}: not a text file in UTF-8") from None
+        raise UsageError(f"{entry.file}: not a text file in UTF-8; give the original list") from None
     wrong = next((number for number, names in enumerate(lines, 1) if len(names) != 2), None)
     if wrong is not None or not lines:
         found = len(lines[wrong - 1]) if wrong is not None else 0
-        raise UsageError(f"{entry.file}: line {wrong or 1} has {found} names, 2 are needed")
+        raise UsageError(f"{entry.file}: line {wrong or 1} has {found} names, but needs 2")
     jobs: list[Job] = []
     seen: dict[str, int] = {}
     for number, names in enumerate(lines, 1):
@@ -117,22 +128,28 @@ def import_list(name: str, content: bytes, root: Path | None = None, *, any_dige
 
 
 def _speaker(name: str, video: str) -> str | None:
-    """The recording, which LRS ids begin with."""
+    """Return the recording, which is the first part of an LRS id, or None for other corpora."""
     return video.split("/")[0] if name in ("lrs2", "lrs3") else None
 
 
 def fetch_list(name: str, offline: bool, say: Callable[[str], None]) -> bytes:
-    """The content of an official list from its pinned address. Raises UsageError when it cannot be had."""
+    """Return the content of an official list from its pinned address.
+
+    `offline`: forbid the download. `say`: called with a message before the download. Raises UsageError if the corpus is
+    unknown or has no list, if the network may not be used, or if the download fails.
+    """
     import requests
 
     from lse_bench.weights.store import Options
 
     entry = corpus(name).list
     if entry is None:
-        raise UsageError(f"{name} has no official list; lse-bench manifest build makes one")
+        raise UsageError(f"{name} has no official list; make a list with lse-bench manifest build")
     forbidden = Options(offline=offline).forbidden
     if forbidden is not None:
-        raise UsageError(f"{entry.file} is at {entry.url}; {forbidden} forbids fetching it: give your copy with --list")
+        raise UsageError(
+            f"{entry.file} is at {entry.url}, but {forbidden} forbids fetching it; give your copy with --list"
+        )
     say(f"fetching {entry.url} (licence: {entry.licence})")
     try:
         answer = requests.get(entry.url, timeout=_TIMEOUT)

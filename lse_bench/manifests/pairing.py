@@ -1,4 +1,4 @@
-"""Which video gets which sound: seeded pairing rules, and the sizes of the published test lists."""
+"""Choose the sound for each video with seeded pairing rules, by default as many pairs as the published test lists."""
 
 from __future__ import annotations
 
@@ -31,24 +31,29 @@ def build_manifest(
     split: str = "test",
     passed: Passed | None = None,
 ) -> Manifest:
-    """`pairs` distinct pairs from a corpus (its `split`) or any folder of videos, the same for the same seed.
+    """Return a manifest of distinct pairs from the folder of a corpus or from any folder of videos.
 
-    Speakers are told by the recording (LRS2, LRS3), by the word (LRW) or by the sub-folder of a plain folder. `pairs`
-    None: every clip once (`self`), or the published list's size. `passed`: is told what is left out; of a plain folder
-    that is also what has no picture or no sound. Raises UsageError when the rule leaves too few.
+    `pairs`: the number of pairs. None means every clip once under the rule `self`, and otherwise the size of the
+    published list. `seed`: the random seed; the same seed gives the same pairs. `rule`: the pairing rule. A speaker is
+    the recording (LRS2, LRS3), the word (LRW) or the sub-folder of a plain folder. `split`: the part of a corpus.
+    `passed` collects what is skipped, including videos of a plain folder without a picture or without a sound. Raises
+    UsageError if the rule or the split is unknown, if the rule allows too few pairs, or if `pairs` is None and no list
+    was published.
     """
     corpus, clips = _clips_of(folder, split, passed or Passed())
     if rule not in RULES:
-        raise UsageError(f"no pairing rule called {rule}; there are: {', '.join(RULES)}")
+        raise UsageError(f"no pairing rule called {rule}; the rules are: {', '.join(RULES)}")
     if rule == "self":
         if pairs is not None and pairs > len(clips):
-            raise UsageError(f"{folder}: {pairs} self pairs wanted, there are {len(clips)} clips")
+            raise UsageError(f"{folder}: {pairs} self pairs wanted, but there are only {len(clips)} clips")
         chosen = clips if pairs is None else _sample(clips, pairs, _chooser(seed))
         drawn = [(clip, clip) for clip in chosen]
     else:
         wanted = pairs if pairs is not None else PRESETS.get(corpus)
         if wanted is None:
-            raise UsageError(f"--pairs says how many; {corpus} has no published list")
+            raise UsageError(
+                f"--pairs is missing, and {corpus} has no published list; give the number of pairs with --pairs"
+            )
         drawn = _draw(clips, wanted, seed, rule, folder)
     jobs = [_job(video, sound, folder) for video, sound in drawn]
     name = f"{corpus}-{split}-{rule}-{len(jobs)}-seed{seed}"
@@ -71,7 +76,10 @@ def _clips_of(folder: Path, split: str, passed: Passed) -> tuple[str, list[Corpu
 
 
 def _clips_in(folder: Path, passed: Passed) -> list[CorpusClip]:
-    """The videos of a plain folder that have a picture and a sound, and a name that a manifest can hold."""
+    """Return the videos of a plain folder that have a picture, a sound and a name that is valid UTF-8.
+
+    A manifest cannot hold other names. `passed` collects the other videos. Raises UsageError if no video is left.
+    """
     clips = []
     for clip in find_clips([folder], passed=passed):
         name = clip.path.relative_to(folder).as_posix()
@@ -93,7 +101,7 @@ def _clips_in(folder: Path, passed: Passed) -> list[CorpusClip]:
 
 
 def _subfolder(path: Path, folder: Path) -> str:
-    """A plain folder's recordings: its sub-folders; files that lie in it are one recording each."""
+    """Return the recording of a file in a plain folder: its top sub-folder, or the file's own name if there is none."""
     inside = path.relative_to(folder)
     return inside.parts[0] if len(inside.parts) > 1 else inside.stem
 
@@ -117,7 +125,7 @@ def _draw(
         )
     chooser = _chooser(seed)
     found: dict[tuple[str, str], tuple[CorpusClip, CorpusClip]] = {}
-    if pairs * 2 > possible:  # drawing would meet what it has already; choose from all
+    if pairs * 2 > possible:  # random draws would often repeat a pair, so choose from the full list
         everything = [
             (video, sound)
             for video in clips
@@ -135,15 +143,15 @@ def _draw(
 
 
 def _way_out(rule: PairRule, speakers: int, possible: int) -> str:
-    """What to do about too few pairs."""
+    """Return advice for the case that the rule allows too few pairs."""
     if possible:
         return f"--pairs {possible} takes them all"
     if speakers == 1 and rule == "other-speaker":
         return (
-            "A pair needs two speakers: take --rule same-speaker or self, another --split, or a corpus with more "
+            "A pair needs two speakers: use --rule same-speaker or self, another --split, or a corpus with more "
             "speakers in this split (minilrs --speakers 40 has 4 in its test split)"
         )
-    return "Each speaker has one clip: take --rule other-speaker or self"
+    return "Each speaker has one clip: use --rule other-speaker or self"
 
 
 def _chooser(seed: int) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""Files below a folder, to any depth and through links; what is passed over is counted."""
+"""Search a folder for files, to any depth and through links, and count what is skipped."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from lse_bench.errors import UsageError
 from lse_bench.manifests.generated import GENERATION_FILE
 from lse_bench.naming import natural_key
 
-_SHOWN = 4  # suffixes of other files that are named
+_SHOWN = 4  # number of other suffixes that a message names
 
 
 @dataclass(slots=True)
 class Passed:
-    """What a search passed over. `hidden`: files of the wanted kind whose name, or a folder's above, begins with a dot;
-    `other`: files by another suffix; `again`: folders that links lead to once more; `closed`: folders that cannot be
-    read; `columns`: of lists, that nothing is known of; `unfit`: videos that are of no use."""
+    """The items that a search skipped.
+
+    `hidden`: number of files with a wanted suffix whose name, or the name of a folder above, begins with a dot.
+    `other`: number of files by suffix, for suffixes that are not wanted. `again`: number of folders that links lead to
+    a second time. `closed`: folders that cannot be read. `columns`: unknown columns of lists. `unfit`: videos without a
+    picture or a sound, unreadable videos, and videos whose names are not UTF-8.
+    """
 
     hidden: int = 0
     other: Counter[str] = field(default_factory=Counter)
@@ -29,7 +33,7 @@ class Passed:
     unfit: list[str] = field(default_factory=list)
 
     def sentence(self) -> str | None:
-        """For a person; None when nothing was passed over."""
+        """Return a sentence for the user, or None if nothing was skipped."""
         parts = []
         if self.hidden:
             parts.append(f"{self.hidden} hidden")
@@ -50,8 +54,11 @@ class Passed:
 
 @dataclass(slots=True)
 class Found:
-    """`files`: of the wanted kind, in natural order; `dangling`: links of that kind that lead nowhere; `generations`:
-    folders that `lse-bench generate` made, which are not searched."""
+    """The results of a search, each in natural order.
+
+    `files`: files with a wanted suffix. `dangling`: links with a wanted suffix whose target does not exist.
+    `generations`: folders that `lse-bench generate` made. They are not searched.
+    """
 
     files: list[Path] = field(default_factory=list)
     dangling: list[Path] = field(default_factory=list)
@@ -59,9 +66,10 @@ class Found:
 
 
 def search(folder: Path, suffixes: Collection[str], passed: Passed, *, generations: bool = False) -> Found:
-    """Files below `folder` whose suffix, in lower case, is wanted. `generations`: tell folders of generations apart.
+    """Find the files below `folder` whose suffix in lower case is in `suffixes`.
 
-    Raises UsageError when `folder` itself cannot be read.
+    `passed` collects what is skipped. `generations`: list the folders of generations separately and do not search
+    them. Raises UsageError if `folder` itself cannot be read.
     """
     found, seen = Found(), set[tuple[int, int]]()
 
@@ -71,7 +79,7 @@ def search(folder: Path, suffixes: Collection[str], passed: Passed, *, generatio
         passed.closed.append(str(error.filename))
 
     for top, folders, names in os.walk(folder, onerror=closed, followlinks=True):
-        folders.sort()  # of two links to one folder the first by name counts, on every file system
+        folders.sort()  # if two links lead to one folder, the first by name counts on every file system
         place = Path(top)
         about = place.stat()
         if (about.st_dev, about.st_ino) in seen:

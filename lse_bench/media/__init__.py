@@ -1,1 +1,4 @@
-"""Pictures and sound in and out. The only code that opens or writes a media file; everything goes through PyAV."""
+"""Read and write pictures and sound. Only this package opens or writes media files.
+
+PyAV does the decoding and the encoding, except where a published pipeline needs OpenCV or the ffmpeg program.
+"""

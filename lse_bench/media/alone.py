@@ -1,4 +1,7 @@
-"""`python -m lse_bench.media.alone FILE`: reads a file to its end, picture and sound; for a look from outside."""
+"""Read a media file to its end, picture and sound, in a process of its own: `python -m lse_bench.media.alone FILE`.
+
+The exit status shows the caller whether the file kills the process that reads it.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Sound out of a media file: 16 kHz mono int16, in blocks, resampled as the ffmpeg program does.
+"""Read the sound of a media file: 16 kHz mono int16, in blocks, resampled as the ffmpeg program does.
 
-The filter chain is that of `ffmpeg -i clip -ac 1 -async 1 -ar 16000 -c:a pcm_s16le`: times count from the start of
-the file, so sound that starts late has silence before it, and gaps within are filled with silence.
+The filter chain is that of `ffmpeg -i clip -ac 1 -async 1 -ar 16000 -c:a pcm_s16le`. Times count from the start of the
+file. Sound that starts late is therefore preceded by silence, and gaps are filled with silence.
 
-The last frame of sound in an MP4 or MOV file is kept whole, padding included, as every ffmpeg up to 8 keeps it.
-FFmpeg 9 cuts it to the length that the file's index gives; the published scores were made before that.
+The last frame of sound in an MP4 or MOV file is kept whole, including its padding, as in every ffmpeg up to 8. FFmpeg 9
+cuts it to the length in the file's index. The published scores are older than FFmpeg 9.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from lse_bench.media.video import DecodeReport
 
 SAMPLE_RATE = 16_000
 Sound = NDArray[np.int16]
-PADDED = "mov"  # in the name of FFmpeg's reader of MP4, MOV, M4A, 3GP: the one that cuts padding from version 9 on
+PADDED = "mov"  # part of the name of FFmpeg's reader of MP4, MOV, M4A and 3GP, which cuts padding since version 9
 
 
 def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Sound]:
-    """Blocks of int16 samples, 16 kHz mono, -32768...32767.
+    """Yield the sound in blocks of int16 samples, 16 kHz mono, -32768...32767.
 
-    A damaged packet is left out and counted in `report`. Raises ClipError `unreadable` when nothing decodes, for
-    channels that cannot be mixed to one, and for rates or holes beyond the bounds.
+    `info`: a file with sound. `report`: counts damaged packets, which are left out. Raises ClipError `unreadable` if
+    nothing can be decoded, if the channels cannot be mixed to one, or if rates, channels or holes exceed the bounds.
     """
     report = report or DecodeReport()
     assert info.sound is not None
@@ -63,7 +63,7 @@ def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[
                 holes.check(frame, tick)
                 now = (frame.format.name, frame.layout.name, frame.sample_rate)
                 if graph is None or shape != now:
-                    if graph is not None:  # the format changed in mid-stream: finish what came before
+                    if graph is not None:  # the format changes inside the stream: flush the sound before the change
                         graph.push(None)
                         yield from _pull(graph)
                     graph, shape = _chain(info, frame, tick, first=count == 0), now
@@ -77,11 +77,14 @@ def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[
                 count += len(block)
                 yield block
     if not count:
-        raise ClipError(info.path, "unreadable", "the sound stream holds nothing that can be decoded; it is damaged")
+        raise ClipError(info.path, "unreadable", "nothing in the sound stream can be decoded; it is damaged")
 
 
 class _SoundHoles:
-    """Refuses what would be filled with silence for ever."""
+    """A check that refuses sound with rates, channels, holes or jumps beyond the bounds.
+
+    Without it, a damaged time stamp could ask for endless silence.
+    """
 
     def __init__(self, info: MediaInfo) -> None:
         self._path = info.path
@@ -92,7 +95,9 @@ class _SoundHoles:
         rate, channels = frame.sample_rate, len(frame.layout.channels)
         if not MIN_SOUND_RATE <= rate <= MAX_SOUND_RATE:
             allowed = f"{MIN_SOUND_RATE:,} to {MAX_SOUND_RATE:,} Hz are read"
-            raise ClipError(self._path, "unreadable", f"sound of {rate:,} Hz; {allowed}. Its header is damaged")
+            raise ClipError(
+                self._path, "unreadable", f"sound of {rate:,} Hz; {allowed}. The header is probably damaged"
+            )
         if channels > MAX_CHANNELS:
             raise ClipError(self._path, "unreadable", f"sound of {channels} channels; at most {MAX_CHANNELS} are read")
         begin = self._expected if frame.pts is None else frame.pts * tick
@@ -100,15 +105,15 @@ class _SoundHoles:
             raise ClipError(self._path, "unreadable", refusal)
         if begin < self._expected - MAX_HOLE:
             told = f"its sound jumps back from {float(self._expected):,.2f} to {float(begin):,.2f} s"
-            raise ClipError(self._path, "unreadable", f"{told}; {MAX_HOLE} s at most are passed over")
+            raise ClipError(self._path, "unreadable", f"{told}; jumps of at most {MAX_HOLE} s are accepted")
         self._expected = begin + Fraction(frame.samples, rate)
 
 
 def keep_padding(packet: av.Packet[av.AudioStream]) -> None:
-    """Tell the decoder to leave out samples at the packet's start only.
+    """Change the packet so that the decoder skips samples only at its start, not at its end.
 
-    The side data `skip_samples` is two little-endian uint32, samples to leave out at the start and at the end, and
-    two bytes with the reasons (FFmpeg's AV_PKT_DATA_SKIP_SAMPLES).
+    The side data `skip_samples` (FFmpeg's AV_PKT_DATA_SKIP_SAMPLES) is two little-endian uint32 and two bytes. The
+    numbers are the samples to skip at the start and at the end. The bytes give the reasons.
     """
     if not packet.has_sidedata("skip_samples"):
         return
@@ -135,7 +140,9 @@ def _chain(info: MediaInfo, frame: av.AudioFrame, tick: Fraction, first: bool) -
     except av.FFmpegError as error:
         told = f"sound of {len(frame.layout.channels)} channels ({frame.layout.name}) at {frame.sample_rate:,} Hz"
         raise ClipError(
-            info.path, "unreadable", f"{told} cannot be mixed to one: FFmpeg says: {error.strerror}. Mix it down first"
+            info.path,
+            "unreadable",
+            f"{told} cannot be mixed to one channel: FFmpeg reports: {error.strerror}. Mix it down first",
         ) from None
     return graph
 
@@ -151,9 +158,10 @@ def _pull(graph: Graph) -> Iterator[Sound]:
 
 
 def resample(samples: NDArray[np.int16] | NDArray[np.float32], rate: int) -> Sound:
-    """Mono samples (N,), int16 or float32 in -1...1, at 16 kHz as int16, by the ffmpeg program's resampler.
+    """Return mono sound at 16 kHz, int16, resampled with the ffmpeg program's resampler.
 
-    Raises UsageError for rates beyond the bounds.
+    `samples`: (N,), int16 or float32 in -1...1. `rate`: its sample rate, Hz. Raises UsageError if the rate is out of
+    bounds.
     """
     if not MIN_SOUND_RATE <= rate <= MAX_SOUND_RATE:
         raise UsageError(f"sound of {rate:,} Hz; {MIN_SOUND_RATE:,} to {MAX_SOUND_RATE:,} Hz are read")

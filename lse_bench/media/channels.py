@@ -1,9 +1,9 @@
-"""Sound whose channels come in an order of their own: PyAV 18.1 kills the process that reads it.
+"""Handle sound with a custom channel order, because PyAV 18.1 kills the process that reads it.
 
-PyAV copies FFmpeg's description of the channels by its bytes, then frees the part of it that FFmpeg frees too. MOV, MP4
-and CAF can store such an order. Where one is stored, a process of its own looks first; where that dies, the plain order
-of that many channels has to be set before anything else is asked of the stream. The ffmpeg program to version 5 has
-the plain order as well.
+PyAV copies the bytes of FFmpeg's channel description, and then frees a part of it that FFmpeg frees too. MOV, MP4 and
+CAF files can store a custom order. If a file stores one, a separate process reads it first. If that process dies, the
+default order for the number of channels must be set before any other access to the stream. The ffmpeg program up to
+version 5 uses the default order too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lse_bench.errors import ClipError
 
-# FFmpeg's own choice for a number of channels (av_channel_layout_default).
+# FFmpeg's default order for a number of channels (av_channel_layout_default).
 _PLAIN = {
     1: "mono",
     2: "stereo",
@@ -28,9 +28,9 @@ _PLAIN = {
     16: "hexadecagonal",
     24: "22.2",
 }
-_ORDERS = (b"chan", b"chnl")  # the boxes that store an order
-_HEAD = 1 << 16  # bytes of a CAF file in which its order stands
-_MOST = 1 << 26  # bytes of an index that are searched
+_ORDERS = (b"chan", b"chnl")  # names of the boxes that store a channel order
+_HEAD = 1 << 16  # bytes of a CAF file that are searched for an order
+_MOST = 1 << 26  # bytes of an index that are searched, at most
 _LOOK = """
 import sys, av
 with av.open(sys.argv[1]) as container:
@@ -38,13 +38,14 @@ with av.open(sys.argv[1]) as container:
     for _ in range(3):
         print(stream.codec_context.channels, flush=True)
 """
-_SECONDS = 60  # for a look
+_SECONDS = 60  # time limit of the separate process
 
 
 def plain_layout(path: Path, container: str, index: int) -> str | None:
-    """The layout that must be set before sound stream `index` is asked for anything; nearly every file needs none.
+    """Return the layout to set before any other access to sound stream `index`, None for nearly every file.
 
-    `container`: FFmpeg's name of the format. Raises ClipError `unreadable` for an order that cannot be replaced.
+    `container`: FFmpeg's name of the format. Raises ClipError `unreadable` if the stored order has no default to
+    replace it.
     """
     if not _stores_an_order(path, container):
         return None
@@ -52,14 +53,17 @@ def plain_layout(path: Path, container: str, index: int) -> str | None:
     if alive:
         return None
     if channels not in _PLAIN:
-        told = f"sound of {channels or 'many'} channels in an order of their own"
-        raise ClipError(path, "unreadable", f"{told}, which PyAV cannot read. Mix it down first: ffmpeg -ac 1")
+        told = f"sound of {channels or 'many'} channels in a custom order"
+        raise ClipError(path, "unreadable", f"{told}, which PyAV cannot read. Mix it down with ffmpeg -ac 1")
     return _PLAIN[channels]
 
 
 @lru_cache(maxsize=256)
 def _look(path: str, index: int, _changed: int) -> tuple[int, bool]:
-    """How many channels there are, and whether a process that reads their order ends well."""
+    """Return the number of channels, 0 if unknown, and whether a process that reads their order survives.
+
+    `_changed`: the file's modification time, so that the cache forgets a changed file.
+    """
     look = [sys.executable, "-c", _LOOK, path, str(index)]
     done = subprocess.run(look, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603 - a list
     told = done.stdout.split()
@@ -75,7 +79,7 @@ def _stores_an_order(path: Path, container: str) -> bool:
 
 
 def _index_of(path: Path) -> bytes:
-    """The index (moov box) of an MP4 or MOV file."""
+    """Return the index (moov box) of an MP4 or MOV file, 64 MiB at most, empty if there is none."""
     with path.open("rb") as file:
         place, size = 0, path.stat().st_size
         while place + 8 <= size:
@@ -85,7 +89,7 @@ def _index_of(path: Path) -> bytes:
                 length = int.from_bytes(file.read(8), "big")
             if kind == b"moov":
                 return file.read(min(length or size, _MOST))
-            if length < 8:  # to the end of the file, or damage
+            if length < 8:  # the box extends to the end of the file, or the file is damaged
                 break
             place += length
     return b""

@@ -1,8 +1,8 @@
-"""The time stamps of a stream's packets, mended as the ffmpeg program mends them before it uses them.
+"""Correct the time stamps of a stream's packets as the ffmpeg program does before it uses them.
 
-Formats that are cut together anywhere (MPEG-TS, MPEG-PS, FLV, Ogg) may jump in time: FFmpeg marks them, and its program
-lets time go on where it was. In the others it forgets a time stamp that lies more than 30 hours from where it was
-expected. The rules are those of ffmpeg 5 to 9 (`ts_discontinuity_detect` in fftools).
+Time may jump in formats that can be joined anywhere (MPEG-TS, MPEG-PS, FLV, Ogg). FFmpeg marks these formats, and the
+ffmpeg program removes the jump. In other formats it drops a time stamp that is more than 30 hours from the expected
+time. The rules are those of ffmpeg 5 to 9 (`ts_discontinuity_detect` in fftools).
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from av.container import InputContainer
 from av.format import Flags
 
 if TYPE_CHECKING:
-    Packet: TypeAlias = av.Packet[Any]  # at run time av's classes take no brackets
+    Packet: TypeAlias = av.Packet[Any]  # at run time av's classes accept no type parameters
 
 _MICRO = 1_000_000
-_JUMP = 10 * _MICRO  # in formats that jump: `dts_delta_threshold`
-_BACK = _MICRO // 10
-_ABSURD = 3600 * 30 * _MICRO  # in the others: `dts_error_threshold`
+_JUMP = 10 * _MICRO  # µs, in formats that may jump: `dts_delta_threshold`
+_BACK = _MICRO // 10  # µs that a decoding time may go back there
+_ABSURD = 3600 * 30 * _MICRO  # µs, in other formats: `dts_error_threshold`
 
 
 class Clock:
-    """Follows one stream; packets are given to `mend` in the order of the file, each once."""
+    """A corrector of one stream's time stamps. Pass every packet to `mend` once, in the order of the file."""
 
     def __init__(self, container: InputContainer, stream: av.stream.Stream) -> None:
         self._jumps = bool(Flags(container.format.flags) & Flags.ts_discont)
         self._step = _step_of(stream)
         self._now: int | None = None  # the last decoding time, µs
-        self._next: int | None = None  # the one expected
-        self._moved = 0  # µs that time stamps are moved by
+        self._next: int | None = None  # the expected next decoding time, µs
+        self._moved = 0  # µs to add to time stamps
 
     def mend(self, packet: Packet) -> None:
-        """Change the packet's time stamps, or take them away."""
+        """Correct the packet's time stamps in place, or set them to None."""
         if not packet.size or packet.time_base is None:
             return
         tick = packet.time_base * _MICRO
@@ -62,14 +62,14 @@ class Clock:
             self._now = round(packet.dts * tick)
         elif self._next is not None:
             self._now = self._next
-        elif packet.pts is not None:  # the first one
+        elif packet.pts is not None:  # the first packet
             self._now = round(packet.pts * tick)
         if self._now is not None:
             self._next = self._now + (self._step or round((packet.duration or 0) * tick))
 
 
 def _step_of(stream: av.stream.Stream) -> int:
-    """Microseconds of a packet, 0 where only the packet itself tells."""
+    """Return the duration of a packet in µs, 0 if only the packet itself gives it."""
     if isinstance(stream, av.AudioStream):
         context = stream.codec_context
         return round(Fraction(context.frame_size * _MICRO, context.sample_rate)) if context.sample_rate else 0

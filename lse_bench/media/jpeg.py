@@ -1,8 +1,8 @@
-"""The JPEG step of the published evaluation script, in memory.
+"""Apply the JPEG step of the published evaluation script, in memory.
 
-The script dumps a clip with `ffmpeg -i clip.mp4 -f image2 %06d.jpg` and names no quality, so FFmpeg's MJPEG
-encoder runs under rate control at its default 200 kb/s: quality starts high and falls within the first seconds,
-and a frame's pixels depend on the frames before it. The encoder here is the one inside PyAV with the same settings.
+The script writes frames with `ffmpeg -i clip.mp4 -f image2 %06d.jpg` and sets no quality. FFmpeg's MJPEG encoder
+therefore runs under rate control at its default 200 kb/s. Quality starts high and falls within the first seconds, and
+the pixels of a frame depend on the frames before it. This module uses the encoder inside PyAV with the same settings.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ BIT_RATE = 200_000  # bits per second: FFmpeg's default for video
 def encode_jpegs(
     pictures: Iterable[av.VideoFrame], rate: Fraction, pixel_shape: Fraction = Fraction(0)
 ) -> Iterator[bytes]:
-    """One JPEG file for each picture, encoded as one stream at `rate` frames per second.
+    """Yield one JPEG file for each picture, all encoded as one stream at `rate` frames per second.
 
-    `pixel_shape`: the stream's sample aspect ratio, 0 when the file does not say.
+    `pixel_shape`: the stream's sample aspect ratio, 0 if the file does not give one.
     """
     encoder: av.VideoCodecContext | None = None
     reformatter = VideoReformatter()
@@ -41,7 +41,9 @@ def encode_jpegs(
             dst_color_range=ColorRange.JPEG,
             threads=scaling_threads(picture),
         )
-        if converted is picture:  # already in the encoder's format: it may be shown again, with its own time
+        if (
+            converted is picture
+        ):  # no conversion was needed: copy it, because a repeated picture needs a time of its own
             converted = av.VideoFrame.from_ndarray(picture.to_ndarray(), format="yuvj420p")
         converted.pts = number
         converted.time_base = 1 / rate
@@ -56,7 +58,7 @@ def encode_jpegs(
 def through_jpeg(
     pictures: Iterable[av.VideoFrame], rate: Fraction, pixel_shape: Fraction = Fraction(0)
 ) -> Iterator[Frame]:
-    """BGR frames after the JPEG step: what `cv2.imread` gives from the files that ffmpeg would have written."""
+    """Yield BGR uint8 frames after the JPEG step, as `cv2.imread` reads them from the files that ffmpeg writes."""
     for data in encode_jpegs(pictures, rate, pixel_shape):
         frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         assert frame is not None
@@ -67,12 +69,12 @@ def _encoder(first: av.VideoFrame, rate: Fraction, pixel_shape: Fraction) -> av.
     encoder = av.CodecContext.create("mjpeg", "w")
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.width, encoder.height = first.width, first.height
-    # A known pixel shape adds 18 bytes to every file, and rate control counts them.
+    # A known pixel shape adds 18 bytes to every file, which changes the rate control.
     if pixel_shape:
         encoder.sample_aspect_ratio = pixel_shape
     encoder.pix_fmt = "yuvj420p"
     encoder.time_base = 1 / rate
     encoder.framerate = rate
     encoder.bit_rate = BIT_RATE
-    encoder.thread_count = 1  # rate control sees frames one after another; ffmpeg forces this too
+    encoder.thread_count = 1  # rate control needs the frames in order; ffmpeg forces one thread too
     return encoder

@@ -1,4 +1,4 @@
-"""Opens media files: regular files only, and no format that reads other files or addresses."""
+"""Open media files: only regular files, and no format that reads other files or addresses."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from lse_bench.media.under_way import noted
 
 AnyStream = TypeVar("AnyStream", bound=Stream)
 
-# FFmpeg's messages name no file, and our errors do. So they go to nobody, but some decoders say nothing elsewhere.
+# FFmpeg's messages name no file, so they are hidden and our errors replace them. The level stays at ERROR, because
+# some decoders report damage only in the log.
 av.logging.set_level(av.logging.ERROR)
 av.logging.set_skip_repeated(False)
 logging.getLogger("libav").setLevel(logging.CRITICAL)
 
-# Tags that are not UTF-8 do not stop a file from being read. PyAV 18 must be told so; 19 has no such option.
+# Tags that are not UTF-8 must not stop the reading of a file. PyAV 18 needs this option; PyAV 19 no longer has it.
 _OPEN: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-# Readers of what is no media itself, but names other files or addresses, or is a script.
+# Formats that hold no media themselves, but name other files or addresses, or are scripts.
 _LEADING_ELSEWHERE = frozenset(
     [
         "avisynth",
@@ -64,7 +65,7 @@ _KINDS = (
 
 @contextmanager
 def open_media(path: Path | str) -> Iterator[InputContainer]:
-    """Open a media file for reading; whatever FFmpeg cannot open raises ClipError `unreadable` with a likely cause."""
+    """Open a media file for reading. Raises ClipError `unreadable`, with a probable cause, if FFmpeg cannot open it."""
     path = Path(path)
     refuse_irregular(path)
     with noted(path):
@@ -74,7 +75,7 @@ def open_media(path: Path | str) -> Iterator[InputContainer]:
 def _opened(path: Path) -> Iterator[InputContainer]:
     options = {"format_whitelist": _media_formats(), "protocol_whitelist": "file"}
     try:
-        # An absolute name: FFmpeg takes what stands before a colon for a protocol.
+        # The path is absolute, because FFmpeg takes the text before a colon for a protocol.
         container = av.open(str(path.absolute()), options=options, **_OPEN)
     except (av.FFmpegError, OSError) as error:
         raise ClipError(path, "unreadable", _why_unreadable(path, error)) from None
@@ -83,21 +84,23 @@ def _opened(path: Path) -> Iterator[InputContainer]:
 
 
 def packets(container: InputContainer, *streams: AnyStream) -> Iterator[Packet[AnyStream]]:
-    """The packets of some streams, or of all, in the order of the file, and an empty one of each at the end. Those of a
-    stream that appears in mid-file are passed over, as the ffmpeg program does it.
+    """Yield the packets of `streams`, or of all streams if none is given, in the order of the file.
+
+    An empty packet of each stream follows at the end. Packets of a stream that first appears inside the file are left
+    out, as the ffmpeg program does.
     """
-    with suppress(IndexError):  # PyAV has one for a late stream, after everything else
+    with suppress(IndexError):  # PyAV raises it for a late stream, after all other packets
         yield from cast(Iterator["Packet[AnyStream]"], container.demux(*streams))
 
 
 class HiddenDamageError(Exception):
-    """A decoder made something up for damaged data: it wrote an error to FFmpeg's log, and raised none."""
+    """An error for damaged data that a decoder concealed: it logged an error in FFmpeg's log and raised none."""
 
 
 def decoded_openly(packet: Packet[VideoStream]) -> list[VideoFrame]:
-    """What is in a packet. Raises HiddenDamageError where the decoder logs an error.
+    """Return the pictures in a packet. Raises HiddenDamageError if the decoder logs an error.
 
-    It sees what is logged on the caller's thread only. So the codec context must have no threads of its own.
+    Only messages from the caller's thread are checked, so the codec context must have no threads of its own.
     """
     with av.logging.Capture(local=True) as told:
         frames = packet.decode()
@@ -107,48 +110,48 @@ def decoded_openly(packet: Packet[VideoStream]) -> list[VideoFrame]:
 
 
 def refuse_irregular(path: Path) -> None:
-    """Raise ClipError `unreadable` for what is no regular file: reading a pipe or a device may never end."""
+    """Raise ClipError `unreadable` if `path` is not a regular file. Reading a pipe or a device may never end."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        told = f"a link to {path.readlink()}, which is not there" if path.is_symlink() else "no such file"
+        told = f"a link to {path.readlink()}, which does not exist" if path.is_symlink() else "no such file"
         raise ClipError(path, "unreadable", told) from None
     except OSError as error:
         raise ClipError(path, "unreadable", f"cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(mode):
-        kind = next((name for test, name in _KINDS if test(mode)), "no regular file")
+        kind = next((name for test, name in _KINDS if test(mode)), "a special file")
         raise ClipError(path, "unreadable", f"this is {kind}, not a media file")
 
 
 @cache
 def _media_formats() -> str:
-    """FFmpeg's names of all the formats that it reads, but for those that lead elsewhere."""
+    """Return FFmpeg's names of all formats that it reads, without those that name other files or addresses."""
     return ",".join(sorted(av.formats_available - _LEADING_ELSEWHERE))
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
-    """A guess that a person can act on, from the first bytes of a file that FFmpeg refused."""
+    """Return a probable cause, from the first bytes of a file that FFmpeg refused."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(4096)
     except OSError as problem:
         return f"cannot be read: {problem.strerror}"
-    said = f"FFmpeg says: {getattr(error, 'strerror', None) or error}"
+    said = f"FFmpeg reports: {getattr(error, 'strerror', None) or error}"
     if size == 0:
-        return "the file is empty (0 bytes); whatever wrote it did not finish"
+        return "the file is empty (0 bytes); the program that wrote it did not finish"
     if head[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return f"this is an HTML page of {size:,} bytes, not video; the download was answered with a web page"
+        return f"this is an HTML page of {size:,} bytes, not a video; the server sent a web page instead of the file"
     if head.startswith(b"version https://git-lfs"):
         return f"this is a Git LFS pointer of {size:,} bytes, not the file itself; run `git lfs pull`"
     for start, kind in _HEADS.items():
         if start in head[:512]:
-            return f"this is {kind}, which names other files; name the media file itself"
+            return f"this is {kind}, which names other files; pass the media file itself"
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide"):
         return (
             f"an MP4 or MOV of {size:,} bytes without a readable index (moov box): the file is cut off "
             f"or its writer was killed. {said}"
         )
     if all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
-        return f"this is a text file of {size:,} bytes, whatever its name says"
-    return f"no container that FFmpeg knows ({size:,} bytes). {said}"
+        return f"this is a text file of {size:,} bytes, not a media file"
+    return f"FFmpeg does not recognise the container ({size:,} bytes). {said}"

@@ -1,4 +1,4 @@
-"""Single pictures from files."""
+"""Read single pictures from files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ PICTURE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", 
 
 
 def read_picture(path: Path) -> Frame:
-    """A picture as a BGR uint8 frame, as it is stored: a turn noted in its EXIF data is left out, as pytorch-fid does.
-    Raises ClipError `unreadable`.
+    """Return a picture as a BGR uint8 frame (H,W,3).
+
+    A rotation in its EXIF data is ignored, as in pytorch-fid. Raises ClipError `unreadable` if the file cannot be read
+    or decoded.
     """
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
@@ -23,5 +25,5 @@ def read_picture(path: Path) -> Frame:
         raise ClipError(path, "unreadable", f"cannot be read: {error.strerror}") from None
     frame = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
     if frame is None:
-        raise ClipError(path, "unreadable", f"not a picture that OpenCV knows ({len(data):,} bytes)")
+        raise ClipError(path, "unreadable", f"not a picture that OpenCV can decode ({len(data):,} bytes)")
     return np.asarray(frame, dtype=np.uint8)

@@ -1,7 +1,7 @@
-"""What a media file holds, found by reading its packets once without decoding them.
+"""Describe a media file. Its packets are read once and are not decoded.
 
-Times are seconds from the start of the file (its earliest stream starts at 0), as the ffmpeg program counts them. Of
-several pictures or sounds the one is taken that the program takes.
+Times are seconds from the start of the file, where its earliest stream starts, as in the ffmpeg program. If a file has
+several pictures or sounds, the stream that the ffmpeg program chooses is used.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from lse_bench.media.channels import plain_layout
 from lse_bench.media.clock import Clock
 from lse_bench.media.opening import open_media, packets
 
-# These containers announce their length in a header, so a cut copy can be told from a short clip.
+# These containers store their length in a header, which distinguishes a cut-off copy from a short clip.
 _ANNOUNCING = {"mov", "mp4", "matroska", "webm", "avi"}
-_CUT_TOLERANCE = 0.25  # seconds by which data may end before the announced end
-_JITTER = 0.002  # seconds: timestamps in milliseconds (Matroska) move an even rate by this much
-_DEFAULT = 5_000_000  # what being marked as the default weighs, in pixels or channels
+_CUT_TOLERANCE = 0.25  # seconds by which the data may end before the stored length
+_JITTER = 0.002  # seconds: time stamps in milliseconds (Matroska) disturb an even rate by this much
+_DEFAULT = 5_000_000  # weight of the mark `default` on a stream, in pixels or channels
 
 Stream = TypeVar("Stream", av.VideoStream, av.AudioStream)
 
 
 @dataclass(frozen=True, slots=True)
 class VideoStream:
-    """The picture, stream `index` of the file.
+    """The picture of a file, in stream `index`.
 
-    `rate`: frames per second, the constant rate the ffmpeg program would write the clip at. `average`: frames divided
-    by time. `start`: when the first frame is shown, seconds. `variable`: whether frames are unevenly spaced. `frames`:
-    packets whose frame is shown, in general one per frame. `pixel_shape`: width of a pixel divided by its height, 0
-    when the file does not say.
+    `width`, `height`: pixels. `rate`: the constant rate, in frames per second, at which the ffmpeg program writes the
+    clip. `average`: the average rate, in frames per second. `start`: presentation time of the first frame, seconds.
+    `variable`: whether frames are unevenly spaced. `frames`: number of packets whose frame is shown, in general one per
+    frame. `seconds`: time from the first frame to the end of the picture. `pixel_shape`: width of a pixel divided by
+    its height, 0 if the file does not give it.
     """
 
     index: int
@@ -55,9 +56,10 @@ class VideoStream:
 
 @dataclass(frozen=True, slots=True)
 class SoundStream:
-    """The sound as stored, stream `index`: codec, sample rate in Hz, channels, start and length in seconds.
+    """The sound of a file as stored, in stream `index`.
 
-    `layout`: the order of channels to set before decoding, None for nearly every file (`channels.py` says why).
+    `rate`: sample rate, Hz. `channels`: number of channels. `start`, `seconds`: start and end, in seconds from the
+    start of the file. `layout`: channel layout to set before decoding, None for nearly every file (see `channels.py`).
     """
 
     index: int
@@ -71,8 +73,11 @@ class SoundStream:
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """One file: its container, origin of time (FFmpeg units, µs), the stream of each kind that is used, and how many
-    there are."""
+    """The description of one media file.
+
+    `container`: FFmpeg's name of the format. `origin`: start time of the file, µs. `video`, `sound`: the streams that
+    are used, None if there is none with packets. `pictures`, `sounds`: numbers of such streams.
+    """
 
     path: Path
     container: str
@@ -84,11 +89,11 @@ class MediaInfo:
 
 
 def probe(path: Path | str) -> MediaInfo:
-    """Describe a media file. Raises ClipError: `unreadable` when it is not media, or was cut off."""
+    """Describe a media file. Raises ClipError `unreadable` if it is no media file, cannot be read or is cut off."""
     path = Path(path)
     with open_media(path) as container:
         origin = container.start_time or 0
-        # A stream of a codec that nobody knows has no context, and is none for the ffmpeg program either.
+        # A stream of an unknown codec has no context, and the ffmpeg program ignores it too.
         pictures = [stream for stream in container.streams.video if stream.codec_context and not _is_cover_art(stream)]
         sounds = [stream for stream in container.streams.audio if stream.codec_context]
         layouts = {stream.index: plain_layout(path, container.format.name, stream.index) for stream in sounds}
@@ -96,7 +101,7 @@ def probe(path: Path | str) -> MediaInfo:
             if (layout := layouts[stream.index]) is not None:
                 stream.codec_context.layout = layout
         clocks = {stream.index: Clock(container, stream) for stream in (*pictures, *sounds)}
-        # All streams are read, because the announced length is that of the longest.
+        # All streams are read, because the length in the header is that of the longest stream.
         times: dict[int, list[float]] = {index: [] for index in clocks}
         ends: dict[int, float] = {stream.index: 0.0 for stream in container.streams}
         corrupt = False
@@ -105,7 +110,7 @@ def probe(path: Path | str) -> MediaInfo:
                 for packet in packets(container, *container.streams):
                     if not packet.size:
                         continue
-                    corrupt = packet.is_corrupt  # only the last one tells that the file was cut
+                    corrupt = packet.is_corrupt  # only the last packet shows that the file was cut off
                     if packet.stream_index in clocks:
                         clocks[packet.stream_index].mend(packet)
                     stamp = packet.pts if packet.pts is not None else packet.dts
@@ -114,10 +119,10 @@ def probe(path: Path | str) -> MediaInfo:
                     time = float(stamp * packet.time_base) - origin / av.time_base
                     end = time + float((packet.duration or 0) * packet.time_base)
                     ends[packet.stream_index] = max(ends.get(packet.stream_index, 0.0), end)
-                    if packet.stream_index in clocks and not packet.is_discard:  # an edit list hides some
+                    if packet.stream_index in clocks and not packet.is_discard:  # an edit list can hide packets
                         times[packet.stream_index].append(time)
             except av.FFmpegError as error:
-                raise ClipError(path, "unreadable", f"reading stopped inside the file: {error.strerror}") from None
+                raise ClipError(path, "unreadable", f"the data cannot be read to its end: {error.strerror}") from None
         _refuse_cut_file(path, container, max(ends.values(), default=0.0) + origin / av.time_base, corrupt)
         seen = [stream for stream in pictures if times[stream.index]]
         heard = [stream for stream in sounds if times[stream.index]]
@@ -149,7 +154,10 @@ def _is_cover_art(stream: av.VideoStream) -> bool:
 
 
 def _taken(streams: Iterable[Stream], weight: Callable[[Stream], int]) -> Stream | None:
-    """The stream that the ffmpeg program takes: one marked as the default, else the largest, else the first."""
+    """Return the stream that the ffmpeg program chooses, None if there is none.
+
+    It is a stream marked as the default, else the largest by `weight`, else the first.
+    """
 
     def weighed(stream: Stream) -> int:
         return weight(stream) + _DEFAULT * bool(stream.disposition & stream.disposition.default)
@@ -161,7 +169,7 @@ def _video_stream(stream: av.VideoStream, times: list[float], end: float) -> Vid
     rate = stream.guessed_rate or stream.average_rate or Fraction(25)
     shown = np.sort(np.asarray(times))
     steps = np.diff(shown)
-    # Even spacing up to the rounding of timestamps; AVI and raw streams only carry decoding times, evenly spaced too.
+    # The limit allows for rounded time stamps. AVI and raw streams have only decoding times, evenly spaced too.
     variable = bool(len(steps)) and bool(np.ptp(steps) > 2 * _JITTER + 1e-9)
     span = float(shown[-1] - shown[0])
     average = (len(times) - 1) / span if span > 0 else float(rate)
@@ -184,11 +192,11 @@ def _refuse_cut_file(path: Path, container: InputContainer, end: float, corrupt:
     if not _ANNOUNCING & set(container.format.name.split(",")):
         return
     announced = (container.duration or 0) / av.time_base
-    # Matroska announces the time of its end, the others a length; `end` is the time, which is never the smaller.
+    # Matroska stores the time of its end, the others a length. `end` is a time, which is never smaller than the length.
     if corrupt or end < announced - _CUT_TOLERANCE:
         raise ClipError(
             path,
             "unreadable",
-            f"the file is cut off: its header announces {announced:.2f} s, its data ends at {end:.2f} s "
+            f"the file is cut off: its header announces {announced:.2f} s, but its data ends at {end:.2f} s "
             f"({path.stat().st_size:,} bytes). Copy or download it again",
         )

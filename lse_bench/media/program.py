@@ -1,7 +1,7 @@
-"""The user's ffmpeg program and the files of the published pipeline: every conversion as run_pipeline.py makes it.
+"""Run the user's ffmpeg program to write the files of the published pipeline, with the conversions of run_pipeline.py.
 
-Argument lists, never a shell. Everywhere else LSE-Bench decodes and encodes in memory; here the point is what the files
-do to picture and sound: MPEG-4 and MP3, JPEG, XVID, JPEG again.
+Programs are started with argument lists, never through a shell. The other modules decode and encode in memory. Here the
+files themselves matter, because their codecs change picture and sound: MPEG-4 and MP3, JPEG, XVID, JPEG again.
 """
 
 from __future__ import annotations
@@ -20,52 +20,57 @@ from lse_bench.errors import ClipError, UsageError
 from lse_bench.media.audio import SAMPLE_RATE, Sound
 from lse_bench.media.video import Frame
 
-_TOLD = 300  # characters of ffmpeg's last words in an error
+_TOLD = 300  # characters from the end of ffmpeg's output in a message
 
 
 @dataclass(frozen=True, slots=True)
 class Ffmpeg:
-    """An ffmpeg program and its version, as in `5.1.9-0+deb12u1`."""
+    """An ffmpeg program and its version, for example `5.1.9-0+deb12u1`."""
 
     path: str
     version: str
 
     def run(self, clip: Path, arguments: Sequence[str]) -> None:
-        """Run it on behalf of `clip`. Raises ClipError `unreadable` with its last words when it fails."""
+        """Run the program with `arguments` for the clip `clip`.
+
+        Raises ClipError `unreadable`, with the end of the program's output, if it fails.
+        """
         command = [self.path, "-nostdin", "-loglevel", "error", "-y", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603 - a list, no shell
         if done.returncode:
             told = " ".join(done.stderr.split())[-_TOLD:]
-            raise ClipError(clip, "unreadable", f"ffmpeg {self.version} gave up ({done.returncode}): {told}")
+            raise ClipError(clip, "unreadable", f"ffmpeg {self.version} failed ({done.returncode}): {told}")
 
 
 def find_ffmpeg(path: Path | str | None = None) -> Ffmpeg:
-    """The ffmpeg program at `path`, else the one that a shell would find.
+    """Return the ffmpeg program at `path`, or the one on PATH if `path` is None.
 
-    Raises UsageError when there is none or it does not start.
+    Raises UsageError if there is none or if it does not start.
     """
     found = shutil.which(str(path or "ffmpeg"))
     if found is None:
         raise UsageError(
-            f"no ffmpeg program{f' at {path}' if path else ''}: tracked-legacy needs one. On Debian and Ubuntu: "
-            "apt-get install ffmpeg; or name one with --ffmpeg. The protocol tracked@1 needs none"
+            f"no ffmpeg program{f' at {path}' if path else ''}: tracked-legacy needs one. Run apt-get install "
+            "ffmpeg on Debian and Ubuntu, name one with --ffmpeg, or use tracked@1, which needs none"
         )
     done = subprocess.run([found, "-version"], capture_output=True, text=True, check=False)  # noqa: S603 - a list
     words = done.stdout.split()
     if done.returncode or words[:2] != ["ffmpeg", "version"]:
-        raise UsageError(f"{found} is not an ffmpeg program that starts: {(done.stderr or done.stdout)[:_TOLD]}")
+        raise UsageError(f"{found} does not run as an ffmpeg program: {(done.stderr or done.stdout)[:_TOLD]}")
     return Ffmpeg(found, words[2])
 
 
-# An MPEG-4 encoder cuts pictures into as many slices as it has threads, and ffmpeg's own choice is one more than the
-# machine has cores. Three gives the reference scores.
+# FFmpeg's MPEG-4 encoder cuts pictures into as many slices as it has threads. By default ffmpeg uses one thread more
+# than the machine has cores. Three threads give the reference scores.
 _ENCODER_THREADS = "3"
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A clip as the pipeline sees it: `video` (25 fps MPEG-4 and MP3), `pictures` (JPEG, one per frame) and `sound`
-    (16 kHz mono WAV)."""
+    """The files that the pipeline makes of a clip.
+
+    `video`: AVI with 25 fps MPEG-4 and MP3. `pictures`: one JPEG file per frame. `sound`: 16 kHz mono WAV.
+    """
 
     video: Path
     pictures: list[Path]
@@ -73,7 +78,10 @@ class Converted:
 
 
 def convert(ffmpeg: Ffmpeg, clip: Path, folder: Path) -> Converted:
-    """The first three conversions: everything at 25 fps, by presentation time, with the delay of the MP3 encoder."""
+    """Make the first three conversions of a clip, into `folder`.
+
+    Frames are placed on 25 fps by presentation time. The sound has the delay of the MP3 encoder.
+    """
     video, sound = folder / "video.avi", folder / "audio.wav"
     pictures = folder / "frames"
     pictures.mkdir()
@@ -87,12 +95,16 @@ def convert(ffmpeg: Ffmpeg, clip: Path, folder: Path) -> Converted:
 def write_crop(
     ffmpeg: Ffmpeg, clip: Path, crops: Iterable[Frame], sound: Path, first: int, stop: int, path: Path
 ) -> None:
-    """Crops (224x224, frames `first`...`stop`-1) as XVID in an AVI, and their piece of `sound`, joined as `path`."""
+    """Write an AVI `path` with the crops of a face track as XVID and the matching part of `sound`.
+
+    `crops`: BGR frames, 224x224, of the frames `first`...`stop`-1 of the clip. Raises ClipError `error` if OpenCV
+    cannot write XVID, and `unreadable` if ffmpeg fails.
+    """
     silent, piece = path.with_suffix(".t.avi"), path.with_suffix(".wav")
-    # OpenCV's own writer, as published: its bit rate is no option of any other.
+    # The published code uses OpenCV's writer. No option of another writer gives its bit rate.
     writer = cv2.VideoWriter(str(silent), cv2.VideoWriter.fourcc(*"XVID"), 25, (224, 224))
     if not writer.isOpened():
-        raise ClipError(clip, "error", f"OpenCV {cv2.__version__} here cannot write XVID; install its wheel from PyPI")
+        raise ClipError(clip, "error", f"OpenCV {cv2.__version__} cannot write XVID here; install its wheel from PyPI")
     for crop in crops:
         writer.write(crop)
     writer.release()
@@ -104,7 +116,7 @@ def write_crop(
 
 
 def dump_crop(ffmpeg: Ffmpeg, clip: Path, crop: Path, folder: Path) -> tuple[list[Path], Path]:
-    """What the scorer reads of a crop: its JPEG files, at ffmpeg's default 200 kb/s, and its WAV."""
+    """Write the JPEG files of a crop, at ffmpeg's default 200 kb/s, and its WAV into `folder`. Return their paths."""
     folder.mkdir()
     sound = folder / "audio.wav"
     ffmpeg.run(clip, ["-i", str(crop), "-threads", "1", "-f", "image2", str(folder / "%06d.jpg")])
@@ -114,7 +126,7 @@ def dump_crop(ffmpeg: Ffmpeg, clip: Path, crop: Path, folder: Path) -> tuple[lis
 
 
 def read_wav(path: Path) -> Sound:
-    """The samples of a 16 kHz mono WAV that ffmpeg wrote."""
+    """Return the samples, int16, of a 16 kHz mono WAV file. Raises ValueError if the file has another format."""
     rate, samples = wavfile.read(path)
     if rate != SAMPLE_RATE or samples.ndim != 1:
         raise ValueError(f"{path}: {rate} Hz, shape {samples.shape}; expected 16 kHz mono")

@@ -1,4 +1,4 @@
-"""New sound under an untouched picture: the video packets are copied, nothing of them is encoded again."""
+"""Replace the sound of a video. The video packets are copied without re-encoding."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from lse_bench.media.clock import Packet
 
 _BLOCK = 1024  # samples: one AAC frame
-_LEAST = Fraction(1, 10_000)  # seconds from one decoding time to the next, that every clock of an mp4 tells apart
+_LEAST = Fraction(1, 10_000)  # seconds between decoding times that every clock of an mp4 can distinguish
 
 
 def replace_sound(source: Path | str, sound: Sound, path: Path | str) -> list[str]:
-    """Write `path` (mp4): the picture of `source` as it is, with mono int16 `sound` at 16 kHz in place of its own.
+    """Write an mp4 `path` with the unchanged picture of `source` and new sound. Return warnings.
 
-    The sound begins where the source's file begins. A picture whose codec mp4 cannot hold is encoded again, and the
-    returned warnings say so. Raises ClipError `no_video` when there is no picture, `unreadable` as `probe`. The file
-    appears when it is whole.
+    `sound`: mono int16, 16 kHz. It begins where the source file begins. If mp4 cannot hold the codec of the picture,
+    the picture is re-encoded and a warning reports it. The file gets its name only when it is complete. Raises
+    ClipError `no_video` if there is no picture, and `unreadable` if the source cannot be read.
     """
     path = Path(path)
     info = probe(source)
     if info.video is None:
-        raise ClipError(source, "no_video", "no picture to put sound under")
+        raise ClipError(source, "no_video", "no video stream, so there is no picture for the sound")
     partial = path.with_name(f".{path.name}.partial")
     try:
         with open_media(source) as old, av.open(str(partial.absolute()), "w", format="mp4") as new:
@@ -55,11 +55,11 @@ def replace_sound(source: Path | str, sound: Sound, path: Path | str) -> list[st
     finally:
         partial.unlink(missing_ok=True)
     write_clip(path, of_one_size(read_frames(info, info.video.rate)), sound, info.video.rate)
-    return [f"the picture was encoded again: mp4 cannot hold {info.video.codec}"]
+    return [f"the picture was re-encoded: mp4 cannot hold {info.video.codec}"]
 
 
 def _copy(info: MediaInfo, old: InputContainer, seen: av.VideoStream, sound: Sound, new: OutputContainer) -> None:
-    picture = new.add_stream_from_template(seen, opaque=True)  # needs no encoder of that kind
+    picture = new.add_stream_from_template(seen, opaque=True)  # opaque: no encoder of this codec is needed
     heard = new.add_stream(AUDIO_CODEC, rate=SAMPLE_RATE, options=dict(AUDIO_OPTIONS), layout="mono")
     assert isinstance(heard, av.AudioStream)
     heard.bit_rate = AUDIO_BIT_RATE
@@ -79,7 +79,7 @@ def _copy(info: MediaInfo, old: InputContainer, seen: av.VideoStream, sound: Sou
 
 
 def _packets(container: InputContainer, stream: av.VideoStream) -> Iterator[Packet]:
-    """The stream's packets with their mended times."""
+    """Yield the packets of a stream with corrected time stamps."""
     clock = Clock(container, stream)
     for packet in packets(container, stream):
         if packet.size:
@@ -88,10 +88,10 @@ def _packets(container: InputContainer, stream: av.VideoStream) -> Iterator[Pack
 
 
 def _times(info: MediaInfo) -> list[tuple[int, int]]:
-    """When each packet of the picture is shown and decoded, in ticks of its stream.
+    """Return the presentation and decoding time of each packet of the picture, in ticks of its stream.
 
-    Some readers give the first packets no decoding time (Matroska), some give packets no other (AVI).
-    Raises ClipError `unreadable` for packets without any.
+    Some readers give no decoding time for the first packets (Matroska), some give only decoding times (AVI). Raises
+    ClipError `unreadable` if packets have neither.
     """
     assert info.video is not None
     with open_media(info.path) as container:
@@ -103,7 +103,7 @@ def _times(info: MediaInfo) -> list[tuple[int, int]]:
     known = [time for time in shown if time is not None]
     if len(known) < len(shown):
         without = len(shown) - len(known)
-        raise ClipError(info.path, "unreadable", f"{without} of {len(shown)} pictures have no time; write it again")
+        raise ClipError(info.path, "unreadable", f"{without} of {len(shown)} pictures have no time; re-encode it")
     decoded = [dts for _, dts in stamps if dts is not None]
     if len(decoded) < len(known):
         decoded = _decoding_times(known)
@@ -111,8 +111,11 @@ def _times(info: MediaInfo) -> list[tuple[int, int]]:
 
 
 def _rising(times: Iterable[tuple[int, int]], least: int) -> Iterator[tuple[int, int]]:
-    """Decoding times `least` ticks apart, where two are the same or fall back (clocks that start again do so), which no
-    mp4 can hold; what is shown, not before it is decoded."""
+    """Yield times (presentation, decoding) that an mp4 can hold.
+
+    Decoding times that repeat or go back, as after the restart of a clock, are moved to `least` ticks after the one
+    before. No presentation time is before its decoding time.
+    """
     last: int | None = None
     for pts, dts in times:
         dts = dts if last is None or dts > last else last + least
@@ -121,7 +124,10 @@ def _rising(times: Iterable[tuple[int, int]], least: int) -> Iterator[tuple[int,
 
 
 def _decoding_times(shown: list[int]) -> list[int]:
-    """Decoding times for packets in the order in which they are decoded: rising, none after the packet is shown."""
+    """Return rising decoding times for packets in decoding order, none of them after the packet's presentation time.
+
+    `shown`: the presentation times.
+    """
     ranked = sorted(shown)
     late = max((rank - time for rank, time in zip(ranked, shown, strict=True)), default=0)
     return [time - late for time in ranked]

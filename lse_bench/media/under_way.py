@@ -1,7 +1,8 @@
-"""Which media files are being read, written down before they are: native code that aborts leaves no other trace.
+"""Record which media files are being read. Native code that aborts leaves no other trace.
 
 A supervisor (`lse_bench.supervisor`) names a folder in `LSE_BENCH_UNDER_WAY`. Every process of a command appends a line
-when it opens a file and one when it closes it; files that are known to kill are refused.
+to a journal before it opens a file, and another line when it closes the file. Files that have killed a process are
+refused.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ JOURNAL, DEADLY = "journal", "deadly.json"
 
 @contextmanager
 def noted(path: Path) -> Iterator[None]:
-    """Note that `path` is under way. Raises ClipError `error` for a file that has killed a process."""
+    """Record that `path` is being read. Raises ClipError `error` if the file has killed a process before."""
     named = os.environ.get(VARIABLE)
     if not named:
         yield
@@ -38,7 +39,7 @@ def noted(path: Path) -> Iterator[None]:
 
 
 def under_way(folder: Path) -> list[str]:
-    """Files that were opened and never closed, each once, and begin with an empty journal."""
+    """Return the files that were opened and not closed, each once, and delete the journal in `folder`."""
     journal = folder / JOURNAL
     counts: dict[str, int] = {}
     for line in journal.read_bytes().split(b"\n") if journal.exists() else []:
@@ -50,10 +51,10 @@ def under_way(folder: Path) -> list[str]:
 
 
 def _append(folder: Path, mark: str, name: str) -> None:
-    """One write: the lines of several processes and threads do not mix."""
+    """Append a line to the journal in one write, so that lines of several processes and threads do not mix."""
     try:
         place = os.open(folder / JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    except FileNotFoundError:  # the supervisor is gone
+    except FileNotFoundError:  # the supervisor has ended and removed the folder
         return
     try:
         os.write(place, json.dumps([mark, name]).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""Turns pictures by the matrix that phones and cameras store beside them, as players and the ffmpeg program do."""
+"""Rotate pictures by the display matrix that phones and cameras store, as players and the ffmpeg program do."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import av
 import numpy as np
 from av.filter import Graph
 
-_UNIT = 1 << 16  # the matrix holds numbers with 16 bits behind the point
+_UNIT = 1 << 16  # the matrix holds fixed-point numbers with 16 fractional bits
 
 
 class Upright:
-    """Turns and mirrors pictures by their display matrix; most clips have none."""
+    """A filter that rotates and mirrors pictures by their display matrix. Most clips have none."""
 
     def __init__(self) -> None:
         self._graph: Graph | None = None
@@ -49,20 +49,20 @@ class Upright:
 
 
 def matrix_of(picture: av.VideoFrame) -> list[int] | None:
-    """The display matrix beside a picture: 3x3, by rows, 16.16 fixed point."""
+    """Return the display matrix of a picture, 9 numbers of a 3x3 matrix by rows, 16.16 fixed point, or None."""
     stored: Any = picture.side_data.get("DISPLAYMATRIX")
     return None if stored is None else np.frombuffer(bytes(stored), np.int32).tolist()
 
 
 def chain_of(matrix: Sequence[int]) -> tuple[str, ...]:
-    """The filters that the ffmpeg program puts before all others for a display matrix.
+    """Return the filters that the ffmpeg program puts before all others for a display matrix.
 
-    The rule is `configure_input_video_filter` in fftools.
+    The source of the rule is `configure_input_video_filter` in fftools.
     """
     a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
     wide, high = math.hypot(a, c) / _UNIT, math.hypot(b, d) / _UNIT
     if not wide or not high:
-        return ()  # no picture would be left
+        return ()  # the matrix would leave no picture
     degrees = round(math.degrees(math.atan2(b / high, a / wide))) % 360  # clockwise
     if degrees == 90:
         return ("transpose=cclock_flip" if c > 0 else "transpose=clock",)

@@ -1,6 +1,6 @@
-"""Frames out of a video file, one at a time.
+"""Read the frames of a video file, one at a time.
 
-A frame is uint8 height x width x 3 in BGR order. Decoding equals OpenCV's to the pixel.
+A frame is uint8, height x width x 3, in BGR order. Every pixel equals the one that OpenCV decodes.
 """
 
 from __future__ import annotations
@@ -27,16 +27,19 @@ from lse_bench.media.upright import Upright
 
 Frame = NDArray[np.uint8]
 _STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
-# These decoders were seen to make pictures of damaged data, to log an error, and to raise none even so.
+# In tests, these decoders made pictures of damaged data and logged an error, but raised none.
 _ONLY_LOG = {"dvvideo", "ffv1", "flashsv", "gif", "prores", "snow", "wmv1", "wmv2", "zmbv"}
 _ONLY_LOG |= {"msmpeg4v1", "msmpeg4v2", "msmpeg4v3"}
-SMALL_FRAME = 1_000_000  # pixels: up to this, several threads cost more than they save
+SMALL_FRAME = 1_000_000  # pixels: up to this size, several threads cost more time than they save
 
 
 @dataclass(slots=True)
 class DecodeReport:
-    """What happened while decoding: packets that could not be decoded, frames shown twice, frames left out, and the
-    first frame from which on a decoder had to guess what damaged data shows.
+    """The events of decoding a clip.
+
+    `damaged`: packets that could not be decoded. `guessed_from`: the first frame from which on the decoder conceals
+    damaged data, None if it conceals none. `repeated`, `dropped`: frames that were repeated or left out for a constant
+    rate.
     """
 
     damaged: int = 0
@@ -45,11 +48,11 @@ class DecodeReport:
     dropped: int = 0
 
     def damage(self) -> list[str]:
-        """Sentences on damaged data, none where there is none."""
+        """Return the warnings on damaged data, an empty list if there is none."""
         if self.damaged:
             return [f"damaged data: {self.damaged} packets could not be decoded and were left out"]
         if self.guessed_from is not None:
-            return [f"damaged data: from frame {self.guessed_from} on the decoder makes up what some of it shows"]
+            return [f"damaged data: from frame {self.guessed_from} on the decoder guesses parts of the picture"]
         return []
 
 
@@ -58,7 +61,7 @@ Picture = TypeVar("Picture")
 
 @dataclass(frozen=True, slots=True)
 class TimedFrame(Generic[Picture]):
-    """A decoded picture, when it is shown and for how long (seconds from the start of the file)."""
+    """A decoded picture with its time from the start of the file and its duration, both in seconds."""
 
     time: Fraction
     duration: Fraction
@@ -66,12 +69,12 @@ class TimedFrame(Generic[Picture]):
 
 
 def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[TimedFrame[av.VideoFrame]]:
-    """Decoded pictures in the order shown, turned upright as players and the ffmpeg program do.
+    """Yield decoded pictures in presentation order, rotated upright as players and the ffmpeg program do.
 
-    A damaged packet is left out and counted in `report`. Decoders make something up for damage that they can hide. They
-    say it only where they are told to stop at it, some only in FFmpeg's log. So they are told, and the log is read,
-    until the first damage; from there the file is decoded again without, and `report` says so. Raises ClipError
-    `unreadable` when nothing decodes, and for frames or holes beyond the bounds.
+    A damaged packet is left out and counted in `report`. Decoders conceal some damage. They report it only in strict
+    mode, and some only in FFmpeg's log. The file is therefore decoded in strict mode, with a check of the log, until
+    the first damage. From there the pictures come from a second pass without strict mode, and `report.guessed_from` is
+    set. Raises ClipError `unreadable` if nothing can be decoded, or if frames or holes exceed the bounds.
     """
     report = report or DecodeReport()
     count = 0
@@ -89,11 +92,11 @@ def decode(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[Time
 
 
 class _DamageError(Exception):
-    """What a decoder that shall stop at damage stops with."""
+    """An error for damaged data in strict mode."""
 
 
 def _decode(info: MediaInfo, report: DecodeReport, strict: bool) -> Generator[TimedFrame[av.VideoFrame]]:
-    """See `decode`. `strict`: any damage that the decoder sees raises _DamageError."""
+    """Yield pictures as `decode` does. `strict`: raise _DamageError for any damage that the decoder detects."""
     assert info.video is not None
     if info.video.width * info.video.height > MAX_PIXELS:
         size = f"{info.video.width}x{info.video.height}"
@@ -127,7 +130,7 @@ def _decode(info: MediaInfo, report: DecodeReport, strict: bool) -> Generator[Ti
                 for picture in pictures:
                     time = picture.pts * tick - origin if picture.pts is not None else expected
                     duration = picture.duration * tick if picture.duration else step
-                    # Shown for too long, or nothing shown for too long.
+                    # Neither a gap before a picture nor the picture itself may last too long.
                     for begin, end in ((expected, time), (time, time + duration)):
                         if (refusal := holes.refusal(begin, end)) is not None:
                             raise ClipError(info.path, "unreadable", refusal)
@@ -135,7 +138,7 @@ def _decode(info: MediaInfo, report: DecodeReport, strict: bool) -> Generator[Ti
                     count += 1
                     yield TimedFrame(time, duration, turn(picture))
         finally:
-            # Given up half-way, FFmpeg's threads can wait for each other for ever on closing; finish what they hold.
+            # If decoding stops early, closing FFmpeg's threads can deadlock. Flushing the decoder prevents this.
             with suppress(av.FFmpegError):
                 stream.codec_context.decode(None)
     if not count:
@@ -144,18 +147,18 @@ def _decode(info: MediaInfo, report: DecodeReport, strict: bool) -> Generator[Ti
         raise ClipError(
             info.path,
             "unreadable",
-            f"none of the {info.video.frames} frames could be decoded ({info.video.codec}); the data is damaged",
+            f"none of the {info.video.frames} frames can be decoded ({info.video.codec}); the data is damaged",
         )
 
 
 def at_constant_rate(
     frames: Iterable[TimedFrame[Picture]], rate: Fraction, report: DecodeReport | None = None
 ) -> Iterator[Picture]:
-    """Repeat or drop pictures so that they come `rate` times a second, by the rule of the ffmpeg program.
+    """Repeat or drop pictures for a constant rate of `rate` per second, by the rule of the ffmpeg program.
 
-    This is what writing numbered pictures (`-f image2`) does: constant rate (`cfr`), where a late first frame is
-    repeated from time 0 and a gap is filled half with the frame before it, half with the one after. An evenly
-    spaced clip passes unchanged. The rule is that of ffmpeg 7 to 9 (`fftools/ffmpeg_enc.c`).
+    ffmpeg applies this rule (`cfr`) when it writes numbered pictures (`-f image2`). A late first frame is repeated from
+    time 0. A gap is filled half with the frame before it and half with the frame after it. An evenly spaced clip is
+    unchanged. `report` counts repeated and dropped frames. The rule is that of ffmpeg 7 to 9 (`fftools/ffmpeg_enc.c`).
     """
     report = report or DecodeReport()
     written = 0
@@ -184,19 +187,22 @@ def at_constant_rate(
         previous = frame.picture
         earlier_repeats = [of_previous, *earlier_repeats[:2]]
     if previous is not None:
-        closing = sorted(earlier_repeats)[1]  # ffmpeg ends a stream that kept repeating with one more repeat
+        closing = sorted(earlier_repeats)[1]  # ffmpeg adds this median of its last three repeats at the end of a stream
         report.repeated += closing
         for _ in range(closing):
             yield previous
 
 
 def scaling_threads(picture: av.VideoFrame) -> int:
-    """Threads for converting a picture: 1 for a small one, where a pool takes ten times as long; 0 means automatic."""
+    """Return the number of threads for converting a picture. 0 means automatic.
+
+    It is 1 for a small picture, for which a thread pool takes ten times as long.
+    """
     return 1 if picture.width * picture.height <= SMALL_FRAME else 0
 
 
 class ToBgr:
-    """Converts pictures to BGR arrays; the last one is remembered, so a repeated picture costs nothing."""
+    """A converter of pictures to BGR arrays. It keeps the last result, so a repeated picture costs no time."""
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
@@ -212,8 +218,10 @@ class ToBgr:
 
 
 def of_one_size(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """A stream may change its size half-way, and a file has one: frames of another size than the first are resized to
-    it, as the ffmpeg program does."""
+    """Yield the frames, resized to the size of the first frame if they have another size, as the ffmpeg program does.
+
+    A stream can change its size, but a file that is written has one size.
+    """
     size: tuple[int, int] | None = None
     for frame in frames:
         here = (frame.shape[1], frame.shape[0])
@@ -222,7 +230,11 @@ def of_one_size(frames: Iterable[Frame]) -> Iterator[Frame]:
 
 
 def read_frames(info: MediaInfo, rate: Fraction | None = None, report: DecodeReport | None = None) -> Iterator[Frame]:
-    """BGR frames as stored, or at a constant `rate` in frames per second. Raises ClipError as `decode`."""
+    """Return an iterator over BGR frames.
+
+    `rate`: constant rate in frames per second, None for the frames as stored. `report`: gets the events of decoding.
+    The iterator raises ClipError under the conditions of `decode`.
+    """
     report = report or DecodeReport()
     pictures = decode(info, report)
     to_bgr = ToBgr()

@@ -1,4 +1,4 @@
-"""Writes clips: an mp4 with picture and sound, under its final name only when it is complete."""
+"""Write clips: an mp4 with picture and sound, which gets its final name only when it is complete."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from av.video.reformatter import Interpolation
 from lse_bench.media.audio import SAMPLE_RATE, Sound
 from lse_bench.media.video import SMALL_FRAME, Frame, scaling_threads
 
-# Fixed, because they move scores: x264 near-lossless to the eye, AAC at a rate that speech does not notice.
+# These are fixed, because they change scores. x264 is visually lossless, and the AAC rate is transparent for speech.
 VIDEO_CODEC, VIDEO_QUALITY, VIDEO_PRESET = "libx264", 18, "medium"
-# Without ACCURATE_RND colours drift by 1 to 2 levels; with BITEXACT every processor converts alike.
+# Without ACCURATE_RND, colours drift by 1 to 2 levels. With BITEXACT, every processor gives the same result.
 ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
-# "fast" is the encoder's one search that gives the same bytes in every process.
+# "fast" is the only search method of the encoder that gives the same bytes in every process.
 AUDIO_CODEC, AUDIO_BIT_RATE, AUDIO_OPTIONS = "aac", 128_000, MappingProxyType({"aac_coder": "fast"})
 ENCODER = f"{VIDEO_CODEC} crf {VIDEO_QUALITY} {VIDEO_PRESET}, accurate colours, {AUDIO_CODEC} {AUDIO_BIT_RATE}"
 
@@ -34,12 +34,14 @@ def write_clip(
     preset: str = VIDEO_PRESET,
     conversion: int = ACCURATE,
 ) -> int:
-    """Write BGR uint8 `frames` of one size at `rate` per second, and mono int16 `sound`; returns the frame count.
+    """Write an mp4 `path` and return the number of frames.
 
-    `quality`: x264's constant rate factor, 0-51, lower is better. `conversion`: swscale's flags for BGR to YUV.
-    The same input gives the same bytes.
+    `frames`: BGR uint8, (H,W,3), all of one size. `sound`: mono int16, None for no sound. `rate`: frames per second.
+    `sound_rate`: sample rate of `sound`, Hz. `quality`: x264's constant rate factor, 0-51, lower is better. `preset`:
+    x264's preset. `conversion`: swscale's flags for BGR to YUV.
 
-    Raises ValueError when there is no frame or sizes differ. The file appears when it is whole.
+    The same input gives the same bytes. The file gets its name only when it is complete. Raises ValueError if there is
+    no frame or if the sizes differ.
     """
     with ClipWriter(path, sound, rate, sound_rate, quality, preset, conversion) as writer:
         for frame in frames:
@@ -48,7 +50,10 @@ def write_clip(
 
 
 class ClipWriter:
-    """`write_clip` a frame at a time: a context manager; the file appears when it is left without an error."""
+    """A context manager that does the work of `write_clip` one frame at a time, with the same parameters.
+
+    The file gets its name when the context is left without an error.
+    """
 
     def __init__(
         self,
@@ -72,16 +77,18 @@ class ClipWriter:
         self._heard = 0
 
     def __enter__(self) -> ClipWriter:
-        self._container = av.open(str(self._partial.absolute()), "w", format="mp4")  # a name, no address
+        self._container = av.open(
+            str(self._partial.absolute()), "w", format="mp4"
+        )  # absolute, so that FFmpeg does not take a name with a colon for an address
         return self
 
     def push(self, frame: Frame) -> None:
-        """The next frame. Raises ValueError when its size is not the first one's."""
+        """Write the next frame. Raises ValueError if its size differs from that of the first frame."""
         assert self._container is not None
         if self._picture is None:
             self._start(self._container, frame)
         if frame.shape != self._size:
-            raise ValueError(f"frame {self.frames} is {frame.shape}, the first was {self._size}")
+            raise ValueError(f"frame {self.frames} is {frame.shape}, but the first frame was {self._size}")
         assert self._picture is not None
         drawn = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="bgr24")
         turned = drawn.reformat(
@@ -89,7 +96,7 @@ class ClipWriter:
         )
         self._container.mux(self._picture.encode(turned))
         self.frames += 1
-        if self._sound is not None:  # as much sound as there is picture, so that they interleave
+        if self._sound is not None:  # write the sound up to the picture's time, so that packets interleave
             self._push_sound(min(len(self._sound), int(self.frames / self._rate * self._sound_rate)))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -109,14 +116,14 @@ class ClipWriter:
         options = {
             "crf": str(self._quality),
             "preset": self._preset,
-            # Other thread counts give other bytes, and x264's macroblock tree gives others from run to run.
+            # Other thread counts give other bytes, and with x264's macroblock tree the bytes differ from run to run.
             "threads": "1" if height * width <= SMALL_FRAME else "4",
             "x264-params": "mbtree=0",
         }
         picture = container.add_stream(VIDEO_CODEC, rate=self._rate, options=options)
         assert isinstance(picture, av.VideoStream)
         picture.height, picture.width = height, width
-        # Halved colour needs even sides.
+        # 4:2:0 subsampling needs even sides.
         picture.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
         self._picture = picture
         if self._sound is not None:

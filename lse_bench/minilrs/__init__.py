@@ -1,1 +1,1 @@
-"""MiniLRS: a seeded corpus of made-up talking faces in the layouts of LRS2, LRS3 and LRW."""
+"""MiniLRS: a corpus of synthetic talking faces from a random seed, in the layouts of LRS2, LRS3 and LRW."""

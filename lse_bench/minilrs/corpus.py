@@ -1,8 +1,9 @@
-"""Makes a corpus: every clip a pure function of specification and number, in parallel, resumable.
+"""Creation of a MiniLRS corpus, in parallel and resumable.
 
-Below the corpus folder the files lie as in the real corpus; `minilrs/` beside them holds `corpus.json` (the
-specification, counts and digests), `clips.jsonl` (one line for each finished clip) and `truth/`: for each clip an .npz
-with boxes, landmarks, lips, head pose, phonemes and words.
+Each clip depends only on the specification and the clip's number. The corpus folder has the layout of the real corpus.
+Its folder `minilrs/` holds `corpus.json` (specification, counts and digests), `clips.jsonl` (one line for each finished
+clip) and `truth/`. For each clip, `truth/` has an .npz file with bounding boxes, landmarks, lip parameters, head poses,
+phonemes and words.
 """
 
 from __future__ import annotations
@@ -32,27 +33,29 @@ from lse_bench.minilrs.plan import ClipPlan, Speaker, Spec, plan_clips, speaker_
 from lse_bench.minilrs.render import Head, Truth
 from lse_bench.minilrs.scene import draw_scene
 from lse_bench.minilrs.speech import Timed, Utterance, speak
+from lse_bench.minilrs.summary import FOLDER, WAY_OUT, CorpusSummary, summary_path
 from lse_bench.minilrs.text import around_word, speech_of
 from lse_bench.minilrs.visemes import PARAMETERS, LipTrack, lip_track
 from lse_bench.processor import usable_cores
-from lse_bench.storage import json_bytes, read_bytes, read_object, write_atomically
+from lse_bench.storage import read_bytes, read_object
+from lse_bench.stored import read_stored, write_stored
 from lse_bench.versions import joined, surroundings
 from lse_bench.weights.readers import file_digest
 from lse_bench.workers import worker_pool
 
-FOLDER = "minilrs"
 FPS = 25
-_SPOKEN = 1.35  # how many times the words a clip needs are spoken, so that it is cut from running speech
+_SPOKEN = 1.35  # words spoken per word needed, so that a clip is cut from running speech
 _PRESET = "superfast"
-_CONVERSION = Interpolation.BILINEAR  # less exact than what `write_clip` does since, but the pixels of plan.VERSION 1
+_CONVERSION = Interpolation.BILINEAR  # less exact than the current default of `write_clip`, but part of plan.VERSION 1
 OnClip = Callable[["Made"], None]
-_WAY_OUT = "Make the corpus in a new folder, or remove this file: clips that are there are kept"
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A finished clip. `content`: SHA-256 of pixels before compression, samples, transcript and the truth's numbers;
-    `file`: of the mp4, which also depends on the version of FFmpeg.
+    """A finished clip.
+
+    `path`: relative to the corpus. `content`: the SHA-256 of the uncompressed pixels, the samples, the transcript and
+    the numbers of the truth. `file`: the SHA-256 of the mp4, which also depends on the version of FFmpeg.
     """
 
     id: str
@@ -67,11 +70,12 @@ class Made:
 
 def make_corpus(
     spec: Spec, out: Path, workers: int | None = None, on_clip: OnClip = lambda made: None
-) -> dict[str, Any]:
-    """Make the corpus in `out` and return what `corpus.json` says; goes on where an earlier call stopped.
+) -> CorpusSummary:
+    """Make the corpus in `out`, or continue an earlier call, and return its summary, which `corpus.json` holds.
 
-    `workers`: processes, default one for each usable core; they change nothing but time. `on_clip` is called with every
-    clip, those found there included. Raises UsageError when `out` holds another corpus.
+    `workers`: the number of processes; None uses one for each usable core. It does not change the corpus. `on_clip`:
+    called with each clip, including clips of an earlier call. Raises UsageError if `out` holds another corpus or other
+    files. Raises LseBenchError if a worker is killed or espeak-ng fails.
     """
     plans = plan_clips(spec)
     done = _open(spec, out)
@@ -91,15 +95,8 @@ def make_corpus(
     return _finish(spec, out, [made[plan.id] for plan in plans])
 
 
-def read_summary(root: Path) -> dict[str, Any] | None:
-    """What `corpus.json` says of a finished corpus, None when there is none."""
-    path = root / FOLDER / "corpus.json"
-    content = read_object(path, _WAY_OUT) if path.is_file() else None
-    return content if content and "digest" in content else None
-
-
 def truth_path(clip: Path, root: Path) -> Path:
-    """Where the truth about `clip`, a file of the corpus in `root`, lies."""
+    """Return the path of the truth file of `clip`, a file of the corpus in `root`."""
     return root / FOLDER / "truth" / clip.relative_to(root).with_suffix(".npz")
 
 
@@ -113,20 +110,20 @@ def _make_all(spec: Spec, plans: list[ClipPlan], out: Path, workers: int) -> Ite
         finally:
             cv2.setNumThreads(before)
         return
-    # Workers are processes; more threads would only compete.
+    # Workers are processes; threads inside them would only compete for the cores.
     try:
         with worker_pool(workers, cv2.setNumThreads, 1) as pool:
             for future in as_completed([pool.submit(make_clip, spec, plan, out) for plan in plans]):
                 yield future.result()
     except BrokenProcessPool:
         raise LseBenchError(
-            f"{out}: a worker was killed, perhaps for want of memory; --workers 1 needs the least, and the same "
-            "command goes on from here"
+            f"{out}: a worker process was killed, perhaps because memory ran out. Run the same command again to "
+            "continue; --workers 1 needs the least memory"
         ) from None
 
 
 def make_clip(spec: Spec, plan: ClipPlan, out: Path) -> Made:
-    """Make one clip with all its files."""
+    """Make one clip with its video, transcript and truth file."""
     rng = stream(spec, plan.speaker, plan.clip)
     speaker = _speaker(spec, plan.speaker)
     utterance, start = _utter(rng, plan, speaker)
@@ -177,7 +174,7 @@ def _head(spec: Spec, number: int) -> Head:
 
 
 def _utter(rng: np.random.Generator, plan: ClipPlan, speaker: Speaker) -> tuple[Utterance, float]:
-    """What is said, and where in it the clip begins, in seconds."""
+    """Return the speech, and the time in it at which the clip begins, in seconds."""
     seconds = plan.frames / FPS
     seed = int(rng.integers(2**31))
     if plan.word is not None:
@@ -193,7 +190,10 @@ def _utter(rng: np.random.Generator, plan: ClipPlan, speaker: Speaker) -> tuple[
 
 
 def _recorded(rng: np.random.Generator, speech: Sound, start: float, frames: int) -> Sound:
-    """The clip's samples: a piece of the speech at some level, with a room's noise."""
+    """Return the clip's samples: a piece of the speech at a random level, with room noise.
+
+    `start`: the time of the first sample in `speech`, seconds; it may be negative.
+    """
     count = frames * SAMPLE_RATE // FPS
     first = round(start * SAMPLE_RATE)
     piece = np.zeros(count)
@@ -211,14 +211,14 @@ def _recorded(rng: np.random.Generator, speech: Sound, start: float, frames: int
 
 
 def _within(timed: tuple[Timed, ...], start: float, frames: int) -> list[Timed]:
-    """Those whose middle is in the clip, in seconds of the clip."""
+    """Return the items whose middle is in the clip, with times relative to the clip. Pauses are left out."""
     end = start + frames / FPS
     inside = [item for item in timed if item.name and start <= (item.start + item.end) / 2 < end]
     return [Timed(item.name, max(0.0, item.start - start), min(item.end, end) - start) for item in inside]
 
 
 def _transcript(plan: ClipPlan, spec: Spec, words: list[Timed]) -> str:
-    """The .txt file as the real corpus has it."""
+    """Return the text of the .txt file in the format of the real corpus."""
     if plan.word is not None:
         middle = plan.frames / FPS / 2
         spoken = min(words, key=lambda word: abs((word.start + word.end) / 2 - middle))
@@ -239,7 +239,7 @@ def _write_truth(
     phonemes: list[Timed],
     words: list[Timed],
 ) -> bytes:
-    """Write the sidecar; returns its numbers as bytes, for the digest."""
+    """Write the truth file and return its numbers as bytes, for the digest."""
     arrays: dict[str, NDArray[Any]] = {
         "boxes": np.round(np.stack([truth.box for truth in truths]), 2),
         "landmarks": np.round(np.stack([truth.landmarks for truth in truths]), 2),
@@ -261,33 +261,34 @@ def _write_truth(
 
 
 def _open(spec: Spec, out: Path) -> dict[str, Made]:
-    """The clips an earlier call finished; starts the folder when there is none."""
-    about = out / FOLDER / "corpus.json"
+    """Return the clips that an earlier call finished, by id. Without an earlier call, write `corpus.json`.
+
+    Raises UsageError if `out` holds another corpus or other files, is damaged, or cannot be written.
+    """
+    about = summary_path(out)
     if about.exists():
-        there = read_object(about, _WAY_OUT).get("spec")
-        if not isinstance(there, dict):
-            raise UsageError(f"{about}: damaged: it has no spec. {_WAY_OUT}")
+        there = read_stored(about, CorpusSummary, WAY_OUT).spec
         for name, value in spec.as_json().items():
             if there.get(name) != value:
                 raise UsageError(
-                    f"{out}: holds a corpus with {name} {there.get(name)}, asked for {value}; choose another --out"
+                    f"{out}: holds a corpus with {name} {there.get(name)}, but {value} is requested; use another --out"
                 )
         record = out / FOLDER / "clips.jsonl"
         lines = read_bytes(record).decode("utf-8", errors="replace").split("\n") if record.exists() else []
         found = (_parse(line) for line in lines)
         return {made.id: made for made in found if made is not None}
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out}: already holds something else; --out names a new or empty folder")
+        raise UsageError(f"{out}: already holds something else; --out must name a new or empty folder")
     try:
         about.parent.mkdir(parents=True, exist_ok=True)
-        _write_json(about, {"spec": spec.as_json(), **surroundings("espeakng-loader")})
+        write_stored(about, CorpusSummary(spec=spec.as_json(), **surroundings("espeakng-loader")))
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror}") from None
     return {}
 
 
 def _parse(line: str) -> Made | None:
-    """A line of clips.jsonl; None for the half line of a killed run and for a damaged one, whose clip is made again."""
+    """Read a line of `clips.jsonl`. Return None if it is damaged or half written; its clip is then made again."""
     try:
         return Made(**json.loads(line))
     except (ValueError, TypeError, RecursionError):
@@ -300,33 +301,29 @@ def _intact(out: Path, made: Made) -> bool:
     return beside and path.is_file() and file_digest(path) == made.file
 
 
-def _finish(spec: Spec, out: Path, made: list[Made]) -> dict[str, Any]:
+def _finish(spec: Spec, out: Path, made: list[Made]) -> CorpusSummary:
     if spec.flavour == "lrs2":
         for split in ("train", "val", "test"):
             lines = [item.id + (_tag(item) if split == "test" else "") for item in made if item.split == split]
             (out / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    about = out / FOLDER / "corpus.json"
-    summary = {
-        "spec": spec.as_json(),
-        "clips": len(made),
-        "frames": sum(item.frames for item in made),
-        "splits": dict(Counter(item.split for item in made)),
-        "digest": _joint_digest([(item.id, item.content) for item in made]),
-        "files_digest": _joint_digest([(item.id, item.file) for item in made]),
-        **joined(read_object(about, _WAY_OUT), surroundings("espeakng-loader")),
-    }
-    _write_json(about, summary)
+    there = read_object(summary_path(out), WAY_OUT)
+    summary = CorpusSummary(
+        spec=spec.as_json(),
+        clips=len(made),
+        frames=sum(item.frames for item in made),
+        splits=dict(Counter(item.split for item in made)),
+        digest=_joint_digest([(item.id, item.content) for item in made]),
+        files_digest=_joint_digest([(item.id, item.file) for item in made]),
+        **joined(there, surroundings("espeakng-loader")),
+    )
+    write_stored(summary_path(out), summary)
     return summary
 
 
 def _tag(made: Made) -> str:
-    """LRS2's test list tags each id; here: a near-frontal or another view."""
+    """Return the tag of an id in LRS2's test list: `NF` for a near-frontal view, `MV` for a side view."""
     return " MV" if made.side_view else " NF"
 
 
 def _joint_digest(parts: list[tuple[str, str]]) -> str:
     return hashlib.sha256("".join(f"{name} {digest}\n" for name, digest in sorted(parts)).encode()).hexdigest()
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_atomically(path, json_bytes(content))

@@ -1,8 +1,8 @@
-"""Speaks one utterance with the espeak-ng library; run as a program of its own, standard library only.
+"""A program that speaks one utterance with the espeak-ng library. It imports only the standard library.
 
-What espeak-ng says depends on what the same process said before, so every utterance gets a fresh process.
-Standard input: one JSON object (library, data, voice, text, rate, pitch, range, seed). Standard output: one line of
-JSON (sample rate; phonemes and words with their first samples), then int16 little-endian samples.
+espeak-ng's output depends on earlier utterances of the same process, so each utterance runs in a new process. Standard
+input is one JSON object with library, data, voice, text, rate, pitch, range and seed. Standard output is one line of
+JSON, with the sample rate and the first sample of each phoneme and word, followed by int16 little-endian samples.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import ctypes
 import json
 import sys
 
-_SYNCHRONOUS = 2  # samples go to the callback
+_SYNCHRONOUS = 2  # espeak-ng passes samples to the callback
 _PHONEME_EVENTS_IPA_DONT_EXIT = 1 | 2 | 0x8000
 _UTF8, _END_PAUSE = 1, 0x1000
-_RATE, _PITCH, _RANGE = 1, 3, 4  # of espeak_PARAMETER
-_WORD, _PHONEME, _LIST_END = 1, 7, 0  # of espeak_EVENT_TYPE
+_RATE, _PITCH, _RANGE = 1, 3, 4  # values of espeak_PARAMETER
+_WORD, _PHONEME, _LIST_END = 1, 7, 0  # values of espeak_EVENT_TYPE
 
 
 class _Name(ctypes.Union):
@@ -39,12 +39,15 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 def main() -> None:
-    """Read the request, speak, write the answer; when it cannot, a line on standard error and an exit status."""
+    """Read the request, speak and write the answer.
+
+    On failure, write a line to standard error and exit with a non-zero status.
+    """
     request = json.load(sys.stdin)
     library = ctypes.CDLL(request["library"])
     sample_rate = library.espeak_Initialize(_SYNCHRONOUS, 0, request["data"].encode(), _PHONEME_EVENTS_IPA_DONT_EXIT)
     if sample_rate <= 0:
-        sys.exit(f"espeak-ng does not start with the data in {request['data']}")
+        sys.exit(f"espeak-ng cannot start with the data in {request['data']}")
     samples: list[bytes] = []
     phonemes: list[tuple[int, str]] = []
     words: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""Who speaks: the drawn properties of a speaker's head. Lengths are in half head widths, colours BGR 0-1."""
+"""The random properties of a speaker's head. Lengths are in half head widths; colours are BGR, 0-1."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lse_bench.choices import Style
 HairKind = Literal["bald", "crop", "short", "fringe", "bob", "long", "curly"]
 Colour = NDArray[np.float64]
 
-# BGR. Skin from very light to very dark, hair and iris as people have them.
+# BGR, 0-255. Skin from very light to very dark; natural colours of hair and iris.
 _SKINS = (
     (183, 205, 238),
     (160, 188, 228),
@@ -30,7 +30,11 @@ _HAIR_KINDS: tuple[HairKind, ...] = ("bald", "crop", "short", "fringe", "bob", "
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A head. `beard` 0-1: how full, 0 none; `texture_seed` fixes grain and strands."""
+    """The properties of a head.
+
+    Positions on the face are radians of the head's longitude or latitude. `beard`: density 0-1, 0 for none. `glasses`:
+    0 for none; above 0.9 the frame is dark and thick. `texture_seed`: the random seed of skin grain and hair strands.
+    """
 
     skin: Colour
     hair_colour: Colour
@@ -66,11 +70,15 @@ class Identity:
 
 
 def draw_identity(rng: np.random.Generator, style: Style) -> Identity:
-    """A speaker. `plain`: neither beard nor glasses; `marked`: a beard, or glasses, or both; `mixed`: as it comes."""
+    """Draw a speaker's head.
+
+    `style`: `plain` has neither beard nor glasses, `marked` has a beard or glasses or both, `mixed` draws them at
+    random.
+    """
     masculine = rng.random() < 0.5 or style == "marked"
     skin = _blend(rng, _SKINS)
     hair_colour = _blend(rng, _HAIRS if skin.mean() > 0.5 else _HAIRS[:3]) * rng.uniform(0.75, 1.15)
-    if np.abs(hair_colour - skin).sum() < 0.35:  # hair that could be taken for skin helps nobody
+    if np.abs(hair_colour - skin).sum() < 0.35:  # hair must differ visibly from skin
         hair_colour = hair_colour * 0.45
     lips = skin * np.array([0.78, 0.66, 0.92]) + np.array([0.02, 0.0, 0.03])
     made_up = not masculine and rng.random() < 0.55
@@ -124,7 +132,7 @@ def _marks(rng: np.random.Generator, style: Style, masculine: bool) -> tuple[boo
 
 
 def _blend(rng: np.random.Generator, colours: tuple[tuple[int, int, int], ...]) -> Colour:
-    """A colour between two neighbours of the list, with a little of its own."""
+    """Return a random colour between two neighbours of the list, with a small random change."""
     position = rng.uniform(0, len(colours) - 1)
     low = int(position)
     table = np.array(colours) / 255

@@ -1,6 +1,6 @@
-"""The mouth and the eyes: what is painted into the texture anew for every frame.
+"""The mouth and the eyes, which are painted into the texture for every frame.
 
-Shapes are in radians of longitude and latitude on the head; contours run from the viewer's left to right.
+Shapes are in radians of longitude and latitude on the head. Mouth contours run from the viewer's left to right.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from lse_bench.minilrs.surface import EYE_LAT, LAT_MIN, LON_MAX, grid, rise
 from lse_bench.minilrs.visemes import JAW, PRESS, ROUND, TEETH, TONGUE, TUCK
 from lse_bench.minilrs.visemes import WIDTH as SPREAD
 
-JAW_DROP = 0.23  # radians that the chin turns down when the jaw is fully open
-_GAP = 0.29  # radians between the lips then
-_REACH = 0.45  # radians below the mouth over which the skin stretches; less would fold it
+JAW_DROP = 0.23  # radians by which the chin moves down when the jaw is fully open
+_GAP = 0.29  # radians between the lips when the jaw is fully open
+_REACH = 0.45  # radians below the mouth over which the skin stretches; a shorter range would fold it
 _POINTS = 25
 _T = np.linspace(-1, 1, _POINTS)
 _LID = np.linspace(-1, 1, 13)
@@ -30,7 +30,10 @@ Contour = NDArray[np.float64]  # (N, 2): longitude, latitude
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """How a speaker holds the mouth throughout a clip: smile -1...1, lopsidedness -1...1."""
+    """The mouth posture of a speaker throughout a clip, about -1 to 1.
+
+    `smile`: positive raises the corners. `lopsided`: positive lowers the corner on the viewer's right.
+    """
 
     smile: float
     lopsided: float
@@ -38,7 +41,7 @@ class Habit:
 
 @dataclass(frozen=True, slots=True)
 class MouthShape:
-    """The contours of a mouth, each from corner to corner."""
+    """The four contours of a mouth, each (25,2) from corner to corner."""
 
     outer_upper: Contour
     inner_upper: Contour
@@ -46,7 +49,7 @@ class MouthShape:
     outer_lower: Contour
 
     def landmarks(self) -> Contour:
-        """The 20 mouth points of the 68, in their order (48-67)."""
+        """Return the 20 mouth points (20,2) of the 68 landmarks, in their order (48-67)."""
 
         def at(contour: Contour, *shares: float) -> Contour:
             return contour[[round(share * (_POINTS - 1)) for share in shares]]
@@ -62,7 +65,7 @@ class MouthShape:
 
 
 def mouth_shape(who: Identity, habit: Habit, lips: NDArray[np.floating]) -> MouthShape:
-    """The mouth that a row of the lip track makes on this face."""
+    """Return the mouth of this face for `lips`, a row (7,) of the lip track."""
     jaw, press, spread, rounding = (float(lips[i]) for i in (JAW, PRESS, SPREAD, ROUND))
     tuck, teeth = float(lips[TUCK]), float(lips[TEETH])
     half = who.mouth_width * (1 + 0.2 * spread - 0.26 * rounding + 0.05 * habit.smile - 0.05 * jaw)
@@ -76,7 +79,7 @@ def mouth_shape(who: Identity, habit: Habit, lips: NDArray[np.floating]) -> Mout
     corner = who.mouth_height + 0.3 * gap - 0.028 * habit.smile + 0.014 * habit.lopsided * t
     arch = (1 - t**2) ** (0.5 + 0.25 * (1 - rounding))
     bow = 1 - 0.25 * np.exp(-((t / 0.12) ** 2)) + 0.12 * np.exp(-(((np.abs(t) - 0.26) / 0.16) ** 2))
-    line = 0.006 * np.cos(3 * np.pi * t) * (1 - t**2)  # the waved line where closed lips meet
+    line = 0.006 * np.cos(3 * np.pi * t) * (1 - t**2)  # the wavy line where closed lips meet
     inner_upper = corner + (top - corner) * arch + line
     inner_lower = np.maximum(corner + (bottom - corner) * arch, inner_upper)
     outer_upper = inner_upper - upper * (1 - np.abs(t) ** 1.9) * bow
@@ -91,7 +94,7 @@ def mouth_shape(who: Identity, habit: Habit, lips: NDArray[np.floating]) -> Mout
 
 
 class Jaw:
-    """The stretch of the lower face when the jaw opens, for any map over the whole surface."""
+    """The stretch of the lower face when the jaw opens, for maps of `width` x `height` over the whole surface."""
 
     def __init__(self, who: Identity, width: int, height: int) -> None:
         lon, lat = grid(width, height)
@@ -106,7 +109,7 @@ class Jaw:
         self._rows, self._columns = rows, columns
 
     def open(self, values: NDArray, jaw: float) -> NDArray:  # type: ignore[type-arg]
-        """`values` with the jaw dropped; a copy."""
+        """Return a copy of the map `values` with the jaw opened by `jaw` (0-1)."""
         moved = values.copy()
         moved[self._top :, self._left : self._right] = cv2.remap(
             values, self._columns, self._rows - jaw * self._shift, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -115,17 +118,17 @@ class Jaw:
 
     @staticmethod
     def follow(points: Contour, who: Identity, jaw: float) -> Contour:
-        """Where points (longitude, latitude) of the closed face go."""
+        """Return the positions that points (N,2) of the closed face have when the jaw is opened by `jaw` (0-1)."""
         lon, lat = points[:, 0], points[:, 1]
         side = rise(np.abs(lon), 1.3, 0.45)
         moved = lat.copy()
-        for _ in range(4):  # the stretch is given for the target; a few rounds find it
+        for _ in range(4):  # the stretch is defined at the target, so iterate a few times
             moved = lat + jaw * JAW_DROP * side * rise(moved, who.mouth_height - 0.03, who.mouth_height + _REACH)
         return np.stack([lon, moved], axis=1)
 
 
 def paint_mouth(texture: Texture, who: Identity, shape: MouthShape, lips: NDArray[np.floating]) -> None:
-    """Lips, teeth and tongue onto `texture`, in place."""
+    """Paint lips, teeth and tongue onto `texture`, in place. `lips`: a row (7,) of the lip track."""
     x0, y0, x1, y1 = _window((-0.6, who.mouth_height - 0.24), (0.6, who.mouth_height + 0.55))
     patch = texture[y0:y1, x0:x1]
 
@@ -153,7 +156,7 @@ def paint_mouth(texture: Texture, who: Identity, shape: MouthShape, lips: NDArra
 def _inside(
     size: tuple[int, ...], shape: MouthShape, lips: NDArray[np.floating], x0: int, y0: int
 ) -> NDArray[np.uint8]:
-    """The mouth's inside: dark, teeth above and below, the tongue."""
+    """Return a picture of the inside of the mouth: dark, with teeth above and below, and the tongue."""
     inside = np.empty(size, np.uint8)
     inside[:] = (30, 18, 42)
     middle = _POINTS // 2
@@ -182,14 +185,14 @@ def _inside(
     if tip < 0.75 or gap < 0.03:
         edge = np.stack([row, top + length * (1 - 0.45 * t**2)], axis=1)
         fill(np.concatenate([edge, [[half, top - 0.2], [-half, top - 0.2]]]), (196, 212, 220))
-    else:  # the tongue between the teeth hides their lower half
+    else:  # the tongue between the teeth hides the lower half of the upper ones
         edge = np.stack([row, top + 0.5 * length * (1 - 0.45 * t**2)], axis=1)
         fill(np.concatenate([edge, [[half, top - 0.2], [-half, top - 0.2]]]), (196, 212, 220))
     return inside
 
 
 def _shine(patch: Texture, shape: MouthShape, colour: Colour, x0: int, y0: int) -> None:
-    """The wet light on the lower lip."""
+    """Paint the highlight on the lower lip, in place."""
     middle = _POINTS // 2
     low, high = shape.outer_lower[middle, 1], shape.inner_lower[middle, 1]
     centre = _subpixels(np.array([[0.0, high + 0.4 * (low - high)]]), x0, y0)[0] / 16
@@ -201,7 +204,10 @@ def _shine(patch: Texture, shape: MouthShape, colour: Colour, x0: int, y0: int) 
 
 @dataclass(frozen=True, slots=True)
 class Gaze:
-    """Eyes at one frame: `closed` 0-1, direction -1...1 to the viewer's right and down."""
+    """The eyes in one frame.
+
+    `closed`: 0 open to 1 closed. `right`, `down`: the direction to the viewer's right and down, -1 to 1.
+    """
 
     closed: float
     right: float
@@ -209,7 +215,10 @@ class Gaze:
 
 
 def eye_contours(who: Identity, side: int, closed: float) -> tuple[Contour, Contour]:
-    """Upper and lower lid of the eye on the viewer's left (-1) or right (1), from the inner corner outwards."""
+    """Return the upper and lower lid (13,2) of an eye, from the inner corner outwards.
+
+    `side`: -1 for the eye on the viewer's left, 1 for the right.
+    """
     t = _LID
     lon = side * (who.eye_distance + 0.17 * who.eye_size * t)
     tilt = -who.eye_tilt * 0.12 * t
@@ -220,7 +229,7 @@ def eye_contours(who: Identity, side: int, closed: float) -> tuple[Contour, Cont
 
 
 def paint_eyes(texture: Texture, who: Identity, gaze: Gaze) -> None:
-    """Both eyes onto `texture`, in place."""
+    """Paint both eyes onto `texture`, in place."""
     skin = who.skin * 255
     for side in (-1, 1):
         near, far = sorted((side * (who.eye_distance - 0.25), side * (who.eye_distance + 0.25)))
@@ -249,7 +258,7 @@ def paint_eyes(texture: Texture, who: Identity, gaze: Gaze) -> None:
 
 
 def _subpixels(points: Contour, x0: int, y0: int) -> NDArray[np.int32]:
-    """Surface points as pixels of a texture window, with OpenCV's four fractional bits."""
+    """Return surface points as pixels of a texture window at (x0, y0), with four fractional bits for OpenCV."""
     placed = np.empty(points.shape)
     placed[:, 0] = (points[:, 0] * (1 / (2 * LON_MAX)) + 0.5) * (WIDTH - 1) - x0
     placed[:, 1] = (points[:, 1] - LAT_MIN) * DENSITY - y0

@@ -1,4 +1,4 @@
-"""What a corpus will hold: every clip's name, split, speaker and random stream, from the specification alone."""
+"""The plan of a corpus: name, split, speaker and random stream of every clip, from the specification alone."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from lse_bench.minilrs.identity import Identity, draw_identity
 from lse_bench.minilrs.speech import Voice, draw_voice
 from lse_bench.minilrs.text import WORDS
 
-VERSION = 1  # of the generator: another version gives other pixels for the same seed
-_SHORTEST, _LONGEST = 50, 125  # frames of a clip whose length is left open
+VERSION = 1  # version of the corpus generator; another version gives other pixels for the same seed
+_SHORTEST, _LONGEST = 50, 125  # frames of a clip without a fixed length
 _VIDEO_ID = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A corpus. `clips` for each of `speakers`; `frames`: length of every clip, None for the flavour's own.
+    """The specification of a corpus.
 
-    `split`: auto puts a tenth of the speakers, at least one, into val and into test each. `style`: plain faces, the
-    marked ones (beard, glasses, dark light) or mixed. Raises UsageError for values that make no corpus.
+    `clips`: the number of clips for each of `speakers`. `split`: one split for all clips, or `auto`, which puts a tenth
+    of the speakers, at least one, into val and the same number into test. `style`: `plain` faces, `marked` faces (beard
+    or glasses, in dark light), or `mixed`. `voices`: `american`, or `foreign` for other accents. `frames`: the length
+    of every clip, 7 to 1500; None for the flavour's own lengths. Raises UsageError if a value is invalid.
     """
 
     flavour: Flavour = "lrs2"
@@ -46,25 +48,25 @@ class Spec:
             ("voices", self.voices, get_args(VoiceFamily)),
         ):
             if value not in allowed:
-                raise UsageError(f"--{name} {value}: there are {', '.join(allowed)}")
+                raise UsageError(f"--{name} {value}: unknown; choose one of {', '.join(allowed)}")
         if self.speakers < 1 or self.clips < 1:
-            raise UsageError(f"{self.speakers} speakers with {self.clips} clips each: at least 1 of each is needed")
+            raise UsageError(f"--speakers {self.speakers} --clips {self.clips}: both must be at least 1")
         if self.split == "auto" and self.speakers < 3:
             raise UsageError(
-                f"{self.speakers} speakers cannot be parted into train, val and test without meeting; take 3 or more, "
-                "or name one split with --split"
+                f"--speakers {self.speakers}: train, val and test need different speakers; use 3 or more, or name one "
+                "split with --split"
             )
         if self.frames is not None and not 7 <= self.frames <= 1500:
-            raise UsageError(f"--frames {self.frames}: 7 to 1500 (6 frames have no window to score)")
+            raise UsageError(f"--frames {self.frames}: 7 to 1500 are allowed (6 frames have no window to score)")
         if self.seed < 0:
-            raise UsageError(f"--seed {self.seed}: 0 or more")
+            raise UsageError(f"--seed {self.seed}: must be 0 or more")
 
     def as_json(self) -> dict[str, Any]:
-        """Every field and the generator's version: all that pixels and samples follow from."""
+        """Return every field and the generator's version. They determine all pixels and samples."""
         return {"generator": VERSION} | asdict(self)
 
     def split_of(self, speaker: int) -> Split:
-        """Which split a speaker belongs to."""
+        """Return the split of a speaker. Speakers count from 0."""
         if self.split != "auto":
             return self.split
         held = max(1, self.speakers // 10)
@@ -75,7 +77,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Face, voice and the id of the video they speak in."""
+    """A speaker: face, voice and the id of their video."""
 
     face: Identity
     voice: Voice
@@ -84,7 +86,7 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True)
 class ClipPlan:
-    """One clip to make. `path` is relative to the corpus; `word`: of the LRW flavour."""
+    """One clip to make. `path` is relative to the corpus. `word` is None except for the LRW flavour."""
 
     id: str
     path: Path
@@ -96,12 +98,15 @@ class ClipPlan:
 
 
 def stream(spec: Spec, *key: int) -> np.random.Generator:
-    """The random stream of a speaker (key: its number) or a clip (speaker and clip); independent of all others."""
+    """Return the random stream of a speaker or clip, independent of all others.
+
+    `key`: the number of the speaker, followed for a clip by the number of the clip.
+    """
     return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=(VERSION, *key)))
 
 
 def speaker_of(spec: Spec, number: int) -> Speaker:
-    """The speaker with this number."""
+    """Return the speaker with this number. The numbers count from 0."""
     rng = stream(spec, number)
     face = draw_identity(rng, spec.style)
     voice = draw_voice(rng, spec.voices, unseen=spec.split_of(number) != "train")
@@ -113,7 +118,7 @@ def speaker_of(spec: Spec, number: int) -> Speaker:
 
 
 def plan_clips(spec: Spec) -> list[ClipPlan]:
-    """Every clip of the corpus, speaker by speaker."""
+    """Return every clip of the corpus, speaker by speaker."""
     plans = []
     taken: Counter[tuple[str, str]] = Counter()
     for number in range(spec.speakers):

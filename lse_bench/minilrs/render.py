@@ -1,4 +1,4 @@
-"""Frames of a speaker: texture, surface, light and scene put together, with the truth about them."""
+"""The frames of a speaker, from texture, surface, light and scene, with boxes and landmarks as ground truth."""
 
 from __future__ import annotations
 
@@ -37,19 +37,21 @@ from lse_bench.minilrs.surface import (
 from lse_bench.minilrs.visemes import JAW, ROUND, LipTrack
 
 Frame = NDArray[Any]  # uint8
-# Pictures are drawn larger than they are stored, the small ones more so; a ray is cast for every third pixel.
+# Pictures are drawn larger than they are stored, small ones by a larger factor. A ray is cast for every third pixel.
 _CANVAS = {160: 216, 224: 264, 256: 276}
 _STEP = 3
 _COLUMN, _LINE = np.float32((WIDTH - 1) / (GRID_W - 1)), np.float32((HEIGHT - 1) / (GRID_H - 1))
-_MARGIN = 0.15  # of the canvas: how much larger the room behind the speaker is
-_FOREHEAD = np.array([[-0.5, -0.55], [0.0, -0.55], [0.5, -0.55]])  # longitude, latitude: the top of the face's box
-_OUTLINE = 26.0  # steepness of the head's outline, in alpha per unit of the surface's measure
+_MARGIN = 0.15  # share of the canvas by which the background is larger
+_FOREHEAD = np.array([[-0.5, -0.55], [0.0, -0.55], [0.5, -0.55]])  # longitude, latitude; top of the face's box
+_OUTLINE = 26.0  # steepness of the head's outline: alpha per unit of the measure of `Surface.cast`
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is known about a frame, in pixels of the frame: `box` (4): left, top, right, bottom of the face from
-    forehead to chin; `landmarks` (68, 2) in the usual numbering.
+    """The ground truth of a frame, in pixels of the frame.
+
+    `box` (4,): left, top, right and bottom of the face, from forehead to chin. `landmarks` (68, 2): the 68 points in
+    the usual numbering.
     """
 
     box: NDArray[np.float32]
@@ -57,10 +59,10 @@ class Truth:
 
 
 class Head:
-    """A speaker, ready to be rendered; building it takes some 0.1 s, a frame some 3 ms."""
+    """A speaker who is ready for rendering. Construction takes about 0.1 s, a frame about 3 ms."""
 
     def __init__(self, who: Identity, size: int) -> None:
-        """`size`: of the stored picture, 160, 224 or 256 pixels."""
+        """`size`: the side of the stored picture: 160, 224 or 256 pixels."""
         self.who, self.size = who, size
         self._canvas = _CANVAS[size]
         self.surface = Surface(who)
@@ -68,14 +70,17 @@ class Head:
         self._relief: Field = relief_of(who) + hair_relief(who, hair)
         self._normals = self.surface.normals(self._relief)
         self._texture_jaw, self._relief_jaw = Jaw(who, WIDTH, HEIGHT), Jaw(who, GRID_W, GRID_H)
-        self._still: dict[float, Contour] = {}  # landmarks of the closed mouth, by how closed the eyes are
+        self._still: dict[float, Contour] = {}  # landmarks 0-47 with the jaw closed, by the closure of the eyes
         lon, lat = grid()
         self._pout = 0.05 * bump(lon, lat, (0, who.mouth_height), (0.2, 0.09))
         side = (np.arange(0, self._canvas, _STEP, dtype=np.float32) + np.float32(_STEP / 2)) / self._canvas
         self._x, self._y = np.meshgrid(side, side)
 
     def clip(self, scene: Scene, lips: LipTrack, rng: np.random.Generator) -> Iterator[tuple[Frame, Truth]]:
-        """The frames (size, size, 3) BGR of a clip, each with its truth."""
+        """Yield the BGR frames (size, size, 3) uint8 of a clip, each with its truth.
+
+        `lips`: the lip track (frames, 7), one row for each pose of `scene`.
+        """
         camera = Camera(rng, scene, self.size)
         margin = round(_MARGIN * self._canvas)
         room = cv2.resize(scene.background, (self._canvas + margin, self._canvas + margin))
@@ -83,7 +88,7 @@ class Head:
         gaze, rested = None, self._texture
         for number, (pose, row) in enumerate(zip(scene.poses, lips, strict=True)):
             shape = mouth_shape(self.who, scene.habit, row)
-            if scene.gazes[number] != gaze:  # eyes rest most of the time
+            if scene.gazes[number] != gaze:  # the gaze rarely changes between frames
                 gaze, rested = scene.gazes[number], self._texture.copy()
                 paint_eyes(rested, self.who, gaze)
             texture = self._texture_jaw.open(rested, float(row[JAW]))
@@ -99,7 +104,7 @@ class Head:
             yield camera.shoot(picture, number), truth
 
     def _put_head(self, picture: Frame, texture: Frame, column: Field, line: Field, shade: Field, cover: Field) -> None:
-        """What the rays see of the head onto `picture`, in place; only the part that it covers."""
+        """Draw the head onto `picture`, in place. Only the part that the head covers is computed."""
         seen = cover > 0
         rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
         top, bottom = max(0, rows[0] - 1), rows[-1] + 2
@@ -112,7 +117,7 @@ class Head:
             large: Field = cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
             return large
 
-        # In fixed point, because OpenCV is faster so.
+        # Fixed point, because OpenCV is faster with it.
         seen_at = enlarged(np.dstack([column[part] * _COLUMN, line[part] * _LINE]))
         places, fractions = cv2.convertMaps(seen_at, None, cv2.CV_16SC2)  # type: ignore[call-overload]
         face = cv2.remap(texture, places, fractions, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -139,7 +144,7 @@ class Head:
         y = int(np.clip(margin / 2 + (0.43 - pose.y) * 0.8 * side, 0, margin))
         picture = room[y : y + side, x : x + side].copy()
         paint_body(picture, self.who, pose)
-        # The head shades its neck, not the wall: only what is below its middle.
+        # The head shades the neck but not the wall, so only pixels below its middle are darkened.
         drop, start = round(0.22 * pose.scale * len(cover)), int(pose.y * len(cover))
         below = np.clip((self._y[start:] - pose.y) / (0.6 * pose.scale), 0, 1)
         kept = 1 - 0.55 * cv2.GaussianBlur(cover[start - drop : len(cover) - drop], (0, 0), 2) * below
@@ -160,7 +165,10 @@ class Head:
 
 
 def _still_landmarks(who: Identity, closed: float) -> Contour:
-    """Points 0-47 of the 68: jaw line, brows, nose, eyes; seen from the front, left to right, the jaw closed."""
+    """Return points 0-47 of the 68 landmarks with the jaw closed: jaw line, brows, nose and eyes, (48,2).
+
+    Points run from the viewer's left to right. `closed`: the closure of the eyes, 0-1.
+    """
     around = np.linspace(-1, 1, 17)
     lat = 0.95 * (1 - np.abs(around) ** 2.2)
     jawline = np.stack([1.28 * np.sign(around) * np.abs(around) ** 0.8, lat], axis=1)
@@ -174,7 +182,7 @@ def _still_landmarks(who: Identity, closed: float) -> Contour:
     eyes = []
     for side in (-1, 1):
         upper, lower = eye_contours(who, side, closed)
-        if side < 0:  # both eyes from left to right; contours run outwards
+        if side < 0:  # landmarks run from left to right, but contours run outwards
             upper, lower = upper[::-1], lower[::-1]
         eyes.append(np.stack([upper[0], upper[4], upper[8], upper[12], lower[8], lower[4]]))
     return np.concatenate([jawline, *brows, bridge, base, *eyes])

@@ -1,4 +1,4 @@
-"""Everything of a clip that is not the face: motion, light, background, body, camera."""
+"""The conditions of a clip apart from the face: motion, light, background, body and camera."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lse_bench.minilrs.identity import Identity
 from lse_bench.minilrs.mouth import Gaze, Habit
 from lse_bench.minilrs.surface import Pose
 
-_BLINK = (0.4, 1.0, 0.9, 0.45, 0.1)  # how closed the eyes are, frame by frame
+_BLINK = (0.4, 1.0, 0.9, 0.45, 0.1)  # closure of the eyes, frame by frame
 _SIDE_VIEW = 0.08  # share of clips that show the head from the side
 _NOISE_PICTURES = 3
 _ROOM = 320  # pixels; the background is drawn at this size and blurred
@@ -23,8 +23,11 @@ _ROOM = 320  # pixels; the background is drawn at this size and blurred
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A clip's conditions. `light`: unit vector towards the light, in view coordinates; `exposure` scales the camera's
-    response; `quality` is x264's constant rate factor.
+    """The conditions of a clip.
+
+    `poses`, `gazes`: one for each frame. `light` (3,): the unit vector towards the light, in view coordinates.
+    `ambient`: the share of light without direction. `noise`: the standard deviation of the sensor noise, of 255.
+    `background`: a BGR picture. `quality`: x264's constant rate factor.
     """
 
     poses: tuple[Pose, ...]
@@ -32,19 +35,22 @@ class Scene:
     habit: Habit
     light: NDArray[np.float64]
     ambient: float
-    tone: NDArray[np.uint8]  # (1, 256, 3): exposure, colour and contrast of the camera
+    tone: NDArray[np.uint8]  # (1, 256, 3), a lookup table with exposure, colour and contrast of the camera
     noise: float
     background: NDArray[np.uint8]
     quality: int
 
     @property
     def side_view(self) -> bool:
-        """The head is turned by more than 30 degrees for most of the clip."""
+        """Whether the head is turned sideways by more than 30 degrees in most frames."""
         return bool(np.median([abs(pose.yaw) for pose in self.poses]) > np.radians(30))
 
 
 def draw_scene(rng: np.random.Generator, style: Style, frames: int) -> Scene:
-    """A clip's conditions. The `marked` style is dark, a fifth of the `mixed` one, none of the `plain`."""
+    """Draw the conditions of a clip.
+
+    All clips of style `marked` are dark, a fifth of style `mixed`, and none of style `plain`.
+    """
     dark = style == "marked" or (style == "mixed" and rng.random() < 0.2)
     azimuth, height = rng.uniform(-1.1, 1.1), rng.uniform(0.0, 0.8)
     light = np.array([np.sin(azimuth) * np.cos(height), -np.sin(height), np.cos(azimuth) * np.cos(height)])
@@ -99,7 +105,10 @@ def _gazes(rng: np.random.Generator, frames: int) -> tuple[Gaze, ...]:
 
 
 def _wander(rng: np.random.Generator, frames: int, count: int, sigma: float) -> NDArray[np.float64]:
-    """Smooth random motions (count, frames) of about unit size."""
+    """Return smooth random motions (count, frames) with a standard deviation of about 1.
+
+    `sigma`: the smoothing, in frames.
+    """
     margin = int(4 * sigma)
     noise = rng.standard_normal((count, frames + 2 * margin))
     motion = gaussian_filter1d(noise, sigma, axis=1)[:, margin : margin + frames]
@@ -117,7 +126,7 @@ def _tone(rng: np.random.Generator, dark: bool) -> NDArray[np.uint8]:
 
 
 def _background(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A blurred room: two walls, shapes, sometimes lights; of little colour."""
+    """Return a blurred BGR picture (320,320,3) of a room in muted colours, with shapes and sometimes lights."""
     size = _ROOM
     grey = rng.uniform(45, 190)
     tint = rng.normal(0, 9, 3)
@@ -139,7 +148,10 @@ def _background(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def paint_body(picture: NDArray[Any], who: Identity, pose: Pose) -> None:
-    """Hair that hangs behind, neck and clothes onto the square `picture`, in place; the head comes over them."""
+    """Paint the hair behind the head, the neck and the clothes onto the square `picture`, in place.
+
+    The head is drawn over them later.
+    """
     side = len(picture)
     scale = pose.scale * side
     lean = np.array([0.15 * np.sin(pose.yaw), 0.0])
@@ -169,7 +181,7 @@ def paint_body(picture: NDArray[Any], who: Identity, pose: Pose) -> None:
 
 
 class Camera:
-    """Sensor noise and the tone curve, the same for the same random stream."""
+    """The camera of a clip: resolution, tone curve and sensor noise. Equal random streams give equal noise."""
 
     def __init__(self, rng: np.random.Generator, scene: Scene, size: int) -> None:
         self._tone = scene.tone
@@ -181,7 +193,7 @@ class Camera:
         self._places = rng.integers(0, 64, (len(scene.poses), 2))
 
     def shoot(self, picture: NDArray[Any], number: int) -> NDArray[Any]:
-        """The canvas as the frame `number`, at the clip's size."""
+        """Return the canvas `picture` as frame `number`, at the clip's size."""
         small = cv2.resize(picture, (self._size, self._size), interpolation=cv2.INTER_LINEAR)
         toned = cv2.LUT(small, self._tone)
         x, y = self._places[number]

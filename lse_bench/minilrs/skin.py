@@ -1,4 +1,4 @@
-"""The head's texture at rest: skin, brows, hair, beard, painted over longitude and latitude."""
+"""The texture of a head at rest: skin, brows, hair and beard, painted over longitude and latitude."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Texture = NDArray[Any]  # uint8
 
 
 def texture_of(who: Identity) -> tuple[Texture, Field]:
-    """The texture (HEIGHT, WIDTH, 3) BGR without eyes and mouth, and how much of each point is hair (0-1)."""
+    """Return the BGR texture (HEIGHT, WIDTH, 3) uint8 without eyes and mouth, and each pixel's hair density, 0-1."""
     rng = np.random.default_rng(who.texture_seed)
     lon, lat = grid(WIDTH, HEIGHT)
     picture = _skin(who, rng, lon, lat)
@@ -67,13 +67,13 @@ def _skin(who: Identity, rng: np.random.Generator, lon: Field, lat: Field) -> ND
 
 
 def _hair(who: Identity, rng: np.random.Generator, lon: Field, lat: Field) -> Field:
-    """How much of each point hair covers, from a hairline per hair kind."""
+    """Return the share of each point that hair covers, from a hairline for each kind of hair."""
     if who.hair == "bald":
         return np.zeros_like(lon)
     front = {"fringe": -0.36, "bob": -0.5, "long": -0.58, "curly": -0.56}.get(who.hair, -0.64)
     side = {"crop": 0.0, "short": 0.16, "fringe": 0.12, "bob": 0.75, "long": 1.4, "curly": 0.3}[who.hair]
     parting = rng.uniform(-0.35, 0.35)
-    # Where the hair begins at the temples, and how far it hangs down behind them.
+    # The longitude at which the hair begins at the temples.
     temple = {"bob": 0.8, "long": 0.82, "curly": 0.95}.get(who.hair, 1.1)
     edge = np.abs(lon)
     line = front - 0.10 * np.exp(-(((lon - parting) / 0.3) ** 2)) * (who.hair not in ("fringe", "curly"))
@@ -83,14 +83,14 @@ def _hair(who: Identity, rng: np.random.Generator, lon: Field, lat: Field) -> Fi
     ragged = 0.03 * _noise(rng, 3) + (0.06 * _noise(rng, 8) if who.hair == "curly" else 0)
     soft = 0.05 if who.hair == "crop" else 0.03
     hair = rise(lat - line + ragged, soft, -soft)
-    if who.hair in ("crop", "short", "fringe"):  # ears stay free
+    if who.hair in ("crop", "short", "fringe"):  # ears stay uncovered
         for sign in (-1, 1):
             hair = hair * (1 - rise(bump(lon, lat, (sign * 1.52, 0.06), (0.17, 0.2)), 0.25, 0.6))
     return (hair * (0.82 if who.hair == "crop" else 1.0)).astype(np.float32)
 
 
 def hair_relief(who: Identity, hair: Field) -> Field:
-    """How far hair lifts the relief (on the relief's own grid)."""
+    """Return the height that hair adds to the relief, on the relief's grid. `hair`: the density of `texture_of`."""
     volume = {"bald": 0.0, "crop": 0.015, "short": 0.06, "fringe": 0.07, "bob": 0.1, "long": 0.09, "curly": 0.2}[
         who.hair
     ]
@@ -137,7 +137,7 @@ def _brows(picture: NDArray[np.float64], who: Identity, rng: np.random.Generator
 
 
 def to_pixels(lon: float, lat: float) -> tuple[int, int]:
-    """A surface point in texture pixels with four fractional bits, as OpenCV draws them."""
+    """Return a surface point in texture pixels, with the four fractional bits that OpenCV's drawing takes."""
     x = (lon / 4.8 + 0.5) * (WIDTH - 1)
     y = (lat + 1.45) / 2.85 * (HEIGHT - 1)
     return round(x * 16), round(y * 16)
@@ -151,7 +151,7 @@ def _strands(rng: np.random.Generator) -> Field:
 
 
 def _noise(rng: np.random.Generator, size: float) -> Field:
-    """Gaussian noise of unit variance whose blobs are about `size` texture pixels."""
+    """Return Gaussian noise (HEIGHT, WIDTH) of about unit variance with blobs of about `size` texture pixels."""
     step = max(1, int(size / 2))
     shape = (HEIGHT // step + 2, WIDTH // step + 2)
     blurred = cv2.GaussianBlur(rng.standard_normal(shape).astype(np.float32), (0, 0), size / step)

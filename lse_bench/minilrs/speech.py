@@ -1,4 +1,7 @@
-"""Speech with known times: espeak-ng, one fresh process for each utterance, so that a seed gives the same samples."""
+"""Speech with exact phoneme and word times, from espeak-ng.
+
+Each utterance runs in a new process, so that a random seed always gives the same samples.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ from lse_bench.choices import VoiceFamily
 from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.media.audio import SAMPLE_RATE, Sound
 
-_TIME_LIMIT = 60  # seconds; a sentence takes some 0.03
+_TIME_LIMIT = 60  # seconds; a sentence takes about 0.03
 _SPEAKER_SCRIPT = Path(__file__).with_name("espeak.py")
-# Variants of espeak-ng's formants that sound like people. Speakers of the training split have the first list,
-# those of val and test the second.
+# espeak-ng's voice variants that sound human. Speakers of the training split use the first list, speakers of val and
+# test the second.
 _TRAIN_VARIANTS = (
     *("m1", "m2", "m3", "m4", "m5", "m6", "f1", "f2", "f3", "Alicia", "Andy", "Denis", "Jacky", "Mario", "Michael"),
     *("adam", "anika", "benjamin", "david", "ed", "john", "linda", "paul", "rob", "shelby", "travis"),
@@ -34,7 +37,10 @@ _FOREIGN = ("en-gb-scotland", "en-029", "en-gb-x-rp", "de", "es")
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A speaker's voice: espeak-ng's name, words per minute, pitch and its range (0-99)."""
+    """A speaker's voice.
+
+    `name`: espeak-ng's name. `rate`: words per minute. `pitch`, `range`: the pitch and its variation, 0-99.
+    """
 
     name: str
     rate: int
@@ -44,7 +50,7 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """A phoneme (IPA) or word from `start` to `end`, in seconds from the start of the sound."""
+    """A phoneme (IPA) or word with its `start` and `end`, in seconds from the start of the sound."""
 
     name: str
     start: float
@@ -53,7 +59,7 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """`sound`: 16 kHz mono int16. Phonemes touch each other; one without a name is a pause."""
+    """A spoken text. `sound`: 16 kHz mono int16. Phonemes follow each other without gaps; an empty name is a pause."""
 
     sound: Sound
     phonemes: tuple[Timed, ...]
@@ -61,7 +67,7 @@ class Utterance:
 
 
 def draw_voice(rng: np.random.Generator, family: VoiceFamily, unseen: bool) -> Voice:
-    """A voice of its own for one speaker; `unseen`: of the variants that no training speaker has."""
+    """Draw a voice for one speaker. `unseen`: use only variants that no training speaker has."""
     variants = _UNSEEN_VARIANTS if unseen else _TRAIN_VARIANTS
     variant = variants[rng.integers(len(variants))]
     base = "en-us" if family == "american" else _FOREIGN[rng.integers(len(_FOREIGN))]
@@ -69,7 +75,10 @@ def draw_voice(rng: np.random.Generator, family: VoiceFamily, unseen: bool) -> V
 
 
 def speak(text: str, voice: Voice, seed: int) -> Utterance:
-    """`text` spoken by `voice`. Raises LseBenchError when espeak-ng fails, UsageError when it is not installed."""
+    """Return `text` as spoken by `voice`. Equal arguments give equal samples.
+
+    Raises LseBenchError if espeak-ng fails, and UsageError if it is not installed.
+    """
     library, data = _library()
     request = {
         "library": library,
@@ -91,11 +100,11 @@ def speak(text: str, voice: Voice, seed: int) -> Utterance:
         )
     except subprocess.TimeoutExpired:
         raise LseBenchError(
-            f"espeak-ng took more than {_TIME_LIMIT} s to say {text!r}; is the machine overloaded?"
+            f"espeak-ng took more than {_TIME_LIMIT} s to speak {text!r}; the machine may be overloaded"
         ) from None
     if answer.returncode != 0 or b"\n" not in answer.stdout:
         detail = answer.stderr.decode(errors="replace").strip() or f"exit status {answer.returncode}"
-        raise LseBenchError(f"espeak-ng could not say {text!r} with the voice {voice.name}: {detail}")
+        raise LseBenchError(f"espeak-ng could not speak {text!r} with the voice {voice.name}: {detail}")
     head, samples = answer.stdout.split(b"\n", 1)
     header = json.loads(head)
     rate = header["sample_rate"]
@@ -119,7 +128,7 @@ def _with_ends(starts: list[tuple[float, str]], seconds: float) -> tuple[Timed, 
 
 
 def _words(events: list[tuple[int, int]], text: str, rate: int, seconds: float) -> tuple[Timed, ...]:
-    """Words with their times. espeak-ng joins some small words ("of the"); they share the time."""
+    """Return words with their times. espeak-ng joins some short words ("of the"), which share its time equally."""
     words = []
     bounds = [*events, (round(seconds * rate), len(text))]
     for (sample, at), (next_sample, next_at) in pairwise(bounds):
@@ -136,7 +145,7 @@ def _library() -> tuple[str, str]:
         import espeakng_loader
     except ImportError:
         raise UsageError(
-            "MiniLRS speaks with espeak-ng, which is not installed: pip install 'lse-bench[minilrs]' (GPL-3.0, used "
-            "as a separate program)"
+            "MiniLRS needs espeak-ng, which is not installed: pip install 'lse-bench[minilrs]' (GPL-3.0, run as a "
+            "separate program)"
         ) from None
     return str(espeakng_loader.get_library_path()), str(espeakng_loader.get_data_path())

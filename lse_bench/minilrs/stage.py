@@ -1,4 +1,4 @@
-"""MiniLRS faces put into larger moving frames: what a face tracker is tried on."""
+"""Test videos for face trackers: moving MiniLRS pictures in larger frames."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
 from lse_bench.media.writer import write_clip
 
-_SWAY, _PERIOD = 0.04, 70.0  # of the frame's width; frames
+_SWAY, _PERIOD = 0.04, 70.0  # share of the frame's size; frames
 _EDGE = 16  # pixels over which a picture fades into the background
 
 
 def write_stage(
     clips: Sequence[Path], path: Path, *, speaker: int = 0, size: tuple[int, int] = (960, 540), face: int = 300
 ) -> list[NDArray[np.float64]]:
-    """Put the pictures of `clips` side by side into frames of `size` (width, height), each swaying on its own, with the
-    sound of clip number `speaker`; as long as the shortest. Writes `path` (mp4).
+    """Write `path` (mp4) with the pictures of `clips` side by side, each moving independently.
 
-    `face`: the side of each picture, pixels. Returns for each clip the corners of its picture, (frames,4) left, top,
-    right, bottom. Raises ValueError when the pictures do not fit.
+    The video is as long as the shortest clip. `speaker`: the index of the clip that provides the sound. `size`: width
+    and height of the frames, pixels. `face`: the side of each picture, pixels. Returns the corners of each clip's
+    picture (frames,4): left, top, right, bottom, in pixels. Raises ValueError if the pictures do not fit.
     """
     if len(clips) * face > size[0] or face > size[1]:
         raise ValueError(f"{len(clips)} pictures of {face} px do not fit into {size[0]}x{size[1]}")
@@ -37,7 +37,7 @@ def write_stage(
 
 
 def _corners(number: int, of: int, length: int, size: tuple[int, int], face: int) -> NDArray[np.int64]:
-    """Left and top of a picture in every frame."""
+    """Return left and top of picture `number` of `of` in every frame, (length,2) pixels."""
     time = np.arange(length)
     room = size[0] / of
     x = room * (number + 0.5) + _SWAY * size[0] * np.sin(2 * np.pi * time / _PERIOD + number)

@@ -1,8 +1,8 @@
-"""The head as a surface: an ellipsoid times a relief over longitude and latitude, and rays that meet it.
+"""The surface of a head: an ellipsoid times a relief over longitude and latitude, and its intersection with rays.
 
-Head coordinates: x to the viewer's right, y down, z towards a viewer who faces the head; unit: half the head's width.
-A point of the surface is named by its longitude (atan2(x, z)) and latitude (asin(y/r)), in radians. The relief is a
-grid of factors on the ellipsoid's radius. All arrays are float32.
+Head coordinates: x to the viewer's right, y down, z towards a viewer who faces the head. The unit is half the head's
+width. A point of the surface has a longitude (atan2(x, z)) and a latitude (asin(y/r)), in radians; latitude is positive
+downwards. The relief is a grid of factors on the ellipsoid's radius. Maps are float32.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 
 from lse_bench.minilrs.identity import Identity
 
-Field = NDArray[Any]  # float32; OpenCV's own hints know no narrower type
+Field = NDArray[Any]  # float32; OpenCV's type hints have no narrower type
 
 LON_MAX, LAT_MIN, LAT_MAX = 2.4, -1.45, 1.4
 GRID_W, GRID_H = 145, 86  # cells of the relief: 1/30 radian
 EYE_LAT, NOSE_LAT = -0.04, 0.36
 _HULL = 1.3  # a factor that no relief exceeds
 _FIRST_STEPS, _STEPS = 8, 2
-_DAMPING = np.float32(0.5)  # of the iteration: without it the outline of ears and hair flickers
+_DAMPING = np.float32(0.5)  # of the iteration; without damping the outline of ears and hair flickers
 
 
 def grid(width: int = GRID_W, height: int = GRID_H) -> tuple[Field, Field]:
-    """Longitude and latitude at the centres of a map of this size over the whole surface."""
+    """Return longitude and latitude (height, width) at the cells of a map over the whole surface."""
     lon = (np.arange(width, dtype=np.float32) / (width - 1) * 2 - 1) * LON_MAX
     lat = LAT_MIN + np.arange(height, dtype=np.float32) / (height - 1) * (LAT_MAX - LAT_MIN)
     columns, rows = np.meshgrid(lon, lat)
@@ -35,25 +35,25 @@ def grid(width: int = GRID_W, height: int = GRID_H) -> tuple[Field, Field]:
 
 
 def bump(lon: Field, lat: Field, at: tuple[float, float], size: tuple[float, float]) -> Field:
-    """A Gaussian hill of height 1."""
+    """Return a Gaussian hill of height 1 with its top at `at`. `size`: its widths; both are (longitude, latitude)."""
     hill: Field = np.exp(-(((lon - at[0]) / size[0]) ** 2) - ((lat - at[1]) / size[1]) ** 2)
     return hill
 
 
 def rise(values: Field, start: float, stop: float) -> Field:
-    """0 before `start`, 1 after `stop`, smooth between; `start` may be the larger."""
+    """Return 0 before `start`, 1 after `stop` and a smooth step between. `start` may be larger than `stop`."""
     t = np.clip((values - start) / (stop - start), 0, 1)
     step: Field = t * t * (3 - 2 * t)
     return step
 
 
 def relief_of(who: Identity) -> Field:
-    """The relief of a face at rest, hair not included."""
+    """Return the relief (GRID_H, GRID_W) of a face at rest, without hair."""
     lon, lat = grid()
     side = np.abs(np.sin(lon))
     below = rise(lat, 0.3, 1.05)
     relief = 1 - who.jaw_narrow * below * side**2
-    relief -= 0.05 * bump(lon, lat, (0, 0.55), (0.9, 0.25)) * (1 - side)  # the flat between cheeks and chin
+    relief -= 0.05 * bump(lon, lat, (0, 0.55), (0.9, 0.25)) * (1 - side)  # the flat area between cheeks and chin
     for sign in (-1, 1):
         relief -= 0.055 * bump(lon, lat, (sign * who.eye_distance * 0.95, EYE_LAT), (0.2, 0.12))
         relief += who.cheek * bump(lon, lat, (sign * 0.55, 0.16), (0.28, 0.2))
@@ -75,8 +75,11 @@ def relief_of(who: Identity) -> Field:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where the head is: angles in radians (positive yaw: its nose to the viewer's right; positive pitch: down;
-    positive roll: clockwise), centre and half width as shares of the picture's side.
+    """The position and orientation of a head in the picture.
+
+    `yaw`, `pitch`, `roll`: radians. Positive yaw turns the nose to the viewer's right, positive pitch turns it down,
+    and positive roll is clockwise. `x`, `y`: the head's centre. `scale`: half its width. All three are shares of the
+    picture's side.
     """
 
     yaw: float
@@ -87,7 +90,7 @@ class Pose:
     scale: float
 
     def rotation(self) -> NDArray[np.float64]:
-        """Head coordinates to view coordinates (3,3); view z points to the viewer."""
+        """Return the matrix (3,3) from head to view coordinates. View z points to the viewer."""
         cy, sy, cp, sp = np.cos(self.yaw), np.sin(self.yaw), np.cos(self.pitch), np.sin(self.pitch)
         cr, sr = np.cos(self.roll), np.sin(self.roll)
         yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
@@ -97,20 +100,20 @@ class Pose:
         return turned
 
     def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Head coordinates (N,3) to the picture (N,2), in shares of its side, seen from far away."""
+        """Project head coordinates (N,3) orthographically to picture coordinates (N,2), in shares of its side."""
         seen: NDArray[np.float64] = (np.asarray(points) @ self.rotation().T)[:, :2] * self.scale + (self.x, self.y)
         return seen
 
 
 class Surface:
-    """A head's ellipsoid with the machinery that both directions need: surface to picture and back."""
+    """The ellipsoid of a head, with the mappings from surface to space and from picture to surface."""
 
     def __init__(self, who: Identity) -> None:
         self.axes = np.array([1.0, who.height, who.depth])
         self._inverse = 1 / self.axes**2
 
     def points(self, relief: Field, lon: NDArray[np.floating], lat: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Head coordinates (N,3) of surface points."""
+        """Return head coordinates (N,3) of surface points. `lon`, `lat` (N,): radians."""
         x = (np.asarray(lon) / LON_MAX + 1) / 2 * (GRID_W - 1)
         y = (np.asarray(lat) - LAT_MIN) / (LAT_MAX - LAT_MIN) * (GRID_H - 1)
         factor = cv2.remap(
@@ -126,7 +129,7 @@ class Surface:
         return placed
 
     def normals(self, relief: Field) -> Field:
-        """Outward unit normals (GRID_H, GRID_W, 3) in head coordinates."""
+        """Return outward unit normals (GRID_H, GRID_W, 3) in head coordinates."""
         lon, lat = grid()
         place = self.points(relief, lon.ravel(), lat.ravel()).reshape(GRID_H, GRID_W, 3)
         normal = np.cross(np.gradient(place, axis=1), np.gradient(place, axis=0))
@@ -137,11 +140,13 @@ class Surface:
     def cast(
         self, relief: Field, pose: Pose, x: Field, y: Field, guess: Field | None = None
     ) -> tuple[Field, Field, Field, Field]:
-        """What each picture point (x, y), in shares of its side, sees.
+        """Intersect the ray of each picture point with the head.
 
-        Returns map positions (columns and rows of the relief), a measure that is positive on the head and zero at its
-        outline, and the relief found: the `guess` for the next frame. The relief is found by fixed-point iteration
-        from an outer hull or that guess, which is exact for gentle relief and good enough for a nose in profile.
+        `x`, `y`: picture points in shares of the picture's side, arrays of one shape. `guess`: the relief that the call
+        for the previous frame found; None starts from an outer hull. Returns four arrays of that shape: columns and
+        rows of the relief, a measure that is positive on the head and zero at its outline, and the relief found. The
+        relief is found by fixed-point iteration, which is exact for gentle relief and good enough for a nose in
+        profile.
         """
         rotation = pose.rotation()
         right, down, toward = (rotation[i].astype(np.float32) for i in range(3))
@@ -155,7 +160,7 @@ class Surface:
             b += origin[k] * (toward[k] * weights[k])
             outer += origin[k] ** 2 * weights[k]
         inner = b * b - a * outer
-        # Blurred, because where the view grazes the surface the iteration can swing from ray to ray.
+        # Blurred, because at grazing angles the iteration can oscillate from ray to ray.
         factor = np.full_like(u, _HULL) if guess is None else cv2.blur(guess, (7, 7))
         column, row = u, v
         for _ in range(_FIRST_STEPS if guess is None else _STEPS):

@@ -1,4 +1,4 @@
-"""What the speakers say: sentences of a small grammar whose words pass through every viseme."""
+"""The sentences of the speakers, from a small grammar whose words use every viseme."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _OPENING = _options(
     "from what I hear|this morning|maybe|however|in fact|years ago"
 )
 
-# Spoken in the middle of a sentence by the LRW flavour; real LRW has 500 words of five letters and more.
+# The LRW flavour speaks one of these words within running speech. Real LRW has 500 words of five or more letters.
 WORDS = _options(
     "about affair afternoon always amount around becoming before behind better birth bring business capital "
     "chance change chief company could death different difficult during economy election enough europe every "
@@ -53,7 +53,7 @@ WORDS = _options(
 
 
 def sentence(rng: np.random.Generator) -> str:
-    """One sentence, of six words and more."""
+    """Return one random sentence without an initial capital and a full stop."""
     parts = [_pick(rng, _WHO), _pick(rng, _DOES), _pick(rng, _WHAT)]
     if rng.random() < 0.7:
         parts.append(_pick(rng, _WHERE))
@@ -63,7 +63,7 @@ def sentence(rng: np.random.Generator) -> str:
 
 
 def speech_of(rng: np.random.Generator, words: int) -> str:
-    """Sentences with at least `words` words."""
+    """Return random sentences with at least `words` words in total."""
     text: list[str] = []
     while sum(len(part.split()) for part in text) < words:
         text.append(sentence(rng))
@@ -71,7 +71,10 @@ def speech_of(rng: np.random.Generator, words: int) -> str:
 
 
 def around_word(rng: np.random.Generator, word: str, words: int) -> tuple[str, int]:
-    """`word` within running speech, at least `words` words on each side; the text and the word's position in it."""
+    """Return a text with `word` between at least `words` words on each side, and the word's position in it.
+
+    The position counts words from 0.
+    """
     before = speech_of(rng, words).replace(".", "").split()
     after = speech_of(rng, words).replace(".", "")
     return f"{' '.join(before)} {word} {after}.", len(before)

@@ -1,8 +1,14 @@
-"""From phonemes to lips: viseme targets with coarticulation.
+"""Lip movements from phonemes: viseme targets with coarticulation.
 
-A lip track has seven parameters for each frame. *jaw* 0-1: how far it drops; *width* -1...1: corners drawn in or apart;
-*round* 0-1: protruded lips; *press* 0-1: lips closed on each other (p, b, m); *tuck* 0-1: lower lip under the upper
-teeth (f, v); *teeth* 0-1: how much the lips bare them; *tongue* 0-1: tip raised towards the teeth.
+A lip track has seven parameters for each frame:
+
+*jaw*, 0-1: the opening of the jaw.
+*width*, -1 to 1: mouth corners drawn together (negative) or apart (positive).
+*round*, 0-1: the protrusion of the lips.
+*press*, 0-1: lips closed on each other (p, b, m).
+*tuck*, 0-1: lower lip under the upper teeth (f, v).
+*teeth*, 0-1: how much of the teeth the lips show.
+*tongue*, 0-1: tip of the tongue raised towards the teeth.
 """
 
 from __future__ import annotations
@@ -21,9 +27,9 @@ PARAMETERS = ("jaw", "width", "round", "press", "tuck", "teeth", "tongue")
 JAW, WIDTH, ROUND, PRESS, TUCK, TEETH, TONGUE = range(7)
 LipTrack = NDArray[np.float32]
 
-_GRID = 200  # targets per second before sampling at the frames
-_LEAD = 0.02  # seconds that lips are ahead of the sound
-# How slowly each parameter follows its target: sigma in seconds. A lip closure is quick, rounding spreads.
+_GRID = 200  # targets per second, before sampling at the frames
+_LEAD = 0.02  # seconds by which lips are ahead of the sound
+# The smoothing of each parameter: sigma in seconds. A lip closure is quick; rounding is slow.
 _SIGMA = (0.030, 0.045, 0.045, 0.018, 0.022, 0.030, 0.028)
 _PRESS_GAIN = 1.7  # so that a short closure still closes after smoothing
 
@@ -54,18 +60,22 @@ _BY_SYMBOL = {symbol: target for symbols, target in _TARGETS.items() for symbol 
 
 
 def viseme_targets(phoneme: str) -> list[tuple[float, ...]]:
-    """The targets that one IPA string passes through in equal shares; a pause, or nothing known, is the rest position.
+    """Return the lip targets of one IPA string, each for an equal share of its time.
 
-    Stress and length marks carry no shape; a diphthong or affricate has one target for each of its symbols.
+    A diphthong or affricate has one target for each of its symbols. Stress and length marks have no target. A pause or
+    unknown symbols give the rest position.
     """
-    if phoneme.startswith("("):  # espeak-ng announces a change of language so
+    if phoneme.startswith("("):  # espeak-ng marks a change of language this way
         return [_REST]
     return [_BY_SYMBOL[symbol] for symbol in phoneme if symbol in _BY_SYMBOL] or [_REST]
 
 
 def lip_track(phonemes: Sequence[Timed], frames: int, start: float = 0.0, fps: int = 25) -> LipTrack:
-    """The lips (frames, 7) at each frame's middle, for a clip that begins at `start` seconds of the utterance."""
-    margin = 0.5  # seconds on both sides, so that smoothing knows what came before
+    """Return the lip parameters (frames, 7) float32 at the middle of each frame.
+
+    `start`: the time in the utterance at which the clip begins, seconds.
+    """
+    margin = 0.5  # seconds on both sides, so that smoothing includes neighbouring phonemes
     grid = np.tile(np.array(_REST), (round((frames / fps + 2 * margin) * _GRID), 1))
 
     def cell(time: float) -> int:

@@ -1,1 +1,1 @@
-"""Runs: a directory with what was done, one record per clip, and a summary that follows from the records."""
+"""Run directories: a description of the run, one record per clip, and a summary computed from the records."""

@@ -1,7 +1,7 @@
-"""Whether two stored contents say the same: exactly, but for numbers that a library or a processor computed.
+"""Compare two stored JSON contents. Everything must be equal, except for the last digits of numbers.
 
-Libraries and processors differ in the last digits of a sum, a logarithm or a quantile. Numbers that agree to
-`TOLERANCE`, as a part of the larger one or in units of the score, are therefore the same number.
+Libraries and processors differ in the last digits of a sum, a logarithm or a quantile. Two numbers count as equal if
+they differ by at most `TOLERANCE`, either relative to the larger one or in units of the score.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ TOLERANCE = 1e-9
 
 
 def disagreement(one: Any, other: Any, where: str = "") -> str | None:
-    """The first place where two contents of JSON differ, with both values, as in `metrics.lse_d.mean: 7.1 and 7.2`;
-    None when there is none. An integer and a float are equal when their values are.
+    """Return the first place where two JSON contents differ, with both values; None if they agree.
+
+    The text reads like `metrics.lse_d.mean: 7.1 and 7.2`. `where`: the path of the contents, put before each place. An
+    integer and a float are equal if their values are.
     """
     at = where or "content"
     if isinstance(one, dict) and isinstance(other, dict):
         if one.keys() != other.keys():
-            return f"{at}: the names {sorted(map(str, one.keys() ^ other.keys()))} stand on one side only"
+            return f"{at}: the names {sorted(map(str, one.keys() ^ other.keys()))} are on one side only"
         parts = [(one[name], other[name], f"{where}.{name}" if where else str(name)) for name in one]
     elif isinstance(one, list | tuple) and isinstance(other, list | tuple):
         if len(one) != len(other):

@@ -1,4 +1,4 @@
-"""What a paper says about a run: signature, a paragraph on the method, and BibTeX of what was used."""
+"""Text for a paper about a run: its signature, a methods paragraph, and BibTeX entries of the methods used."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ BIBTEX = MappingProxyType(
 
 
 def citation(run: Run) -> str:
-    """Signature, methods paragraph and BibTeX of a run, as text."""
+    """Return the signature, the methods paragraph and the BibTeX entries of a run as one text."""
     parts = [run.signature, paragraph(run), "\n\n".join(BIBTEX[name] for name in sources(run))]
     return "\n\n".join(parts) + "\n"
 
 
 def paragraph(run: Run) -> str:
-    """A paragraph for the section on evaluation."""
+    """Return a paragraph for the evaluation section of a paper."""
     about, summary, key = run.description, run.summary, run.description.key
     protocol = about.protocol.split(":")[0]
     weights = about.weights.name or "a SyncNet checkpoint of our own"
@@ -95,7 +95,7 @@ def paragraph(run: Run) -> str:
 
 
 def sources(run: Run) -> Iterator[str]:
-    """Names in `BIBTEX` of what a run used."""
+    """Yield the names in `BIBTEX` of the software and methods that a run used."""
     yield from ("lse-bench", "syncnet", "wav2lip")
     detector = run.description.key.get("detector", "")
     if detector:

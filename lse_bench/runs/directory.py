@@ -1,4 +1,4 @@
-"""A run directory: what run.json says, how it is begun, gone on with and read."""
+"""Begin, continue and read a run directory. run.json describes the run."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from lse_bench.sync.scorer import SyncScorer
 
 READ_SCHEMAS = (1, 2)
-_WAY_OUT = "Score into a new --out, or bring the file back"
+_WAY_OUT = "Score into a new --out, or restore the file"
 RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER = "run.json", "summary.json", "windows"
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Part `index` of `count`, counted from 1: every `count`-th clip of the list."""
+    """A part of a list of clips: every `count`-th clip, starting at clip `index`. `index` is counted from 1."""
 
     index: int
     count: int
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """`2/5`. Raises UsageError for anything else."""
+        """Read a shard written like `2/5`. Raises UsageError for any other form."""
         index, _, count = text.partition("/")
         written = re.fullmatch(r"[0-9]{1,9}/[0-9]{1,9}", text)
         if written is None or not 1 <= int(index) <= int(count):
@@ -45,7 +45,7 @@ class Shard:
         return cls(int(index), int(count))
 
     def of(self, clips: Sequence[ListedClip]) -> list[ListedClip]:
-        """This shard's clips."""
+        """Return the clips of this shard, in list order."""
         return list(clips[self.index - 1 :: self.count])
 
 
@@ -58,7 +58,12 @@ def describe_run(
     source: Source | None = None,
     shard: Shard | None = None,
 ) -> RunDescription:
-    """The content of run.json. `clips`: the whole list, of which `shard` is a part; `source`: where it came from."""
+    """Return the content of run.json for scoring `clips` with `scorer`.
+
+    `clips`: the whole list, also if only a shard of it is scored. `weights`: the checkpoint as it was given, a path or
+    a name. `command`: the command line. `source`: where the clips were found; None if unknown. If it is a single folder
+    that a generator wrote, the description of that generation is included. `shard`: None for the whole list.
+    """
     generation = None if source is None or len(source.inputs) != 1 else read_generation(source.inputs[0])
     return RunDescription(
         protocol=scorer.key["protocol"],
@@ -78,13 +83,19 @@ def describe_run(
 
 
 def prepare_directory(out: Path, description: RunDescription) -> None:
-    """Write run.json, or check that the one there is of the same run."""
+    """Write run.json, or check that the existing run.json belongs to the same run.
+
+    If an existing run continues with other versions or on another machine, run.json lists these as well. Raises
+    UsageError if the comparison key, the list of clips or the shard differs, or if `out` cannot be written.
+    """
     path = out / RUN_FILE
     if path.exists():
         there = read_description(out)
         refuse_difference(out, there, Path("this call"), description)
         if there.shard != description.shard:
-            raise UsageError(f"{out}: holds shard {there.shard}, asked for {description.shard}; choose another --out")
+            raise UsageError(
+                f"{out}: holds shard {there.shard}, but shard {description.shard} is given; choose another --out"
+            )
         stored = to_json(there)
         whole = stored | joined(stored, surroundings_of(to_json(description)))
         if whole != stored:
@@ -96,49 +107,58 @@ def prepare_directory(out: Path, description: RunDescription) -> None:
         out.mkdir(parents=True, exist_ok=True)
         write_stored(path, description)
     except OSError as error:
-        raise UsageError(f"{out}: cannot be written: {error.strerror}") from None
+        raise UsageError(f"{out}: cannot be written: {error.strerror}. Choose another --out") from None
 
 
 def read_description(run: Path) -> RunDescription:
-    """The content of a run directory's run.json. Raises UsageError when it is not one that this version reads."""
+    """Return the content of a run directory's run.json.
+
+    Raises UsageError if the file is missing, damaged or of a schema that this version does not read.
+    """
     path = run / RUN_FILE
     if not path.is_file():
-        raise UsageError(f"{run}: not a run directory (no {RUN_FILE} that can be read)")
+        raise UsageError(f"{run}: not a run directory, because it has no file {RUN_FILE}")
     content = read_object(path, _WAY_OUT)
     if content.get("schema") not in READ_SCHEMAS:
         versions = content.get("versions")
         writer = versions.get("lse-bench") if isinstance(versions, dict) else None
         way = (
-            f"lse-bench {writer} wrote it, and reads it: pip install 'lse-bench=={writer}'"
+            f"lse-bench {writer} wrote it and can read it: pip install 'lse-bench=={writer}'"
             if writer
-            else "it does not say which version wrote it; is it a run directory of lse-bench score?"
+            else "It does not name the version that wrote it; check that lse-bench score made it"
         )
         known = " and ".join(map(str, READ_SCHEMAS))
-        raise UsageError(f"{path}: schema {content.get('schema')}, this version reads schema {known}. {way}")
+        raise UsageError(f"{path}: has schema {content.get('schema')}, but this version reads schema {known}. {way}")
     return parse_stored(content, path, RunDescription, _WAY_OUT)
 
 
 def key_differences(one: RunDescription, other: RunDescription) -> list[tuple[str, str | None, str | None]]:
-    """The fields of the comparison key in which two runs differ, with both values."""
+    """Return (field, value in `one`, value in `other`) for each field of the comparison key that differs.
+
+    The fields are sorted. None as a value means that the key lacks the field.
+    """
     fields = sorted({*one.key, *other.key})
     values = [(name, one.key.get(name), other.key.get(name)) for name in fields]
     return [value for value in values if value[1] != value[2]]
 
 
 def refuse_difference(first: Path, one: RunDescription, second: Path, other: RunDescription) -> None:
-    """Raise UsageError, naming the field, for runs whose scores may not be averaged together."""
+    """Raise UsageError if the scores of two runs must not be averaged together. The message names the field.
+
+    The comparison key and the list of clips must be equal. `first`, `second`: the runs' names in the message.
+    """
     differing = key_differences(one, other)
     if one.clip_list.sha256 != other.clip_list.sha256:
         differing.append(("list", one.clip_list.sha256, other.clip_list.sha256))
     for name, here, there in differing:
         raise UsageError(
-            f"{first} and {second} cannot be joined: {name} differs ({here} and {there}). Scores that differ in it are "
-            "never averaged together; choose another --out"
+            f"{first} and {second} cannot be joined: {name} differs ({here} and {there}). Such scores are never "
+            "averaged together; choose another --out"
         )
 
 
 def write_summary(out: Path, records: Sequence[Record], listed: int, description: RunDescription) -> Summary:
-    """Write summary.json, and return its content."""
+    """Write summary.json and return its content. `listed`: number of clips that were to be scored."""
     summary = summarise(records, listed, description)
     write_stored(out / SUMMARY_FILE, summary)
     return summary

@@ -1,4 +1,4 @@
-"""Whether a record's scores follow from its curves."""
+"""Check that the scores of a record follow from its curves."""
 
 from __future__ import annotations
 
@@ -21,20 +21,27 @@ _FROM_CURVE = ("lse_d", "lse_c", "offset", "lse_d_at_0")
 
 
 def refuse_edited_records(run: Path | str, records: Sequence[Record], rule: str | None) -> None:
-    """Raise UsageError naming the first record of a run whose scores do not follow from its curve."""
+    """Raise UsageError if the scores of a record do not follow from its curves.
+
+    The message names the first such record. `run`: the run's name in the message. `rule`: the track rule; None under
+    whole-frame protocols.
+    """
     for record in records:
         told = next(faults_of(record, rule), None)
         if told is not None:
             raise UsageError(
-                f"{run}: {record.id}: {told}: it was edited, or is damaged. lse-bench verify {run} lists everything"
+                f"{run}: {record.id}: {told}: it was edited or is damaged. lse-bench verify {run} lists all faults"
             )
 
 
 def faults_of(record: Record, rule: str | None) -> Iterator[str]:
-    """What of a record does not follow from its curves."""
+    """Yield a description of each part of a record that does not follow from its curves.
+
+    `rule`: the track rule; None under whole-frame protocols.
+    """
     if record.status != "ok":
         if record.curve is not None or record.lse_d is not None or record.lse_c is not None:
-            yield f"{record.status}, but it has scores"
+            yield f"the status is {record.status}, but it has scores"
         return
     curve = record.curve
     if curve is None or len(curve) != _SHIFTS or not np.isfinite(curve).all():
@@ -46,7 +53,7 @@ def faults_of(record: Record, rule: str | None) -> Iterator[str]:
         if (told := disagreement({name: getattr(track, name) for name in _FROM_CURVE}, found)) is not None:
             yield f"track {track.track}: {told} (follows from its curve)"
     if rule in ("all", "mean") and len(tracks) > 1:
-        # Means over tracks are no functions of the mean curve.
+        # A mean of scores over tracks cannot be computed from the mean curve.
         wanted: dict[str, Any] = {
             name: math.fsum(getattr(track, name) for track in tracks) / len(tracks)
             for name in ("lse_d", "lse_c", "lse_d_at_0")
@@ -62,7 +69,10 @@ def faults_of(record: Record, rule: str | None) -> Iterator[str]:
 
 
 def valid_scores(rows: NDArray[np.float64]) -> dict[str, Any]:
-    """`lse_d_valid`, `lse_c_valid` and `offset_valid` of distances (windows,31): only pairs that exist count."""
+    """Return `lse_d_valid`, `lse_c_valid` and `offset_valid` of the distances `rows`, (windows, 31).
+
+    Pairs of a window with the padding do not count. A shift with fewer than `MIN_PAIRS` pairs is left out.
+    """
     sound = np.arange(len(rows))[:, None] + np.arange(_SHIFTS)[None, :] - distance.MAX_SHIFT
     exists = (sound >= 0) & (sound < len(rows))
     pairs = exists.sum(axis=0)

@@ -1,4 +1,4 @@
-"""Shards of one list joined into one run directory."""
+"""Join the shards of one list of clips into one run directory."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ from lse_bench.versions import joined, surroundings_of
 
 
 def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> Summary:
-    """Join the shards of one list into a run directory `out` and return its summary.
+    """Join the shards of one list of clips into the new run directory `out` and return its summary.
 
-    Raises UsageError when the runs do not belong together (naming the field), overlap, or `out` is not empty.
+    `command`: the command line, for run.json. Kept windows are copied as well. Raises UsageError if the runs differ in
+    the comparison key or the list (the message names the field), if two of them recorded the same clip, if a record was
+    edited, or if `out` is not empty.
     """
     if not runs:
-        raise UsageError("no runs to merge")
+        raise UsageError("no runs to merge; give at least one run directory")
     descriptions = [read_description(run) for run in runs]
     for run, description in zip(runs, descriptions, strict=True):
         refuse_difference(runs[0], descriptions[0], run, description)
     if out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out}: already holds something; merge into a new folder")
+        raise UsageError(f"{out}: already holds files; merge into a new folder")
     records = [record for run in runs for record in read_records(run)]
     refuse_doubles(records, out)
     for run in runs:

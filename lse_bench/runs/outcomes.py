@@ -1,4 +1,4 @@
-"""What the scorer found about a clip, as its record."""
+"""Turn the scorer's result for a clip into its record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lse_bench.sync.clip_facts import why_too_short, windows_of
 from lse_bench.sync.remarks import warnings_of_score
 from lse_bench.weights.readers import file_digest
 
-_DROPPED = 50  # dropped tracks that get a row of their own
+_DROPPED = 50  # at most this many dropped tracks get a row each
 
 if TYPE_CHECKING:
     from lse_bench.faces.tracks import Track
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def score_fields(score: LseScore) -> dict[str, Any]:
-    """The fields of a record that a score fills."""
+    """Return the fields of a record that a score fills. The `…_valid` fields are None if no shift has enough pairs."""
     found = {name: getattr(score, name) for name in Scores.model_fields}
     if score.offset_valid is None:
         found |= {"lse_d_valid": None, "lse_c_valid": None}
@@ -30,7 +30,10 @@ def score_fields(score: LseScore) -> dict[str, Any]:
 
 
 def record_of(clip: ListedClip, outcome: ClipOutcome) -> Record:
-    """The record of a clip that the scorer has finished."""
+    """Return the record of a clip that the scorer has finished.
+
+    A clip whose curve contains a non-finite value gets the status `error` and no scores.
+    """
     facts, score, failure = outcome.facts, outcome.score, outcome.failure
     common: dict[str, Any] = {
         "clip": clip.clip,
@@ -56,10 +59,10 @@ def record_of(clip: ListedClip, outcome: ClipOutcome) -> Record:
 
 
 def track_rows(outcome: ClipOutcome) -> list[TrackRecord] | None:
-    """One record per face track, those that were not scored with the reason; None under protocols without tracks.
+    """Return one record per face track; None under protocols without tracks.
 
-    Of the tracks that were dropped the 50 longest, the rest in one row. `first` and `last`: frames as scored; `box`:
-    mean left, top, right, bottom in pixels; `detections`: frames with one.
+    A track that was not scored has the reason. Of the dropped tracks, the 50 with the most detections have a record
+    each. One more record stands for all others.
     """
     scene = outcome.facts.scene
     if scene is None:
@@ -85,12 +88,16 @@ def track_rows(outcome: ClipOutcome) -> list[TrackRecord] | None:
 
 
 def _part(outcome: ClipOutcome, number: int) -> tuple[int, int]:
-    """Frames and samples of a track; none where the clip failed before it was read."""
+    """Return the frames and samples of a track; (0, 0) if the clip failed before the track was read."""
     return outcome.facts.parts[number] if number < len(outcome.facts.parts) else (0, 0)
 
 
 def track_facts(track: Track) -> dict[str, Any]:
-    """Where and when a track is."""
+    """Return the position of a track in the clip, as fields of `TrackRecord`.
+
+    `first`, `last`: frames as scored, both inclusive. `box`: mean left, top, right, bottom in pixels. `detections`:
+    number of frames in which the face was detected.
+    """
     return {
         "first": track.first,
         "last": track.stop - 1,
@@ -101,7 +108,7 @@ def track_facts(track: Track) -> dict[str, Any]:
 
 
 def digest_or_none(path: Path) -> str | None:
-    """Digest of a file; None where it cannot be read."""
+    """Return the SHA-256 of a file; None if it cannot be read."""
     try:
         return file_digest(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""Clips with what the scorer saw drawn into them: each face track's box and number, and its running confidence."""
+"""Copies of clips with the face tracks drawn in: bounding box, number, scores and running confidence."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ _QUALITY, _PRESET = 23, "superfast"
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """A track to draw: `boxes` (n,4) from frame `first` on; `confidence` (n), None where it was not scored."""
+    """A track to draw.
+
+    `number`: -1 for a dropped track. `boxes`: (n, 4) bounding boxes in pixels, from frame `first` on. `confidence`:
+    (n,) running confidence; None for a track that was not scored. `label`: the text below the box.
+    """
 
     number: int
     first: int
@@ -39,14 +43,17 @@ class _Drawn:
 
 
 def write_overlay(clip: Path, outcome: ClipOutcome, path: Path, policy: FpsPolicy) -> None:
-    """Write `clip`, at the rate it was scored at, with its tracks drawn in; needs per-window distances."""
+    """Write a copy of `clip` with its face tracks drawn in, at the frame rate at which it was scored.
+
+    `outcome`: the scorer's result for the clip, with per-window distances. `policy`: the frame rate policy.
+    """
     info = probe(clip)
     rate = frame_rate_for(info, policy)
     tracks = list(_tracks_of(outcome))
     sound = None if info.sound is None else np.concatenate(list(read_sound(info)))
     frames = (_draw(frame, number, tracks) for number, frame in enumerate(read_frames(info, rate)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Browsers play halved colour only, which needs even sides: an odd one loses its last line.
+    # Browsers play 4:2:0 colour only, which needs an even width and height. The last line of an odd side is cut off.
     shown = (frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2] for frame in of_one_size(frames))
     write_clip(path, shown, sound, rate, quality=_QUALITY, preset=_PRESET)
 
@@ -62,7 +69,8 @@ def _tracks_of(outcome: ClipOutcome) -> Iterator[_Drawn]:
         if score is not None:
             assert score.per_window is not None
             values = running_confidence(score.per_window)
-            # A window is shown at its middle frame; before the first and after the last the nearest is held.
+            # The value of a window is shown at its middle frame. Frames before the first middle frame and after the
+            # last one show the nearest value.
             at = np.clip(np.arange(len(track)) - WINDOW_FRAMES // 2, 0, len(values) - 1)
             confidence = values[at]
             label = f"{number}: D {score.lse_d:.2f} C {score.lse_c:.2f} offset {score.offset:+d}"

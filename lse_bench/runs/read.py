@@ -1,4 +1,4 @@
-"""A stored run as one object: description, records, summary, and what other measures say of the same videos."""
+"""Read a run directory into one object: description, records, summary, and FID and fd-sync of the same videos."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Extra = FidResult | FdSyncResult
-EXTRAS = {"fid": "fid.json", "fd_sync": "fd_sync.json"}  # results of other commands that may lie in a run directory
-_NO_COLUMNS = {"curve", "tracks", "warnings", "groups"}  # of a data frame; groups become columns of their own
+EXTRAS = {"fid": "fid.json", "fd_sync": "fd_sync.json"}  # files of other commands that a run directory may hold
+_NO_COLUMNS = {"curve", "tracks", "warnings", "groups"}  # fields without a column of the same name in a data frame
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """The result of scoring a list of clips.
 
-    `method`, `corpus`: names in tables. `path`: the run directory, None where nothing was stored. `extras`: what
-    fid.json and fd_sync.json say of the same videos, where there are; `extra_files`: the files that hold them.
+    `method`, `corpus`: names in tables. `path`: the run directory; None if nothing was stored. `extras`: the contents
+    of fid.json and fd_sync.json of the same videos, by name in `EXTRAS`. `extra_files`: the paths of these files.
     """
 
     method: str
@@ -43,70 +43,71 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What a message calls it: its folder, or its method."""
+        """The name of the run in messages: its folder, or its method if nothing was stored."""
         return self.method if self.path is None else str(self.path)
 
     @property
     def folder(self) -> Path:
-        """The run directory. Raises UsageError where nothing was stored."""
+        """The run directory. Raises UsageError if nothing was stored."""
         if self.path is None:
-            raise UsageError(f"{self.method}: was not stored; pass out= to evaluate")
+            raise UsageError(f"{self.method}: the run was not stored; pass out= to evaluate")
         return self.path
 
     @property
     def table(self) -> tuple[str, str]:
-        """Which table it stands in: corpus and protocol."""
+        """The table that the run belongs to: corpus and protocol."""
         return self.corpus, self.description.protocol
 
     @property
     def lse_d(self) -> MetricSummary:
-        """Mean LSE-D with its interval; lower is better."""
+        """The mean LSE-D with its 95 % interval. Lower is better."""
         return self.summary.lse_d
 
     @property
     def lse_c(self) -> MetricSummary:
-        """Mean LSE-C with its interval; higher is better."""
+        """The mean LSE-C with its 95 % interval. Higher is better."""
         return self.summary.lse_c
 
     @property
     def offset(self) -> MetricSummary:
-        """Mean AV offset in frames of 40 ms; positive: the sound comes early."""
+        """The mean AV offset in frames of 40 ms, with its 95 % interval. Positive: the sound comes early."""
         return self.summary.offset
 
     @property
     def fid(self) -> float | None:
-        """FID against the originals; lower is better; None where it was not computed."""
+        """The FID against the original videos. Lower is better. None if it was not computed."""
         return one.fid if isinstance(one := self.extras.get("fid"), FidResult) else None
 
     @property
     def fid_id(self) -> str | None:
-        """Everything that moves the FID; None where it was not computed."""
+        """Every setting that changes the FID, as one text. None if the FID was not computed."""
         return one.fid_id if isinstance(one := self.extras.get("fid"), FidResult) else None
 
     @property
     def kid(self) -> float | None:
-        """KID against the originals; lower is better; None where it was not computed."""
+        """The KID against the original videos. Lower is better. None if it was not computed."""
         return one.kid if isinstance(one := self.extras.get("fid"), FidResult) else None
 
     @property
     def fd_sync(self) -> float | None:
-        """Fréchet distance of SyncNet's lip embeddings; lower is better; None where it was not computed."""
+        """The Fréchet distance of SyncNet's lip embeddings. Lower is better. None if it was not computed."""
         return one.fd_sync if isinstance(one := self.extras.get("fd_sync"), FdSyncResult) else None
 
     @property
     def signature(self) -> str:
-        """Protocol, scorer, frame rate, precision and version in one line for a paper."""
+        """The comparison key and the version in one line, for a paper."""
         return self.summary.signature or ""
 
     def with_extras(self, extras: Mapping[str, Extra]) -> Run:
-        """The same run with these results of other measures, by name in `EXTRAS`."""
+        """Return the same run with the results `extras` of other measures, by name in `EXTRAS`."""
         return replace(self, extras=extras)
 
     def to_frame(self, curves: bool = False) -> pd.DataFrame:
-        """A pandas data frame with a row for each clip, failures included.
+        """Return a pandas data frame with one row per clip, including the failed ones.
 
-        Columns: `method`, `corpus`, then the fields of `Record`; `warnings` as one text; each group (`video`, `sound`,
-        `speaker`) as `group_…`. `curves`: also `curve_-15` to `curve_+15`. Missing values are `NA`.
+        The columns are `method`, `corpus` and the fields of `Record` except `tracks`. `warnings` is one text. Each
+        group (`video`, `sound`, `speaker`) is a column `group_…`. `curves`: add `curve_-15` to `curve_+15`. Missing
+        values are `NA`.
         """
         import pandas as pd
 
@@ -139,7 +140,12 @@ def run_of(
     corpus: str | None = None,
     extra_files: Mapping[str, Path] | None = None,
 ) -> Run:
-    """A run of its parts; the summary is computed from the records."""
+    """Make a run from its parts. The summary is computed from the records.
+
+    `listed`: number of clips that were to be scored. `path`: the run directory; None if nothing is stored. `method`,
+    `corpus`: names in tables; by default the generator's and the manifest's, if the clips were generated, else the
+    folder's name (or `clips`) and `clips`. `extra_files`: by name in `EXTRAS`. Raises UsageError if one is damaged.
+    """
     origin = description.generation
     fallback = "clips" if path is None else path.name
     files = dict(extra_files or {})
@@ -161,24 +167,26 @@ def read_run(
     corpus: str | None = None,
     extra_files: Mapping[str, Path] | None = None,
 ) -> Run:
-    """Read a run directory. `method`, `corpus`: names in tables; by default the generator's and the manifest's.
-    `extra_files`: by name in `EXTRAS`; by default those that lie in the run directory.
+    """Read a run directory.
 
-    Raises UsageError for what is no run directory, is damaged, or was written by a version with another schema.
+    `method`, `corpus`: names in tables; by default the generator's and the manifest's, if the clips were generated,
+    else the folder's name and `clips`. `extra_files`: by name in `EXTRAS`; by default those in the run directory.
+
+    Raises UsageError if `run` is not a run directory, is damaged, or was written by a version with another schema.
     """
     run = Path(run)
     description, records = read_description(run), read_records(run)
-    again = "the command that made it goes on with it"
+    again = "Run the same lse-bench score command again to finish it"
     listed = read_object(run / SUMMARY_FILE, again).get("listed")
     if not isinstance(listed, int):
-        raise UsageError(f"{run / SUMMARY_FILE}: damaged: listed is {listed!r}; {again}")
+        raise UsageError(f"{run / SUMMARY_FILE}: damaged: listed is {listed!r}. {again}")
     if extra_files is None:
         extra_files = {name: run / file for name, file in EXTRAS.items() if (run / file).exists()}
     return run_of(description, records, listed, run, method, corpus, extra_files)
 
 
 def _read_extra(name: str, path: Path) -> Extra:
-    """A fid.json or fd_sync.json. Raises UsageError when it is damaged."""
+    """Read a fid.json or fd_sync.json. Raises UsageError if it is damaged."""
     if name == "fid":
-        return read_stored(path, FidResult, "lse-bench fid makes it again")
-    return read_stored(path, FdSyncResult, "lse-bench fd-sync makes it again")
+        return read_stored(path, FidResult, "Run lse-bench fid again")
+    return read_stored(path, FdSyncResult, "Run lse-bench fd-sync again")

@@ -1,4 +1,4 @@
-"""Records: one line of JSON per clip, appended whole, so that a killed run loses nothing but the clip in hand."""
+"""Records: one line of JSON per clip, appended whole. A killed run loses only the clips that are not yet recorded."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ RECORDS_FILE = "records.jsonl"
 
 
 def read_records(run: Path) -> list[Record]:
-    """The records of a run directory, in the order written; none if it has no records yet.
+    """Return the records of a run directory in the order written; an empty list if it has no records yet.
 
-    A last line without its end, from a killed run, is left out. Raises UsageError for a damaged line or a clip that
-    is there twice.
+    An incomplete last line, which a killed run leaves, is ignored. Raises UsageError if a line is damaged or a clip is
+    recorded twice.
     """
     path = run / RECORDS_FILE
-    records = read_stored_lines(path, Record, "a record", "Score into a new --out, or bring the file back")
+    records = read_stored_lines(path, Record, "a record", "Score into a new --out, or restore the file")
     refuse_doubles(records, path)
     return records
 
 
 def refuse_doubles(records: Iterable[Record], where: Path) -> None:
-    """Raise UsageError when a clip has more than one record."""
+    """Raise UsageError if a clip has more than one record. `where`: the file or folder that the message names."""
     seen: set[str] = set()
     for record in records:
         if record.id in seen:
-            raise UsageError(f"{where}: the clip {record.id} is recorded twice; its mean would count it twice")
+            raise UsageError(f"{where}: the clip {record.id} is recorded twice, so the mean would count it twice")
         seen.add(record.id)
 
 
 @contextmanager
 def open_records(run: Path) -> Iterator[Callable[[Record], None]]:
-    """Open a run's records for appending, alone, and yield what appends one.
+    """Open a run's records for exclusive appending and yield a function that appends one record.
 
-    Raises UsageError when another process is writing to the same run.
+    Raises UsageError if another process is writing to the same run.
     """
     with open_lines(run / RECORDS_FILE) as append:
         yield lambda record: append(record.model_dump(mode="json"))

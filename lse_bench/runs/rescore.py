@@ -1,4 +1,4 @@
-"""Scoring a few clips of a run again, the only proof against records, curves and windows that were forged together."""
+"""Score a few clips of a run again. Only this can detect records, curves and windows that were forged together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lse_bench.weights.readers import file_digest
 if TYPE_CHECKING:
     from lse_bench.sync.scorer import SyncScorer
 
-TOLERANCE = 1e-3  # of LSE-D and LSE-C: processors and libraries move them by less (docs/precision.md)
+TOLERANCE = 1e-3  # in units of LSE-D and LSE-C; processors and libraries change them by less (docs/precision.md)
 _COMPARED = ("lse_d", "lse_c", "lse_d_at_0", "lse_d_valid", "lse_c_valid")
 
 
@@ -29,15 +29,19 @@ def rescore(
     verdict: Verdict,
     on_clip: Callable[[str], None] = lambda name: None,
 ) -> None:
-    """Score `count` of the run's clips again, chosen by `seed`, and add to `verdict` what differs by more than
-    `TOLERANCE`. `scorer` has the run's comparison key; clips whose file is another one are left out."""
+    """Score `count` clips of a run again and add to `verdict` every score that differs by more than `TOLERANCE`.
+
+    Only scored clips whose file still has the recorded digest can be chosen. `scorer`: must have the run's comparison
+    key. `seed`: random seed of the choice. `on_clip`: called with the name of each clip that was scored again. If
+    nothing can be scored again, `verdict` says why.
+    """
     if scorer.key != entry.description.key:
         names = sorted(
             name
             for name in scorer.key.keys() | entry.description.key.keys()
             if scorer.key.get(name) != entry.description.key.get(name)
         )
-        verdict.unverified.append(f"nothing was scored again: another {', '.join(names)} here than in the run")
+        verdict.unverified.append(f"nothing was scored again: this scorer and the run differ in {', '.join(names)}")
         return
     listed = listed_clips(entry)
     if isinstance(listed, str):
@@ -46,7 +50,7 @@ def rescore(
     records = {record.id: record for record in entry.records if record.status == "ok"}
     there = [clip for clip in listed if clip.id in records and _same_file(clip.path, records[clip.id])]
     if not there:
-        verdict.unverified.append("nothing was scored again: none of its clips is at hand as it was")
+        verdict.unverified.append("nothing was scored again: every scored clip is missing or has changed")
         return
     chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(there))[:count]
     for record, _ in score_clips(scorer, [there[number] for number in sorted(chosen)]):
@@ -54,12 +58,12 @@ def rescore(
         on_clip(record.clip)
         stored = records[record.id]
         if record.status != "ok":
-            verdict.differences.append(f"{record.clip}: recorded ok, scored again: {record.status}: {record.reason}")
+            verdict.differences.append(f"{record.clip}: recorded as ok, now {record.status}: {record.reason}")
             continue
         for name in _COMPARED:
             before, now = getattr(stored, name), getattr(record, name)
             if (before is None) != (now is None) or (before is not None and abs(before - now) > TOLERANCE):
-                verdict.differences.append(f"{record.clip}: {name} {before} is recorded, scored again it is {now}")
+                verdict.differences.append(f"{record.clip}: {name} is recorded as {before}, scored again it is {now}")
                 break
 
 

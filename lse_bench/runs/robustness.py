@@ -1,8 +1,8 @@
-"""How far scores move under edits that should not matter. Differences between methods below this level are not
-meaningful.
+"""Score changes under edits that should not matter.
 
-Each clip is written again with one small change and scored by the same scorer. The control `written again` has none but
-the encoding that all of them share, so a change's own part is its row less the control's.
+Differences between methods below this level are not meaningful. Each clip is written again with one small change and
+scored by the same scorer. The control `written again` is only re-encoded, as all changed clips are. The effect of a
+change alone is therefore its row minus the control's row.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LATE = 3  # frames
 
 
 def tighter(frame: Frame, share: float = 0.04) -> Frame:
-    """The middle of a frame, `share` of its width and height less on each side, at its old size."""
+    """Cut off `share` of the width and height on each side of a frame and scale the rest to the old size."""
     height, width = frame.shape[:2]
     y, x = round(height * share), round(width * share)
     cut = frame[y : height - y, x : width - x]
@@ -42,26 +42,26 @@ def tighter(frame: Frame, share: float = 0.04) -> Frame:
 
 
 def moved(frame: Frame, share: float = 0.03) -> Frame:
-    """A frame moved to the right and down by `share` of its size, its edge repeated."""
+    """Move a frame to the right and down by `share` of its size. The edge pixels are repeated in the gap."""
     height, width = frame.shape[:2]
     shift = np.array([[1, 0, round(width * share)], [0, 1, round(height * share)]], dtype=np.float32)
     return np.asarray(cv2.warpAffine(frame, shift, (width, height), borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
 
 
 def louder(sound: Sound, decibels: float) -> Sound:
-    """Sound with a gain; what would not fit into 16 bits is cut off."""
+    """Apply a gain of `decibels` to int16 sound. Samples beyond 16 bits are clipped."""
     return np.asarray(np.clip(np.rint(sound * 10 ** (decibels / 20)), -32768, 32767), dtype=np.int16)
 
 
 def through_8_khz(sound: Sound) -> Sound:
-    """Sound through half its sampling rate and back, as a telephone has it."""
+    """Resample 16 kHz sound to 8 kHz, the rate of a telephone, and back. The length stays the same."""
     halved = resample_poly(sound.astype(np.float64), 1, 2)
     back = resample_poly(halved, 2, 1)[: len(sound)]
     return np.asarray(np.clip(np.rint(back), -32768, 32767), dtype=np.int16)
 
 
 def later(sound: Sound, frames: int = _LATE) -> Sound:
-    """Sound that comes `frames` of 40 ms late, as long as before."""
+    """Delay the sound by `frames` frames of 40 ms. It begins with silence, and the end is cut off to the old length."""
     silence = np.zeros(frames * SAMPLE_RATE // 25, np.int16)
     return np.concatenate([silence, sound])[: len(sound)]
 
@@ -76,7 +76,12 @@ def _same_sound(sound: Sound) -> Sound:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is done to a clip. `quality`: x264's; `crop`: it moves the face in the frame, which a tracker undoes."""
+    """A small change to a clip.
+
+    `frame`, `sound`: functions that change each frame and the whole sound. `quality`: x264's constant rate factor,
+    lower is better. `crop`: the change moves the face in the frame. A face tracker undoes it, so tracked protocols skip
+    it.
+    """
 
     name: str
     frame: Callable[[Frame], Frame] = _same_frame
@@ -102,10 +107,12 @@ CHANGES = (
 def robustness(
     scorer: SyncScorer, clips: Sequence[ListedClip], on_clip: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
-    """For each change and metric: the mean of changed minus original with its 95 % interval, the standard deviation
-    over clips, and the largest change; `clips`: how many could be scored both ways.
+    """Score each clip and its changed copies and return the differences, as JSON content.
 
-    Raises UsageError when no clip can be scored.
+    `changes` holds for each change and metric the mean of changed minus original with its 95 % interval, the standard
+    deviation over clips, and the change with the largest magnitude. `clips` is the number of clips with a score both
+    before and after the control. `on_clip`: called with the name of each clip before it is scored. Raises UsageError if
+    no clip can be scored.
     """
     values: dict[str, list[dict[str, float]]] = {}
     reasons: list[str] = []
@@ -141,7 +148,7 @@ def robustness(
     if not values:
         raise UsageError(f"none of {len(clips)} clips can be scored. {'; '.join(reasons[:3])}")
     rows = {name: _row(found, made_of[name]) for name, found in values.items()}
-    return {"key": scorer.key, "clips": len(values[CONTROL.name]), "changes": rows}
+    return {"key": scorer.key, "clips": len(values.get(CONTROL.name, [])), "changes": rows}
 
 
 def _row(found: Sequence[dict[str, float]], records: Sequence[Record]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Scoring runs: a list of clips and a scorer into a run directory, resumable, in shards, mergeable.
+"""Score a list of clips into a run directory. A run can be resumed, or split into shards and merged.
 
-A run directory holds `run.json` (what, with what), `records.jsonl` (one line per clip), `summary.json` (rebuilt from
-the records) and, when asked for, `windows/ID.npz` with the distances of every window.
+A run directory holds `run.json` (a description of clips, scorer and settings), `records.jsonl` (one line per clip) and
+`summary.json` (rebuilt from the records). On request it also holds `windows/ID.npz` with the distances of every window.
 """
 
 from __future__ import annotations
@@ -52,16 +52,20 @@ def score_run(
     on_step: OnStep | None = None,
     on_problem: Callable[[str], None] = lambda text: None,
 ) -> Summary:
-    """Score `clips` into the run directory `out` and return its summary; goes on where an earlier call stopped.
+    """Score `clips` into the run directory `out` and return its summary.
 
-    `overlay`: a folder for copies of the scored clips with their face tracks drawn in. `on_record` is called with
-    every record, those found there included; `on_step` as by `SyncScorer.score_all`; `on_problem` with a sentence about
-    an overlay that could not be made, which costs no score. Raises UsageError when `out` holds a run of something else,
-    and names what differs.
+    Clips that are already recorded in `out` are not scored again. `weights`, `command`, `source`: stored in run.json,
+    see `describe_run`. `shard`: the part of the list to score; None for all. `keep_windows`: store the distances of
+    every window. `overlay`: a folder for copies of the scored clips with their face tracks drawn in; None for no
+    copies. `on_record`: called with every record, also with those of earlier calls. `on_step`: see
+    `SyncScorer.score_all`. `on_problem`: called with a sentence if an overlay cannot be drawn; the score is kept.
+
+    Raises UsageError if `out` holds a different run (the message names the difference), if a recorded file has changed,
+    if an earlier call did not keep windows, or if `overlay` is set under a protocol without face tracks.
     """
     description = describe_run(scorer, clips, weights=weights, command=command, source=source, shard=shard)
     if overlay is not None and scorer.tracking is None:
-        raise UsageError(f"--overlay draws face tracks, and {scorer.protocol.id} has none; use --protocol tracked")
+        raise UsageError(f"--overlay draws face tracks, but {scorer.protocol.id} has none; use --protocol tracked")
     prepare_directory(out, description)
     paths = {clip.id: clip.path for clip in clips}
     mine = shard.of(clips) if shard is not None else list(clips)
@@ -71,11 +75,11 @@ def score_run(
         if keep_windows:
             bare = [r.id for r in done if r.status == "ok" and not (out / WINDOWS_FOLDER / f"{r.id}.npz").exists()]
             if bare:
-                raise UsageError(f"{out}: was begun without --keep-windows ({bare[0]} has none); choose another --out")
+                raise UsageError(f"{out}: was begun without --keep-windows (none of {bare[0]}); choose another --out")
         for record in done:
             on_record(record)
             if overlay is not None and record.status == "ok" and not (overlay / f"{record.id}.mp4").exists():
-                on_problem(f"{record.clip}: no overlay: it was scored before; another --out scores and draws it again")
+                on_problem(f"{record.clip}: no overlay, because it was scored before; draw it with another --out")
         finished = {record.id for record in done}
         rest = [clip for clip in mine if clip.id not in finished]
         for record, outcome in score_clips(scorer, rest, keep_windows or overlay is not None, on_step):
@@ -87,15 +91,19 @@ def score_run(
                 target = overlay / f"{record.id}.mp4"
                 try:
                     _write_overlay(outcome, paths[record.id], target, scorer.fps_policy)
-                except Exception as error:  # noqa: BLE001 - whatever it is, a drawing costs no score
-                    on_problem(f"{record.clip}: no overlay: {type(error).__name__}: {error}")
+                except Exception as error:  # noqa: BLE001 - no error in drawing may cost the score
+                    on_problem(f"{record.clip}: no overlay could be drawn: {type(error).__name__}: {error}")
         return write_summary(out, read_records(out), len(mine), description)
 
 
 def score_clips(
     scorer: SyncScorer, clips: Sequence[ListedClip], keep_windows: bool = False, on_step: OnStep | None = None
 ) -> Iterator[tuple[Record, ClipOutcome | None]]:
-    """The record of each clip, and what the scorer found, as they are finished; absent files come first."""
+    """Yield the record of each clip and the scorer's outcome, in the order in which they finish.
+
+    Listed clips without a file come first, with None as outcome. `keep_windows`: keep the distances of every window in
+    the outcome.
+    """
     present = []
     for number, clip in enumerate(clips):
         if clip.absent is None:
@@ -108,17 +116,20 @@ def score_clips(
 
 
 def _refuse_changed(out: Path, records: Sequence[Record], clips: dict[str, ListedClip]) -> None:
-    """A run goes on only while the files it has scored are still the same."""
+    """Raise UsageError if the file of a recorded clip has changed. The record would not belong to the new file."""
     for record in records:
         if record.id in clips and digest_or_none(clips[record.id].path) != record.sha256:
             raise UsageError(
-                f"{out}: {record.clip} has changed since this run recorded it ({record.status}); its old result would "
-                "stand for a new file. Choose another --out"
+                f"{out}: {record.clip} has changed since this run recorded it ({record.status}). The old result is "
+                "not one of the new file; choose another --out"
             )
 
 
 def _write_windows(out: Path, clip_id: str, outcome: ClipOutcome) -> None:
-    """`distances` (windows,31) or, under tracked protocols, `track_0`, … one array for each scored face track."""
+    """Write the distances of every window to `windows/ID.npz`, float32, (windows, 31).
+
+    The array is called `distances`. Under tracked protocols each scored face track has its own array, `track_0` etc.
+    """
     folder = out / WINDOWS_FOLDER
     folder.mkdir(exist_ok=True)
     scores = {f"track_{number}": score for number, score in outcome.tracks.items()}

@@ -1,6 +1,7 @@
-"""What a run directory stores, as types: run.json, summary.json and the lines of records.jsonl.
+"""The contents of a run directory as types: run.json, summary.json and the lines of records.jsonl.
 
-Schema 2 is written. Files of schema 1 are read: what they lack is null, and null equals nothing.
+Schema 2 is written. Files of schema 1 can be read; a field that they lack is null. Null means unknown, so it never
+counts as equal to another value.
 """
 
 from __future__ import annotations
@@ -19,58 +20,58 @@ Curve = Annotated[list[float], Field(min_length=31, max_length=31)]
 
 
 class Scores(BaseModel):
-    """The scores of a clip or of a face track; all null where there are none."""
+    """The scores of a clip or of a face track; all null if it was not scored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     lse_d: float | None = None
-    """LSE-D under the protocol; lower is better."""
+    """LSE-D under the protocol. Lower is better."""
     lse_c: float | None = None
-    """LSE-C under the protocol; higher is better."""
+    """LSE-C under the protocol. Higher is better."""
     offset: int | None = None
-    """AV offset in frames of 40 ms; positive: the sound comes early."""
+    """AV offset in frames of 40 ms. Positive: the sound comes early."""
     lse_d_at_0: float | None = None
-    """Mean distance at shift 0."""
+    """Mean distance at shift 0, in units of LSE-D."""
     lse_d_valid: float | None = None
-    """LSE-D without the padding: only pairs that exist count."""
+    """LSE-D without the padding: distances to the padded sound do not count."""
     lse_c_valid: float | None = None
     """LSE-C without the padding."""
     offset_valid: int | None = None
     """AV offset without the padding."""
     curve: Curve | None = None
-    """31 mean distances, shifts -15 to +15 frames."""
+    """31 mean distances, for shifts of -15 to +15 frames."""
     windows: int | None = None
-    """How many windows were averaged."""
+    """Number of windows that were averaged."""
 
 
 def _refuse_ok_without_scores(status: Status, scores: Scores) -> None:
     if status == "ok" and None in (scores.lse_d, scores.lse_c, scores.offset, scores.curve, scores.windows):
-        raise ValueError("status ok without scores")
+        raise ValueError("the status is ok, but scores are missing")
 
 
 class _TrackFacts(BaseModel):
-    """Which face track it is."""
+    """The identity and the outcome of a face track."""
 
     track: int | None = None
-    """Number of the track; null for one that was not kept."""
+    """Number of the track; null for a track that was not kept."""
     first: int | None = None
-    """First frame, as scored."""
+    """First frame, at the scored frame rate."""
     last: int | None = None
-    """Last frame, as scored."""
+    """Last frame (inclusive), at the scored frame rate."""
     frames: int | None = None
     """Number of frames."""
     detections: int | None = None
-    """Frames in which the face was detected."""
+    """Number of frames in which the face was detected."""
     box: list[float] | None = None
-    """Mean left, top, right, bottom in pixels."""
+    """Mean bounding box: left, top, right, bottom in pixels."""
     status: Status
-    """`ok` where the track was scored."""
+    """`ok` if the track was scored, else the kind of failure."""
     reason: str | None = None
-    """Why it was not scored."""
+    """Why the track was not scored."""
 
 
 class TrackRecord(Scores, _TrackFacts):
-    """One face track of a clip, under a protocol that finds faces."""
+    """One face track of a clip, under a tracked protocol."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -79,7 +80,7 @@ class TrackRecord(Scores, _TrackFacts):
 
 
 class _ClipFacts(BaseModel):
-    """Which clip it is, and how it ended."""
+    """The identity and the outcome of a clip."""
 
     clip: str
     """The clip's name, relative to the list or folder that named it."""
@@ -90,24 +91,24 @@ class _ClipFacts(BaseModel):
     reason: str | None = None
     """Why the clip has no score."""
     warnings: list[str] = []
-    """What a reader of the score should know about the clip."""
+    """Sentences about properties of the clip that affect its score."""
 
 
 class Record(Scores, _ClipFacts):
-    """One clip's line of records.jsonl. Scores are null unless `status` is `ok`."""
+    """The line of one clip in records.jsonl. Scores are null unless `status` is `ok`."""
 
     frames: int | None = None
-    """Frames, as scored."""
+    """Number of frames, at the scored frame rate."""
     fps: float | None = None
-    """Frame rate of the file; the average where it varies."""
+    """Frame rate of the file; the average if it varies."""
     seconds: float | None = None
-    """Length of the picture."""
+    """Length of the picture in seconds."""
     tracks: list[TrackRecord] | None = None
     """Face tracks; null under whole-frame protocols."""
     groups: dict[str, str] = {}
-    """Source video, source sound and speaker, where they are known."""
+    """Names of the source video (`video`), the source sound (`sound`) and the `speaker`, as far as they are known."""
     sha256: str | None = None
-    """Digest of the file."""
+    """SHA-256 of the file; null if it could not be read."""
 
 
 class MetricSummary(BaseModel):
@@ -116,58 +117,58 @@ class MetricSummary(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     mean: float | None
-    """Null where nothing was scored."""
+    """The mean; null if nothing was scored."""
     ci95: tuple[float, float] | None
-    """95 % interval; null where too few results are independent."""
+    """95 % interval of the mean; null if too few results are independent."""
     ci_method: str
     """How the interval was computed."""
     n: int
-    """Results averaged."""
+    """Number of results that were averaged."""
     higher_is_better: bool | None = None
-    """Null for the offset."""
+    """Whether a higher value is better; null for offsets."""
 
 
 class Summary(Stored):
-    """summary.json: a pure function of run.json and the records."""
+    """The content of summary.json. It is a pure function of run.json and the records."""
 
     schema_version: int = SCHEMA
     """Version of this format."""
     key: dict[str, str]
-    """The comparison key: everything that moves a score."""
+    """The comparison key: everything that changes a score."""
     signature: str | None = None
-    """The key and the version in one line; null in schema 1."""
+    """The comparison key and the version in one line; null in schema 1."""
     listed: int
-    """Clips that were to be scored."""
+    """Number of clips that were to be scored."""
     scored: int
-    """Clips with a score."""
+    """Number of clips with a score."""
     tracks: int | None = None
-    """Scored face tracks, where each counts once (track rule `all`)."""
+    """Number of scored face tracks under the track rule `all`, where each counts once; else null."""
     failed: dict[Status, int]
-    """Clips without a score, by status."""
+    """Number of clips without a score, by status."""
     pending: int
-    """Clips without a record yet."""
+    """Number of clips without a record yet."""
     warned: int
-    """Scored clips with a warning."""
+    """Number of scored clips with a warning."""
     metrics: dict[str, MetricSummary]
-    """Means, by metric."""
+    """Means by metric."""
     offsets: dict[str, int]
-    """Results by AV offset in frames."""
+    """Number of results by AV offset, in frames of 40 ms."""
     seconds: dict[str, float]
-    """Quantiles of the clips' lengths, by share."""
+    """Quantiles of the clips' lengths in seconds, by share (0 to 1)."""
 
     @property
     def lse_d(self) -> MetricSummary:
-        """Mean LSE-D; lower is better."""
+        """The mean LSE-D with its 95 % interval. Lower is better."""
         return self.metrics["lse_d"]
 
     @property
     def lse_c(self) -> MetricSummary:
-        """Mean LSE-C; higher is better."""
+        """The mean LSE-C with its 95 % interval. Higher is better."""
         return self.metrics["lse_c"]
 
     @property
     def offset(self) -> MetricSummary:
-        """Mean AV offset in frames of 40 ms."""
+        """The mean AV offset in frames of 40 ms, with its 95 % interval."""
         return self.metrics["offset"]
 
 
@@ -175,59 +176,59 @@ class ScorerWeights(Stored):
     """The scorer's checkpoint."""
 
     file: str | None = None
-    """As it was given: a path or a name of the table."""
+    """The checkpoint as it was given: a path, or a name in the table of weights."""
     sha256: str | None = None
-    """Digest of the file."""
+    """SHA-256 of the file."""
     name: str | None = None
-    """Its name in the table of weights, where the digest is known."""
+    """Name in the table of weights; null if the table does not list the digest."""
 
 
 class ClipList(Stored):
     """The whole list of clips, of which a shard is a part."""
 
     clips: int = Field(ge=0)
-    """How many."""
+    """Number of clips."""
     sha256: str
-    """Digest over ids, names and groups."""
+    """SHA-256 over the clips' ids, names and groups."""
 
 
 class RunDescription(Surroundings):
-    """run.json: what was scored, and with what."""
+    """The content of run.json: the clips, the scorer and the settings of a run."""
 
     schema_version: Literal[1, 2] = 2
     """Version of this format."""
     kind: Literal["score"] = "score"
-    """A scoring run."""
+    """Kind of the file: a scoring run."""
     protocol: str
     """Protocol id."""
     key: dict[str, str]
-    """The comparison key: everything that moves a score."""
+    """The comparison key: everything that changes a score."""
     weights: ScorerWeights
     """The scorer's checkpoint."""
     clip_list: ClipList
     """The whole list of clips."""
     source: dict[str, Any] | None = None
-    """Where the clips were found."""
+    """Where the clips were found; null if unknown."""
     manifest_sha256: str | None = None
-    """Of the manifest, where the clips are a generation's."""
+    """SHA-256 of the manifest, if the clips were generated from one."""
     generation: Origin | None = None
-    """How the clips were generated, where that is known."""
+    """How the clips were generated; null if unknown."""
     shard: str | None = None
-    """Such as 2/5; null for the whole list."""
+    """The shard that was scored, such as 2/5; null for the whole list."""
     merged_from: list[str | None] | None = None
-    """Shards that were joined."""
+    """The shards that were merged into this run; null if it was not merged."""
     device: str | None = None
-    """cpu or cuda."""
+    """Device of the network: cpu or cuda."""
     precision: str | None = None
-    """fp32 or bf16."""
+    """Precision of the network: fp32 or bf16."""
     seed: int | None = None
-    """Scoring draws nothing at random."""
+    """Always null, because scoring uses no random numbers."""
     command: list[str] = []
     """The command line."""
     started: str | None = None
-    """UTC, ISO 8601."""
+    """Start of the run, in UTC and ISO 8601."""
 
     @property
     def track_rule(self) -> str | None:
-        """How face tracks make a clip's score; None under whole-frame protocols."""
+        """The rule that combines face tracks into a clip's score; None under whole-frame protocols."""
         return self.key.get("track_rule")

@@ -1,4 +1,4 @@
-"""The files behind a run directory, for what compares pictures instead of scores."""
+"""Find the video files of a run directory, for measures that compare pictures, such as FID."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from lse_bench.runs.records import read_records
 
 
 def items_to_compare(path: Path, passed: Passed) -> list[Item]:
-    """The clips of a run directory that were scored, or the videos or pictures of any other folder.
+    """Return the scored clips of a run directory, or the videos or pictures of any other folder, in natural order.
 
-    `passed` is told what a search passes over. Raises UsageError when the run does not say where its clips are, or they
-    have moved.
+    `passed` collects the files that the search skips. Raises UsageError if the run does not say where its clips are, if
+    scored clips are missing, or if no clip was scored.
     """
     if not (path / RUN_FILE).exists():
         return items_of(path, passed)
     description = read_description(path)
     if not description.source:
-        raise UsageError(f"{path}: its run.json does not say where the clips are; give their folder instead")
+        raise UsageError(f"{path}: run.json does not say where the clips are; give their folder instead")
     paths = {clip.id: clip.path for clip in Source.from_json(description.source).clips()}
     scored = [record.id for record in read_records(path) if record.status == "ok"]
     gone = [name for name in scored if name not in paths or not paths[name].exists()]
     if gone:
-        raise UsageError(f"{path}: {len(gone)} of its {len(scored)} scored clips are no longer there, {gone[0]} first")
+        raise UsageError(
+            f"{path}: {len(gone)} of its {len(scored)} scored clips are no longer there, such as {gone[0]}. "
+            "Restore them, or score again"
+        )
     if not scored:
-        raise UsageError(f"{path}: none of its clips was scored")
+        raise UsageError(f"{path}: no clip of this run was scored")
     return [Item(name, paths[name]) for name in sorted(scored, key=natural_key)]

@@ -1,8 +1,9 @@
-"""Means and their intervals. Which results depend on each other is decided in one place: results that share a clip.
+"""Means and their intervals. Two results depend on each other if they share a clip, or a speaker.
 
-Pairs of picture and sound share clips (LRS2's 14,239 pairs use 1,243), so an interval that takes them as independent
-is too narrow. The variance here is the dyadic-robust one: it sums the products of the residuals of all pairs of results
-that share a member (Aronow, Samii and Assenova, "Cluster-robust variance estimation for dyadic data", 2015).
+Pairs of picture and sound share clips (the 14,239 pairs of LRS2 use 1,243 clips). An interval that treats the pairs as
+independent is therefore too narrow. The dyadic-robust variance corrects this. It sums the products of the residuals of
+all pairs of results that share a member (Aronow, Samii and Assenova, "Cluster-robust variance estimation for dyadic
+data", 2015).
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean with its 95 % interval; None where there are too few independent results. `n`: results averaged.
+    """A mean with its 95 % interval.
 
-    `standard_error` and `freedom`, degrees of freedom of Student's t, are what the interval is made of.
+    `mean`: None if there are no results. `ci95`: None if too few results are independent. `ci_method`: how the interval
+    was computed. `n`: number of results. `standard_error`: of the mean; None without an interval. `freedom`: degrees of
+    freedom of Student's t.
     """
 
     mean: float | None
@@ -35,7 +38,7 @@ class Estimate:
 
     @property
     def p_value(self) -> float | None:
-        """Two-sided, of the hypothesis that the true mean is 0; None without an interval."""
+        """The two-sided p value of the hypothesis that the true mean is 0; None without an interval."""
         if self.mean is None or self.standard_error is None:
             return None
         if not self.standard_error:
@@ -44,13 +47,15 @@ class Estimate:
 
 
 def mean_with_interval(values: Sequence[float], members: Sequence[frozenset[str]], unit: str = "clip") -> Estimate:
-    """Mean and 95 % interval of `values`; `members[i]` names the clips (or speakers: `unit`) that result i is made of.
+    """Return the mean of `values` with its 95 % interval.
 
-    Student's t when no two results share a member, else the dyadic-robust variance with as many degrees of freedom as
-    there are members less one. Raises ValueError when the lengths differ.
+    `members[i]`: the one or two clips (or speakers) on which result i depends. `unit`: the name of a member, "clip" or
+    "speaker". If no two results share a member, the interval is Student's t interval. Otherwise the variance is
+    dyadic-robust, and the degrees of freedom are the number of members minus one. There is no interval for a single
+    result, or if all results share a member. Raises ValueError if the lengths differ or a result has more members.
     """
     if len(values) != len(members):
-        raise ValueError(f"{len(values)} values but members of {len(members)}")
+        raise ValueError(f"got {len(values)} values but the members of {len(members)} results")
     n = len(values)
     if not n:
         return Estimate(None, None, "none: no results", 0)
@@ -63,7 +68,8 @@ def mean_with_interval(values: Sequence[float], members: Sequence[frozenset[str]
         return Estimate(mean, None, "none: a single result", n)
     if frozenset.intersection(*members):
         return Estimate(mean, None, f"none: one {unit} is part of every result, so none is independent of another", n)
-    # The dyadic estimate can fall below what independent results would have, even below 0; it may only widen.
+    # The dyadic estimate can fall below the variance of independent results, and even below 0. It may only widen the
+    # interval.
     squares = math.fsum(r * r for r in residuals)
     if shared:
         squares = max(squares, _dyadic_sum(residuals, members))
@@ -73,8 +79,9 @@ def mean_with_interval(values: Sequence[float], members: Sequence[frozenset[str]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values corrected for their number (Holm, 1979), in the order given: each is at most 1 and no smaller than that
-    of any smaller one.
+    """Return the p values after Holm's correction for multiple tests (Holm, 1979), in the order given.
+
+    Each corrected value is at most 1. A larger p value never gets a smaller corrected value.
     """
     order = sorted(range(len(p_values)), key=lambda place: p_values[place])
     corrected, largest = [0.0] * len(p_values), 0.0
@@ -86,26 +93,26 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @cache
 def _students_quantile(freedom: int) -> float:
-    """How many standard errors the interval reaches to either side.
+    """Return the half-width of the interval in standard errors, for `freedom` degrees of freedom.
 
-    The root of the distribution function, which every SciPy computes to 14 digits. Its own quantile has 9 digits
-    before SciPy 1.12, and an interval must not depend on that.
+    It is found as a root of the distribution function, which every SciPy computes to 14 digits. SciPy's own quantile
+    has only 9 digits before version 1.12, and an interval must not depend on the version.
     """
     share = (1 + CONFIDENCE) / 2
     return float(brentq(lambda t: special.stdtr(freedom, t) - share, 0, 100, xtol=1e-15, rtol=1e-14))
 
 
 def _dyadic_sum(residuals: Sequence[float], members: Sequence[frozenset[str]]) -> float:
-    """Sum of r_i r_j over all ordered pairs (i, j) that share a member, i = j included.
+    """Return the sum of r_i r_j over all ordered pairs (i, j) of results that share a member, including i = j.
 
-    Sums by member count a pair once for each member shared; results have two members at most, so what two results
-    share twice is exactly an equal set, and is taken off once.
+    The sums by member count a pair of results once for each shared member. A result has at most two members, so two
+    results that share two members have equal sets. Such pairs are subtracted once.
     """
     by_member: dict[str, float] = defaultdict(float)
     by_set: dict[frozenset[str], float] = defaultdict(float)
     for residual, clips in zip(residuals, members, strict=True):
         if len(clips) > 2:
-            raise ValueError(f"a result has two members at most, picture and sound; got {sorted(clips)}")
+            raise ValueError(f"a result has at most two members, picture and sound; got {sorted(clips)}")
         for clip in clips:
             by_member[clip] += residual
         if len(clips) == 2:

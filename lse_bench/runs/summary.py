@@ -1,4 +1,4 @@
-"""Summaries: what the records of a run say together. A pure function of run.json and the records."""
+"""Summarise the records of a run: counts, means and intervals. A summary depends only on run.json and the records."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ HIGHER_IS_BETTER = {"lse_c": True, "lse_c_valid": True, "lse_d": False, "lse_d_a
 
 
 def summarise(records: Sequence[Record], listed: int, description: RunDescription) -> Summary:
-    """Counts and means. Every mean stands beside `scored` of `listed`; records may come in any order.
+    """Return the counts and means of a run. The order of the records does not matter.
 
-    `failed` counts clips by status, `pending` those without a record yet, `warned` those scored with a warning. Under
-    the track rule `all` every face track counts once, and `n` counts tracks; under the others every clip. `offsets`
-    counts results by AV offset; `seconds` are quantiles of the clips' lengths, which move LSE-D and LSE-C.
+    `listed`: number of clips that were to be scored. Every mean is reported with the numbers of scored and of listed
+    clips. Under the track rule `all`, each scored face track counts once in means, `n` and `offsets`; otherwise each
+    scored clip counts once. The quantiles of the clips' lengths are included because the length changes LSE-D and
+    LSE-C.
     """
     rule = description.track_rule
     scored = [record for record in records if record.status == "ok"]
@@ -58,18 +59,18 @@ def summarise(records: Sequence[Record], listed: int, description: RunDescriptio
 
 
 def _plain(record: Record) -> bool:
-    """Whether a clip was neither converted nor refused for its frame rate."""
+    """Return whether a clip was neither converted nor refused because of its frame rate."""
     return record.status != "wrong_fps" and at_25(record.fps, record.warnings)
 
 
 def _versions(description: RunDescription) -> list[str]:
-    """The versions of LSE-Bench that a run was made with."""
+    """Return the versions of LSE-Bench that made a run."""
     found = [description.versions, *(one.get("versions") for one in description.continued_with or [])]
     return [one["lse-bench"] for one in found if one and "lse-bench" in one]
 
 
 def _quantiles(values: Sequence[float]) -> dict[str, float]:
-    """By share, "0" the smallest and "1" the largest; none of nothing."""
+    """Return quantiles by share: "0" is the smallest value, "1" the largest. Empty if there are no values."""
     if not values:
         return {}
     found = np.quantile(np.array(values), _QUANTILES)
@@ -79,7 +80,7 @@ def _quantiles(values: Sequence[float]) -> dict[str, float]:
 def _results(
     records: Sequence[Record], units: Sequence[frozenset[str]], rule: str | None
 ) -> Iterator[tuple[str, frozenset[str], dict[str, Any]]]:
-    """What is averaged: (sort key, members, values by metric), one for each clip or each scored face track."""
+    """Yield (sort key, members, values by metric) of each clip, or, under the rule `all`, of each scored face track."""
     for record, members in zip(records, units, strict=True):
         if rule != "all" or record.tracks is None:
             yield record.id, members, {metric: getattr(record, metric) for metric in METRICS}
@@ -90,11 +91,12 @@ def _results(
 
 
 def members_of(records: Sequence[Record]) -> tuple[list[frozenset[str]], str]:
-    """What each record is made of, for intervals, and what that is called: "speaker" or "clip".
+    """Return the members on which each record depends, for intervals, and their unit: "speaker" or "clip".
 
-    Speakers of picture and sound where every record names its picture's; a sound's speaker is that of the pictures of
-    the same clip, and a clip that is no picture here counts as a speaker of its own. Else the clips: source picture and
-    source sound where known, or the record itself.
+    If every record names its speaker, the members are the speakers of picture and sound. The speaker of a sound is
+    taken from a record in which that clip is the source video; otherwise the clip counts as its own speaker. If a
+    record names no speaker, the members are the source video and the source sound as far as known, or the record
+    itself.
     """
     if records and all("speaker" in record.groups for record in records):
         speaker = {record.groups["video"]: record.groups["speaker"] for record in records if "video" in record.groups}

@@ -1,4 +1,4 @@
-"""Shots and face tracks of a clip as JSON and as a picture, for a look before anything is scored."""
+"""Write the shots and face tracks of a clip as JSON and as a picture, to check them before scoring."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ from lse_bench.runs.outcomes import track_facts
 from lse_bench.storage import write_atomically
 from lse_bench.sync.protocol import frame_rate_for
 
-_WIDTH, _ROW, _FACE, _LEFT = 1200, 74, 64, 90  # pixels of the picture
-_SHOWN_DROPPED = 40  # tracks
+_WIDTH, _ROW, _FACE, _LEFT = 1200, 74, 64, 90  # sizes in the picture, in pixels
+_SHOWN_DROPPED = 40  # at most this many dropped tracks are drawn
 _SHOT_COLOURS = ((225, 225, 225), (245, 245, 245))
 _KEPT, _DROPPED, _INK = (90, 160, 60), (170, 170, 170), (40, 40, 40)
 
 
 def scene_as_json(clip: str, scene: Scene, tracking: Tracking) -> dict[str, Any]:
-    """Frames as scored; `last` is the last frame of a shot or track."""
+    """Return the shots and face tracks of a clip as JSON content.
+
+    `clip`: the clip's name. Frames are numbered at the scored frame rate, and `last` is inclusive. Dropped tracks have
+    the reason.
+    """
     tracks: list[dict[str, Any]] = [
         {"track": number, **track_facts(track), "kept": True} for number, track in enumerate(scene.tracks.kept)
     ]
@@ -45,8 +49,11 @@ def scene_as_json(clip: str, scene: Scene, tracking: Tracking) -> dict[str, Any]
 
 
 def draw_scene(clip: Path, scene: Scene, title: str, policy: FpsPolicy) -> Frame:
-    """A picture of the clip's time line: shots as bands, tracks as bars with the face of their middle frame; of the
-    tracks that were dropped the longest."""
+    """Draw the clip's time line and return it as a BGR picture, uint8, 1200 pixels wide.
+
+    Shots are bands and tracks are bars. A kept track shows the face of its middle frame. Of the dropped tracks, the 40
+    with the most detections are drawn. `title`: the text at the top. `policy`: the frame rate policy.
+    """
     dropped = sorted(scene.tracks.dropped, key=lambda pair: -pair[0].detections)
     tracks = [(track, "") for track in scene.tracks.kept] + dropped[:_SHOWN_DROPPED]
     height = 60 + _ROW * max(1, len(tracks)) + 30
@@ -77,7 +84,7 @@ def draw_scene(clip: Path, scene: Scene, title: str, policy: FpsPolicy) -> Frame
 def write_scene(
     clip: Path, name: str, scene: Scene, tracking: Tracking, stem: Path, policy: FpsPolicy = "resample"
 ) -> None:
-    """`STEM.json` and `STEM.png`."""
+    """Write `STEM.json` and `STEM.png`. `name`: the clip's name in both. `policy`: the frame rate policy."""
     text = json.dumps(scene_as_json(name, scene, tracking), indent=2) + "\n"
     write_atomically(stem.with_name(f"{stem.name}.json"), text.encode())
     _, data = cv2.imencode(".png", draw_scene(clip, scene, f"{name}  ({':'.join(tracking.marks)})", policy))
@@ -85,7 +92,7 @@ def write_scene(
 
 
 def _middle_faces(clip: Path, scene: Scene, policy: FpsPolicy) -> list[Frame]:
-    """Small pictures of the kept tracks' middle frames."""
+    """Return the face in the middle frame of each kept track, 64 x 64 BGR; grey if the frame cannot be read."""
     found: dict[int, Frame] = {}
     wanted = {number: (track.first + track.stop) // 2 for number, track in enumerate(scene.tracks.kept)}
     last = max(wanted.values(), default=-1)
@@ -102,5 +109,5 @@ def _middle_faces(clip: Path, scene: Scene, policy: FpsPolicy) -> list[Frame]:
 
 
 def _text(sheet: Frame, text: str, at: tuple[int, int], scale: float) -> None:
-    printable = text.encode("ascii", "replace").decode()  # OpenCV's letters are ASCII
+    printable = text.encode("ascii", "replace").decode()  # OpenCV can draw ASCII only
     cv2.putText(sheet, printable, at, cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)

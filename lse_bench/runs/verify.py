@@ -1,8 +1,8 @@
-"""Whether a run says what follows from what it holds: scores from curves, curves from windows, summary from records.
+"""Check that a run is consistent: scores follow from curves, curves from windows, and the summary from the records.
 
-What can be computed again is, and compared to `agreement.TOLERANCE`; what older versions did not store is *not
-verified*, which is no difference. Records, curves and windows that were forged together agree with each other: only
-scoring the clips again tells.
+Everything that can be computed again is computed and compared within `agreement.TOLERANCE`. Data that an older version
+did not store is reported as *not verified*, not as a difference. Records, curves and windows that were forged together
+agree with each other. Only scoring the clips again can detect that.
 """
 
 from __future__ import annotations
@@ -30,24 +30,28 @@ from lse_bench.weights.readers import digest_of_digests, file_digest
 
 WINDOWS_TOLERANCE = 1e-5  # windows are stored as float32
 _SHIFTS = 2 * distance.MAX_SHIFT + 1
-_STORED = ("listed", "scored", "failed", "metrics")  # of a summary, in every version
+_STORED = ("listed", "scored", "failed", "metrics")  # the fields that a summary of every version has
 
 
 @dataclass(slots=True)
 class Verdict:
-    """`differences`: sentences; `unverified`: what could not be looked at, and why; `checked`: how much was."""
+    """The result of a verification.
+
+    `differences`: a sentence for each inconsistency. `unverified`: a sentence for each part that could not be checked,
+    with the reason. `checked`: number of checked items, by kind.
+    """
 
     differences: list[str] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
     checked: dict[str, int] = field(default_factory=dict)
 
     def count(self, what: str, number: int = 1) -> None:
-        """Note that so much was looked at."""
+        """Add `number` to the checked items of the kind `what`."""
         self.checked[what] = self.checked.get(what, 0) + number
 
 
 def verify(entry: Run) -> Verdict:
-    """Everything that needs no network: also windows and the files of clips, as far as they are at hand."""
+    """Verify all that needs no scorer: records, summary, FID and fd-sync; windows and clip files, if they exist."""
     verdict = consequences(entry)
     _windows(entry, verdict)
     _files(entry, verdict)
@@ -55,7 +59,7 @@ def verify(entry: Run) -> Verdict:
 
 
 def consequences(entry: Run) -> Verdict:
-    """The cheap part: what records, summary, fid.json and fd_sync.json say of each other."""
+    """Verify only the consistency of records, summary, fid.json and fd_sync.json, which is fast."""
     verdict = Verdict()
     rule = entry.description.track_rule
     for record in entry.records:
@@ -69,20 +73,20 @@ def consequences(entry: Run) -> Verdict:
 
 
 def refuse_edited(entries: Sequence[Run]) -> None:
-    """Raise UsageError naming the first thing in a run that does not follow from the rest of it."""
+    """Raise UsageError if a run is inconsistent. The message names the first difference and counts the others."""
     for entry in entries:
         differences = consequences(entry).differences
         if differences:
             more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
             raise UsageError(
-                f"{entry.folder}: {differences[0]}{more}: it was edited, or is damaged. lse-bench verify "
-                f"{entry.folder} lists everything; the command that made the run writes it again"
+                f"{entry.folder}: {differences[0]}{more}: the run was edited or is damaged. lse-bench "
+                f"verify {entry.folder} lists all differences; make the run again in a new folder"
             )
 
 
 def _summary(entry: Run) -> Iterator[str]:
     try:
-        stored = read_object(entry.folder / SUMMARY_FILE, "the command that made the run writes it again")
+        stored = read_object(entry.folder / SUMMARY_FILE, "Run the command of this run again to rewrite it")
     except UsageError as error:
         yield str(error)
         return
@@ -90,27 +94,27 @@ def _summary(entry: Run) -> Iterator[str]:
     if (told := disagreement(ours, theirs)) is not None:
         yield f"{SUMMARY_FILE} does not follow from {RECORDS_FILE}: {told}"
     if stored.get("key") != entry.description.key:
-        yield f"{SUMMARY_FILE}: it has another comparison key than run.json"
+        yield f"{SUMMARY_FILE}: the comparison key differs from that of run.json"
     clips = entry.description.clip_list.clips
     if not entry.description.shard and stored.get("listed") != clips:
-        yield f"{SUMMARY_FILE}: {stored.get('listed')} clips are listed, run.json has {clips}"
+        yield f"{SUMMARY_FILE}: {stored.get('listed')} clips are listed, but run.json lists {clips}"
     if len(entry.records) > clips:
-        yield f"{RECORDS_FILE}: {len(entry.records)} records of {clips} clips"
+        yield f"{RECORDS_FILE}: there are {len(entry.records)} records of {clips} clips"
 
 
 def _extra(entry: Run, name: str, extra: Extra, verdict: Verdict) -> None:
-    """Whether fid.json or fd_sync.json was computed from the files of this run."""
+    """Check that fid.json or fd_sync.json was computed from the files of this run."""
     held = None if extra.generated is None else extra.generated.files_sha256
     if held is None:
-        verdict.unverified.append(f"{name}: made by an older version, which did not store what it was computed from")
+        verdict.unverified.append(f"{name}: made by an older version, which did not store the digest of its inputs")
         return
     verdict.count(name)
     listed = [record.sha256 for record in entry.records if record.sha256 is not None]
     scored = [record.sha256 for record in entry.records if record.sha256 is not None and record.status == "ok"]
     if held not in (digest_of_digests(listed), digest_of_digests(scored)):
         verdict.differences.append(
-            f"{name}: computed from other files than this run's ({held[:12]}…, the run's give "
-            f"{digest_of_digests(scored)[:12]}…)"
+            f"{name}: computed from other files than this run's (digest {held[:12]}…, the "
+            f"run's is {digest_of_digests(scored)[:12]}…)"
         )
 
 
@@ -123,13 +127,13 @@ def _windows(entry: Run, verdict: Verdict) -> None:
         tracks = {f"track_{track.track}": track.model_dump() for track in record.tracks or [] if track.status == "ok"}
         wanted: dict[str, Any] = tracks or {"distances": {"curve": record.curve, "windows": record.windows}}
         try:
-            held = read_arrays(path, "Score the clip again")
+            held = read_arrays(path, "Score the clips into a new --out")
             stored = {name: np.asarray(held[name], dtype=np.float64) for name in wanted}
         except UsageError as error:
             verdict.differences.append(str(error))
             continue
         except KeyError as error:
-            verdict.differences.append(f"{WINDOWS_FOLDER}/{path.name}: holds no {error}")
+            verdict.differences.append(f"{WINDOWS_FOLDER}/{path.name}: the array {error} is missing")
             continue
         verdict.count("windows")
         for name, follows in wanted.items():
@@ -137,7 +141,7 @@ def _windows(entry: Run, verdict: Verdict) -> None:
             shape = (follows["windows"], _SHIFTS)
             if follows["windows"] is not None and rows.shape != shape:
                 verdict.differences.append(
-                    f"{WINDOWS_FOLDER}/{path.name}: {name} is {rows.shape}, the record says {shape}"
+                    f"{WINDOWS_FOLDER}/{path.name}: {name} has shape {rows.shape}, but the record gives {shape}"
                 )
             elif not np.allclose(rows.mean(axis=0), follows["curve"], rtol=0, atol=WINDOWS_TOLERANCE):
                 apart = float(np.abs(rows.mean(axis=0) - follows["curve"]).max())
@@ -149,26 +153,29 @@ def _windows(entry: Run, verdict: Verdict) -> None:
 
 
 def _valid(stored: dict[str, Any], rows: NDArray[np.float64]) -> str | None:
-    """What of `…_valid` does not follow from the windows."""
+    """Describe the first of the `…_valid` scores that does not follow from the windows; None if all do."""
     for name, value in valid_scores(rows).items():
         held = stored.get(name)
         same = held == value if held is None or value is None else abs(held - value) <= WINDOWS_TOLERANCE
         if not same:
-            return f"{name}: {held} is recorded, {value} follows from its windows"
+            return f"{name}: {held} is recorded, but {value} follows from its windows"
     return None
 
 
 def _files(entry: Run, verdict: Verdict) -> None:
-    """Whether the clips at hand are those that were scored, and the list is the one that was asked for."""
+    """Check that the clip files are those that were scored, and that the list of clips has not changed.
+
+    If the clips are a generator's, check its stored description as well.
+    """
     listed = listed_clips(entry)
     if isinstance(listed, str):
         verdict.unverified.append(listed)
         return
     asked = entry.description.clip_list
     if list_digest(listed) != asked.sha256:
-        verdict.differences.append("the list of clips has changed since: other ids, names or groups")
+        verdict.differences.append("the list of clips has changed since the run: ids, names or groups differ")
     elif len(listed) != asked.clips:
-        verdict.differences.append(f"run.json: {asked.clips} clips, the list of clips has {len(listed)}")
+        verdict.differences.append(f"run.json: {asked.clips} clips are listed, but the list of clips has {len(listed)}")
     paths = {clip.id: clip.path for clip in listed}
     gone = 0
     for record in entry.records:
@@ -178,10 +185,10 @@ def _files(entry: Run, verdict: Verdict) -> None:
             continue
         verdict.count("clips")
         if file_digest(path) != record.sha256:
-            verdict.differences.append(f"{record.clip}: the file is another one than was scored ({path})")
+            verdict.differences.append(f"{record.clip}: the file is not the one that was scored ({path})")
     if gone:
         verdict.unverified.append(
-            f"{gone} clips are no longer where they were, {entry.folder.name} is taken at its word"
+            f"{gone} clips are no longer where they were, so the digests in {entry.folder.name} were not checked"
         )
     source = Source.from_json(entry.description.source or {})
     generation = entry.description.generation
@@ -197,10 +204,10 @@ def _plain(origin: Origin, name: str) -> Any:
 
 
 def listed_clips(entry: Run) -> list[ListedClip] | str:
-    """The clips of a run where they lie today, or why they cannot be listed."""
+    """Return the clips of a run at their present paths, or the reason why they cannot be listed."""
     if not entry.description.source:
         return "run.json does not say where the clips are"
     try:
         return Source.from_json(entry.description.source).clips()
     except LseBenchError as error:
-        return f"the clips are not at hand: {error}"
+        return f"the clips cannot be listed: {error}"

@@ -1,1 +1,1 @@
-"""Lip-sync scores: SyncNet, the distance curve, protocols and the scorer."""
+"""Lip-sync scoring: SyncNet, the distance curve, the protocols and the scorer."""

@@ -1,7 +1,7 @@
-"""One clip that is in memory already: frames and sound as arrays into SyncNet's windows.
+"""Make SyncNet's windows from one clip in memory, whose frames and sound are arrays.
 
-Conventions: frames are RGB, uint8, 0-255, as a NumPy array (T,H,W,3) or a torch tensor (T,3,H,W). Sound is mono, int16
-or floating point in -1...1; it is resampled to 16 kHz as the ffmpeg program does.
+Frames are RGB, uint8, 0-255: a NumPy array (T,H,W,3) or a torch tensor (T,3,H,W). Sound is mono, int16 or floating
+point in -1...1. It is resampled to 16 kHz with the resampler of the ffmpeg program.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from lse_bench.sync.remarks import silent_sound, still_picture, unequal_lengths
 from lse_bench.sync.tracked import HeldSound, keep_scene, refuse_too_short, windows_of_faces, windows_of_pictures
 from lse_bench.sync.windows import Chunk
 
-_FULL_SCALE = 2.0  # decoded music may pass 1 a little; samples of 16 bits are in the thousands
-HERE = Path("arrays")  # what messages call the clip
+_FULL_SCALE = 2.0  # decoded music can slightly exceed 1, but int16 samples cast to float are in the thousands
+HERE = Path("arrays")  # the name of the clip in messages
 
 
 def read_arrays(
@@ -42,15 +42,18 @@ def read_arrays(
     tracking: Tracking | None,
     facts: ClipFacts,
 ) -> Iterator[Chunk]:
-    """The windows of a clip in memory, in chunks; `facts` is complete once the iterator ends.
+    """Yield the windows of a clip in memory, in chunks. `facts` is complete when the iterator ends.
 
-    Raises UsageError for arrays of another kind, and for protocols that need the file; ClipError as reading a file
-    does: `wrong_fps`, `too_short`, `no_face`, `no_track`.
+    `frames`: RGB, uint8, (T,H,W,3), or a torch tensor (T,3,H,W). `sound`: mono, (N,), int16 or floating point in
+    -1...1. `fps`: frames per second. `sample_rate`: Hz, a whole number. `tracking`: None if faces are not tracked.
+
+    Raises UsageError if the arrays have another shape, dtype, range or rate, or if the protocol needs a file. Raises
+    ClipError `wrong_fps`, `too_short`, `no_face` or `no_track` if the clip cannot be scored.
     """
     if protocol.codec != "none":
         raise UsageError(
-            f"{protocol.id} compresses the planes that a file stores, and arrays have none of them. Score arrays under "
-            "lrs-lossless@1 or tracked@1, or write a file first"
+            f"{protocol.id} re-encodes the picture that a file stores, so it cannot score arrays. Score them under "
+            "lrs-lossless@1 or tracked@1, or write the clip to a file first"
         )
     pictures = list(bgr_frames(frames))
     samples = resample(mono(sound), whole_rate(sample_rate))
@@ -79,24 +82,27 @@ def _tracked(pictures: Sequence[Frame], samples: Sound, tracking: Tracking, fact
         scene = find_tracks(HERE, pictures, tracking, lambda number: None)
     except ClipError:
         raise
-    except LseBenchError as error:  # frames that the detector cannot take
+    except LseBenchError as error:  # the detector cannot process these frames
         raise ClipError(HERE, "no_face", str(error)) from None
     keep_scene(HERE, facts, scene)
     yield from windows_of_faces(pictures, HeldSound(samples), scene, facts)
 
 
 def _at_25(pictures: Sequence[Frame], fps: float | Fraction, policy: FpsPolicy, facts: ClipFacts) -> Sequence[Frame]:
-    """The frames that are scored, by the frame rate policy."""
+    """Return the frames to score under the frame rate policy.
+
+    Raises UsageError if `fps` is not above 0 and at most 1000, and ClipError `wrong_fps` if the policy refuses it.
+    """
     if not 0 < float(fps) <= MAX_FPS:
-        raise UsageError(f"fps={fps}: frames per second above 0 and up to {MAX_FPS:,} are needed")
+        raise UsageError(f"fps={fps}: the frame rate must be above 0 and at most {MAX_FPS:,} frames per second")
     if counts_as_25(fps):
         return pictures
     if policy == "require-25":
         raise ClipError(
             HERE,
             "wrong_fps",
-            f"{float(fps):g} fps, but LSE is defined at 25 fps. fps_policy='resample' converts by presentation time, "
-            "'as-is' counts each frame as 40 ms; the signature says so",
+            f"{float(fps):g} fps, but LSE is defined at 25 fps. Pass fps_policy='resample' to convert by presentation "
+            "time, or 'as-is' to count each frame as 40 ms; the signature records the policy",
         )
     if policy == "as-is":
         facts.warnings.append(f"{float(fps):.2f} fps counted as 25: picture and sound drift apart")
@@ -110,37 +116,48 @@ def _at_25(pictures: Sequence[Frame], fps: float | Fraction, policy: FpsPolicy, 
 
 
 def bgr_frames(frames: NDArray[np.uint8] | torch.Tensor | Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Frames (T,H,W,3), BGR, of what a caller has. Raises UsageError with a guess at what went wrong."""
+    """Return frames as an array (T,H,W,3), uint8, BGR, contiguous.
+
+    `frames`: RGB, uint8, a NumPy array or a sequence of frames (T,H,W,3), or a torch tensor (T,3,H,W). Raises
+    UsageError with a probable cause if the shape or the dtype is another, and ClipError `too_short` if there are no
+    pixels.
+    """
     if isinstance(frames, torch.Tensor):
         if frames.ndim != 4 or frames.shape[1] != 3:
             hint = " Did you pass (T, H, W, 3)?" if frames.ndim == 4 and frames.shape[-1] == 3 else ""
-            raise UsageError(f"frames of shape {tuple(frames.shape)}: a torch tensor is (T, 3, H, W).{hint}")
+            raise UsageError(f"frames of shape {tuple(frames.shape)}: a torch tensor must be (T, 3, H, W).{hint}")
         pixels = frames.detach().cpu().permute(0, 2, 3, 1).numpy()
     else:
         try:
             pixels = np.asarray(frames)
         except ValueError:
-            raise UsageError("frames of several sizes: all frames of a clip have one size; resize them first") from None
+            raise UsageError(
+                "frames of several sizes: all frames of a clip must have one size; resize them first"
+            ) from None
         if pixels.ndim != 4 or pixels.shape[-1] != 3:
             hint = " Did you pass (T, 3, H, W)?" if pixels.ndim == 4 and pixels.shape[1] == 3 else ""
-            raise UsageError(f"frames of shape {pixels.shape}: a NumPy array is (T, H, W, 3).{hint}")
+            raise UsageError(f"frames of shape {pixels.shape}: a NumPy array must be (T, H, W, 3).{hint}")
     if pixels.dtype != np.uint8:
-        hint = " Were they normalised? Multiply by 255 and round" if pixels.dtype.kind == "f" else ""
-        raise UsageError(f"frames of {pixels.dtype}: uint8 from 0 to 255 is needed.{hint}")
+        hint = " Were they normalised? Then multiply by 255 and round" if pixels.dtype.kind == "f" else ""
+        raise UsageError(f"frames of {pixels.dtype}: the dtype must be uint8, with values from 0 to 255.{hint}")
     if not pixels.size:
-        raise ClipError(HERE, "too_short", f"frames of shape {pixels.shape}: there is no picture")
+        raise ClipError(HERE, "too_short", f"frames of shape {pixels.shape}: there are no pixels")
     return np.ascontiguousarray(pixels[..., ::-1])
 
 
 def whole_rate(sample_rate: float) -> int:
-    """Samples per second as a whole number. Raises UsageError for anything else."""
+    """Return the sample rate, Hz, as an int. Raises UsageError if it is not a whole number."""
     if sample_rate != sample_rate // 1:
-        raise UsageError(f"sample_rate={sample_rate}: a whole number of samples per second is needed")
+        raise UsageError(f"sample_rate={sample_rate}: the rate must be a whole number of samples per second")
     return int(sample_rate)
 
 
 def mono(sound: NDArray[Any] | torch.Tensor) -> NDArray[Any]:
-    """Samples (N,), int16 or float32, of what a caller has. Raises UsageError with a guess at what went wrong."""
+    """Return mono sound as an array (N,), int16 or float32.
+
+    `sound`: int16 or floating point in -1...1, (N,), (N,1) or (1,N). Raises UsageError with a probable cause if there
+    are several channels, if the dtype is another, or if values are non-finite or beyond 2.
+    """
     if isinstance(sound, torch.Tensor):
         samples = (sound.float() if sound.is_floating_point() else sound).detach().cpu().numpy()
     else:
@@ -148,14 +165,14 @@ def mono(sound: NDArray[Any] | torch.Tensor) -> NDArray[Any]:
     if samples.ndim == 2 and 1 in samples.shape:
         samples = samples.reshape(-1)
     if samples.ndim != 1:
-        raise UsageError(f"sound of shape {samples.shape}: one channel (N,) is needed; average the channels first")
+        raise UsageError(f"sound of shape {samples.shape}: it must be one channel (N,); average the channels first")
     if samples.dtype == np.int16:
         return samples
     if samples.dtype.kind != "f":
-        raise UsageError(f"sound of {samples.dtype}: int16, or floating point from -1 to 1, is needed")
+        raise UsageError(f"sound of {samples.dtype}: it must be int16, or floating point from -1 to 1")
     samples = samples.astype(np.float32)
     if not np.isfinite(samples).all():
-        raise UsageError("sound with values that are not finite")
+        raise UsageError("sound with non-finite values: all samples must be finite")
     if (peak := float(np.abs(samples).max(initial=0))) > _FULL_SCALE:
-        raise UsageError(f"sound up to {peak:g}: floating point is from -1 to 1. Were these int16 samples?")
+        raise UsageError(f"sound up to {peak:g}: floating-point sound must be from -1 to 1. Were these int16 samples?")
     return samples

@@ -1,4 +1,4 @@
-"""Windows of many clips through the network in one batch, and each clip's embeddings back to its curve."""
+"""Run the windows of many clips through the network in one batch, and add each clip's embeddings to its curve."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from lse_bench.sync.windows import Chunk, window_views
 
 @dataclass(frozen=True, slots=True)
 class ClipOutcome:
-    """One clip's end: its `score`, or the `failure` that prevented one.
+    """The outcome of one clip: its `score`, or the `failure` that prevented a score.
 
-    `tracks`: the score of each face track by its number, under tracked protocols; tracks too short for a window have
-    none.
+    `clip`: the number of the clip. `facts`: what reading the clip found. `tracks`: under tracked protocols, the score
+    of each face track by its number. A track that is too short for a window has no score.
     """
 
     clip: int
@@ -34,15 +34,19 @@ class ClipOutcome:
 
 @dataclass(slots=True)
 class _Open:
-    """A clip whose windows are under way: a curve for each of its face tracks, or one."""
+    """The state of an unfinished clip: one curve for each face track, or one curve if faces are not tracked."""
 
     curves: dict[int, CurveSum] = field(default_factory=dict)
-    waiting: int = 0  # windows in the batch
+    waiting: int = 0  # windows that are still in the batch
     end: Event | None = None
 
 
 class Batch:
-    """Collects windows until the network's input is full, then hands each clip its embeddings back."""
+    """A buffer that collects windows until the network's input is full, and then adds embeddings to the clips' curves.
+
+    `size`: windows per pass of the network. `keep_windows`: whether scores keep the distances of each window. `rule`:
+    how face tracks make a clip's score, None if faces are not tracked.
+    """
 
     def __init__(self, network: FastSyncNet, size: int, keep_windows: bool, rule: TrackRule | None) -> None:
         self._network = network
@@ -78,7 +82,7 @@ class Batch:
         self._close(event.clip)
 
     def flush(self) -> None:
-        """Run the network on what has been collected."""
+        """Run the network on the collected windows. Raises LseBenchError if the GPU is out of memory."""
         if not self._filled:
             return
         try:
@@ -87,7 +91,7 @@ class Batch:
         except torch.OutOfMemoryError as error:
             raise LseBenchError(
                 f"out of GPU memory with a batch of {len(self._lips)} windows. Close other programs on the GPU, pass a "
-                "smaller --batch-size, or --device cpu; what is scored so far is kept"
+                "smaller --batch-size, or pass --device cpu; the scores of finished clips are kept"
             ) from error
         row = 0
         owners, self._owners, self._filled = self._owners, [], 0
@@ -99,7 +103,7 @@ class Batch:
             self._close(clip)
 
     def finished(self) -> Iterator[ClipOutcome]:
-        """Outcomes since the last call."""
+        """Return the outcomes since the last call."""
         ended, self._ended = self._ended, []
         return iter(ended)
 

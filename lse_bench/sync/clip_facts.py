@@ -1,4 +1,4 @@
-"""What reading a clip finds: counts, rates, warnings, face tracks."""
+"""Facts that reading a clip finds: counts, rates, warnings and face tracks."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from lse_bench.sync.protocol import FPS
 
 SAMPLES_PER_FRAME = SAMPLE_RATE // int(FPS)
 SPARE = 5  # frames: a clip of n frames has n - 5 windows
-_CELLS = 28  # a side of the grid in which a picture's mean levels are compared
-_MOVED = 3.0  # levels of 255 by which one of them must differ: more than a codec's noise
+_CELLS = 28  # side of the grid of mean levels in which pictures are compared
+_MOVED = 3.0  # levels of 255: one cell must differ by more than this, which is more than a codec's noise
 
 
 class Motion:
-    """Whether anything has moved in the pictures of a face."""
+    """A check whether anything moves in the pictures of a face. `seen` becomes True when something moves."""
 
     def __init__(self) -> None:
         self.seen = False
 
     def watch(self) -> Callable[[NDArray[np.uint8]], None]:
-        """What is to be shown the pictures of one face in order: one plane, (h,w)."""
+        """Return a function to call with each picture of one face, in order. It takes one plane (h,w), uint8."""
         first: NDArray[np.float32] | None = None
 
         def look(plane: NDArray[np.uint8]) -> None:
@@ -41,16 +41,18 @@ class Motion:
 
 
 class StoppedError(Exception):
-    """Reading was given up because nobody waits for the clip any more."""
+    """An exception that ends the reading of a clip whose result is no longer wanted."""
 
 
 @dataclass(slots=True)
 class ClipFacts:
-    """What reading found. `frames`: as scored; `fps`: of the file; `seconds`: length of the picture at that rate.
+    """The facts that reading a clip found.
 
-    `scene`: shots and face tracks under tracked protocols, `parts` frames and samples of each track. `motion`: whether
-    any face moves. `on_step` is told in a few words what is being done, now and then. `stopped`: whether nobody waits
-    for the clip any more.
+    `frames`: number of frames that are scored. `samples`: number of 16 kHz samples. `fps`: frame rate of the file, its
+    average if the rate is variable. `seconds`: length of the picture at the rate of the file. `warnings`: sentences
+    for the record. `scene`: shots and face tracks, None if faces are not tracked. `parts`: (frames, samples) of each
+    face track. `motion`: whether any face moves. `on_step`: called now and then with a short description of the
+    current step. `stopped`: returns True if the result is no longer wanted.
     """
 
     frames: int = 0
@@ -66,21 +68,24 @@ class ClipFacts:
 
     @property
     def windows(self) -> int:
-        """min(frames, samples // 640) - 5, never below 0."""
+        """The number of windows: min(frames, samples // 640) - 5, at least 0."""
         return windows_of(self.frames, self.samples)
 
 
 def windows_of(frames: int, samples: int) -> int:
-    """How many windows so many frames and 16 kHz samples have: min(frames, samples // 640) - 5, never below 0."""
+    """Return the number of windows of a clip with these counts of frames and 16 kHz samples.
+
+    It is min(frames, samples // 640) - 5, at least 0.
+    """
     return max(0, min(frames, samples // SAMPLES_PER_FRAME) - SPARE)
 
 
 def why_too_short(frames: int, samples: int) -> str:
-    """A sentence for a clip or track without a window."""
+    """Return the reason why a clip or track with these counts has no window."""
     needed = SPARE + 1
     if frames <= samples // SAMPLES_PER_FRAME:
-        return f"{frames} frames, {needed} are needed (0.24 s at 25 fps)"
+        return f"{frames} frames, but {needed} are needed (0.24 s at 25 fps)"
     return (
-        f"the sound lasts {samples} samples, {needed * SAMPLES_PER_FRAME} are needed "
+        f"the sound has {samples} samples, but {needed * SAMPLES_PER_FRAME} are needed "
         f"(0.24 s at 16 kHz; the picture has {frames} frames)"
     )

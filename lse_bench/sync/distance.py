@@ -1,10 +1,10 @@
-"""From embeddings to LSE-D, LSE-C and AV offset. Pure maths, float64.
+"""Compute LSE-D, LSE-C and AV offset from embeddings. All arithmetic is float64.
 
 The distance of lip embedding *i* and sound embedding *j* is the Euclidean norm of their difference plus 1e-6 in each
 component (the `eps` of torch's `pairwise_distance`, which the published code uses). The *curve* is the mean over
-windows *i* of the distance to sound *i+s*, for shifts s = -15...+15. The published code pads the sound with 15 zero
-vectors at each end and averages over all windows, so near the ends lips are compared with zeros; `curve_valid`
-averages only the pairs that exist.
+windows *i* of the distance to sound *i+s*, for shifts s = -15...+15 frames. The published code pads the sound with 15
+zero vectors at each end and averages over all windows. Near the ends it therefore compares lips with zeros.
+`curve_valid` averages only the pairs that exist.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.signal import medfilt
 
 MAX_SHIFT = 15  # frames at 25 fps
-MIN_PAIRS = 5  # a shift of the valid curve with fewer pairs is not a number
+MIN_PAIRS = 5  # a shift of the valid curve with fewer pairs is NaN
 _EPS = 1e-6
-_SMOOTHED_OVER = 9  # windows, as the published code smooths its framewise confidence
+_SMOOTHED_OVER = 9  # windows: the published code smooths its framewise confidence over as many
 _SHIFTS = 2 * MAX_SHIFT + 1
 
 Curve = NDArray[np.float64]
@@ -29,13 +29,16 @@ Curve = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class LseScore:
-    """What the curve says about one clip. Distances are in units of the embedding.
+    """The score of one clip. Distances have the unit of the embeddings.
 
-    `distance` (LSE-D): minimum of the curve; lower is better. `confidence` (LSE-C): median minus minimum; higher is
-    better. `offset`: 15 - argmin, frames of 40 ms; positive: the sound comes early, negative: late. `…_valid`: the
-    same from `curve_valid` (NaN and None where no shift has 5 pairs). `lse_d_at_0`: the curve at shift 0.
-    `windows`: how many were averaged. `warnings`: what a reader should know about the clip. `signature`: everything
-    that the score depends on, in one line.
+    `lse_d` (LSE-D): the minimum of the curve. Lower is better. `lse_c` (LSE-C, the confidence): the median minus the
+    minimum of the curve. Higher is better. `offset`: 15 - argmin, in frames of 40 ms. It is positive if the sound
+    comes early and negative if it comes late. `lse_d_at_0`: the curve at shift 0.
+
+    `lse_d_valid`, `lse_c_valid`, `offset_valid`: the same from `curve_valid`. They are NaN, NaN and None if no shift
+    has 5 pairs. `windows`: the number of averaged windows. `curve`, `curve_valid`: (31,), float64, shifts -15...+15.
+    `per_window`: distances (windows,31), float32, None if they are not kept. `warnings`: sentences on what may affect
+    the score. `signature`: everything that the score depends on, in one line.
     """
 
     lse_d: float
@@ -54,11 +57,17 @@ class LseScore:
 
 
 def pairwise_distances(lip: ArrayLike, sound: ArrayLike) -> NDArray[np.float64]:
-    """Distances (N,31) of each lip embedding (N,D) to the sounds (N+30,D) around it, the padding included."""
+    """Return the distances (N,31) of each lip embedding to the 31 sound embeddings around it.
+
+    `lip`: (N,D). `sound`: (N+30,D), with 15 more embeddings (or padding) at each end. Raises ValueError if the lengths
+    do not fit.
+    """
     lip = np.asarray(lip, dtype=np.float64)
     sound = np.asarray(sound, dtype=np.float64)
     if len(sound) != len(lip) + 2 * MAX_SHIFT:
-        raise ValueError(f"{len(lip)} lip embeddings need {len(lip) + 2 * MAX_SHIFT} of sound, got {len(sound)}")
+        raise ValueError(
+            f"{len(lip)} lip embeddings need {len(lip) + 2 * MAX_SHIFT} sound embeddings, got {len(sound)}"
+        )
     distances = np.empty((len(lip), _SHIFTS))
     for i, row in enumerate(lip):
         difference = row + _EPS - sound[i : i + _SHIFTS]
@@ -67,11 +76,15 @@ def pairwise_distances(lip: ArrayLike, sound: ArrayLike) -> NDArray[np.float64]:
 
 
 class CurveSum:
-    """Adds up the curve of one clip from embeddings in order; holds 31 windows at most, whatever the length."""
+    """An accumulator that sums the curve of one clip from embeddings in order.
+
+    Its memory does not grow with the length of the clip. `keep_windows` keeps the distances of every window as well,
+    and then it does.
+    """
 
     def __init__(self, keep_windows: bool = False) -> None:
-        self._lip = np.zeros((0, 0))  # windows whose later sounds have not come yet
-        self._sound = np.zeros((0, 0))  # sounds from 15 before the first pending lip on
+        self._lip = np.zeros((0, 0))  # pending windows, whose later sounds are still missing
+        self._sound = np.zeros((0, 0))  # sounds, beginning 15 before the first pending lip
         self._sum = np.zeros(_SHIFTS)
         self._sum_valid = np.zeros(_SHIFTS)
         self._pairs = np.zeros(_SHIFTS, dtype=np.int64)
@@ -79,7 +92,7 @@ class CurveSum:
         self._kept: list[NDArray[np.float32]] | None = [] if keep_windows else None
 
     def push(self, lip: ArrayLike, sound: ArrayLike) -> None:
-        """The next embeddings: `lip` and `sound`, both (n,D)."""
+        """Add the next embeddings: `lip` and `sound`, both (n,D)."""
         lip, sound = np.asarray(lip, dtype=np.float64), np.asarray(sound, dtype=np.float64)
         if not self._sound.size:
             self._lip = np.zeros((0, lip.shape[1]))
@@ -89,9 +102,9 @@ class CurveSum:
         self._add(len(self._lip) - MAX_SHIFT, after_end=0)
 
     def finish(self) -> LseScore:
-        """The clip's result. Raises ValueError when no window came."""
+        """Return the clip's score. Raises ValueError if no window was added."""
         if not self._sound.size:
-            raise ValueError("no windows: a curve needs at least one")
+            raise ValueError("no windows: a curve needs at least one window")
         self._sound = np.concatenate([self._sound, np.zeros((MAX_SHIFT, self._sound.shape[1]))])
         self._add(len(self._lip), after_end=MAX_SHIFT)
         valid = np.where(self._pairs >= MIN_PAIRS, self._sum_valid / np.maximum(self._pairs, 1), np.nan)
@@ -99,7 +112,7 @@ class CurveSum:
         return summarise(self._sum / self._windows, valid, self._windows, kept)
 
     def _add(self, rows: int, after_end: int) -> None:
-        """Finish the first `rows` pending windows; the last `after_end` sounds held are padding."""
+        """Add the first `rows` pending windows to the sums. The last `after_end` held sounds are padding."""
         if rows <= 0:
             return
         distances = pairwise_distances(self._lip[:rows], self._sound[: rows + 2 * MAX_SHIFT])
@@ -117,7 +130,11 @@ class CurveSum:
 def summarise(
     curve: ArrayLike, curve_valid: ArrayLike, windows: int, per_window: NDArray[np.float32] | None = None
 ) -> LseScore:
-    """LSE-D, LSE-C and offset of both curves (31 values each; NaN marks a shift of `curve_valid` without pairs)."""
+    """Return LSE-D, LSE-C and offset of two curves.
+
+    `curve`, `curve_valid`: (31,). NaN marks a shift of `curve_valid` with fewer than 5 pairs. `windows`, `per_window`:
+    copied into the score.
+    """
     curve, curve_valid = np.asarray(curve, dtype=np.float64), np.asarray(curve_valid, dtype=np.float64)
     present = curve_valid[~np.isnan(curve_valid)]
     return LseScore(
@@ -136,11 +153,11 @@ def summarise(
 
 
 def combine(scores: Sequence[LseScore], rule: Literal["all", "mean", "best"]) -> LseScore:
-    """One clip's score from those of its face tracks.
+    """Return a clip's score from the scores of its face tracks.
 
-    `best`: that of the most confident track. `mean` and `all`: means of distances, confidences and curves, with the
-    offset of the most confident track (`all` differs in summaries, where every track counts once). Raises ValueError
-    without scores.
+    `rule`: `best` returns the score of the track with the highest LSE-C. `mean` and `all` return means of distances,
+    confidences and curves, and the offsets of the track with the highest LSE-C. They differ only in summaries, where
+    `all` counts every track once. Raises ValueError if `scores` is empty.
     """
     if not scores:
         raise ValueError("no track has a score")
@@ -167,8 +184,10 @@ def combine(scores: Sequence[LseScore], rule: Literal["all", "mean", "best"]) ->
 
 
 def running_confidence(per_window: ArrayLike) -> NDArray[np.float64]:
-    """One value for each window of distances (windows,31): the curve's median minus the window's distance at the best
-    shift, a median over 9 windows.
+    """Return a confidence for each window (windows,).
+
+    `per_window`: distances (windows,31). The value is the curve's median minus the window's distance at the best shift.
+    A median filter over 9 windows smooths it, unless the clip has fewer than 9 windows.
     """
     distances = np.asarray(per_window, dtype=np.float64)
     curve = distances.mean(axis=0)

@@ -1,4 +1,4 @@
-"""Embeddings of whole clips, for measures that need more than the score."""
+"""Compute the embeddings of whole clips, for measures that need more than the score."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ Embeddings = NDArray[np.float64]
 
 
 def embed_clip(scorer: SyncScorer, path: Path | str) -> tuple[Embeddings, Embeddings]:
-    """Lip and sound embeddings (windows, D) of a clip under the scorer's protocol. Raises ClipError as scoring does,
-    UsageError under protocols with several faces to a clip."""
+    """Return the lip and the sound embeddings of a clip under the scorer's protocol, both (windows, D), float64.
+
+    Raises ClipError if the clip cannot be scored, and UsageError if the protocol tracks faces.
+    """
     if scorer.tracking is not None:
         raise UsageError(
-            f"{scorer.protocol.id} may find several faces in a clip; embeddings are of whole-frame protocols"
+            f"{scorer.protocol.id} can find several faces in a clip; embeddings need a protocol of whole frames"
         )
     lips, sounds = [], []
     for chunk in read_windows(path, scorer.protocol, scorer.fps_policy, ClipFacts()):

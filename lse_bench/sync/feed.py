@@ -1,4 +1,4 @@
-"""Clips into a stream of chunks: read one after another, or several at once by threads ahead of the network."""
+"""Read clips into a stream of chunks, one clip after another or several at once in threads ahead of the network."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lse_bench.errors import ClipError, Status
 from lse_bench.sync.clip_facts import ClipFacts, StoppedError
 from lse_bench.sync.windows import Chunk
 
-_AHEAD = 4  # chunks per thread that may wait for the network: the bound on memory
-_POLL = 0.1  # seconds between looks at whether the reader has given up
+_AHEAD = 4  # chunks per thread that may wait for the network; this bounds memory
+_POLL = 0.1  # seconds between checks whether the consumer has stopped
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a clip has no score."""
+    """The status and the reason of a clip without a score."""
 
     status: Status
     reason: str
@@ -26,7 +26,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something of clip number `clip`: a chunk of it, or its end (`chunk` is None), perhaps by a failure."""
+    """An event of clip number `clip`: one chunk, or the end of the clip if `chunk` is None.
+
+    `failure`: at the end of the clip, why it has no score, else None.
+    """
 
     clip: int
     chunk: Chunk | None
@@ -38,9 +41,11 @@ Reader = Callable[[Path, ClipFacts], Iterator[Chunk]]
 
 
 def feed(clips: Iterable[tuple[int, Path]], read: Reader, workers: int) -> Iterator[Event]:
-    """Every clip's chunks in order, then its end. With `workers` threads the events of several clips mix.
+    """Yield the chunks of every clip in order, then its end.
 
-    One bad clip is an end with a failure; it never stops the others.
+    `clips`: (number, path) of each clip. `read`: yields the chunks of one clip. `workers`: number of threads, 0 to read
+    in the caller's thread. With threads, the events of several clips are interleaved. A clip that cannot be read ends
+    with a failure and does not stop the others.
     """
     if workers == 0:
         for number, path in clips:
@@ -60,8 +65,10 @@ def _read_clip(number: int, path: Path, read: Reader, stopped: Callable[[], bool
     except ClipError as error:
         failure = Failure(error.status, error.reason)
     except MemoryError:
-        failure = Failure("out_of_memory", "not enough memory to decode a frame; the file may announce absurd sizes")
-    except Exception as error:  # noqa: BLE001 - whatever a file provokes is that file's row, with the error's name
+        failure = Failure(
+            "out_of_memory", "not enough memory to decode a frame; the file's header may give a wrong size"
+        )
+    except Exception as error:  # noqa: BLE001 - any error that a file causes becomes that file's failure
         failure = Failure("error", f"{type(error).__name__}: {error}")
     yield Event(number, None, facts, failure)
 

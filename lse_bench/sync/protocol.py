@@ -1,7 +1,7 @@
-"""Protocols: how one clip becomes one LSE-D / LSE-C pair, frozen and versioned.
+"""Protocols: frozen, versioned definitions of how one clip becomes one pair of LSE-D and LSE-C.
 
-A change of anything that moves a score is a new version. The comparison key says which results may stand in one
-table: all of its fields must be equal.
+Any change that changes a score makes a new version. Results may share a table only if all fields of their comparison
+keys are equal.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ FPS = Fraction(25)
 FPS_POLICIES: tuple[FpsPolicy, ...] = get_args(FpsPolicy)
 PRECISIONS: tuple[ScoringPrecision, ...] = get_args(ScoringPrecision)
 TRACK_RULES: tuple[TrackRule, ...] = get_args(TrackRule)
-_FPS_TOLERANCE = 0.001  # of 25: what timestamps in containers round to
-_VARIABLE_LIMIT = 27.5  # average frames per second; above it a tenth of the frames would be lost
+_FPS_TOLERANCE = 0.001  # as a share of 25 fps: containers round time stamps by as much
+_VARIABLE_LIMIT = 27.5  # average frames per second; above this, 25 fps would drop a tenth of the frames
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """One published or proposed way to score.
+    """A published or proposed way to score.
 
-    `codec`: what frames go through before the network: `none`; `jpeg`, ffmpeg's default MJPEG at 200 kb/s, in memory;
-    `pipeline`, every file of the published pipeline, by the user's ffmpeg program. `tracked`: faces are found, followed
-    and cut out; else the whole frame is taken for a face. `fps_policy`: the default.
+    `name`, `version`: together the id. `what`: a short description. `codec`: the encoding that frames pass through
+    before the network. `none`: no encoding. `jpeg`: ffmpeg's default MJPEG at 200 kb/s, in memory. `pipeline`: every
+    file of the published pipeline, written by the user's ffmpeg program. `tracked`: True if faces are detected, tracked
+    and cropped, False if the whole frame counts as a face. `fps_policy`: the default frame rate policy.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Protocol:
 
     @property
     def id(self) -> str:
-        """`name@version`, as it stands in every result."""
+        """The id `name@version`, which every result contains."""
         return f"{self.name}@{self.version}"
 
 
@@ -77,7 +78,10 @@ PROTOCOLS = {
 
 
 def get_protocol(name: str) -> Protocol:
-    """The protocol with this id; a bare name means its newest version. Raises UsageError with the nearest name."""
+    """Return the protocol with this id. A name without a version means the newest version.
+
+    Raises UsageError, which suggests the nearest id, if there is no such protocol.
+    """
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     versions = [p for p in PROTOCOLS.values() if p.name == name]
@@ -96,9 +100,13 @@ def comparison_key(
     track_rule: TrackRule | None = None,
     ffmpeg: str | None = None,
 ) -> dict[str, str]:
-    """Everything that moves a score. No two versions of FFmpeg write the same JPEG, so protocols with codec steps name
-    its version; `ffmpeg`: that of the program, where one is used. Tracked protocols name detector and track rule in
-    the id, and all settings beside it.
+    """Return the comparison key: every setting and version that changes a score.
+
+    `weights_sha256`: digest of the checkpoint. `tracking`, `track_rule`: None if the protocol is not tracked. `ffmpeg`:
+    version of the ffmpeg program, None if the one inside PyAV is used.
+
+    No two versions of FFmpeg write the same JPEG, so protocols with a codec step record the version. Tracked protocols
+    record the detector and the track rule in the id, and all settings in fields of their own.
     """
     key = {
         "protocol": protocol.id,
@@ -115,17 +123,20 @@ def comparison_key(
 
 
 def frame_rate_for(info: MediaInfo, policy: FpsPolicy) -> Fraction:
-    """The constant rate at which `info`'s frames are read; the scorer then counts them as 25 fps.
+    """Return the constant rate, in frames per second, at which the frames of `info` are read.
 
-    `require-25`: 25, and ClipError `wrong_fps` for a clip of another rate; unevenly spaced frames are placed on 25 fps
-    by presentation time unless a tenth of them would be lost. `resample`: 25 by presentation time, whatever the
-    rate. `as-is`: the clip's own rate, as the published code, which counts any rate as 25 without a word.
+    The scorer then counts these frames as 25 fps. `policy`: `require-25` returns 25 and refuses clips of another rate.
+    It places unevenly spaced frames on 25 fps by presentation time, and refuses them if a tenth would be lost.
+    `resample` returns 25 for every clip, by presentation time. `as-is` returns the clip's own rate. The published code
+    does this too and counts any rate as 25 without a warning.
+
+    Raises ClipError `wrong_fps` if the policy refuses the rate, or if it is above 1000 under `as-is`.
     """
     video = info.video
     assert video is not None
     if policy == "as-is":
         if video.rate > MAX_FPS:
-            raise ClipError(info.path, "wrong_fps", f"{float(video.rate):,.0f} fps; at most {MAX_FPS:,} are read")
+            raise ClipError(info.path, "wrong_fps", f"{float(video.rate):,.0f} fps; at most {MAX_FPS:,} fps are read")
         return video.rate
     if policy == "require-25" and not _counts_as_25(video):
         shown = f"variable, {video.average:.2f} fps on average" if video.variable else f"{float(video.rate):.2f} fps"
@@ -133,7 +144,7 @@ def frame_rate_for(info: MediaInfo, policy: FpsPolicy) -> Fraction:
             info.path,
             "wrong_fps",
             f"{shown}, but LSE is defined at 25 fps. Pass --fps-policy resample to convert by presentation time, or "
-            "as-is to count each frame as 40 ms like the published code; the result will say so",
+            "as-is to count each frame as 40 ms like the published code; the result records the policy",
         )
     return FPS
 
@@ -145,5 +156,5 @@ def _counts_as_25(video: VideoStream) -> bool:
 
 
 def counts_as_25(rate: Fraction | float) -> bool:
-    """Whether a constant rate is 25 frames per second but for what containers round."""
+    """Return whether a constant rate is 25 frames per second, up to the rounding of containers (0.1 %)."""
     return abs(float(rate) - float(FPS)) <= float(FPS) * _FPS_TOLERANCE

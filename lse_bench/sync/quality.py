@@ -1,7 +1,7 @@
-"""How good a SyncNet is: measures over embeddings of clips whose sound is known to be in step.
+"""Measure how good a SyncNet is, from the embeddings of clips whose sound and picture are synchronised.
 
-`lip` and `sound` are a clip's embeddings (windows, D); window *i* of both belongs to the same moment. A shifted or cut
-clip is a slice of them: cutting whole frames off a clip cuts whole windows, so nothing needs to be encoded again.
+`lip` and `sound` are a clip's embeddings (windows, D). Window *i* of both belongs to the same moment. A shifted or cut
+clip is a slice of them: removing whole frames from a clip removes whole windows. Nothing is therefore encoded again.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from lse_bench.sync.distance import CurveSum, LseScore, pairwise_distances
 
 Embeddings = NDArray[np.float64]
-NEAR, FAR = 5, 15  # frames: how far off the wrong sound of a window is
+NEAR, FAR = 5, 15  # frames: the smallest and the largest shift of the wrong sounds of a window
 
 
 def lse(lip: ArrayLike, sound: ArrayLike) -> LseScore:
-    """LSE-D, LSE-C and AV offset of one clip's SyncNet embeddings, in NumPy.
+    """Return LSE-D, LSE-C and AV offset of one clip from its SyncNet embeddings, computed in NumPy.
 
-    `lip`, `sound`: (N,D); row *i* of both belongs to the same window. The curve is the mean Euclidean distance at each
-    of 31 shifts of the sound; the sound is padded with 15 zero vectors at either end, as published. Raises ValueError
-    without windows, and for shapes that do not fit.
+    `lip`, `sound`: (N,D). Row *i* of both belongs to the same window. The curve is the mean Euclidean distance at each
+    of 31 shifts of the sound. The sound is padded with 15 zero vectors at either end, as in the published code. Raises
+    ValueError if N is 0 or if the shapes differ.
 
     >>> import numpy as np
     >>> lip = np.random.default_rng(0).normal(size=(40, 8))
@@ -33,26 +33,28 @@ def lse(lip: ArrayLike, sound: ArrayLike) -> LseScore:
     lip, sound = np.asarray(lip, dtype=np.float64), np.asarray(sound, dtype=np.float64)
     if lip.ndim != 2 or lip.shape != sound.shape:
         hint = " Did you pass (D, N)?" if lip.ndim == sound.ndim == 2 and lip.shape[0] == sound.shape[0] else ""
-        raise ValueError(f"lip {lip.shape} and sound {sound.shape}: both are (N, D), of the same N and D.{hint}")
+        raise ValueError(f"lip {lip.shape} and sound {sound.shape}: both must be (N, D), with equal N and D.{hint}")
     curve = CurveSum()
     curve.push(lip, sound)
     return curve.finish()
 
 
 def shifted_offset(lip: Embeddings, sound: Embeddings, shift: int, windows: int, start: int) -> int:
-    """The offset found for `windows` windows from `start` on, with their sound `shift` frames later in the recording.
+    """Return the offset of `windows` windows from window `start` on, with sound from `shift` frames later.
 
-    Such a clip's sound comes `shift` frames early, so the right answer is `shift`. Raises ValueError when the clip is
-    too short for that cut.
+    The sound of such a clip comes `shift` frames early, so the correct offset is `shift`. Raises ValueError if the clip
+    is too short for this cut.
     """
     if start < 0 or start + windows > len(lip) or start + shift < 0 or start + shift + windows > len(sound):
-        raise ValueError(f"{len(lip)} windows have no {windows} from {start} on with sound {shift} frames away")
+        raise ValueError(
+            f"{len(lip)} windows: a cut of {windows} from window {start} with sound {shift} frames later does not fit"
+        )
     cut = lse(lip[start : start + windows], sound[start + shift : start + shift + windows])
     return cut.offset
 
 
 def window_wins(lip: Embeddings, sound: Embeddings) -> tuple[int, int]:
-    """How often a window's own sound is nearer than a sound 5 to 15 frames away, and out of how many pairs."""
+    """Return how often a window's own sound is nearer than a sound 5 to 15 frames away, and out of how many pairs."""
     padded = np.concatenate([np.full((FAR, sound.shape[1]), np.nan), sound, np.full((FAR, sound.shape[1]), np.nan)])
     distances = pairwise_distances(lip, padded)
     shifts = np.abs(np.arange(-FAR, FAR + 1))
@@ -62,7 +64,10 @@ def window_wins(lip: Embeddings, sound: Embeddings) -> tuple[int, int]:
 
 
 def auc(positive: Sequence[float], negative: Sequence[float]) -> float:
-    """The chance that a positive is larger than a negative, ties counted half. Raises ValueError without values."""
+    """Return the probability that a positive value is larger than a negative one. Ties count half.
+
+    Raises ValueError if a group is empty.
+    """
     if not len(positive) or not len(negative):
         raise ValueError("both groups need at least one value")
     difference = np.asarray(positive)[:, None] - np.asarray(negative)[None, :]

@@ -1,4 +1,4 @@
-"""What a reader of a score should know about its clip: the warnings of a record."""
+"""Make the warnings of a record: sentences on properties of a clip that may affect its score."""
 
 from __future__ import annotations
 
@@ -14,34 +14,39 @@ if TYPE_CHECKING:
     from lse_bench.media.video import DecodeReport
     from lse_bench.sync.clip_facts import ClipFacts
 
-_LATE = 0.04  # seconds of late start worth a warning: one frame
-_SHORT_SOUND = 0.08  # seconds by which sound may end before the picture
-_LONG_SOUND = 0.5
+_LATE = 0.04  # seconds: a later start than this gets a warning; one frame
+_SHORT_SOUND = 0.08  # seconds by which sound may end before the picture without a warning
+_LONG_SOUND = 0.5  # seconds by which sound may end after the picture without a warning
 _SILENT_PEAK = 33  # of 32767: -60 dB
-_SMALL, _LARGE = 100, 4096  # pixels: the original's tracker drops smaller faces; nobody publishes larger crops
-_SQUARE = 1.35  # width to height beyond which a frame is hardly a face crop
+_SMALL, _LARGE = 100, 4096  # pixels: the original's tracker drops smaller faces, and no known corpus has larger crops
+_SQUARE = 1.35  # ratio of the sides above which a frame is probably no face crop
 
 
 def warnings_of_score(score: LseScore) -> list[str]:
-    """What a reader should know about a score itself."""
+    """Return a warning if the best shift is at the end of the range, else an empty list."""
     if abs(score.offset) < MAX_SHIFT:
         return []
     return [
         f"best shift at the end of the range, {score.offset:+d} frames: picture and sound may lie further apart than "
-        f"{MAX_SHIFT / float(FPS):g} s, or not belong together; the offset is not to be trusted"
+        f"{MAX_SHIFT / float(FPS):g} s, or not belong together; do not rely on the offset"
     ]
 
 
 def warnings_of(
     info: MediaInfo, facts: ClipFacts, report: DecodeReport, peak: int, protocol: Protocol, policy: FpsPolicy
 ) -> list[str]:
-    """What a reader of the score should know about the file."""
+    """Return the warnings on a file.
+
+    `facts`: what reading found. `report`: what decoding found. `peak`: largest absolute sample, of 32767.
+    """
     video, sound = info.video, info.sound
     assert video is not None and sound is not None
     found = []
     for what, used, count in (("pictures", video, info.pictures), ("sounds", sound, info.sounds)):
         if count > 1:
-            found.append(f"{count} {what}: stream {used.index} ({used.codec}) is scored, as the ffmpeg program chooses")
+            found.append(
+                f"{count} {what}: stream {used.index} ({used.codec}) is scored, as the ffmpeg program chooses it"
+            )
     heard = facts.samples / SAMPLE_RATE
     seen = facts.frames / float(FPS if policy != "as-is" else video.rate)
     found += silent_sound(peak)
@@ -64,7 +69,7 @@ def warnings_of(
         return found
     size = f"{video.width}x{video.height}"
     if min(video.width, video.height) < _SMALL:
-        found.append(f"small frames: {size} enlarged to 224x224; below {_SMALL} px lips are hardly visible")
+        found.append(f"small frames: {size} enlarged to 224x224; lips are hardly visible below {_SMALL} px")
     if max(video.width, video.height) > _LARGE:
         found.append(f"huge frames: {size} reduced to 224x224; {protocol.name} expects face crops")
     elif max(video.width, video.height) > _SQUARE * min(video.width, video.height):
@@ -73,14 +78,17 @@ def warnings_of(
 
 
 def silent_sound(peak: int) -> list[str]:
-    """A warning where the largest sample, of 32767, is below -60 dB."""
+    """Return a warning if the largest absolute sample, of 32767, is below -60 dB, else an empty list."""
     if peak >= _SILENT_PEAK:
         return []
     return [f"silent sound: its peak is {peak} of 32767; the score says nothing about lip-sync"]
 
 
 def unequal_lengths(heard: float, seen: float) -> list[str]:
-    """A warning where sound and picture, in seconds, are not equally long."""
+    """Return a warning if the sound ends too early or too late, else an empty list.
+
+    `heard`, `seen`: length of sound and picture in seconds. The sound may be 0.08 s shorter or 0.5 s longer.
+    """
     if heard < seen - _SHORT_SOUND:
         return [f"sound shorter than picture: {heard:.2f} s against {seen:.2f} s; the rest is not scored"]
     if heard > seen + _LONG_SOUND:
@@ -89,7 +97,7 @@ def unequal_lengths(heard: float, seen: float) -> list[str]:
 
 
 def still_picture(facts: ClipFacts) -> list[str]:
-    """A warning where nothing moves."""
+    """Return a warning if no scored picture moves, else an empty list."""
     if not facts.frames or facts.motion.seen:
         return []
     return ["still picture: nothing in it moves; the score says nothing about lip-sync"]

@@ -1,7 +1,7 @@
-"""SyncScorer: clips to LSE-D, LSE-C and AV offset, windows of many clips in one batch.
+"""Score clips: LSE-D, LSE-C and AV offset, with the windows of many clips in one batch.
 
-A clip's score does not depend on the batch size, the number of workers or the clips around it; memory does not grow
-with the length or number of clips, and nothing goes through the disk.
+A clip's score does not depend on the batch size, the number of workers or the other clips. Memory does not grow with
+the length or the number of clips. No temporary file is written, except under `tracked-legacy`.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from lse_bench.versions import installed
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.store import Options, resolve
 
-MAX_BATCH = 4096  # windows: 12 GB of pictures
+MAX_BATCH = 4096  # windows: their pictures take 12 GB
 _MAX_READERS = 8
 OnStep = Callable[[Path, str], None]
 _log = logging.getLogger("lse_bench")
 
 
 class SyncScorer:
-    """Scores clips with one network under one protocol.
+    """A scorer of clips, with one network under one protocol.
 
     >>> scorer = SyncScorer.load("syncnet_v2", device="cuda")
     >>> scorer.score("clip.mp4")
@@ -71,11 +71,15 @@ class SyncScorer:
         batch_size: int | None = None,
         workers: int | None = None,
     ) -> None:
-        """`fps_policy`: None for the protocol's own. For tracked protocols: `tracking`, None for CenterFace and
-        published settings; `track_rule`: how tracks make a clip's score; `ffmpeg`: the program for `tracked-legacy`.
+        """Prepare the network `network`, whose checkpoint has the digest `weights_sha256`, for a protocol.
 
-        `batch_size`: windows per pass, rounded up to whole tiles of the network; `workers`: threads that decode
-        ahead, 0 to decode in turn. Both change time, never a number. Raises UsageError for values that make no sense.
+        `fps_policy`: None for the protocol's default. `tracking`: detector and settings of a tracked protocol, None for
+        CenterFace and the published settings. `track_rule`: how face tracks make a clip's score. `ffmpeg`: the ffmpeg
+        program for `tracked-legacy`, None for the one on PATH.
+
+        `batch_size`: windows per pass, rounded up to whole tiles of the network, None for one tile. `workers`: threads
+        that decode ahead, 0 to decode in the caller's thread, None to choose by device. Neither changes a score. Raises
+        UsageError if a value is unknown, out of range or does not fit the protocol.
         """
         self.protocol: Protocol = get_protocol(protocol)
         fps_policy = fps_policy or self.protocol.fps_policy
@@ -86,11 +90,11 @@ class SyncScorer:
         if precision not in PRECISIONS:
             raise UsageError(f"no precision called {precision}; there are: {', '.join(PRECISIONS)}")
         if batch_size is not None and batch_size < 1:
-            raise UsageError(f"batch size {batch_size}: at least 1 window is needed")
+            raise UsageError(f"batch size {batch_size}: it must be at least 1 window")
         if batch_size is not None and batch_size > MAX_BATCH:
             raise UsageError(f"batch size {batch_size:,}: at most {MAX_BATCH:,} windows fit")
         if workers is not None and workers < 0:
-            raise UsageError(f"{workers} workers: 0 or more are needed")
+            raise UsageError(f"{workers} workers: the number must be 0 or more")
         self.fps_policy: FpsPolicy = fps_policy
         self.track_rule: TrackRule = track_rule
         self.tracking, self.ffmpeg = _tracking_for(self.protocol, fps_policy, tracking, ffmpeg)
@@ -100,7 +104,7 @@ class SyncScorer:
         self.network = FastSyncNet(network, self.device, precision)
         tile = self.network.tile
         self.batch_size = tile * -(-(batch_size or tile) // tile)
-        # On a CPU the network takes every core, so reading ahead would only compete with it.
+        # On a CPU the network uses every core, so threads that decode ahead would only compete with it.
         spare_cores = 0 if self.device == "cpu" else min(_MAX_READERS, usable_cores())
         self.workers = spare_cores if workers is None else workers
 
@@ -120,10 +124,11 @@ class SyncScorer:
         workers: int | None = None,
         offline: bool = False,
     ) -> SyncScorer:
-        """A scorer with the checkpoint `weights`: a file, or a name of the table, which is fetched if need be, unless
-        `offline`. The other options are those of `SyncScorer`.
+        """Return a scorer with the checkpoint `weights`.
 
-        Raises WeightsError when it cannot be had, is unsafe or not SyncNet's.
+        `weights`: a file, or a name in the table of weights. A named checkpoint is downloaded if it is missing.
+        `offline`: never download. The other options are those of `SyncScorer`. Raises WeightsError if the checkpoint
+        is missing, unsafe, damaged or of another network.
         """
         path = resolve(weights, Options(offline=offline, say=_log.warning))
         return cls(
@@ -142,7 +147,7 @@ class SyncScorer:
 
     @property
     def key(self) -> dict[str, str]:
-        """Everything that moves a score; results with different keys cannot be compared."""
+        """The comparison key: everything that changes a score. Results with different keys cannot be compared."""
         return comparison_key(
             self.protocol,
             self.weights_sha256,
@@ -150,17 +155,17 @@ class SyncScorer:
             self.precision,
             tracking=self.tracking,
             track_rule=self.track_rule if self.tracking is not None else None,
-            # The writer of XVID is OpenCV's, with an FFmpeg of its own inside.
+            # OpenCV writes the XVID files, with an FFmpeg of its own inside.
             ffmpeg=None if self.ffmpeg is None else f"{self.ffmpeg.version}, OpenCV {cv2.__version__}",
         )
 
     @property
     def signature(self) -> str:
-        """The key and the version in one line, for clips of 25 frames per second."""
+        """The comparison key and the version of LSE-Bench in one line, for clips of 25 frames per second."""
         return signature(self.key, True, [installed("lse-bench") or "unknown"])
 
     def score(self, path: Path | str) -> LseScore:
-        """LSE-D, LSE-C and offset of one clip. Raises ClipError with its status when it cannot be scored."""
+        """Return LSE-D, LSE-C and offset of one clip. Raises ClipError, with a status, if it cannot be scored."""
         (outcome,) = self.score_all([(0, Path(path))])
         if outcome.failure is not None:
             raise ClipError(path, outcome.failure.status, outcome.failure.reason)
@@ -173,12 +178,12 @@ class SyncScorer:
         fps: float | Fraction = 25,
         sample_rate: int = SAMPLE_RATE,
     ) -> LseScore:
-        """LSE-D, LSE-C and offset of one clip that is in memory.
+        """Return LSE-D, LSE-C and offset of one clip in memory.
 
         `frames`: RGB, uint8, (T,H,W,3), or a torch tensor (T,3,H,W). `sound`: mono, (N,), int16 or floating point in
-        -1...1; resampled where `sample_rate` is not 16,000. On decoded frames and sound the score equals that of the
-        file. Raises UsageError for arrays of another kind and for protocols with JPEG steps, which need the file;
-        ClipError when the clip cannot be scored.
+        -1...1. `fps`: frames per second. `sample_rate`: Hz. Sound is resampled if the rate is not 16,000. The decoded
+        frames and sound of a file get the same score as the file. Raises UsageError if the arrays have another form,
+        or if the protocol has a JPEG step, which needs a file. Raises ClipError if the clip cannot be scored.
         """
         facts = ClipFacts()
         batch = Batch(self.network, self.batch_size, False, self.track_rule if self.tracking else None)
@@ -209,9 +214,10 @@ class SyncScorer:
     def score_all(
         self, clips: Iterable[tuple[int, Path]], keep_windows: bool = False, on_step: OnStep | None = None
     ) -> Iterator[ClipOutcome]:
-        """The outcome of each `(number, path)` as it is finished; the order may differ from the order given.
+        """Yield the outcome of each clip as soon as it is finished. The order can differ from the order of `clips`.
 
-        `on_step` is told now and then, by any thread, what is being done with a long clip.
+        `clips`: (number, path) of each clip. `keep_windows`: whether scores keep the distances of each window.
+        `on_step`: called now and then, from any thread, with the path of a long clip and a description of the step.
         """
         read = partial(self._read, on_step=on_step)
         batch = Batch(self.network, self.batch_size, keep_windows, self.track_rule if self.tracking else None)
@@ -239,19 +245,21 @@ def _tracking_for(
 ) -> tuple[Tracking | None, Ffmpeg | None]:
     if not protocol.tracked:
         if tracking is not None:
-            raise UsageError(f"{protocol.id} takes whole frames for faces: it has no use for a face detector")
+            raise UsageError(f"{protocol.id} scores whole frames and does not use a face detector; leave it out")
         return None, None
     if tracking is None:
         if protocol.codec == "pipeline":
-            raise UsageError(f"{protocol.id} finds faces with S3FD; lse-bench weights fetch sfd_face gets its weights")
+            raise UsageError(
+                f"{protocol.id} needs the face detector S3FD; get it with lse-bench weights fetch sfd_face"
+            )
         tracking = Tracking(load_detector("centerface"))
     if protocol.codec != "pipeline":
         return tracking, None
     if fps_policy != "resample":
-        raise UsageError(f"{protocol.id} converts to 25 fps by itself, as published; --fps-policy is resample there")
+        raise UsageError(f"{protocol.id} always converts to 25 fps, as published; --fps-policy must be resample")
     if tracking.detector.name == "centerface" or tracking.tracker != "original" or tracking.stride != 1:
         raise UsageError(
-            f"{protocol.id} reproduces the published pipeline: detector s3fd (or stored boxes), tracker original, "
-            f"stride 1, not {', '.join(tracking.marks)}; use tracked@1 for anything else"
+            f"{protocol.id} needs detector s3fd (or stored boxes), tracker original and stride 1 as published, "
+            f"not {', '.join(tracking.marks)}; use tracked@1 for anything else"
         )
     return tracking, find_ffmpeg(ffmpeg)

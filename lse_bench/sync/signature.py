@@ -1,8 +1,9 @@
-"""The signature of a result: its comparison key and the version of LSE-Bench in one line for a paper.
+"""Make the signature of a result: its comparison key and the version of LSE-Bench in one line for a paper.
 
-`lrs@1|syncnet_v2:961e8696|fps:25|fp32|ffmpeg:8.1.2|lse-bench:0.2.0`: protocol, scorer with the first digits of its
-digest, frame rate, precision, FFmpeg where the protocol depends on it, and the version, which is not part of the key.
-`fps:25` where no clip was converted or refused for its rate; else the policy.
+An example is `lrs@1|syncnet_v2:961e8696|fps:25|fp32|ffmpeg:8.1.2|lse-bench:0.2.0`. It names the protocol, the scorer
+with the first digits of its digest, the frame rate and the precision. It names FFmpeg's version if the protocol depends
+on it. The version of LSE-Bench is not part of the key. The frame rate is `fps:25` if no clip was converted or refused
+for its rate, else the frame rate policy.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from lse_bench.sync.protocol import counts_as_25
 from lse_bench.weights.table import name_of_digest
 
 _PARTS = ("protocol", "weights_sha256", "fps_policy", "precision")
-_IN_PROTOCOL = ("tracker", "min_track", "stride", "track_rule", "detector_sha256")  # the id has marks of them
+_IN_PROTOCOL = ("tracker", "min_track", "stride", "track_rule", "detector_sha256")  # the protocol id already shows them
 DIGITS = 8
 
 
 def signature(key: Mapping[str, str], all_at_25: bool, versions: Iterable[str]) -> str:
-    """The signature of results with this comparison key. `all_at_25`: no clip was converted or refused for its frame
-    rate; `versions`: of LSE-Bench, several where another version went on with a run."""
+    """Return the signature of results with the comparison key `key`.
+
+    `all_at_25`: whether no clip was converted or refused for its frame rate. `versions`: versions of LSE-Bench, more
+    than one if another version continued the run.
+    """
     parts = [key["protocol"], short_name(key.get("weights_sha256", ""))]
     parts += ["fps:25" if all_at_25 else f"fps:{key.get('fps_policy', '')}", key.get("precision", "")]
     parts += [f"{name}:{value}" for name, value in key.items() if name not in (*_PARTS, *_IN_PROTOCOL)]
@@ -27,11 +31,17 @@ def signature(key: Mapping[str, str], all_at_25: bool, versions: Iterable[str]) 
 
 
 def short_name(sha256: str, name: str | None = None) -> str:
-    """Weights in a signature: their name and the first digits of their digest."""
+    """Return the short name of weights in a signature: the name and the first 8 digits of the digest.
+
+    `name`: None to look the digest up in the table of weights.
+    """
     return f"{name or name_of_digest(sha256) or 'weights'}:{sha256[:DIGITS]}"
 
 
 def at_25(fps: float | None, warnings: Iterable[str]) -> bool:
-    """Whether a clip was read as it is: 25 frames per second, evenly spaced. `fps`: None where it is not known."""
+    """Return whether a clip was read without conversion: 25 frames per second, evenly spaced.
+
+    `fps`: frame rate of the file, None if it is unknown. `warnings`: the warnings of the clip.
+    """
     uneven = any(text.startswith("variable frame rate") for text in warnings)
     return not uneven and (fps is None or counts_as_25(fps))

@@ -1,13 +1,12 @@
-"""SyncNet, the two-tower network behind LSE-D and LSE-C, and its fast inference form.
+"""SyncNet, the two-tower network that LSE-D and LSE-C are computed with, and its fast inference form.
 
-Chung & Zisserman, "Out of time: automated lip sync in the wild" (2016). `SyncNet` has the entry
-names and shapes of the published `syncnet_v2.model`; `FastSyncNet` computes the same function
-from the same state dict in less time.
+The paper is Chung & Zisserman, "Out of time: automated lip sync in the wild" (2016). `SyncNet` has the entry names and
+shapes of the published `syncnet_v2.model`. `FastSyncNet` computes the same function from the same weights in less time.
 
-Inputs: *lip* five consecutive frames, BGR, 0-255, 224x224; *sound* 13 MFCC by 20 columns (0.2 s).
-Output: one embedding for each window and tower, not normalised; 1024 numbers as published. A narrower network
-(`SyncNet.narrowed`) has a narrower embedding in proportion: its last layer reads fewer features, so more numbers would
-only repeat them. Distances depend on the width and are never compared between networks.
+The lip tower takes five consecutive frames, BGR, 0-255, 224x224. The sound tower takes 13 MFCC by 20 columns (0.2 s).
+Each tower gives one embedding for each window, which is not normalised. The published network gives 1024 numbers. A
+narrower network (`SyncNet.narrowed`) has a narrower embedding in proportion: its last layer reads fewer features, so
+more numbers would be redundant. Distances depend on the width. Do not compare them between networks.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ WINDOW_FRAMES = 5
 WINDOW_COLUMNS = 20  # MFCC columns, 10 ms each
 HIDDEN, EMBEDDING = 512, 1024
 _ADVICE = (
-    "LSE-D and LSE-C are defined with Chung & Zisserman's SyncNet, syncnet_v2.model (54,573,114 bytes), from "
+    "LSE-D and LSE-C need Chung & Zisserman's SyncNet, syncnet_v2.model (54,573,114 bytes), from "
     "https://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model"
 )
 WIDTHS_SOUND = (64, 192, 384, 256, 256, 512)
@@ -48,7 +47,7 @@ def _sound_tower(widths: tuple[int, ...]) -> nn.Sequential:
     a, b, c, d, e, f = widths
     return nn.Sequential(
         *conv(1, a, 3, 1),
-        nn.MaxPool2d(1, 1),  # does nothing; it holds index 3 of the published names
+        nn.MaxPool2d(1, 1),  # no effect; it takes index 3, so that the entry names are the published ones
         *conv(a, b, 3, 1),
         nn.MaxPool2d(3, (1, 2)),
         *conv(b, c, 3, 1),
@@ -86,9 +85,9 @@ def _head(width: int, hidden: int, embedding: int) -> nn.Sequential:
 
 
 class SyncNet(nn.Module):
-    """The network as published: 3-D convolutions over five frames, BatchNorm after each.
+    """The network as published: 3-D convolutions over five frames, with BatchNorm after each convolution.
 
-    Use it to train, to hold weights and as the reference; `FastSyncNet` is for scoring.
+    Use it to train, to load weights and as the reference. Use `FastSyncNet` to score.
     """
 
     def __init__(
@@ -107,7 +106,10 @@ class SyncNet(nn.Module):
 
     @classmethod
     def narrowed(cls, factor: float) -> SyncNet:
-        """The published architecture, every width times `factor` (rounded, 8 at least), the embedding's included."""
+        """Return the published architecture with every width times `factor`, rounded and at least 8.
+
+        The width of the embedding is scaled too.
+        """
 
         def scaled(width: int) -> int:
             return max(8, round(width * factor))
@@ -116,20 +118,21 @@ class SyncNet(nn.Module):
         return cls(widths_sound, widths_lip, scaled(HIDDEN), scaled(EMBEDDING))
 
     def sound(self, mfcc: Tensor) -> Tensor:
-        """Embeddings (N,D) of `mfcc` (N,1,13,20)."""
+        """Return the embeddings (N,D) of `mfcc` (N,1,13,20)."""
         embedding: Tensor = self.netfcaud(self.netcnnaud(mfcc).flatten(1))
         return embedding
 
     def lip(self, frames: Tensor) -> Tensor:
-        """Embeddings (N,D) of `frames` (N,3,5,224,224), BGR, 0-255."""
+        """Return the embeddings (N,D) of `frames` (N,3,5,224,224), BGR, 0-255."""
         embedding: Tensor = self.netfclip(self.netcnnlip(frames).flatten(1))
         return embedding
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> SyncNet:
-        """The network that `state` belongs to, its widths read from the shapes, in evaluation mode.
+        """Return the network with the weights `state`, in evaluation mode. The shapes give its widths.
 
-        Raises KeyError or RuntimeError when entries are missing or do not fit; `load_syncnet` words that for users.
+        Raises KeyError if an entry is missing and RuntimeError if entries do not fit. `load_syncnet` turns both into
+        messages for users.
         """
         indices = (0, 4, 8, 11, 14, 18)
         widths_sound = tuple(state[f"netcnnaud.{i}.weight"].shape[0] for i in indices)
@@ -142,9 +145,9 @@ class SyncNet(nn.Module):
 
 @loading()
 def load_syncnet(path: Path | str) -> SyncNet:
-    """SyncNet with the weights in `path`, in evaluation mode.
+    """Return SyncNet with the weights in `path`, in evaluation mode.
 
-    Raises WeightsError when the file is missing, unsafe, damaged or holds another network.
+    Raises WeightsError if the file is missing, unsafe, damaged or of another network.
     """
     path = Path(path)
     if not path.exists():
@@ -155,22 +158,24 @@ def load_syncnet(path: Path | str) -> SyncNet:
     try:
         return SyncNet.from_state(state)
     except KeyError as error:
-        raise WeightsError(f"{path}: a SyncNet checkpoint without the entry {error}. {_ADVICE}") from None
+        raise WeightsError(f"{path}: this SyncNet checkpoint lacks the entry {error}. {_ADVICE}") from None
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:300]
-        raise WeightsError(f"{path}: SyncNet's entries do not fit together: {detail}") from None
+        raise WeightsError(f"{path}: the entries of this SyncNet do not fit together: {detail}") from None
 
 
 class FastSyncNet:
-    """The same function in the fastest exact form: BatchNorm folded, 2-D convolutions, channels last.
+    """The function of `SyncNet` in its fastest exact form: folded BatchNorm, 2-D convolutions, channels last.
 
-    The first 3-D convolution spans all five frames, so it is a 2-D one over 15 channels. ReLU comes after pooling,
-    which gives the same values on fewer of them. Convolutions always see a *tile* of the same number of windows,
-    because kernels for other sizes round differently: so a window's embedding depends neither on the batch size nor
-    on its neighbours. Against `SyncNet` embeddings move by some 1e-5 (float32 rounding).
+    The first 3-D convolution spans all five frames, so it equals a 2-D one over 15 channels. ReLU follows the pooling,
+    which gives the same values with less work. Convolutions always process a *tile* of a fixed number of windows,
+    because kernels for other sizes round differently. A window's embedding therefore depends neither on the batch size
+    nor on the other windows. Embeddings differ from those of `SyncNet` by about 1e-5 (float32 rounding).
+
+    `device`: a torch device. `precision`: `fp32` or `bf16`, the type of the convolutions.
     """
 
-    TILE: ClassVar = {"cpu": 8, "cuda": 64}  # windows; the fastest size on a CPU, a well filled one on a GPU
+    TILE: ClassVar = {"cpu": 8, "cuda": 64}  # windows: the fastest size on a CPU, and one that fills a GPU well
 
     @exactly()
     def __init__(self, network: SyncNet, device: str = "cpu", precision: str = "fp32") -> None:
@@ -180,7 +185,7 @@ class FastSyncNet:
         with torch.no_grad():
             self._sound = self._folded(network.netcnnaud)
             self._lip = self._folded(network.netcnnlip)
-        # The heads cost a thousandth of the whole; in float64 they add no rounding of their own.
+        # The heads take a thousandth of the time. In float64 they add no rounding error.
         self._sound_head = copy.deepcopy(network.netfcaud).to(self.device, torch.float64).eval()
         self._lip_head = copy.deepcopy(network.netfclip).to(self.device, torch.float64).eval()
         self.dimensions = network.embedding
@@ -202,20 +207,20 @@ class FastSyncNet:
         return layers
 
     def empty_lips(self, windows: int) -> Tensor:
-        """A zeroed input for `lip`: (windows,15,224,224), channels last, on the network's device."""
+        """Return zeros as an input of `lip`: (windows,15,224,224), channels last, on the network's device."""
         shape = (windows, 3 * WINDOW_FRAMES, FRAME_SIZE, FRAME_SIZE)
         return torch.zeros(shape, device=self.device, dtype=self.dtype).to(memory_format=torch.channels_last)
 
     @exactly()
     @torch.inference_mode()
     def lip(self, windows: Tensor) -> Tensor:
-        """Embeddings (N,D), float64 on the CPU, of `windows` (N,15,224,224): five BGR frames, 0-255."""
+        """Return the embeddings (N,D), float64 on the CPU, of `windows` (N,15,224,224): five BGR frames, 0-255."""
         return self._tiled(windows, self._lip_tile)
 
     @exactly()
     @torch.inference_mode()
     def sound(self, windows: Tensor) -> Tensor:
-        """Embeddings (N,D), float64 on the CPU, of MFCC `windows` (N,1,13,20)."""
+        """Return the embeddings (N,D), float64 on the CPU, of `windows` (N,1,13,20): MFCC."""
         return self._tiled(windows, self._sound_tile)
 
     def _tiled(self, windows: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:

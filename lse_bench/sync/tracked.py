@@ -1,7 +1,7 @@
-"""Clips with faces somewhere in them: find and follow the faces, then read every face's windows.
+"""Read clips whose faces must be detected: find the faces, track them, and read the windows of every face track.
 
-`tracked` in two passes over the file, all in memory, whose use does not grow with the clip's length; `tracked-legacy`
-through the files of the published pipeline.
+`tracked` passes over the file twice and works in memory, which does not grow with the clip's length. `tracked-legacy`
+writes and reads every file of the published pipeline.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from lse_bench.sync.clip_facts import SAMPLES_PER_FRAME, ClipFacts, Motion, Stop
 from lse_bench.sync.remarks import warnings_of
 from lse_bench.sync.windows import Chunk, SoundReader, WindowAssembler, open_clip
 
-_TOLD_EVERY = 25  # frames
+_TOLD_EVERY = 25  # frames between two calls of `on_step`
 
 
 def read_tracked(
     path: Path, protocol: protocols.Protocol, fps_policy: FpsPolicy, tracking: Tracking, facts: ClipFacts
 ) -> Iterator[Chunk]:
-    """The windows of every face track of a clip, in chunks whose `part` is the track's number.
+    """Yield the windows of every face track of a clip, in chunks whose `part` is the track's number.
 
-    Raises ClipError as `read_windows` does, and `no_face`, `no_track`.
+    Raises ClipError under the conditions of `read_windows`, and ClipError `no_face` or `no_track`.
     """
     info, rate = open_clip(path, fps_policy, facts)
     scene, report = look_at(path, fps_policy, tracking, facts)
@@ -50,29 +50,33 @@ def read_tracked(
 
 
 class Heard(Protocol):
-    """A clip's sound, in order."""
+    """The interface of a clip's sound, which is read in order."""
 
     def read_until(self, samples: int) -> Sound:
-        """The samples from the last call's end to number `samples`; fewer where the sound ends."""
+        """Return the samples from the end of the last call up to number `samples`, fewer if the sound ends."""
 
 
 class HeldSound:
-    """Sound that is in memory."""
+    """Sound in memory, int16, 16 kHz, with the interface of `Heard`."""
 
     def __init__(self, samples: Sound) -> None:
         self._samples, self._given = samples, 0
 
     def read_until(self, samples: int) -> Sound:
-        """See `Heard`."""
+        """Return the next samples, as `Heard.read_until` does."""
         given, self._given = self._samples[self._given : samples], max(self._given, samples)
         return given
 
 
 def windows_of_faces(frames: Iterable[Frame], sound: Heard, scene: Scene, facts: ClipFacts) -> Iterator[Chunk]:
-    """The windows of every face track of a scene, in chunks whose `part` is the track's number."""
+    """Yield the windows of every face track of a scene, in chunks whose `part` is the track's number.
+
+    `frames`: all frames of the clip, in order, BGR. `facts.parts` gets the frames and samples of each track. Raises
+    StoppedError if the result is no longer wanted.
+    """
     paths = [crop_path(track) for track in scene.tracks.kept]
     facts.parts = [(0, 0)] * len(paths)
-    faces: dict[int, WindowAssembler] = {}  # of the tracks under way
+    faces: dict[int, WindowAssembler] = {}  # by track number, for the tracks that contain the current frame
     last = max(path.stop for path in paths)
     for number, frame in enumerate(islice(frames, last)):
         heard = sound.read_until((number + 1) * SAMPLES_PER_FRAME)
@@ -96,7 +100,10 @@ def windows_of_faces(frames: Iterable[Frame], sound: Heard, scene: Scene, facts:
 
 
 def look_at(path: Path, fps_policy: FpsPolicy, tracking: Tracking, facts: ClipFacts) -> tuple[Scene, DecodeReport]:
-    """Shots and tracks of a clip, with or without sound. Raises ClipError: unreadable ones, `no_face`, `no_track`."""
+    """Return the shots and face tracks of a clip, which may lack sound, and what happened while decoding.
+
+    Raises ClipError `unreadable`, `no_video`, `wrong_fps`, `no_face` or `no_track`.
+    """
     info, rate = open_clip(path, fps_policy, facts, silent=True)
     assert info.video is not None
     report = DecodeReport()
@@ -110,7 +117,7 @@ def look_at(path: Path, fps_policy: FpsPolicy, tracking: Tracking, facts: ClipFa
         )
     except ClipError:
         raise
-    except LseBenchError as error:  # frames that the detector cannot take
+    except LseBenchError as error:  # the detector cannot process these frames
         raise ClipError(path, "no_face", str(error)) from None
     keep_scene(path, facts, scene)
     return scene, report
@@ -119,10 +126,10 @@ def look_at(path: Path, fps_policy: FpsPolicy, tracking: Tracking, facts: ClipFa
 def read_legacy(
     path: Path, protocol: protocols.Protocol, tracking: Tracking, ffmpeg: Ffmpeg, facts: ClipFacts
 ) -> Iterator[Chunk]:
-    """The windows of every face track through every file of the published pipeline.
+    """Yield the windows of every face track, after every file of the published pipeline.
 
-    Frames are counted as its JPEG files, which begin with the first frame, often shown twice. Raises ClipError as
-    `read_tracked` does.
+    Frames are numbered like the pipeline's JPEG files, which often contain the first frame twice. Raises ClipError
+    under the conditions of `read_tracked`.
     """
     info, _ = open_clip(path, "resample", facts)
     report = DecodeReport()
@@ -138,7 +145,7 @@ def read_legacy(
             found = list(tracking.detector.faces(path, map(read_picture, files.pictures), tracking.stride))
         except ClipError:
             raise
-        except LseBenchError as error:  # frames that the detector cannot take
+        except LseBenchError as error:  # the detector cannot process these frames
             raise ClipError(path, "no_face", str(error)) from None
         scene = scene_of([faces or [] for faces in found], shots.shots(), tracking)
         keep_scene(path, facts, scene)
@@ -157,7 +164,7 @@ def read_legacy(
 
 
 def crops_of(pictures: list[Path], track: Track) -> Iterator[Frame]:
-    """The crops of a track from one picture file per frame."""
+    """Yield the crops of a track, 224x224, BGR. `pictures`: one picture file for each frame of the clip."""
     path = crop_path(track)
     for number in range(track.first, min(track.stop, len(pictures))):
         yield _crop(read_picture(pictures[number]), path, number)
@@ -166,7 +173,11 @@ def crops_of(pictures: list[Path], track: Track) -> Iterator[Frame]:
 def windows_of_pictures(
     pictures: Iterable[Frame], samples: Sound, part: int = 0, motion: Motion | None = None
 ) -> Iterator[Chunk]:
-    """Windows of 224x224 frames and 16 kHz samples that are there in whole."""
+    """Yield the windows of a whole clip in memory, in chunks.
+
+    `pictures`: BGR frames of one face. `samples`: int16, 16 kHz, from the first frame on. `part`: the number of the
+    face track. `motion`: the check that gets the frames, None for no check.
+    """
     windows = WindowAssembler(part, motion)
     windows.push_sound(np.asarray(samples, dtype=np.int16))
     for picture in pictures:
@@ -183,7 +194,7 @@ def _crop(frame: Frame, path: CropPath, number: int) -> Frame:
 
 
 def keep_scene(path: Path, facts: ClipFacts, scene: Scene) -> None:
-    """Note shots and tracks. Raises ClipError `no_face` and `no_track`."""
+    """Store the shots and tracks in `facts`. Raises ClipError `no_face` or `no_track` if nothing can be scored."""
     facts.scene, facts.frames = scene, scene.frames
     if not scene.faces:
         raise ClipError(path, "no_face", f"no face in any of its {scene.frames} frames")
@@ -192,7 +203,7 @@ def keep_scene(path: Path, facts: ClipFacts, scene: Scene) -> None:
 
 
 def refuse_too_short(path: Path, facts: ClipFacts) -> None:
-    """Raise ClipError `too_short` where no track has a window."""
+    """Raise ClipError `too_short` if no track has a window."""
     if not any(windows_of(*part) for part in facts.parts):
         raise ClipError(path, "too_short", f"no track has a window: {why_too_short(*max(facts.parts))}")
 

@@ -1,7 +1,7 @@
-"""One clip into SyncNet's inputs: chunks of consecutive windows, read in one pass with bounded memory.
+"""Read one clip into SyncNet's inputs: chunks of consecutive windows, in one pass with bounded memory.
 
-Window *i* holds frames *i*...*i*+4 and MFCC columns 4*i*...4*i*+19. A clip has min(frames, samples // 640) - 5 of
-them, one fewer than would fit: the published code's count.
+Window *i* holds frames *i*...*i*+4 and MFCC columns 4*i*...4*i*+19. A clip has min(frames, samples // 640) - 5 windows.
+One more would fit, but the published code leaves it out.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ from lse_bench.sync.remarks import warnings_of
 from lse_bench.sync.syncnet import FRAME_SIZE, WINDOW_COLUMNS, WINDOW_FRAMES
 
 COLUMNS_PER_FRAME = 4
-CHUNK = 16  # windows handed on at a time
+CHUNK = 16  # windows per chunk, at most
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """n consecutive windows: `frames` uint8 (n+4,3,224,224), BGR planes; `mfcc` float32 (13, 4(n-1)+20).
+    """A run of n consecutive windows.
 
-    `part`: which face track of the clip they belong to, 0 where there are no tracks.
+    `frames`: uint8 (n+4,3,224,224), BGR planes. `mfcc`: float32 (13, 4(n-1)+20). `part`: the number of the face track,
+    0 if faces are not tracked.
     """
 
     frames: NDArray[np.uint8]
@@ -49,9 +50,9 @@ class Chunk:
 
 
 def read_windows(path: Path | str, protocol: Protocol, fps_policy: FpsPolicy, facts: ClipFacts) -> Iterator[Chunk]:
-    """The windows of a clip in order, in chunks; `facts` is complete once the iterator ends.
+    """Yield the windows of a clip in order, in chunks. `facts` is complete when the iterator ends.
 
-    Raises ClipError: `unreadable`, `no_video`, `no_audio`, `wrong_fps`, `too_short`.
+    Raises ClipError `unreadable`, `no_video`, `no_audio`, `wrong_fps` or `too_short`.
     """
     info, rate = open_clip(path, fps_policy, facts)
     assert info.video is not None
@@ -73,7 +74,7 @@ def read_windows(path: Path | str, protocol: Protocol, fps_policy: FpsPolicy, fa
             break
         yield chunk
     facts.samples = sound.read_to_end()
-    facts.frames = windows.frames + sum(1 for _ in frames)  # when the sound ends first
+    facts.frames = windows.frames + sum(1 for _ in frames)  # counts the frames that are left if the sound ends first
     facts.warnings += warnings_of(info, facts, report, sound.peak, protocol, fps_policy)
     if not facts.windows:
         raise ClipError(info.path, "too_short", why_too_short(facts.frames, facts.samples))
@@ -82,24 +83,27 @@ def read_windows(path: Path | str, protocol: Protocol, fps_policy: FpsPolicy, fa
 def open_clip(
     path: Path | str, fps_policy: FpsPolicy, facts: ClipFacts, silent: bool = False
 ) -> tuple[MediaInfo, Fraction]:
-    """What the file holds and the rate at which its frames are to be read; `silent`: it may lack sound.
+    """Return the description of the file and the rate, in frames per second, at which its frames are read.
 
-    Raises ClipError: `unreadable`, `no_video`, `no_audio`, `wrong_fps`.
+    `silent`: accept a file without sound. Raises ClipError `unreadable`, `no_video`, `no_audio` or `wrong_fps`.
     """
     info = probe(path)
     if info.video is None:
-        raise ClipError(info.path, "no_video", "no video stream with frames in it; SyncNet compares picture and sound")
+        raise ClipError(info.path, "no_video", "no video stream with frames; SyncNet compares picture and sound")
     facts.fps = round(float(info.video.rate if not info.video.variable else info.video.average), 4)
     facts.seconds = round(info.video.seconds, 4)
     if info.sound is None and not silent:
         raise ClipError(
-            info.path, "no_audio", "no sound stream with samples in it; mux the driving speech into the file first"
+            info.path, "no_audio", "no sound stream with samples; mux the driving speech into the file first"
         )
     return info, frame_rate_for(info, fps_policy)
 
 
 def window_views(chunk: Chunk, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Overlapping views of a chunk: lips (n,15,224,224) on `device` and MFCC (n,13,20). Each frame is moved once."""
+    """Return overlapping views of the n windows of a chunk: lips (n,15,224,224) and MFCC (n,13,20).
+
+    The lips have dtype `dtype` and are on `device`, to which each frame is copied once. The MFCC stay on the CPU.
+    """
     planes = torch.from_numpy(chunk.frames).to(device).to(dtype).flatten(0, 1)
     stride = planes.stride()
     lips = planes.as_strided(
@@ -110,10 +114,10 @@ def window_views(chunk: Chunk, device: torch.device, dtype: torch.dtype) -> tupl
 
 
 class WindowAssembler:
-    """Frames and sound of one face into chunks of windows; holds one chunk at most.
+    """A buffer that makes chunks of windows from the frames and the sound of one face. It holds at most one chunk.
 
-    The sound of a frame is pushed before `take` is asked for its windows; once the sound has ended, frames that no
-    window can hold are counted only. `motion` is shown every frame.
+    Push the sound of a frame before you call `take` for its windows. Frames that do not fit into the buffer are only
+    counted. `part`: the number of the face track. `motion`: the check that gets the frames, None for no check.
     """
 
     def __init__(self, part: int = 0, motion: Motion | None = None) -> None:
@@ -123,19 +127,19 @@ class WindowAssembler:
         self._look = Motion().watch() if motion is None else motion.watch()
         self._planes = _empty_planes()
         self._held = 0  # frames in `_planes`
-        self._first = 0  # the window that starts at _planes[0]
-        self._blocks: list[NDArray[np.int16]] = []  # sound without MFCC yet
+        self._first = 0  # number of the window that starts at _planes[0]
+        self._blocks: list[NDArray[np.int16]] = []  # sound whose MFCC are not computed yet
         self._stream = MfccStream()
         self._columns = np.zeros((COEFFICIENTS, 0))
-        self._first_column = 0  # number of the first column held
+        self._first_column = 0  # number of the first column in `_columns`
 
     @property
     def room(self) -> int:
-        """Frames that can be pushed before `take`."""
+        """The number of frames that still fit into the buffer before the next `take`."""
         return len(self._planes) - self._held
 
     def push_frame(self, frame: Frame) -> None:
-        """The next BGR frame: squashed to 224x224 by bilinear interpolation, whatever its shape."""
+        """Add the next BGR frame. A frame of any other size is squashed to 224x224 by bilinear interpolation."""
         self.frames += 1
         if not self.room:
             return
@@ -145,13 +149,13 @@ class WindowAssembler:
         self._held += 1
 
     def push_sound(self, samples: NDArray[np.int16]) -> None:
-        """The next samples, int16, 16 kHz."""
+        """Add the next samples, int16, 16 kHz."""
         self.samples += len(samples)
         if len(samples):
             self._blocks.append(samples)
 
     def take(self) -> Chunk | None:
-        """The windows that are complete, None when there are none."""
+        """Return the complete windows, None if there are none."""
         ready = windows_of(self._first + self._held, self.samples) - self._first
         if ready <= 0:
             return None
@@ -166,7 +170,7 @@ class WindowAssembler:
         self._first_column += used
         chunk = Chunk(self._planes[: ready + WINDOW_FRAMES - 1], mfcc, self._part)
         kept = self._planes[ready : self._held]
-        self._planes = _empty_planes()  # the old ones belong to the chunk, which may still wait for its batch
+        self._planes = _empty_planes()  # the old array belongs to the chunk, which may still wait for its batch
         self._planes[: len(kept)] = kept
         self._held = len(kept)
         self._first += ready
@@ -178,16 +182,16 @@ def _empty_planes() -> NDArray[np.uint8]:
 
 
 class SoundReader:
-    """The clip's sound on demand, in order."""
+    """A reader of a clip's sound, in order and on demand. `peak`: the largest absolute sample so far."""
 
     def __init__(self, info: MediaInfo, report: DecodeReport) -> None:
         self._blocks = read_sound(info, report)
-        self._rest: NDArray[np.int16] = np.zeros(0, np.int16)  # read, but not handed on
+        self._rest: NDArray[np.int16] = np.zeros(0, np.int16)  # samples that were read but not yet returned
         self._given = 0
         self.peak = 0
 
     def read_until(self, samples: int) -> NDArray[np.int16]:
-        """The samples from the last call's end to number `samples`; fewer where the sound ends."""
+        """Return the samples from the end of the last call up to number `samples`, fewer if the sound ends."""
         parts = [self._rest]
         held = self._given + len(self._rest)
         while held < samples and (block := next(self._blocks, None)) is not None:
@@ -201,7 +205,7 @@ class SoundReader:
         return given
 
     def read_to_end(self) -> int:
-        """How many samples there are in all."""
+        """Read the rest of the sound and return the total number of samples."""
         while len(self.read_until(self._given + SAMPLE_RATE)):
             pass
         return self._given

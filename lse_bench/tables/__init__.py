@@ -1,1 +1,1 @@
-"""Runs side by side: pairs, ranks, formats, curves."""
+"""Compare runs: paired differences, ranks, tables in several formats, and plots of curves."""

@@ -1,4 +1,4 @@
-"""Curves of several runs with their intervals, as SVG."""
+"""Plot the mean curves of several runs with their 95 % intervals, as SVG."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Draw = Callable[["Axes"], None]
 
 
 def svg_of(draw: Draw) -> str:
-    """What `draw` puts on a pair of axes, as SVG. Raises UsageError without matplotlib."""
+    """Return the plot that `draw` draws on matplotlib axes, as SVG text. Raises UsageError without matplotlib."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError("plots need matplotlib: pip install 'lse-bench[leaderboard]'") from None
-    # Text as text, no dates, no random names: the same records and matplotlib give the same file.
+        raise UsageError("plots need matplotlib: run pip install 'lse-bench[leaderboard]'") from None
+    # Text stays text, and dates and random names are off, so that the same records and matplotlib give the same file.
     with mpl.rc_context(
         {"svg.fonttype": "none", "svg.hashsalt": "lse-bench", "text.parse_math": False, "font.size": 11}
     ):
@@ -48,7 +48,10 @@ def draw_legend(axes: Axes) -> None:
 def draw_curves(
     axes: Axes, runs: Sequence[tuple[str, Sequence[Record]]], colours: Mapping[str, str], label: str
 ) -> None:
-    """The mean curve of each named run with its 95 % interval."""
+    """Draw the mean curve of each run with its 95 % interval.
+
+    `runs`: name and records of each run; a run without a curve is left out. `colours`: by name. `label`: of the y axis.
+    """
     shifts = [shift - MAX_SHIFT for shift in range(2 * MAX_SHIFT + 1)]
     for number, (name, records) in enumerate(runs):
         scored = [record for record in records if record.curve is not None]

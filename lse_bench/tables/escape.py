@@ -1,4 +1,4 @@
-"""One text in five languages: a name is shown as it is in LaTeX, Markdown, plots, spreadsheets and HTML."""
+"""Escape text so that it is shown unchanged in LaTeX, Markdown, plots, spreadsheets and HTML."""
 
 from __future__ import annotations
 
@@ -32,34 +32,37 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def latex(text: str) -> str:
-    """Text for LaTeX, of one line."""
+    """Escape text for LaTeX. Line breaks and control characters become spaces."""
     return "".join(_LATEX.get(letter, letter) for letter in _line(text))
 
 
 def markdown(text: str) -> str:
-    """Text for a cell of a Markdown table."""
+    """Escape text for a cell of a Markdown table."""
     marked = re.sub(r"([\\`*\[\]<>|~])", r"\\\1", _line(text))
-    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", marked)  # within a word it is no markup
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", marked)  # an underscore within a word is not markup
 
 
 def plot(text: str) -> str:
-    """A label for matplotlib, whose text is not parsed; one that begins with `_` would be left out of a legend."""
+    """Return a label for matplotlib, with formulas switched off.
+
+    A space goes before a leading `_`, because matplotlib leaves such labels out of a legend.
+    """
     line = _line(text)
     return f" {line}" if line.startswith("_") else line
 
 
 def csv(value: Any) -> Any:
-    """A cell of a CSV file. Text that a spreadsheet would take for a formula begins with an apostrophe."""
+    """Return the cell of a CSV file. An apostrophe goes before text that a spreadsheet would read as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def html(text: str) -> str:
-    """Text for HTML, in an element or in a quoted attribute."""
+    """Escape text for an HTML element or a quoted attribute."""
     return _html.escape(text, quote=True)
 
 
 def script(content: Any) -> str:
-    """JSON for a script element: no text in it can end the element, or the line."""
+    """Return `content` as JSON for an HTML script element. No text in it can end the element or the line."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 

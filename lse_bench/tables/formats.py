@@ -1,4 +1,4 @@
-"""Tables in words: the columns that tables, pages and files of a benchmark share; Markdown, LaTeX and CSV of them."""
+"""The columns of tables, and tables as Markdown, LaTeX, CSV and data frames."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ _WIDE = ("lse_d", "lse_c", "offset", "lse_d_at_0", "lse_d_valid", "lse_c_valid")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. `title`: with what is better; `value`: of a row, None where there is none; `shown`: as text."""
+    """A column of a table.
+
+    `title`: ends with an arrow if the column has a better direction. `value`: returns the value of a row, None if it
+    has none. `shown`: returns the text of a row's cell.
+    """
 
     name: str
     title: str
@@ -41,12 +45,12 @@ class Column:
 
     @property
     def higher_is_better(self) -> bool | None:
-        """As the arrow in the title says; None for a column without one."""
+        """Whether a higher value is better, from the arrow in the title; None for a column without an arrow."""
         return {"↑": True, "↓": False}.get(self.title[-1])
 
     @property
     def explained(self) -> str:
-        """What the column shows, in a sentence."""
+        """An explanation of the column in one or two sentences; empty if it needs none."""
         return _EXPLAINED.get(self.name, "")
 
 
@@ -77,13 +81,13 @@ def _number(name: str, title: str, digits: int) -> Column:
 
     def shown(row: TableRow) -> str:
         found = value(row)
-        return NOTHING if found is None else f"{round(found, digits) + 0.0:.{digits}f}"  # never -0.00
+        return NOTHING if found is None else f"{round(found, digits) + 0.0:.{digits}f}"  # adding 0.0 avoids -0.00
 
     return Column(name, title, value, shown)
 
 
 def columns_of(table: Table) -> list[Column]:
-    """The columns of a table; those without any value are left out. Scores of `syncnet-mini` say so."""
+    """Return the columns of a table, without empty columns. Scores of `syncnet-mini` are marked `(mini)`."""
     mini = " (mini)" if table.evaluator == MINI else ""
     columns = [
         Column("method", "method", lambda row: row.method, lambda row: str(row.method)),
@@ -102,12 +106,12 @@ def columns_of(table: Table) -> list[Column]:
 
 
 def cells_of(row: TableRow, columns: Sequence[Column]) -> list[str]:
-    """A row as text."""
+    """Return the cells of a row as text."""
     return [column.shown(row) for column in columns]
 
 
 def notes_of(table: Table) -> list[str]:
-    """What must stand under a table."""
+    """Return the notes that must be shown under a table."""
     methods = {found.metrics["lse_c"].ci_method for found in table.rows} - {"none: no results"}
     scorer = table.evaluator or table.key.get("weights_sha256")
     notes = [
@@ -127,7 +131,7 @@ def notes_of(table: Table) -> list[str]:
 
 
 def markdown(table: Table) -> str:
-    """A Markdown table with its notes."""
+    """Return a table as Markdown, with its notes."""
     columns = columns_of(table)
     lines = [
         "| " + " | ".join(column.title for column in columns) + " |",
@@ -140,7 +144,10 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A LaTeX table in the paper's form (booktabs), with caption and label; the best method of a column is bold."""
+    """Return a table as LaTeX with booktabs rules, a caption and a label. The notes are comments.
+
+    The best method of a column is bold.
+    """
     columns = columns_of(table)
     best = {column.name: _best(table, column) for column in columns}
     rows = []
@@ -162,7 +169,7 @@ def latex(table: Table) -> str:
 
 
 def _best(table: Table, column: Column) -> str | None:
-    """The method with the best value of a column that has a better end; anchors are no methods."""
+    """Return the method with the best value in a column; None if no direction is better. Anchors do not count."""
     if column.higher_is_better is None:
         return None
     known = [
@@ -176,7 +183,7 @@ def _best(table: Table, column: Column) -> str | None:
 
 
 def wide_frame(tables: Sequence[Table]) -> pd.DataFrame:
-    """A data frame with a row for each row of each table. Missing values are None."""
+    """Return a data frame with one row for each row of each table. Missing values are None."""
     import pandas as pd
 
     lead = ["corpus", "protocol", "evaluator", "manifest_sha256"]
@@ -197,7 +204,11 @@ def wide_frame(tables: Sequence[Table]) -> pd.DataFrame:
 
 
 def long_frame(tables: Sequence[Table]) -> pd.DataFrame:
-    """A data frame with a row for each number: corpus, protocol, evaluator, method, measure, value, low, high, n."""
+    """Return a data frame with one row for each number. Missing values are None.
+
+    The columns are corpus, protocol, evaluator, method, measure, value, low, high, n. `low` and `high` are the bounds
+    of the 95 % interval.
+    """
     import pandas as pd
 
     rows: list[list[Any]] = []
@@ -213,9 +224,9 @@ def long_frame(tables: Sequence[Table]) -> pd.DataFrame:
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """A CSV file of a data frame. Text that a spreadsheet would take for a formula is made harmless."""
+    """Return a data frame as CSV text. Text that a spreadsheet would read as a formula is escaped."""
     import pandas as pd
 
     cells = [[escape.csv(cell) for cell in row] for row in frame.itertuples(index=False, name=None)]
-    safe = pd.DataFrame(cells, columns=frame.columns, dtype=object)  # whole numbers stay whole beside missing ones
+    safe = pd.DataFrame(cells, columns=frame.columns, dtype=object)  # so integers stay integers next to missing values
     return str(safe.to_csv(index=False, lineterminator="\n"))

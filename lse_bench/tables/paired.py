@@ -1,7 +1,8 @@
-"""Runs against each other: paired differences on what both scored, and ranks.
+"""Compare runs: paired differences over the clips that both scored, and ranks.
 
-A difference of two means over the same clips is known far better than either mean, since hard clips are hard for both.
-Where one run has a row per source video (`real`) its score stands against every pair of that video.
+The difference of two means over the same clips is far more precise than either mean, because clips that are hard for
+one method are hard for both. A run of `real` has one row per source video. That row is compared with every pair of its
+source video.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from lse_bench.runs.summary import HIGHER_IS_BETTER, members_of
 
 Better = Literal["first", "second"]
 ALPHA = 0.05
-_SAME = 1e-6  # in units of the score: what rounding may move from machine to machine decides nothing
+_SAME = 1e-6  # in units of the score; smaller differences may come from rounding, so they decide nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The mean of first minus second with its interval, over the clips that both scored.
+    """The mean of first minus second with its 95 % interval, over the clips that both scored.
 
-    `better`: which is better, "first" or "second", at the 5 % level, None where neither is.
+    `better`: the run that is better at the 5 % level, "first" or "second"; None if neither is.
     """
 
     metric: str
@@ -41,9 +42,10 @@ class Difference:
 
 
 def pairs_of(first: Sequence[Record], second: Sequence[Record]) -> Iterator[tuple[Record, Record]]:
-    """Scored records of the same clip, or of a pair and the untouched video that it was made from.
+    """Yield the scored records of `first` and `second` that belong together.
 
-    Where several untouched clips are of one recording nobody knows which of them a pair was made from: left out.
+    They have the same clip id. If only one run holds untouched source videos, a pair belongs to its source video
+    instead. A source video with several untouched clips is left out, because the clip of a pair is then ambiguous.
     """
     untouched = [all(map(_untouched, records)) and bool(records) for records in (first, second)]
     if untouched[0] == untouched[1]:
@@ -58,7 +60,7 @@ def pairs_of(first: Sequence[Record], second: Sequence[Record]) -> Iterator[tupl
 
 
 def sources_of(records: Sequence[Record]) -> dict[str, Record]:
-    """Untouched clips by the name of their picture, those with a name of their own."""
+    """Return the records of untouched clips by source video. Source videos with several records are left out."""
     count = Counter(record.groups.get("video") for record in records)
     return {
         record.groups["video"]: record
@@ -68,12 +70,12 @@ def sources_of(records: Sequence[Record]) -> dict[str, Record]:
 
 
 def _untouched(record: Record) -> bool:
-    """Whether a record is of a source video as it was: it has a picture and no sound of another clip."""
+    """Return whether a record is of an untouched source video: its groups name a video and no sound."""
     return "video" in record.groups and "sound" not in record.groups
 
 
 def difference(first: Sequence[Record], second: Sequence[Record], metric: str) -> Difference:
-    """The paired difference in one metric."""
+    """Return the paired difference in one metric, first minus second."""
     couples = [
         (one, two)
         for one, two in pairs_of(first, second)
@@ -94,7 +96,10 @@ def _better(estimate: Estimate, p_value: float | None, metric: str) -> Better | 
 
 
 def ranks(methods: Mapping[str, Sequence[Record]], metric: str) -> dict[str, int]:
-    """1 + the number of methods that are significantly better, after Holm's correction over all pairs of methods."""
+    """Return the rank of each method: 1 + the number of methods that are significantly better.
+
+    The level is 5 %, after Holm's correction over all pairs of methods.
+    """
     couples = list(combinations(methods, 2))
     found = [difference(methods[one], methods[two], metric) for one, two in couples]
     known = [(couple, item) for couple, item in zip(couples, found, strict=True) if item.estimate.p_value is not None]
@@ -108,9 +113,10 @@ def ranks(methods: Mapping[str, Sequence[Record]], metric: str) -> dict[str, int
 
 
 def refuse_mixed(descriptions: Mapping[str, RunDescription], lists: bool = True) -> None:
-    """Raise UsageError, naming the field, unless all runs may stand in one table. Takes descriptions by name.
+    """Raise UsageError unless all runs may be in one table. The message names the field that differs.
 
-    `lists`: where there is no manifest, the lists of clips must be the same.
+    The comparison key and the manifest must be equal. `descriptions`: by the runs' names. `lists`: if there is no
+    manifest, the lists of clips must be equal, too.
     """
     names = list(descriptions)
     for name in names[1:]:
@@ -122,75 +128,79 @@ def refuse_mixed(descriptions: Mapping[str, RunDescription], lists: bool = True)
         differing += [value for value in whole if value[1] != value[2]]
         for field, here, there in differing:
             raise UsageError(
-                f"{names[0]} and {name} cannot be compared: {field} differs ({here} and {there}). Score both the same "
-                "way, of the same list"
+                f"{names[0]} and {name} cannot be compared: {field} differs ({here} and {there}). Score both "
+                "with the same settings and the same list of clips"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class ByteEqual:
-    """`equal`: files of the same clip that are equal byte for byte; `known`: clips of which both digests are known."""
+    """A count of equal files in two runs.
+
+    `equal`: number of clips whose files are equal byte for byte. `known`: number of clips whose digests are known in
+    both runs.
+    """
 
     equal: int
     known: int
 
 
 def byte_equal(first: Sequence[Record], second: Sequence[Record]) -> ByteEqual:
-    """Count the files that two runs share."""
+    """Count the clips whose files are equal byte for byte in two runs."""
     digests = {record.id: record.sha256 for record in second if record.sha256}
     known = [(record.sha256, digests[record.id]) for record in first if record.sha256 and record.id in digests]
     return ByteEqual(sum(one == other for one, other in known), len(known))
 
 
 class MetricDifference(BaseModel):
-    """The paired difference in one metric, first minus second."""
+    """The paired difference of two runs in one metric, first minus second."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     difference: float | None
-    """Mean over the clips that both scored."""
+    """Mean difference over the clips that both scored; null without such clips."""
     ci95: tuple[float, float] | None
-    """95 % interval of the mean."""
+    """95 % interval of the mean; null if too few results are independent."""
     p_value: float | None
-    """Two-sided, of the hypothesis that there is no difference."""
+    """Two-sided p value of the hypothesis that there is no difference; null without an interval."""
     n: int
-    """Clips that both scored in this metric."""
+    """Number of clips that both scored in this metric."""
     higher_is_better: bool
-    """Whether a positive difference is in favour of the first run."""
+    """Whether a higher value is better, so that a positive difference favours the first run."""
     better: Literal["first", "second"] | None
-    """Which run is better at the 5 % level; null where neither is."""
+    """The run that is better at the 5 % level; null if neither is."""
 
 
 class Comparison(BaseModel):
-    """Two runs of one list under one protocol, paired."""
+    """A paired comparison of two runs with the same comparison key."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     runs: tuple[str, str]
     """Names of the runs."""
     scored: tuple[int, int]
-    """Clips with a score."""
+    """Number of clips with a score, in each run."""
     listed: tuple[int, int]
-    """Clips with a record."""
+    """Number of clips with a record, in each run."""
     both: int
-    """Clips that both scored."""
+    """Number of clips that both scored."""
     byte_equal: int
-    """Files of the same clip that are equal byte for byte."""
+    """Number of clips whose files are equal byte for byte in both runs."""
     same_clips: int
-    """Clips of which both digests are known."""
+    """Number of clips whose digests are known in both runs."""
     ci_method: str
-    """How intervals were computed."""
+    """How the intervals were computed."""
     signatures: tuple[str, str]
-    """What each run depends on."""
+    """The signature of each run."""
     metrics: dict[str, MetricDifference]
-    """Differences, by metric."""
+    """Differences by metric."""
 
 
 def compare(first: Run | Path | str, second: Run | Path | str) -> Comparison:
-    """Compare two runs, or run directories, clip by clip: counts and the paired difference in every metric.
+    """Compare two runs clip by clip: counts, and the paired difference in every metric.
 
-    Raises UsageError for runs that cannot be compared (naming the field that differs), whose records were edited, or
-    that share no scored clip.
+    `first`, `second`: a run or a run directory. Raises UsageError if the runs cannot be compared (the message names the
+    field that differs), if records were edited, or if no clip was scored in both.
     """
     one, other = (run if isinstance(run, Run) else read_run(run) for run in (first, second))
     refuse_mixed({run.name: run.description for run in (one, other)}, lists=False)
@@ -198,7 +208,7 @@ def compare(first: Run | Path | str, second: Run | Path | str) -> Comparison:
         refuse_edited_records(run.name, run.records, run.description.track_rule)
     both = sum(1 for _ in pairs_of(one.records, other.records))
     if not both:
-        raise UsageError(f"{one.name} and {other.name} share no clip that both scored; are they of the same list?")
+        raise UsageError(f"{one.name} and {other.name} share no clip that both scored; score both with the same list")
     equal = byte_equal(one.records, other.records)
     metrics = {}
     for metric, higher in HIGHER_IS_BETTER.items():

@@ -1,6 +1,6 @@
-"""Tables: runs of several methods on one list under one protocol, side by side.
+"""Tables: runs of several methods on one list of clips under one protocol.
 
-Whatever may not stand in one table is refused here, for every table that is printed, plotted or put on a page.
+This module refuses runs that cannot be compared, for every table that is printed, plotted or put on a page.
 """
 
 from __future__ import annotations
@@ -33,67 +33,67 @@ class TableRow(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     method: str
-    """Its name."""
+    """Name of the method."""
     run: str
-    """Its run directory."""
+    """The run directory."""
     extras: dict[str, str] = {}
-    """Files of `fid` and `fd-sync`, by name."""
+    """Paths of the results of `fid` and `fd-sync`, by name (`fid`, `fd_sync`)."""
     listed: int
-    """Clips that were to be scored."""
+    """Number of clips that were to be scored."""
     scored: int
-    """Clips with a score."""
+    """Number of clips with a score."""
     failed: dict[Status, int]
-    """Clips without one, by status."""
+    """Number of clips without a score, by status."""
     offsets: dict[str, int]
-    """Results by AV offset in frames."""
+    """Number of results by AV offset, in frames of 40 ms."""
     seconds: dict[str, float]
-    """Quantiles of the clips' lengths, by share."""
+    """Quantiles of the clips' lengths in seconds, by share (0 to 1)."""
     metrics: dict[str, MetricSummary]
-    """Means, by metric."""
+    """Means by metric."""
     rank: dict[str, int | None]
-    """1 + methods that are significantly better, by metric; null for the anchors."""
+    """1 + the number of significantly better methods, by metric; null for anchors and if no clip was scored."""
     better_than_real: dict[str, bool | None]
-    """Whether the mean is significantly better than that of untouched video, by metric."""
+    """Whether the mean is significantly better than that of `real`, by metric; null for anchors or if unknown."""
     flat: bool | None = None
-    """Whether LSE-D is significantly better and LSE-C significantly worse than unsynced video."""
+    """Whether LSE-D is significantly better and LSE-C significantly worse than for `unsynced`; null if unknown."""
     above_unsynced: float | None = None
-    """LSE-C on a scale where `unsynced` is 0 and `real` is 1."""
+    """LSE-C on a scale where `unsynced` is 0 and `real` is 1; null without both anchors."""
     within_1: float | None = None
-    """Share of results whose AV offset is at most one frame."""
+    """Share of results (0 to 1) whose AV offset is at most one frame, early or late."""
     fid: float | None = None
-    """FID against the real videos."""
+    """FID against the real videos. Lower is better."""
     kid: float | None = None
-    """KID against the real videos."""
+    """KID against the real videos. Lower is better."""
     fd_sync: float | None = None
-    """Fréchet distance of lip embeddings to the real videos."""
+    """Fréchet distance of lip embeddings to the real videos. Lower is better."""
     signature: str | None = None
-    """Everything that the scores depend on, in one line."""
+    """The comparison key and the version in one line."""
 
 
 class Table(BaseModel):
-    """The methods of one corpus under one protocol."""
+    """A table of the methods of one corpus under one protocol."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     corpus: str
-    """Its name."""
+    """Name of the corpus."""
     protocol: str
     """Protocol id."""
     evaluator: str | None
-    """Name of the scorer's weights, where the digest is known."""
+    """Name of the scorer's weights; null if the table of weights does not list the digest."""
     key: dict[str, str]
     """The comparison key that all rows share."""
     manifest_sha256: str | None
-    """The manifest that all rows share."""
+    """SHA-256 of the manifest that all rows share; null if there is no manifest."""
     rows: list[TableRow]
-    """Methods, in the order given."""
+    """One row per method, in the order given."""
 
 
 def tables_of(entries: Sequence[Run]) -> list[Table]:
-    """One table for each corpus and protocol, in the order given.
+    """Return one table for each corpus and protocol, in the order given.
 
-    Raises UsageError for a method that is there twice and for runs that cannot be compared, naming the field that
-    differs.
+    Raises UsageError if a method is given twice for one table, or if runs cannot be compared (the message names the
+    field that differs).
     """
     grouped: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for entry in entries:
@@ -112,7 +112,7 @@ def tables_of(entries: Sequence[Run]) -> list[Table]:
 
 
 def below(table: Table, folder: Path) -> Table:
-    """The table with its files named relative to `folder`."""
+    """Return the table with the paths of runs and extras relative to `folder`."""
     rows = [
         row.model_copy(
             update={
@@ -131,7 +131,7 @@ def _rows(entries: list[Run]) -> list[TableRow]:
         if entry.method in by_method:
             raise UsageError(
                 f"{entry.name} and {by_method[entry.method].name} are both {entry.method} on {entry.corpus} under "
-                f"{entry.description.protocol}; name one of them otherwise: NAME=RUN"
+                f"{entry.description.protocol}; give one of them another name: NAME=RUN"
             )
         by_method[entry.method] = entry
     refuse_mixed({entry.name: entry.description for entry in entries})
@@ -165,7 +165,7 @@ def _rows(entries: list[Run]) -> list[TableRow]:
 
 
 def _refuse_mixed_extras(entries: Sequence[Run]) -> None:
-    """FID and fd-sync of one table must be of one kind as well."""
+    """Raise UsageError unless FID and fd-sync in one table have the same settings and the same reference."""
     for extra, names in (("fid", ("fid_id", "reference")), ("fd_sync", ("key", "reference"))):
         found = [(entry.name, entry.extras[extra]) for entry in entries if extra in entry.extras]
         for name in names:
@@ -173,23 +173,23 @@ def _refuse_mixed_extras(entries: Sequence[Run]) -> None:
                 here, there = getattr(found[0][1], name), getattr(content, name)
                 matched = name == "reference" and ":matched:" in str(
                     getattr(content, "fid_id", None)
-                )  # of the method's own clips
+                )  # matched FID compares with the originals of the method's own clips
                 if here != there and not matched:
                     raise UsageError(
                         f"{found[0][0]} and {run} cannot be compared: {extra} of another {name} ({here} and {there}). "
-                        "Compute both the same way, against the same originals"
+                        "Compute both with the same settings, against the same originals"
                     )
 
 
 def _beats_real(name: str, records: dict[str, Sequence[Record]], metric: str) -> bool | None:
-    """Whether a method scores significantly better than untouched video, which is a warning, not praise."""
+    """Return whether a method is significantly better than `real`, which is a warning sign; None if unknown."""
     if name in (REAL, UNSYNCED) or REAL not in records or name not in records:
         return None
     return difference(records[name], records[REAL], metric).better == "first"
 
 
 def _flat(name: str, records: dict[str, Sequence[Record]]) -> bool | None:
-    """Whether a method is significantly better than unsynced video by LSE-D and significantly worse by LSE-C."""
+    """Return whether LSE-D is significantly better but LSE-C significantly worse than `unsynced`; None if unknown."""
     if name in (REAL, UNSYNCED) or UNSYNCED not in records or name not in records:
         return None
     found = [difference(records[name], records[UNSYNCED], metric).better for metric in RANKED]
@@ -197,7 +197,7 @@ def _flat(name: str, records: dict[str, Sequence[Record]]) -> bool | None:
 
 
 def _above_unsynced(entry: Run, methods: dict[str, Run]) -> float | None:
-    """(LSE-C - unsynced) / (real - unsynced)."""
+    """Return (LSE-C - unsynced) / (real - unsynced), of means; None if an anchor is missing."""
     means = [None if one is None else one.lse_c.mean for one in (entry, methods.get(UNSYNCED), methods.get(REAL))]
     if means[0] is None or means[1] is None or means[2] is None or means[1] == means[2]:
         return None
@@ -205,16 +205,17 @@ def _above_unsynced(entry: Run, methods: dict[str, Run]) -> float | None:
 
 
 def _within_one(entry: Run) -> float | None:
-    """Share of results whose AV offset is at most one frame."""
+    """Return the share of results (0 to 1) whose AV offset is at most one frame; None without results."""
     offsets = {int(offset): count for offset, count in entry.summary.offsets.items()}
     total = sum(offsets.values())
     return sum(count for offset, count in offsets.items() if abs(offset) <= 1) / total if total else None
 
 
 def by_group(records: Sequence[Record], name: str) -> pd.DataFrame:
-    """LSE-D and LSE-C of each group of clips, such as each `speaker`: a row a group, sorted by its name.
+    """Return a data frame of LSE-D and LSE-C for each group of clips, sorted by the group's name.
 
-    Columns: `group`, `listed`, `scored`, and for each metric its mean, `…_low` and `…_high`.
+    `name`: the kind of group, such as `speaker`. The columns are `group`, `listed`, `scored`, and for each metric its
+    mean, `…_low` and `…_high` (95 % interval). Missing values are None.
     """
     import pandas as pd
 

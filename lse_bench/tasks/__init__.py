@@ -1,1 +1,1 @@
-"""What the commands do, as functions of typed options: the commands, benchmarks and the Python API call them."""
+"""The work of the commands as functions with typed options. Commands, benchmarks and the Python API call them."""

@@ -1,22 +1,22 @@
-"""Corpora and lists of pairs: made, drawn, imported."""
+"""Tasks that make a MiniLRS corpus, draw pairs from a corpus, or import an official list."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.manifest import Manifest, write_manifest
 from lse_bench.manifests.official_lists import fetch_list, import_list
 from lse_bench.manifests.pairing import build_manifest
 from lse_bench.manifests.search import Passed
+from lse_bench.minilrs.summary import CorpusSummary
 from lse_bench.reporting import Report
 from lse_bench.storage import read_bytes
 from lse_bench.tasks.declared import BuildOptions, ImportOptions, MiniLrsOptions
 
 
-def make_minilrs(out: Path, options: MiniLrsOptions, report: Report) -> dict[str, Any]:
-    """Make MiniLRS in `out` and return what its corpus.json says; goes on where an earlier call stopped."""
+def make_minilrs(out: Path, options: MiniLrsOptions, report: Report) -> CorpusSummary:
+    """Make MiniLRS in `out` and return the content of its corpus.json. A repeated call continues a stopped one."""
     from lse_bench.minilrs.corpus import make_corpus
     from lse_bench.minilrs.plan import Spec
 
@@ -35,11 +35,14 @@ def make_minilrs(out: Path, options: MiniLrsOptions, report: Report) -> dict[str
 
 
 def build_pairs(out: Path, folder: Path, options: BuildOptions, report: Report) -> Manifest:
-    """Draw pairs from a corpus or any folder of videos, and write them to the file `out`. Raises UsageError."""
+    """Draw pairs from a corpus or any folder of videos, and write them to the file `out`.
+
+    Raises UsageError if the folder does not exist or the rule leaves too few pairs.
+    """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
     passed = Passed()
-    with report.working(f"Looking through {folder}"):
+    with report.working(f"Searching {folder}"):
         manifest = build_manifest(folder, options.pairs, options.seed, options.rule, options.split, passed)
     if (told := passed.sentence()) is not None:
         report.warn(told)
@@ -47,9 +50,10 @@ def build_pairs(out: Path, folder: Path, options: BuildOptions, report: Report) 
 
 
 def import_pairs(out: Path, corpus: str, root: Path | None, options: ImportOptions, report: Report) -> Manifest:
-    """Write an official list to the file `out`. `root`: the corpus's folder, which may be given later.
+    """Import the official list of `corpus` and write it to the file `out`.
 
-    Raises UsageError for a list with another digest, or that cannot be had.
+    `root`: the folder of the corpus, or None if it is given later. Raises UsageError if the list cannot be fetched or
+    read, or if its digest is not the official one and `any_digest` is not set.
     """
     content = fetch_list(corpus, options.offline, report.say) if options.list is None else read_bytes(options.list)
     return _written(import_list(corpus, content, root, any_digest=options.any_digest), out, report)

@@ -1,4 +1,4 @@
-"""The options of every task that more than one door offers: commands, benchmarks, Python."""
+"""The options of the tasks that more than one of commands, benchmarks and the Python API offers."""
 
 from __future__ import annotations
 
@@ -29,205 +29,286 @@ from lse_bench.choices import (
 )
 from lse_bench.tasks.options import Flag, TaskOptions
 
-TABLE = "a file, or a name of `lse-bench weights list`"
+TABLE = "a file or a name from `lse-bench weights list`"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FetchOptions(TaskOptions):
-    """How weights are fetched."""
+    """Options for fetching weights."""
 
     offline: Annotated[bool, Flag("Never fetch weights from the network.")] = False
-    trust: Annotated[bool, Flag("Accept a download whose digest nobody has published.")] = False
+    trust: Annotated[bool, Flag("Accept a download for which no digest is published.")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorOptions(FetchOptions):
-    """What finds faces."""
+    """Options for detecting faces."""
 
     detector: Annotated[
         str | None,
-        Flag("Finds faces: centerface (default, offline), s3fd (as published), boxes (files, see --boxes)."),
+        Flag(
+            "Face detector: centerface works offline and is the default. s3fd is the published detector and the "
+            "default of tracked-legacy and --legacy. boxes reads the files in --boxes."
+        ),
     ] = None
-    boxes: Annotated[Path | None, Flag("Folder with CLIP.json or CLIP.npz of face boxes, for --detector boxes.")] = None
+    boxes: Annotated[Path | None, Flag("For --detector boxes: a folder with CLIP.json or CLIP.npz for each clip.")] = (
+        None
+    )
     detector_weights: Annotated[str, Flag(f"S3FD's checkpoint: {TABLE}.", names="weights")] = "sfd_face"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsOptions(FetchOptions):
-    """Where networks compute."""
+    """Options for fetching weights and for the device that networks run on."""
 
-    device: Annotated[str, Flag("auto, cpu, cuda or cuda:N.")] = "auto"
+    device: Annotated[str, Flag("Device that networks run on: auto, cpu, cuda or cuda:N.")] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaceOptions(DetectorOptions, WeightsOptions):
-    """What finds faces, and where it computes."""
+    """Options for detecting faces and for the device that the detector runs on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreOptions(FaceOptions):
-    """Of `lse-bench score`."""
+    """The options of `lse-bench score`."""
 
-    weights: Annotated[str, Flag(f"SyncNet's checkpoint: {TABLE}; never executed.", names="weights")] = "syncnet_v2"
+    weights: Annotated[str, Flag(f"SyncNet's checkpoint: {TABLE}. It is never executed.", names="weights")] = (
+        "syncnet_v2"
+    )
     protocol: Annotated[
         str,
         Flag(
-            "Face crops: lrs@1 (as published), lrs-lossless@1 (without its JPEG step). Whole videos: tracked@1 (in "
-            "memory), tracked-legacy@2 (as published)."
+            "Protocol. For face crops: lrs@1 (as published) or lrs-lossless@1 (without the JPEG step). For whole "
+            "videos: tracked@1 (in memory) or tracked-legacy@2 (as published)."
         ),
     ] = "lrs@1"
     fps_policy: Annotated[
         FpsPolicy | None,
         Flag(
-            "require-25 refuses other rates; resample converts by presentation time; as-is counts frames as 40 ms. "
-            "Default: require-25, for tracked protocols resample."
+            "Handling of clips that are not 25 fps: require-25 refuses them, resample converts them by presentation "
+            "time, as-is counts every frame as 40 ms. Default: require-25, or resample for tracked protocols."
         ),
     ] = None
     track_rule: Annotated[
-        TrackRule, Flag("all: each face track counts once, as published; mean: each clip; best: its surest track.")
+        TrackRule,
+        Flag(
+            "What a mean counts: all (each face track once, as published), mean (each clip once, with the mean of its "
+            "tracks) or best (each clip once, with its most confident track)."
+        ),
     ] = "all"
-    tracker: Annotated[Tracker, Flag("original, as published, or matched: corrected for faces near each other.")] = (
-        "original"
-    )
+    tracker: Annotated[
+        Tracker, Flag("Face tracker: original (as published) or matched (corrected for faces near each other).")
+    ] = "original"
     min_track: Annotated[
         int,
-        Flag("A track needs more detections than this. Lower it for clips under 4 s; it is part of the id.", least=0),
+        Flag(
+            "A track needs more detections than this. Lower it for clips under 4 s. Another value is part of the "
+            "protocol id.",
+            least=0,
+        ),
     ] = 100
-    stride: Annotated[int, Flag("Detect faces in every N-th frame; part of the id.", least=1, most=25)] = 1
-    ffmpeg: Annotated[Path | None, Flag("The ffmpeg program for tracked-legacy.")] = None
-    precision: Annotated[ScoringPrecision, Flag("fp32, or bf16: faster, recorded, not comparable with fp32.")] = "fp32"
-    batch_size: Annotated[int | None, Flag("Windows per network pass; never changes a number.", least=1)] = None
-    workers: Annotated[int | None, Flag("Threads that decode ahead; never changes a number.", least=0)] = None
-    keep_windows: Annotated[bool, Flag("Keep the distances of every window.")] = False
-    overlay: Annotated[Path | None, Flag("Folder for the scored clips with boxes and running confidence drawn in.")] = (
-        None
-    )
+    stride: Annotated[
+        int,
+        Flag(
+            "Detect faces in every N-th frame and interpolate between them. Another value is part of the protocol id.",
+            least=1,
+            most=25,
+        ),
+    ] = 1
+    ffmpeg: Annotated[Path | None, Flag("For tracked-legacy: the ffmpeg program. Default: the one on the PATH.")] = None
+    precision: Annotated[
+        ScoringPrecision,
+        Flag("fp32, or bf16, which is faster. bf16 is recorded. Its scores are not comparable with fp32."),
+    ] = "fp32"
+    batch_size: Annotated[
+        int | None, Flag("Number of windows per network pass. It does not change a score.", least=1)
+    ] = None
+    workers: Annotated[
+        int | None, Flag("Number of threads that decode ahead. It does not change a score.", least=0)
+    ] = None
+    keep_windows: Annotated[bool, Flag("Store the distances of every window.")] = False
+    overlay: Annotated[
+        Path | None,
+        Flag("For tracked protocols: a folder for copies of the scored clips with face boxes and running confidence."),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RescoreOptions(WeightsOptions):
-    """Of `lse-bench verify --rescore`; the rest is in the run's key."""
+    """The options of `lse-bench verify --rescore`. The comparison key of the run gives all other settings."""
 
     weights: Annotated[
-        str | None, Flag("SyncNet's weights to score with; default: those that the run names.", names="weights")
+        str | None, Flag("SyncNet's checkpoint for --rescore. Default: the one that the run names.", names="weights")
     ] = None
-    boxes: Annotated[Path | None, Flag("Folder of face boxes, for a run that was scored with --boxes.")] = None
+    boxes: Annotated[Path | None, Flag("The folder of face boxes, for a run that was scored with --boxes.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class FidOptions(FaceOptions):
-    """Of `lse-bench fid`."""
+    """The options of `lse-bench fid`."""
 
-    weights: Annotated[str, Flag(f"Inception: {TABLE}.", names="weights")] = "inception"
-    region: Annotated[Region, Flag("frame: all of it; face: cut to the most confident face of each frame.")] = "frame"
+    weights: Annotated[str, Flag(f"Inception's checkpoint: {TABLE}.", names="weights")] = "inception"
+    region: Annotated[
+        Region, Flag("Region to compare: frame (the whole frame) or face (a crop to its most confident face).")
+    ] = "frame"
     reference_frames: Annotated[
-        ReferenceFrames, Flag("pooled: all frames of both sets; matched: only clips whose id is in both.")
+        ReferenceFrames,
+        Flag("Frames to compare: pooled (all frames of both sets) or matched (only clips whose id is in both sets)."),
     ] = "pooled"
-    resize: Annotated[Resize, Flag("bilinear, as pytorch-fid; antialias for frames above 299 px.")] = "bilinear"
-    frame_step: Annotated[int, Flag("Take every N-th frame of a video.", least=1)] = 1
-    groups: Annotated[int, Flag("Groups of clips for FID's jackknife (34 MB each); 0 for none.", least=0)] = 5
-    seed: Annotated[int, Flag("Seed of KID's subsets.")] = 2020
+    resize: Annotated[
+        Resize, Flag("Resize method: bilinear (as pytorch-fid) or antialias (for frames larger than 299 px).")
+    ] = "bilinear"
+    frame_step: Annotated[int, Flag("Use every N-th frame of a video.", least=1)] = 1
+    groups: Annotated[
+        int, Flag("Number of groups of clips for the jackknife of FID (34 MB each). 0 turns it off.", least=0)
+    ] = 5
+    seed: Annotated[int, Flag("Random seed for the subsets of KID.")] = 2020
 
 
 @dataclass(frozen=True, kw_only=True)
 class FdSyncOptions(WeightsOptions):
-    """Of `lse-bench fd-sync`."""
+    """The options of `lse-bench fd-sync`."""
 
-    weights: Annotated[str, Flag(f"SyncNet: {TABLE}.", names="weights")] = "syncnet_v2"
-    protocol: Annotated[str, Flag("How frames are prepared: lrs@1 or lrs-lossless@1.")] = "lrs-lossless@1"
-    fps_policy: Annotated[FpsPolicy, Flag("require-25, resample or as-is.")] = "require-25"
+    weights: Annotated[str, Flag(f"SyncNet's checkpoint: {TABLE}.", names="weights")] = "syncnet_v2"
+    protocol: Annotated[str, Flag("Protocol that prepares the frames: lrs@1 or lrs-lossless@1.")] = "lrs-lossless@1"
+    fps_policy: Annotated[
+        FpsPolicy,
+        Flag(
+            "Handling of clips that are not 25 fps: require-25 refuses them, resample converts them by presentation "
+            "time, as-is counts every frame as 40 ms."
+        ),
+    ] = "require-25"
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateOptions(FaceOptions):
-    """Of `lse-bench generate`."""
+    """The options of `lse-bench generate`."""
 
-    checkpoint: Annotated[str | None, Flag(f"The generator's weights: {TABLE}.", names="weights")] = None
+    checkpoint: Annotated[
+        str | None, Flag(f"Checkpoint of the generator: {TABLE}. Default: see --list.", names="weights")
+    ] = None
     legacy: Annotated[
         bool,
         Flag(
-            "The published evaluation script's choices: detector s3fd, no padding, short sources and sources with a "
-            "faceless frame dropped."
+            "Work as the published evaluation scripts: detect faces with s3fd, add no padding, and drop source videos "
+            "that are too short or have a frame without a face."
         ),
     ] = False
     detector_weights: Annotated[str, Flag(f"S3FD's checkpoint: {TABLE}.", names="weights")] = "s3fd"
-    pads: Annotated[str | None, Flag("Pixels added to a face box; default: the generator's.", metavar="T,B,L,R")] = None
+    pads: Annotated[
+        str | None,
+        Flag(
+            "Pixels added to the top, bottom, left and right of a face box. Default: the generator's.",
+            metavar="T,B,L,R",
+        ),
+    ] = None
     smoothing: Annotated[
-        Smoothing | None, Flag("Of boxes: original, exponential or none; default: the generator's.")
+        Smoothing | None,
+        Flag("Smoothing of face boxes over time: original, exponential or none. Default: the generator's."),
     ] = None
     face: Annotated[
-        FaceChoice | None, Flag("Of several faces the surest or the largest; default: the generator's.")
+        FaceChoice | None,
+        Flag("Face to redraw if there are several: surest (most confident) or largest. Default: the generator's."),
     ] = None
-    faceless: Annotated[Faceless, Flag("A frame without a face: skip-clip, as published, or keep-frame.")] = "skip-clip"
-    short: Annotated[Short, Flag("A source shorter than the sound: skip, as published, loop or ping-pong.")] = "skip"
-    nan_sound: Annotated[
-        NanSound, Flag("Digital silence, which some features cannot take: skip, as published, or noise.")
+    faceless: Annotated[
+        Faceless,
+        Flag("For a frame without a face: skip-clip (as published) or keep-frame (pass it through unchanged)."),
+    ] = "skip-clip"
+    short: Annotated[
+        Short, Flag("For a source video shorter than the sound: skip (as published), loop or ping-pong.")
     ] = "skip"
-    paste: Annotated[Paste, Flag("overwrite, as published, or feather: soft edges.")] = "overwrite"
-    sound_offset: Annotated[int, Flag("Frames by which the sound is heard later (positive) or earlier.")] = 0
-    command: Annotated[str | None, Flag('For `command`: "program --face {video} --audio {audio} --out {output}".')] = (
-        None
+    nan_sound: Annotated[
+        NanSound, Flag("For digital silence, which makes some features non-finite: skip (as published) or noise.")
+    ] = "skip"
+    paste: Annotated[Paste, Flag("How a face is pasted: overwrite (as published) or feather (soft edges).")] = (
+        "overwrite"
     )
-    timeout: Annotated[float | None, Flag("For `command`: seconds for one job.", least=0.1)] = None
+    sound_offset: Annotated[
+        int, Flag("Shift of the sound windows in frames. If it is positive, each frame is drawn to later sound.")
+    ] = 0
+    command: Annotated[
+        str | None,
+        Flag('For `command`: the command line, such as "program --face {video} --audio {audio} --out {output}".'),
+    ] = None
+    timeout: Annotated[float | None, Flag("For `command`: time limit of one job in seconds.", least=0.1)] = None
     settings: Annotated[
         tuple[str, ...],
-        Flag("A setting of the generator, see --list.", metavar="NAME=VALUE", name="set", names="settings"),
+        Flag(
+            "A setting of the generator. --list shows them. Repeatable.",
+            metavar="NAME=VALUE",
+            name="set",
+            names="settings",
+        ),
     ] = ()
-    seed: Annotated[int, Flag("For generators that draw at random.")] = 0
-    retry_failed: Annotated[bool, Flag("Try jobs again that failed before.")] = False
+    seed: Annotated[int, Flag("Random seed, for generators that use random numbers.")] = 0
+    retry_failed: Annotated[bool, Flag("Repeat jobs that failed before.")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareOptions(DetectorOptions):
-    """Of `lse-bench prepare`."""
+    """The options of `lse-bench prepare`."""
 
-    crop: Annotated[Crop, Flag("box, 96x96; or aligned by landmarks, 112x112, for Speech2Vid.")] = "box"
-    pads: Annotated[str, Flag("Pixels added to a face box; 0, as the originals train.", metavar="T,B,L,R")] = "0,0,0,0"
-    split: Annotated[tuple[str, ...], Flag("Only this split; may be repeated. Default: all.")] = ()
+    crop: Annotated[Crop, Flag("Face crop: box (96x96) or aligned (by landmarks, 112x112, for Speech2Vid).")] = "box"
+    pads: Annotated[
+        str,
+        Flag(
+            "Pixels added to the top, bottom, left and right of a face box. The original methods train with 0.",
+            metavar="T,B,L,R",
+        ),
+    ] = "0,0,0,0"
+    split: Annotated[tuple[str, ...], Flag("Prepare only this split. Repeatable. Default: all splits.")] = ()
     sync_weights: Annotated[
-        str | None, Flag("SyncNet's weights: clips out of sync are corrected or dropped.", names="weights")
+        str | None, Flag("SyncNet's checkpoint. With it, clips out of sync are corrected or dropped.", names="weights")
     ] = None
-    min_confidence: Annotated[float, Flag("With --sync-weights: clips under it are dropped.")] = 3.0
-    max_offset: Annotated[int, Flag("With --sync-weights: frames beyond which to drop.", least=0)] = 13
-    drop_offsets: Annotated[bool, Flag("With --sync-weights: drop clips with any offset, correct none.")] = False
-    workers: Annotated[int | None, Flag("Processes; changes nothing but time.", least=1)] = None
+    min_confidence: Annotated[float, Flag("With --sync-weights: drop clips with a lower LSE-C.")] = 3.0
+    max_offset: Annotated[int, Flag("With --sync-weights: drop clips with a larger AV offset, in frames.", least=0)] = (
+        13
+    )
+    drop_offsets: Annotated[
+        bool, Flag("With --sync-weights: drop every clip whose AV offset is not 0, and correct none.")
+    ] = False
+    workers: Annotated[int | None, Flag("Number of processes. It does not change the result.", least=1)] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions(TaskOptions):
-    """Of `lse-bench manifest build`."""
+    """The options of `lse-bench manifest build`."""
 
     pairs: Annotated[
-        int | None, Flag("How many; default: the published list's size, or every clip for self.", least=1)
+        int | None,
+        Flag("Number of pairs. Default: the size of the published list, or every clip for the rule self.", least=1),
     ] = None
-    seed: Annotated[int, Flag("The same seed gives the same pairs.", least=0)] = 0
-    rule: Annotated[PairRule, Flag("other-speaker, same-speaker or self.")] = "other-speaker"
-    split: Annotated[str, Flag("Split of a corpus.")] = "test"
+    seed: Annotated[int, Flag("Random seed. The same seed gives the same pairs.", least=0)] = 0
+    rule: Annotated[
+        PairRule, Flag("Whose sound a source video gets: other-speaker, same-speaker, or self (its own).")
+    ] = "other-speaker"
+    split: Annotated[str, Flag("Split of a corpus to draw from.")] = "test"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions(TaskOptions):
-    """Of `lse-bench manifest import`."""
+    """The options of `lse-bench manifest import`."""
 
-    list: Annotated[Path | None, Flag("Your copy of the list; default: fetched from its pinned address.")] = None
-    any_digest: Annotated[bool, Flag("Accept a list that is not the official one.")] = False
-    offline: Annotated[bool, Flag("Never fetch the list.")] = False
+    list: Annotated[Path | None, Flag("Your copy of the list. Default: fetch it from its pinned address.")] = None
+    any_digest: Annotated[bool, Flag("Accept a list whose digest is not the official one.")] = False
+    offline: Annotated[bool, Flag("Never fetch the list from the network.")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class MiniLrsOptions(TaskOptions):
-    """Of `lse-bench minilrs`."""
+    """The options of `lse-bench minilrs`."""
 
-    flavour: Annotated[Flavour, Flag("Whose layout and format: lrs2, lrs3 or lrw.")] = "lrs2"
-    speakers: Annotated[int, Flag("How many people.", least=1)] = 10
-    clips: Annotated[int, Flag("Clips of each.", least=1)] = 8
-    seed: Annotated[int, Flag("Other seeds give other people, voices and words.", least=0)] = 0
-    split: Annotated[Part, Flag("auto parts the speakers into train, val and test; or put all into one of these.")] = (
-        "auto"
-    )
-    style: Annotated[Style, Flag("plain faces, marked ones (beard, glasses, dark light), or mixed.")] = "mixed"
-    voices: Annotated[VoiceFamily, Flag("american, or foreign: Scots, Caribbean, London, German, Spanish.")] = (
-        "american"
-    )
-    frames: Annotated[int | None, Flag("Length of every clip; default 50 to 125, and 29 for lrw.")] = None
-    workers: Annotated[int | None, Flag("Processes; changes nothing but time.", least=1)] = None
+    flavour: Annotated[Flavour, Flag("Corpus whose layout and format are used: lrs2, lrs3 or lrw.")] = "lrs2"
+    speakers: Annotated[int, Flag("Number of speakers.", least=1)] = 10
+    clips: Annotated[int, Flag("Number of clips of each speaker.", least=1)] = 8
+    seed: Annotated[int, Flag("Random seed. Another seed gives other faces, voices and words.", least=0)] = 0
+    split: Annotated[
+        Part, Flag("Split of the speakers: auto (divided over train, val and test), or train, val or test for all.")
+    ] = "auto"
+    style: Annotated[Style, Flag("Style of the faces: plain, marked (beard, glasses, dark light) or mixed.")] = "mixed"
+    voices: Annotated[
+        VoiceFamily, Flag("Accent of the voices: american, or foreign (Scottish, Caribbean, British, German, Spanish).")
+    ] = "american"
+    frames: Annotated[int | None, Flag("Length of every clip in frames. Default: 50 to 125, or 29 for lrw.")] = None
+    workers: Annotated[int | None, Flag("Number of processes. It does not change the result.", least=1)] = None

@@ -1,4 +1,4 @@
-"""FID and fd-sync between two sets: what is there, what is asked for, the result."""
+"""The tasks that compute FID, KID and fd-sync between two sets."""
 
 from __future__ import annotations
 
@@ -35,17 +35,18 @@ def fid_of(
     out: Path | None = None,
     save_statistics: Path | None = None,
 ) -> FidResult:
-    """FID and KID between two folders of videos or pictures, run directories or saved statistics (.npz).
+    """Compute FID and KID between two folders of videos or pictures, run directories or saved statistics (.npz).
 
-    `out`: a JSON file for the result. `save_statistics`: an .npz file for the reference's statistics. Raises UsageError
-    for options that exclude each other, a set of fewer than two frames, and statistics that were made otherwise.
+    `out`: a JSON file for the result, or None. `save_statistics`: an .npz file for the statistics of the reference, or
+    None. Raises UsageError if options exclude each other, if a set has fewer than two frames, or if saved statistics
+    have another FID id. Raises WeightsError if weights are missing.
     """
     saved = [path for path in (generated, reference) if path.suffix == SAVED]
     _check(options, saved, out, save_statistics)
     passed = Passed()
     ours, theirs = ([] if path in saved else items_to_compare(path, passed) for path in (generated, reference))
     _tell(passed, report)
-    with report.working("Digesting the files"):
+    with report.working("Hashing the files"):
         digests = [files_digest(items) if items else None for items in (ours, theirs)]
     if options.reference_frames == "matched":
         ours, theirs = matched(ours, theirs)
@@ -61,7 +62,7 @@ def fid_of(
         resize=options.resize,
         step=options.frame_step,
     )
-    loaded = {path: _load(path, protocol) for path in saved}  # before hours are spent on the other set
+    loaded = {path: _load(path, protocol) for path in saved}  # fail before hours of work
 
     def measured(label: str, items: list[Item], groups: int, boxes: BoxSource | None = boxes) -> FrameSet:
         with report.counting(label, len(items)) as counter:
@@ -84,17 +85,17 @@ def _check(options: FidOptions, saved: list[Path], out: Path | None, save_statis
     if options.region == "frame" and (options.detector or options.boxes):
         raise UsageError("--detector and --boxes are for --region face")
     if options.boxes is not None and options.frame_step != 1:
-        raise UsageError("--boxes hold one entry per frame; use --frame-step 1 with them")
+        raise UsageError("--boxes has one entry per frame. Use --frame-step 1 with it")
     if saved and options.reference_frames == "matched":
-        raise UsageError(f"{saved[0]}: saved statistics cannot be matched clip by clip; use --reference-frames pooled")
+        raise UsageError(f"{saved[0]}: saved statistics cannot be matched clip by clip. Use --reference-frames pooled")
     for path in (out, save_statistics):
         refuse_no_folder(path)
     if save_statistics is not None and save_statistics.suffix != SAVED:
-        raise UsageError(f"{save_statistics}: saved statistics end in {SAVED}")
+        raise UsageError(f"{save_statistics}: the name of saved statistics must end in {SAVED}")
 
 
 def refuse_no_folder(path: Path | None) -> None:
-    """Raise UsageError for a file that is to be written to a folder that is not there."""
+    """Raise UsageError if the folder of a file to be written does not exist. None is accepted."""
     if path is not None and not path.absolute().parent.is_dir():
         raise UsageError(f"{path}: its folder does not exist")
 
@@ -102,16 +103,17 @@ def refuse_no_folder(path: Path | None) -> None:
 def _load(path: Path, protocol: FidProtocol) -> FrameSet:
     frames, fid_id = load_set(path)
     if fid_id is not None and fid_id != protocol.id:
-        raise UsageError(f"{path}: made as {fid_id}, this is {protocol.id}; the two cannot be compared")
+        raise UsageError(f"{path}: made as {fid_id}, but this is {protocol.id}; the two cannot be compared")
     return frames
 
 
 def fd_sync_of(
     generated: Path, reference: Path, options: FdSyncOptions, report: Report, *, out: Path | None = None
 ) -> FdSyncResult:
-    """fd-sync between two folders of videos or run directories. `out`: a JSON file for the result.
+    """Compute fd-sync between two folders of videos or run directories.
 
-    Raises UsageError for a set of fewer than two windows.
+    `out`: a JSON file for the result, or None. Raises UsageError if a set has fewer than two windows, and WeightsError
+    if the weights are missing.
     """
     refuse_no_folder(out)
     passed = Passed()

@@ -1,4 +1,4 @@
-"""The face detector that options ask for."""
+"""The choice of the face detector."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from lse_bench.tasks.declared import FaceOptions
 
 
 def find_detector(options: FaceOptions, default: str, report: Report) -> FaceDetector:
-    """The detector asked for, or the one called `default`, its weights fetched if need be.
+    """Load the detector that `options` name, and fetch its weights if they are absent.
 
-    Raises UsageError for boxes with another detector, WeightsError where its weights cannot be had.
+    `default`: the detector if `options` name neither a detector nor boxes. Raises UsageError if boxes are given to
+    another detector, and WeightsError if its weights cannot be fetched or read.
     """
     name = options.detector or ("boxes" if options.boxes is not None else default)
     if options.boxes is not None and name != "boxes":
@@ -23,8 +24,8 @@ def find_detector(options: FaceOptions, default: str, report: Report) -> FaceDet
             path = report.weights(options.detector_weights, options.offline, options.trust)
         except WeightsError as error:
             raise WeightsError(
-                f"{error}. With the network, `lse-bench weights fetch {options.detector_weights}` gets S3FD's weights; "
-                "--detector centerface, of tracked@1 and of generate without --legacy, needs none"
+                f"{error}. Fetch S3FD's weights with `lse-bench weights fetch {options.detector_weights}`. Or use "
+                "--detector centerface, the default of tracked@1 and of generate without --legacy. It needs no download"
             ) from None
     with report.working("Loading the face detector"):
         return load_detector(name, weights=path, boxes=options.boxes, device=choose_device(options.device))

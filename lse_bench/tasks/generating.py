@@ -1,4 +1,4 @@
-"""Generation: from options to a call, and from a manifest to a folder of videos."""
+"""The task that generates a folder of videos from a manifest."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from lse_bench.tasks.faces import find_detector
 from lse_bench.tasks.options import changed, parse_pads, settings_of
 from lse_bench.weights.readers import file_digest
 
-_SHOWN = 40  # letters of what is being done
+_SHOWN = 40  # characters of a progress note that are shown
 _OF_FACES = {"detector", "boxes", "pads", "smoothing", "face", "sound_offset"}
-_POLICIES = {"short", "faceless", "nan_sound", "paste"}  # their defaults are the published choices
+_POLICIES = {"short", "faceless", "nan_sound", "paste"}  # the defaults of these are the published choices
 
 
 def generate_into(
@@ -36,10 +36,11 @@ def generate_into(
     command: Sequence[str] = (),
     on_row: Callable[[Row], None] = lambda row: None,
 ) -> Generation:
-    """Make a video for each pair of `manifest` by the generator `name`; goes on where an earlier call stopped.
+    """Make a video for each pair of `manifest` with the generator `name`. A repeated call continues a stopped one.
 
-    `root`: the folder with the files; the manifest's own by default. `command`: for the record. Raises UsageError,
-    WeightsError, and KeyboardInterrupt when it was stopped; what is finished is kept then.
+    `root`: the folder with the source files, or None for the folder that the manifest names. `command`: the words of
+    the command, which are stored with the result. `on_row`: called with the row of each job. Raises UsageError or
+    WeightsError. Raises KeyboardInterrupt if it is stopped; finished videos are kept.
     """
     call = call_for(out, name, manifest, options, report, root=root, command=command)
     report.say(f"{len(call.manifest.jobs)} jobs, {name}, {call.options.device} → {out}")
@@ -73,16 +74,16 @@ def call_for(
     root: Path | None = None,
     command: Sequence[str] = (),
 ) -> Call:
-    """The generation that is asked for, its generator loaded.
+    """Return the generation that the options describe, with its generator loaded.
 
-    Raises UsageError for options that the generator does not know or that exclude each other.
+    Raises UsageError if the generator does not have an option, or if options exclude each other.
     """
     pairs = read_manifest(manifest)
     folder = pairs.folder(root)
     plugin = load(name)
     given = {declared.field for declared, _ in changed(options)}
     if options.legacy and given & _POLICIES:
-        raise UsageError("--legacy makes the published choices; leave --short, --faceless, --nan-sound and --paste out")
+        raise UsageError("--legacy makes the published choices. Leave out --short, --faceless, --nan-sound and --paste")
     settings = settings_of(options.settings)
     settings |= {} if options.command is None else {"command": options.command}
     settings |= {} if options.timeout is None else {"timeout": str(options.timeout)}
@@ -93,7 +94,7 @@ def call_for(
     made_with = Options(weights, device, options.trust, options.legacy, options.sound_offset, options.offline, settings)
     generator = make_generator(name, made_with)
     if not isinstance(generator, FaceGenerator) and given & (_OF_FACES | _POLICIES):
-        raise UsageError(f"{name} makes whole videos; options about faces and their sound are not for it")
+        raise UsageError(f"{name} makes whole videos. Leave out the options about faces and their sound")
     return Call(
         generator=generator,
         manifest=jobs_for(generator, pairs),

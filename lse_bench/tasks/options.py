@@ -1,7 +1,7 @@
 """Options of a task, declared once as fields of a dataclass.
 
-A command offers them as `--name`, a benchmark's file as `name`, Python as keywords. Names, defaults and limits are the
-same.
+A command offers an option as `--name`, a benchmark's file as `name`, and Python as a keyword argument. Names, defaults
+and limits are the same everywhere.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ Names = Literal["", "weights", "settings"]
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """What is known of an option beside its type. `help`: a sentence. `least`, `most`: limits of a number. `name`: of
-    the option, where the field has another name. `names`: the value is a file of weights or a name of the table, or
-    NAME=VALUE pairs whose values may be.
+    """The properties of an option other than its type.
+
+    `help`: the help text. `least`, `most`: the inclusive limits of a number, or None. `metavar`: the placeholder of the
+    value in the help. `name`: the name of the option, or None for the name of the field. `names`: what the value names.
+    It is `weights` for a file or a name of the table of weights, `settings` for NAME=VALUE pairs whose values may be
+    files or such names, and "" otherwise.
     """
 
     help: str
@@ -36,7 +39,11 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """An option: `field` in Python, `name` in a file, `--name` of a command. `kind`: its type without None."""
+    """A declared option.
+
+    `field`: its name in Python. `name`: its name in a file. `type`: its type. `default`: its default value, or MISSING
+    if it is required. `flag`: its other properties.
+    """
 
     field: str
     name: str
@@ -46,12 +53,12 @@ class Declared:
 
     @property
     def option(self) -> str:
-        """As a command takes it."""
+        """The name of the option on a command line."""
         return f"--{self.name.replace('_', '-')}"
 
     @property
     def kind(self) -> Any:
-        """Its type where it is given."""
+        """The type of the option without None."""
         if get_origin(self.type) in (Union, UnionType):
             return next(one for one in get_args(self.type) if one is not type(None))
         return self.type
@@ -59,7 +66,7 @@ class Declared:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOptions:
-    """The base of all. Raises UsageError, naming the option, for a value that is not allowed."""
+    """The base of all options. Raises UsageError, which names the option, if a value is not allowed."""
 
     def __post_init__(self) -> None:
         for declared in declared_by(type(self)):
@@ -74,13 +81,13 @@ def _check(declared: Declared, value: Any) -> None:
         raise UsageError(f"{declared.name}: {no_such('choice', str(value), map(str, allowed))}")
     if flag.least is not None and value < flag.least:
         upto = "" if flag.most is None else f" and at most {flag.most:g}"
-        raise UsageError(f"{declared.name} = {value}: at least {flag.least:g}{upto} is needed")
+        raise UsageError(f"{declared.name} = {value}: the value must be at least {flag.least:g}{upto}")
     if flag.most is not None and value > flag.most:
-        raise UsageError(f"{declared.name} = {value}: at most {flag.most:g} is possible")
+        raise UsageError(f"{declared.name} = {value}: the value must be at most {flag.most:g}")
 
 
 def declared_by(kind: type[TaskOptions]) -> tuple[Declared, ...]:
-    """The options of a task, those of its own class before those that it shares with others."""
+    """Return the options of a task. Those of its own class come before those of its base classes."""
     found: tuple[Declared, ...] = _declared_by(cast(Any, kind))
     return found
 
@@ -104,9 +111,10 @@ Kind = TypeVar("Kind", bound=TaskOptions)
 
 
 def read_options(kind: type[Kind], given: Mapping[str, Any], folder: Path, where: str) -> Kind:
-    """Options from a table of a file in `folder`, which the names of files in it are relative to.
+    """Read the options of a task from a table of a file.
 
-    Raises UsageError that begins with `where` for a name or a value that is none.
+    `given`: the table. `folder`: the folder of the file; file names in the table are relative to it. `where`: the start
+    of error messages. Raises UsageError if a name is unknown or a value is not allowed.
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -131,7 +139,7 @@ def read_options(kind: type[Kind], given: Mapping[str, Any], folder: Path, where
 
 
 def _located(declared: Declared, value: Any, folder: Path) -> Any:
-    """The value with the whole paths of the files that it names."""
+    """Return the value with absolute paths for the files that it names."""
     if isinstance(value, Path):
         return (folder / value).absolute()
     if declared.flag.names == "weights" and value and (folder / value).is_file():
@@ -146,7 +154,7 @@ def _located(declared: Declared, value: Any, folder: Path) -> Any:
 
 
 def changed(options: TaskOptions) -> Iterator[tuple[Declared, Any]]:
-    """The options that have another value than by default."""
+    """Yield the options whose value is not the default, with the value."""
     for declared in declared_by(type(options)):
         value = getattr(options, declared.field)
         if value != declared.default:
@@ -154,7 +162,7 @@ def changed(options: TaskOptions) -> Iterator[tuple[Declared, Any]]:
 
 
 def words_of(options: TaskOptions) -> list[str]:
-    """Options as words of a command line, those left out that are as by default."""
+    """Return options as words of a command line. Options with their default value are left out."""
     words: list[str] = []
     for declared, value in changed(options):
         if value is True:
@@ -166,20 +174,20 @@ def words_of(options: TaskOptions) -> list[str]:
 
 
 def settings_of(pairs: tuple[str, ...]) -> dict[str, str]:
-    """`NAME=VALUE` pairs as a mapping. Raises UsageError for one without `=`."""
+    """Return `NAME=VALUE` pairs as a mapping. Raises UsageError if a pair has no `=`."""
     found = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise UsageError(f"--set {pair}: written NAME=VALUE")
+            raise UsageError(f"--set {pair}: a setting must have the form NAME=VALUE")
         found[name] = value
     return found
 
 
 def parse_pads(text: str) -> tuple[int, int, int, int]:
-    """Top, bottom, left, right out of `T,B,L,R`. Raises UsageError for anything else."""
+    """Return top, bottom, left and right of the text `T,B,L,R`. Raises UsageError if it has another form."""
     try:
         top, bottom, left, right = (int(number) for number in text.split(","))
     except ValueError:
-        raise UsageError(f"--pads {text}: four whole numbers, top,bottom,left,right, as in 0,10,0,0") from None
+        raise UsageError(f"--pads {text}: give four whole numbers, top,bottom,left,right, such as 0,10,0,0") from None
     return top, bottom, left, right

@@ -1,4 +1,4 @@
-"""Scoring clips of a run again with the settings that its key names."""
+"""The task that scores clips of a run again, with the settings in its comparison key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lse_bench.tasks.scoring import scorer_of
 
 
 def rescore_some(entry: Run, verdict: Verdict, count: int, seed: int, options: RescoreOptions, report: Report) -> None:
-    """Score `count` clips of a run again and tell `verdict` what differs, or why nothing could be scored."""
+    """Score `count` clips of a run again. Add to `verdict` what differs, or why nothing was scored again."""
     try:
         scorer = _scorer(entry, options, report)
     except LseBenchError as error:
@@ -50,5 +50,5 @@ def _scorer(entry: Run, options: RescoreOptions, report: Report) -> SyncScorer:
     scorer = scorer_of(wanted, report)
     if scorer.tracking is not None and scorer.tracking.detector.id != key["detector"]:
         there = scorer.tracking.detector.id
-        raise UsageError(f"{entry.folder}: faces were found by {key['detector']}; here there is {there}")
+        raise UsageError(f"{entry.folder}: its faces were found by {key['detector']}, but here the detector is {there}")
     return scorer

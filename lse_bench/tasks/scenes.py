@@ -1,4 +1,4 @@
-"""Shots and face tracks of clips, without a score."""
+"""The task that finds shots and face tracks of clips without scoring them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from lse_bench.tasks.scoring import tracking_of
 
 
 def find_scenes(out: Path, clips: Sequence[ListedClip], options: ScoreOptions, report: Report) -> int:
-    """Write shots and tracks of each clip below `out`; returns how many clips have none.
+    """Write the shots and face tracks of each clip to `out`/ID, and return the number of failed clips.
 
-    Raises UsageError under a protocol that has no tracks, or that finds them in frames of its own making.
+    Raises UsageError if the protocol has no face tracks, or if it finds them in frames that it encodes first.
     """
     protocol = get_protocol(options.protocol)
     if protocol.codec == "pipeline":
-        raise UsageError(f"--tracks-only looks at frames as tracked@1 has them, not as {protocol.id}; use tracked")
+        raise UsageError(
+            f"--tracks-only looks at frames as tracked@1 has them, not as {protocol.id}. Use --protocol tracked"
+        )
     tracking = tracking_of(options, report)
     if tracking is None:
-        raise UsageError(f"{protocol.id} takes whole frames for faces; --tracks-only needs --protocol tracked")
+        raise UsageError(f"{protocol.id} treats the whole frame as a face. --tracks-only needs --protocol tracked")
     policy = options.fps_policy or protocol.fps_policy
     failed = 0
     with report.counting("finding faces", len(clips)) as counter:
@@ -42,14 +44,14 @@ def find_scenes(out: Path, clips: Sequence[ListedClip], options: ScoreOptions, r
 
 
 def _find(clip: ListedClip, tracking: Tracking, policy: FpsPolicy, out: Path, counter: Counter) -> str | None:
-    """Why a clip has no tracks, None where it has some."""
+    """Write the scene of one clip. Return why it has no face track, or None if it has one."""
     facts = ClipFacts(on_step=lambda text: counter.note(f"{clip.path.name}: {text}"))
     problem = None
     try:
         look_at(clip.path, policy, tracking, facts)
     except ClipError as error:
         problem = f"{error.status}: {error.reason}"
-    except Exception as error:  # noqa: BLE001 - whatever a file provokes is that file's row
+    except Exception as error:  # noqa: BLE001 - an error of one file must not stop the others
         problem = f"error: {type(error).__name__}: {error}"
     if facts.scene is not None:
         write_scene(clip.path, clip.clip, facts.scene, tracking, out, policy)

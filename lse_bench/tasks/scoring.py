@@ -1,4 +1,4 @@
-"""Scoring: from options to a scorer, and from a list of clips to a run directory."""
+"""The task that scores a list of clips into a run directory."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from lse_bench.tasks.faces import find_detector
 
 
 def tracking_of(options: ScoreOptions, report: Report) -> Tracking | None:
-    """How faces are found and followed; None under a protocol that takes whole frames for faces.
+    """Return how faces are found and tracked, or None if the protocol treats the whole frame as a face.
 
-    Raises UsageError for options about faces that such a protocol does not have.
+    Raises UsageError if such a protocol is given options about faces.
     """
     protocol = get_protocol(options.protocol)
     if not protocol.tracked:
         if options.detector or options.boxes or options.overlay:
             raise UsageError(
-                f"{protocol.id} takes whole frames for faces; --detector, --boxes, --overlay and --tracks-only need "
-                "--protocol tracked or tracked-legacy"
+                f"{protocol.id} treats the whole frame as a face. --detector, --boxes, --overlay and --tracks-only "
+                "need --protocol tracked or tracked-legacy"
             )
         return None
     found = find_detector(options, "s3fd" if protocol.codec == "pipeline" else "centerface", report)
@@ -37,7 +37,7 @@ def tracking_of(options: ScoreOptions, report: Report) -> Tracking | None:
 
 
 def scorer_of(options: ScoreOptions, report: Report) -> SyncScorer:
-    """The scorer that options ask for, its weights fetched if need be. Raises UsageError, WeightsError."""
+    """Load the scorer that the options describe, and fetch absent weights. Raises UsageError or WeightsError."""
     tracking = tracking_of(options, report)
     checkpoint = report.weights(options.weights, options.offline, options.trust)
     with report.working("Loading torch and the weights"):
@@ -66,10 +66,11 @@ def score_into(
     shard: Shard | None = None,
     command: Sequence[str] = (),
 ) -> Summary:
-    """Score clips of `source` into the run directory `out`; goes on where an earlier call stopped.
+    """Score clips of `source` into the run directory `out`. A repeated call continues a stopped one.
 
-    `scorer`: of the same options, where there is one. `command`: for the record. Raises UsageError, WeightsError, and
-    KeyboardInterrupt when it was stopped; what is finished is kept then.
+    `clips`: the whole list. `scorer`: a loaded scorer with the same options, or None to load one. `shard`: the part of
+    the list to score, or None for all. `command`: the words of the command, which are stored with the run. Raises
+    UsageError or WeightsError. Raises KeyboardInterrupt if it is stopped; finished records are kept.
     """
     scorer = scorer or scorer_of(options, report)
     mine = shard.of(clips) if shard else clips

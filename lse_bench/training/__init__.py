@@ -1,1 +1,4 @@
-"""Training: one loop for every method, over Lightning Fabric; each method states its network, losses and data."""
+"""Training of networks: one loop for all methods, built on Lightning Fabric.
+
+Each method states its networks, its losses and its data.
+"""

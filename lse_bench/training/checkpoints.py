@@ -1,4 +1,4 @@
-"""Checkpoints of training: written whole or not at all, read without running code."""
+"""Training checkpoints. They are written atomically and read without running code from the file."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ def write_checkpoint(
     kept: dict[str, float],
     precision: dict[str, Any],
 ) -> None:
-    """Everything a run needs to go on after `step` steps. Batches and rates follow from the step, so they need none.
+    """Write everything that a run needs to continue after `step` steps.
 
-    `kept`: numbers that a method or the loop changes as it goes (a weight that was switched on, the best so far).
-    `precision`: the state of what scales losses under fp16.
+    Batches and learning rates follow from the step, so they are not stored. `measures`: the last validation. `kept`:
+    numbers that the method or the loop changes during the run, for example the best value so far. `precision`: the
+    state of Fabric's precision plugin, which holds the loss scale under fp16.
     """
     state = {
         "networks": {name: network.state_dict() for name, network in networks.items()},
@@ -43,7 +44,7 @@ def write_checkpoint(
 
 
 def save_atomically(path: Path, state: dict[str, Any]) -> None:
-    """torch.save under a name that holds either the whole file or what it held before."""
+    """Save `state` with `torch.save` so that `path` holds either the whole new file or its previous content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     torch.save(state, partial)
@@ -51,11 +52,11 @@ def save_atomically(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What `write_checkpoint` wrote. Raises WeightsError when the file is damaged or something else."""
+    """Read a file of `write_checkpoint`. Raises WeightsError if it is damaged or is not such a checkpoint."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
         raise WeightsError(f"{path}: cannot be read as a checkpoint: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(state, dict) or not state.keys() >= _ENTRIES:
-        raise WeightsError(f"{path}: not a checkpoint of a training run; give weights by --weights instead")
+        raise WeightsError(f"{path}: not a checkpoint of a training run; pass network weights with --weights instead")
     return state

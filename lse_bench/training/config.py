@@ -1,4 +1,4 @@
-"""What a training run follows from: a TOML file, checked field by field."""
+"""The configuration of a training run: a TOML file that is checked field by field."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from lse_bench.precision import Asked
 from lse_bench.storage import parse_toml, read_text
 from lse_bench.training.loop import Schedule
 
-# Of the published networks: the narrowest hidden layer has 16 channels.
+# A factor on the channel counts of the published networks. It is a multiple of 1/16 because their narrowest hidden
+# layer has 16 channels.
 Width = Annotated[float, Field(gt=0, le=1, multiple_of=1 / 16)]
 
 
 class Section(BaseModel):
-    """A table of a config."""
+    """A table of a configuration. Unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class OptimizerConfig(Section):
-    """An optimiser. `momentum` is SGD's, `betas` are Adam's."""
+    """The settings of an optimiser. Only SGD uses `momentum`; only Adam and AdamW use `betas`."""
 
     kind: Literal["adam", "adamw", "sgd"] = "adam"
     rate: float = Field(gt=0)
@@ -37,7 +38,7 @@ class OptimizerConfig(Section):
     weight_decay: float = 0.0
 
     def of(self, network: nn.Module) -> Optimizer:
-        """The optimiser of a network's parameters."""
+        """Return an optimiser of all parameters of `network`."""
         parameters = list(network.parameters())
         if self.kind == "sgd":
             return torch.optim.SGD(parameters, self.rate, self.momentum, weight_decay=self.weight_decay)
@@ -46,9 +47,10 @@ class OptimizerConfig(Section):
 
 
 class RunConfig(Section):
-    """What every training run states; see `loop.Schedule`. `export`: the checkpoint that weights are made of.
+    """The settings that every training run has; `loop.Schedule` describes most of them.
 
-    `precision`: `auto` takes bf16 where the hardware computes it faster than fp32, and fp32 elsewhere.
+    `export`: the checkpoint that the exported weights come from. `precision`: `auto` takes bf16 if the hardware
+    computes it faster than fp32, and fp32 otherwise.
     """
 
     seed: int
@@ -64,11 +66,11 @@ class RunConfig(Section):
     export: Literal["last", "best"] = "last"
 
     def changed(self, values: dict[str, object]) -> Self:
-        """A copy with some fields replaced. Raises UsageError for values that make no sense."""
+        """Return a copy with the fields in `values` replaced. Raises UsageError if a value is invalid."""
         return checked(type(self), "option", self.model_dump() | values)
 
     def schedule(self) -> Schedule:
-        """The part that the loop needs."""
+        """Return the fields that the loop needs."""
         return Schedule(**{field.name: getattr(self, field.name) for field in fields(Schedule)})
 
 
@@ -76,9 +78,9 @@ Config = TypeVar("Config", bound=RunConfig)
 
 
 def load_config(name_or_path: str, kind: type[Config], package: str) -> Config:
-    """A config of a package's folder `configs` by name, or a TOML file.
+    """Read a configuration from the folder `configs` of `package` by name, or from a TOML file.
 
-    Raises UsageError naming the field that is wrong.
+    Raises UsageError if neither exists, if the file is not TOML, or if a field is wrong. The message names the field.
     """
     path = Path(name_or_path)
     folder = files(package).joinpath("configs")
@@ -89,14 +91,14 @@ def load_config(name_or_path: str, kind: type[Config], package: str) -> Config:
         text = read_text(path)
     else:
         names = ", ".join(sorted(item.name.removesuffix(".toml") for item in folder.iterdir()))
-        raise UsageError(f"no config called {name_or_path}, and no such file. There are: {names}")
+        raise UsageError(f"no config and no file is called {name_or_path}. There are: {names}")
     return checked(kind, name_or_path, parse_toml(text, name_or_path))
 
 
 def checked(kind: type[Config], source: str, values: dict[str, Any]) -> Config:
-    """A config of checked values. Raises UsageError naming the first field that is wrong."""
+    """Return a configuration of type `kind`. Raises UsageError that names `source` and the first wrong field."""
     try:
         return kind(**values)
     except ValidationError as error:
-        first = min(error.errors(), key=lambda found: found["type"] == "missing")  # wrong ones before missing ones
+        first = min(error.errors(), key=lambda found: found["type"] == "missing")  # wrong fields before missing ones
         raise UsageError(f"{source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -1,4 +1,4 @@
-"""Trained weights as safetensors, with what a reader must know of them in the file's metadata."""
+"""Trained weights as safetensors files. The metadata holds the facts that a reader needs, such as the precision."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _LARGEST_HALF = 65504.0
 
 
 def write_weights(path: Path, state: Mapping[str, Tensor], about: Mapping[str, str], half: bool = False) -> None:
-    """Write a state dict atomically. `half`: floating-point entries as float16, half the size, where they fit."""
+    """Write a state dict atomically, with the metadata `about`.
+
+    `half`: store floating-point entries as float16 if all their values fit.
+    """
     kept = {}
     for name, value in state.items():
         shrink = half and value.is_floating_point() and float(value.abs().max()) < _LARGEST_HALF
@@ -25,8 +28,9 @@ def write_weights(path: Path, state: Mapping[str, Tensor], about: Mapping[str, s
 
 
 def _in_order(content: bytes) -> bytes:
-    """A safetensors file with its header sorted: safetensors writes metadata in an order that chance decides, and the
-    same weights should have the same digest.
+    """Return a safetensors file with a sorted header.
+
+    safetensors writes the metadata in random order, but equal weights should have equal digests.
     """
     length = int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""What a training run computes on: processors or GPUs, how many, in which precision."""
+"""The hardware of a training run: processors or GPUs, their number, and the precision."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ _FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """`accelerator`: cpu, cuda or auto; `devices` on each of `nodes`; `loaders`: processes that prepare batches.
+    """The hardware that a training run uses.
 
-    `reason`: why it is this precision, in words.
+    `accelerator`: cpu, cuda or auto. `devices`: the number of devices on each of `nodes` machines. `reason`: a sentence
+    that says why `precision` was chosen. `loaders`: the number of processes that prepare batches; 0 prepares them in
+    the training process. `compiled`: run the networks through `torch.compile`.
     """
 
     accelerator: str = "auto"
@@ -39,26 +41,27 @@ class Hardware:
 
 
 def launch(hardware: Hardware) -> Fabric:
-    """Start the processes, one for each device. On a GPU fp32 is fp32 (no TF32) and convolutions repeat to the last
-    bit, so that a resumed run has the weights of one that was not cut off. Raises UsageError when the hardware is not
-    there.
+    """Start one process for each device and return Fabric.
+
+    On a GPU, fp32 excludes TF32 and convolutions are deterministic. A resumed run therefore has the same weights as a
+    run without interruption. Raises UsageError if the hardware is missing or cannot compute in the precision.
     """
     several = hardware.devices * hardware.nodes > 1
     compute_exactly()
     for noisy in ("lightning_fabric.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)  # which precision was asked for is known
+        logging.getLogger(noisy).setLevel(logging.WARNING)  # they repeat the precision, which is already reported
     try:
         fabric = Fabric(
             accelerator=hardware.accelerator,
             devices=hardware.devices,
             num_nodes=hardware.nodes,
-            # The first process prepares the data for all; the others wait for it as long as that takes.
+            # The first process prepares the data for all, and the others wait. That may take hours.
             strategy=DDPStrategy(timeout=timedelta(days=2)) if several else "auto",
             precision=_FABRIC_PRECISION[hardware.precision],
         )
     except (RuntimeError, ValueError, MisconfigurationException) as error:
         raise UsageError(f"--device {hardware.accelerator} --devices {hardware.devices}: {error}") from None
-    if hardware.precision == "fp16" and fabric.device.type == "cpu":  # Fabric would take bf16 instead
-        raise UsageError("--precision fp16 is for GPUs; bf16 is what processors know, and fp32 what all do")
+    if hardware.precision == "fp16" and fabric.device.type == "cpu":  # Fabric would silently use bf16
+        raise UsageError("--precision fp16 is for GPUs only; use bf16 or fp32 on a processor")
     fabric.launch()
     return fabric

@@ -1,7 +1,7 @@
-"""The loop that every trainer shares: Lightning Fabric underneath, exact resume, logs, checkpoints, validation.
+"""The training loop that all methods share: exact resume, logs, checkpoints and validation over Lightning Fabric.
 
-A method gives batches that are a pure function of step and rank, and a rate's course that is one of the step. So a run
-that was killed and resumed takes the same steps as one that was not.
+Batches depend only on the step and the rank. Learning rates depend only on the step. A run that was killed and resumed
+therefore takes the same steps as a run without interruption.
 """
 
 from __future__ import annotations
@@ -34,58 +34,62 @@ LAST, BEST = "last.ckpt", "best.ckpt"
 
 
 class Method(ABC):
-    """What a trainer adds to the loop.
+    """A training method: the networks, losses, data and validation that the loop runs.
 
-    `best`: the measure of validation that decides about `best.ckpt` and early stop, and whether less of it is better;
-    None keeps no best.
+    `best`: the validation measure that selects `best.ckpt` and controls early stopping, with `min` if lower is better
+    and `max` if higher is better. None writes no `best.ckpt` and never stops early.
     """
 
     best: tuple[str, Literal["min", "max"]] | None = None
 
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
-        """The networks to train, by name, freshly initialised from torch's random state."""
+        """Return the networks to train, by name, newly initialised from torch's random state."""
 
     @abstractmethod
     def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
-        """One for each network."""
+        """Return one optimiser for each network, under the same name."""
 
     @abstractmethod
     def passes(self, step: int) -> Sequence[Pass]:
-        """What a step, counted from 0, does, in order."""
+        """Return the passes of a step, in order. Steps count from 0."""
 
     @abstractmethod
     def batch(self, number: int, rank: int) -> Batch:
-        """A batch on one process, CPU tensors; the same whenever it is asked for."""
+        """Return batch `number` of the process `rank` as CPU tensors. Equal arguments must give equal batches."""
 
     @abstractmethod
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
-        """Measures on held-out clips; the networks are in evaluation mode. Run by one process for all."""
+        """Return measures on held-out clips, by name.
+
+        The networks are in evaluation mode. Only the first process calls this method.
+        """
 
     def place(self, device: torch.device) -> None:  # noqa: B027 - most methods have nothing else to move
-        """Move what is not trained to the device."""
+        """Move networks that are not trained to the device."""
 
     def pictures(self, networks: dict[str, nn.Module], device: torch.device) -> NDArray[np.uint8] | None:
-        """A BGR picture that shows what the networks do, at each validation."""
+        """Return a BGR picture (H,W,3) of the networks' output, or None. The loop calls it at each validation."""
         return None
 
     def after_validation(self, measures: dict[str, float]) -> None:  # noqa: B027
-        """Change course by what validation found; called on every process."""
+        """Adapt the method to the validation measures, for example a loss weight. Every process calls it."""
 
     def state(self) -> dict[str, float]:
-        """What `after_validation` has changed, for the checkpoint."""
+        """Return the values that `after_validation` has changed, for the checkpoint."""
         return {}
 
     def restore(self, state: dict[str, float]) -> None:  # noqa: B027
-        """Take `state` back."""
+        """Restore the values that `state` returned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Length, linear warm-up and cosine decay to `floor` times the rates of a run; `accumulate` batches to a step.
+    """The length of a run, its learning-rate curve, and when it validates and saves. All intervals are in steps.
 
-    `clip_gradient`: largest norm of a pass's gradients, 0 for none. `patience`: validations without a better value
-    after which the run ends, 0 for never.
+    The rate rises linearly over `warm_up` steps and then follows a cosine down to `floor` times its full value.
+    `clip_gradient`: the largest gradient norm of a pass; 0 does not clip. `accumulate`: the number of batches in a
+    step. `patience`: the run ends after this number of validations without a better value; 0 never ends it early.
     """
 
     steps: int
@@ -98,7 +102,7 @@ class Schedule:
     patience: int = 0
 
     def factor_at(self, step: int) -> float:
-        """What the learning rates of a step, counted from 0, are multiplied by."""
+        """Return the factor on the learning rates of a step. Steps count from 0."""
         if step < self.warm_up:
             return (step + 1) / self.warm_up
         progress = (step - self.warm_up) / max(1, self.steps - self.warm_up)
@@ -106,11 +110,11 @@ class Schedule:
 
 
 def refuse_to_overwrite(out: Path, resume: bool) -> None:
-    """Raises UsageError when `out` holds a run and `resume` is False, or holds none and `resume` is True."""
+    """Raise UsageError if `out` holds a training run without `resume`, or no run with `resume`."""
     if resume and not (out / "run.json").exists():
-        raise UsageError(f"{out}: holds no training run to go on with; leave --resume out to begin one")
+        raise UsageError(f"{out}: holds no training run to resume; leave out --resume to start one")
     if (out / LAST).exists() and not resume:
-        raise UsageError(f"{out}: holds a training run; pass --resume to go on with it, or choose another --out")
+        raise UsageError(f"{out}: holds a training run; pass --resume to continue it, or choose another --out")
 
 
 def train(
@@ -123,10 +127,13 @@ def train(
     on_step: OnStep,
     compiled: bool = False,
 ) -> dict[str, float]:
-    """Train to the schedule's end, from `last.ckpt` in `out` if there is one; returns the last validation.
+    """Train to the end of the schedule and return the measures of the last validation.
 
-    `out` gets `last.ckpt`, `best.ckpt`, `log.csv`, `validation.csv`, `samples/`, `tensorboard/`. Raises UsageError when
-    a loss is no number; the batch that gave it is saved.
+    Training continues from `last.ckpt` in `out` if that file exists. `out` receives `last.ckpt`, `best.ckpt`,
+    `log.csv`, `validation.csv`, `samples/` and `tensorboard/`. `seed`: the random seed of the initial weights and of
+    every step. `loaders`: the number of processes that prepare batches. `on_step`: called on the first process after
+    each step with the number of finished steps and the logged values. Raises UsageError if a loss or gradient is
+    non-finite (its batch is saved in `out`), or if memory runs out. Raises WeightsError if `last.ckpt` is damaged.
     """
     last = out / LAST
     if fabric.device.type == "cpu":
@@ -144,7 +151,7 @@ def train(
         judge.restore(state["kept"])
         method.restore(state["kept"])
     trained = set_up(fabric, networks, optimizers, compiled)
-    if last.exists():  # after the parameters are where they stay, since optimisers keep their state beside them
+    if last.exists():  # only now, because optimisers keep their state on the device of the parameters
         for name, optimizer in optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         fabric.strategy.precision.load_state_dict(state["precision"])
@@ -164,7 +171,7 @@ def train(
         for name, optimizer in optimizers.items():
             for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
                 group["lr"] = rate * factor
-        torch.manual_seed(hash((seed, step, fabric.global_rank)))  # networks that draw random numbers resume too
+        torch.manual_seed(hash((seed, step, fabric.global_rank)))  # random layers resume exactly
         some = _next(batches, schedule.accumulate)
         some = [{name: fabric.to_device(value) for name, value in batch.items()} for batch in some]
         passes = method.passes(step)
@@ -175,8 +182,8 @@ def train(
             kept = out / f"bad-batch-step-{step}-rank-{fabric.global_rank}.pt"
             save_atomically(kept, {name: value.cpu() for name, value in error.batch.items()})
             raise UsageError(
-                f"{out}: {error} at step {step}; the batch is in {kept.name}. Lower the rate, use fp32, or look for "
-                "broken clips in it"
+                f"{out}: {error} at step {step}; the batch is in {kept.name}. Lower the learning rate, use fp32, or "
+                "look for broken clips in the batch"
             ) from None
         row |= {"factor": factor, "seconds": time.monotonic() - began}
         if log is not None:
@@ -193,14 +200,14 @@ def train(
             on_step(step, row | measures)
     if log is not None:
         log.close()
-    fabric.barrier()  # nobody leaves before the last checkpoint is written
+    fabric.barrier()  # no process may leave before the last checkpoint is written
     return measures
 
 
 def _validate(
     fabric: Fabric, method: Method, networks: dict[str, nn.Module], step: int, log: Log | None
 ) -> dict[str, float]:
-    """The measures, the same on every process."""
+    """Validate on the first process and return its measures on every process."""
     measures: dict[str, float] = {}
     if log is not None:
         _set_mode(networks, training=False)
@@ -221,7 +228,7 @@ def _set_mode(networks: dict[str, nn.Module], *, training: bool) -> None:
 
 
 class _Judge:
-    """Keeps the best value of a method's measure, and ends a run that gets no better."""
+    """The best value of a method's measure so far, and the decision to stop a run that does not improve."""
 
     def __init__(self, method: Method, patience: int) -> None:
         self._best = method.best
@@ -230,11 +237,11 @@ class _Judge:
 
     @property
     def over(self) -> bool:
-        """Whether patience is at its end."""
+        """Whether `patience` validations in a row brought no better value."""
         return 0 < self._patience <= self._stale
 
     def better(self, measures: dict[str, float]) -> bool:
-        """Whether these measures are the best so far."""
+        """Return whether `measures` are the best so far, and remember the result."""
         if self._best is None:
             return False
         name, way = self._best
@@ -265,17 +272,17 @@ class _Batches(Dataset[Batch]):
 
 
 def _next(batches: Iterator[Batch], count: int) -> list[Batch]:
-    """The next batches. Raises UsageError when they do not fit into memory."""
+    """Return the next `count` batches. Raises UsageError if they do not fit into memory."""
     try:
         return [next(batches) for _ in range(count)]
     except (RuntimeError, MemoryError) as error:
         if not is_full(error):
             raise
-        raise UsageError(f"out of memory while a batch was prepared. {WAY_OUT}") from error
+        raise UsageError(f"out of memory while preparing a batch. {WAY_OUT}") from error
 
 
 def _batches(method: Method, stop: int, start: int, fabric: Fabric, loaders: int) -> Iterator[Batch]:
-    """Batches from `start` on, prepared ahead by other processes."""
+    """Return an iterator over the batches `start` to `stop`, exclusive, which `loaders` processes prepare ahead."""
     options: dict[str, Any] = {"multiprocessing_context": WORKERS} if loaders else {}
     pinned = fabric.device.type == "cuda"
     if loaders and start < stop:

@@ -1,4 +1,7 @@
-"""Evaluation of face generators while they train: our own LSE of whole drawn clips, and a picture to look at."""
+"""Validation of face generators during training: LSE of whole generated clips, and sample pictures.
+
+The scorer is a SyncNet. The scores are for comparison within a run; they follow no published protocol.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ _AT_ONCE = 16  # windows
 
 
 def score_pictures(network: SyncNet, pictures: Pictures, sound: NDArray[np.int16], device: torch.device) -> LseScore:
-    """LSE of frames (T,S,S,3) BGR with 16 kHz sound. Frames are enlarged to what SyncNet sees; nothing is cropped."""
+    """Return the LSE of BGR frames (T,S,S,3) with 16 kHz mono sound (samples,).
+
+    Frames are resized to SyncNet's input of 224 pixels. They are not cropped.
+    """
     count = windows_of(len(pictures), len(sound))
     frames = np.stack([cv2.resize(picture, (FRAME_SIZE, FRAME_SIZE)) for picture in pictures])
     heard = mfcc(sound).astype(np.float32)
@@ -40,9 +46,10 @@ def score_pictures(network: SyncNet, pictures: Pictures, sound: NDArray[np.int16
 def mismatched_lse(
     network: SyncNet, store: PreparedClips, clips: Sequence[PreparedClip], draw: Draw, device: torch.device
 ) -> dict[str, float]:
-    """Mean LSE-D and LSE-C of each clip's face drawn to the sound of a clip of another recording.
+    """Return the mean `lse_d` and `lse_c` of clips that `draw` generates with mismatched audio.
 
-    Own sound would say little: the mouth of the reference frame leaks it.
+    Each clip's audio comes from a clip of another recording. The clip's own audio would be a weak test, because the
+    reference frame already shows a matching mouth. Both values are NaN if all clips are of one recording.
     """
     scores = []
     for number, clip in enumerate(clips):
@@ -59,7 +66,7 @@ def mismatched_lse(
 
 
 def another(clips: Sequence[PreparedClip], number: int) -> PreparedClip | None:
-    """The next clip of another recording, None when all are of one."""
+    """Return the next clip of another recording after `clips[number]`, or None if all are of one recording."""
     for step in range(1, len(clips)):
         other = clips[(number + step) % len(clips)]
         if other.video is None or other.video != clips[number].video:
@@ -68,10 +75,10 @@ def another(clips: Sequence[PreparedClip], number: int) -> PreparedClip | None:
 
 
 def spread(clips: Sequence[PreparedClip], count: int) -> list[PreparedClip]:
-    """`count` clips, evenly spread over all."""
+    """Return at most `count` clips, evenly spread over `clips`."""
     return list(clips[:: max(1, len(clips) // count)][:count]) if count else []
 
 
 def sheet(rows: Sequence[Pictures]) -> Pictures:
-    """Rows of equally many pictures as one picture."""
+    """Join rows of equally many pictures, each row (N,S,S,3), into one picture."""
     return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)

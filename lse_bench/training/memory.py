@@ -1,4 +1,4 @@
-"""Memory of a training run on a processor: reused from step to step, and no more of it than there is."""
+"""Memory of a training run on a processor: reuse between steps, and limits that give an error instead of a kill."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch import Tensor
 from lse_bench.errors import UsageError
 from lse_bench.processor import available_memory
 
-_SPARED = 0.05  # of what is available, left to others
+_SPARED = 0.05  # share of the available memory that is left to other programs
 _SHARED = Path("/dev/shm")  # noqa: S108 - where torch puts batches; nothing is written here
 _PLENTY = 4 << 30  # bytes of shared memory that no batches fill
 _AHEAD = 2  # batches that each loader prepares ahead, torch's default
 
 
 def keep_memory() -> None:
-    """Have glibc reuse the memory of large tensors instead of asking the system for fresh, zeroed pages in every step.
+    """Make glibc reuse the memory of large tensors instead of requesting new, zeroed pages in every step.
 
-    On a CPU that takes a quarter off a step. Elsewhere than on glibc nothing happens.
+    This shortens a step on a CPU by a quarter. Without glibc the function does nothing.
     """
     no_mapping, never_trim = (-4, 0), (-1, -1)  # M_MMAP_MAX, M_TRIM_THRESHOLD
     with contextlib.suppress(OSError, AttributeError):
@@ -34,8 +34,10 @@ def keep_memory() -> None:
 
 @contextlib.contextmanager
 def limited_memory() -> Iterator[None]:
-    """Meanwhile a tensor that does not fit into the memory that is available now cannot be had: torch raises an error,
-    where the system would kill the process without a word. Elsewhere than on Linux nothing happens.
+    """Limit the memory of this process, within the context, to the memory that is available on entry.
+
+    torch then raises an error for a tensor that does not fit. Without the limit, the system would kill the process
+    without a message. On systems other than Linux nothing happens.
     """
     free, held = available_memory(), _held()
     if free is None or held is None:
@@ -53,8 +55,10 @@ def limited_memory() -> Iterator[None]:
 
 
 def refuse_small_shared_memory(make: Callable[[], Mapping[str, Tensor]], loaders: int) -> None:
-    """Raise UsageError when the batches that `loaders` processes prepare ahead do not fit into the shared memory
-    through which they come: a process that finds no room there dies, or is waited for without end. `make`: a batch.
+    """Raise UsageError if the batches that `loaders` processes prepare ahead do not fit into shared memory.
+
+    Loader processes pass batches through shared memory. A loader that finds no room there dies or blocks training
+    forever. `make`: returns one batch.
     """
     if not _SHARED.is_dir():
         return
@@ -66,14 +70,14 @@ def refuse_small_shared_memory(make: Callable[[], Mapping[str, Tensor]], loaders
     needed = size * (loaders * _AHEAD + 1)
     if needed > free:
         raise UsageError(
-            f"{_SHARED}: {free:,} bytes of shared memory are free; {loaders} loaders of batches of {size:,} bytes need "
-            f"{needed:,}. Give it more (docker run --shm-size=1g), or prepare batches in the process that trains: "
+            f"{_SHARED}: {free:,} bytes of shared memory are free, but {loaders} loaders of batches of {size:,} bytes "
+            f"need {needed:,}. Provide more (docker run --shm-size=1g), or prepare batches in the training process: "
             "--loaders 0"
         )
 
 
 def _held() -> int | None:
-    """Bytes of memory for data that this process has asked for."""
+    """Return the bytes of data memory that this process has allocated, or None if the system does not report them."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:

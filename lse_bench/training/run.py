@@ -1,4 +1,4 @@
-"""A whole training run of any method: its description, the loop, weights at the end."""
+"""A complete training run of any method: `run.json`, the training loop, and the exported weights."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ Export = Callable[[dict[str, nn.Module], Config, Path], list[Path]]
 def with_precision(
     config: Config, hardware: Hardware, out: Path, resume: bool, tell: Callable[[str], None]
 ) -> tuple[Config, Hardware]:
-    """Config and hardware with a precision instead of `auto`; `tell` gets a line with the reason for it.
+    """Return the config and the hardware with a fixed precision instead of `auto`.
 
-    A config that names a precision is obeyed, a run that goes on keeps its own, and else `choose_precision` decides.
-    Raises UsageError when the hardware is not there, or a run is to go on that is no training run.
+    A precision in the config has priority. Otherwise a resumed run keeps its precision, and `choose_precision` decides
+    for a new run. `tell`: receives a line with the precision and the reason. Raises UsageError if the hardware is
+    missing, or if the run to resume is damaged or is no training run.
     """
     begun = _begun(out) if resume else None
     if config.precision != "auto":
@@ -52,9 +53,9 @@ def with_precision(
 
 
 def _begun(out: Path) -> dict[str, Any] | None:
-    """The run.json of the training run in `out`; None where there is none.
+    """Return the content of `run.json` in `out`, or None if that file does not exist.
 
-    Raises UsageError when it is damaged, or belongs to a run of another command.
+    Raises UsageError if the file is damaged or belongs to a run of another command.
     """
     path = out / RUN_FILE
     if not path.exists():
@@ -66,9 +67,9 @@ def _begun(out: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         complete, kind = False, None
     if not complete:
-        raise UsageError(f"{path}: damaged, so nobody can say how this run was begun; choose another --out")
+        raise UsageError(f"{path}: damaged, so the settings of this run are unknown; choose another --out")
     if kind != "train":
-        raise UsageError(f"{out}: holds a run of another command ({kind}), no training run; choose another --out")
+        raise UsageError(f"{out}: holds a run of another command ({kind}), not a training run; choose another --out")
     return there
 
 
@@ -84,11 +85,13 @@ def train_prepared(
     resume: bool,
     report: Report,
 ) -> tuple[dict[str, float], list[Path]]:
-    """Train the method that `make` gives on prepared clips, into the run directory `out`.
+    """Train a method on prepared clips, into the run directory `out`.
 
-    `weights`: files that the method uses, by what for. Returns the last validation and
-    the files that `export` wrote.
-    Raises UsageError when the hardware is not there, the data cannot be trained on, or `out` holds another run.
+    `name`: the method's name in `run.json`. `make`: returns the method. `export`: writes the weights of the trained
+    networks. `data`: the folder of prepared clips. `weights`: weight files that the method uses, by role, for example
+    `expert`; None for a role without a file. `resume`: continue the run in `out`. Returns the measures of the last
+    validation and the files that `export` wrote; other processes than the first return no files. Raises UsageError if
+    the hardware is missing, the data cannot be used, or `out` holds another run.
     """
     refuse_to_overwrite(out, resume)
     method = make()
@@ -96,7 +99,7 @@ def train_prepared(
     fabric = launch(hardware)
     index = PreparedClips(data).about
     about = {
-        "data": {"digest": index["digest"], "settings": index["settings"]},
+        "data": {"digest": index.digest, "settings": index.settings},
         "weights": {use: None if path is None else file_digest(path) for use, path in weights.items()},
     }
     on_first(fabric, lambda: describe(out, name, config, hardware, about, resume))
@@ -111,7 +114,7 @@ def train_prepared(
 def run_method(
     fabric: Fabric, method: Method, config: Config, hardware: Hardware, out: Path, report: Report
 ) -> dict[str, float]:
-    """The loop, counted by one of several processes; returns the last validation."""
+    """Run the training loop and return the last validation. Only the first process reports progress."""
     with (report if fabric.is_global_zero else Report()).counting("training", config.steps) as counter:
         for _step in range(_steps_done(out)):
             counter.advance("training")
@@ -124,13 +127,13 @@ def run_method(
             counter.advance(shown)
 
         schedule = config.schedule()
-        # A GPU says by itself that it is full, and its driver maps more than the machine has.
+        # A full GPU raises an error without this limit, and its driver maps more memory than the machine has.
         with limited_memory() if fabric.device.type == "cpu" else nullcontext():
             return train(fabric, method, schedule, out, config.seed, hardware.loaders, on_step, hardware.compiled)
 
 
 def trained_networks(method: Method, config: Config, out: Path) -> dict[str, nn.Module]:
-    """The networks of the checkpoint that the config exports."""
+    """Return the networks of `best.ckpt` if `config.export` is `best` and it exists, or else of `last.ckpt`."""
     best = out / BEST
     networks = method.networks()
     state = read_checkpoint(best if config.export == "best" and best.exists() else out / LAST)
@@ -140,7 +143,10 @@ def trained_networks(method: Method, config: Config, out: Path) -> dict[str, nn.
 
 
 def on_first(fabric: Fabric, work: Callable[[], None]) -> None:
-    """Let the first process work while the others wait; an error that we can explain is raised on all of them."""
+    """Call `work` on the first process while the others wait.
+
+    An LseBenchError of `work` becomes a UsageError on all processes.
+    """
     reason = ""
     if fabric.is_global_zero:
         try:
@@ -158,8 +164,11 @@ def _steps_done(out: Path) -> int:
 
 
 def describe(out: Path, method: str, config: Config, hardware: Hardware, about: dict[str, Any], resume: bool) -> None:
-    """Write run.json. A resumed run must have the same config and what else `about` holds; the surroundings in which it
-    goes on are added. Raises UsageError when `out` holds another run.
+    """Write `run.json` into `out`.
+
+    `about`: further facts that identify the run, such as the digest of its data. A resumed run must have the same
+    method, config and `about`; the versions and machine on which it continues are added. Raises UsageError if they
+    differ, or if `run.json` is damaged or belongs to another command.
     """
     path = out / RUN_FILE
     now = surroundings("lightning-fabric", "safetensors")
@@ -180,8 +189,8 @@ def describe(out: Path, method: str, config: Config, hardware: Hardware, about: 
         for name, value in {"method": method, **described}.items():
             for field, before, asked in differences({name: there.get(name)}, {name: value}):
                 raise UsageError(
-                    f"{out}: was begun with another {field}: {before}, now {asked}; --resume needs the same. Choose "
-                    "another --out"
+                    f"{out}: was begun with another {field}: {before}, now {asked}. --resume needs the same; choose "
+                    "another --out otherwise"
                 )
         description = there | joined(there, now)
     path.parent.mkdir(parents=True, exist_ok=True)

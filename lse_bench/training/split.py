@@ -1,11 +1,11 @@
-"""Which clips train and which validate."""
+"""The division of a corpus into clips for training and clips for validation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-_HELD_OUT = 10  # where a corpus has no val split, every tenth video of its train split is kept for validation
+_HELD_OUT = 10  # if a corpus has no val split, every tenth training video is held out for validation
 
 
 class _Clip(Protocol):
@@ -21,8 +21,10 @@ C = TypeVar("C", bound=_Clip)
 
 
 def split_clips(clips: Sequence[C]) -> dict[str, list[C]]:
-    """Clips for training and validation. The test split is never used; LRS3, which has no val, lends a tenth of the
-    videos of its trainval.
+    """Return the clips for `training` and for `validation`.
+
+    The test split is never used. A corpus without a val split, such as LRS3, validates on a tenth of its training
+    videos. A corpus without a val split that has a single video gets no validation clips.
     """
     training = [clip for clip in clips if clip.split in ("train", "trainval")]
     validation = [clip for clip in clips if clip.split == "val"]

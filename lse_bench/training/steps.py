@@ -1,7 +1,7 @@
-"""One step of training: passes over one or more networks, each with its own optimiser.
+"""One training step: passes over one or more networks, each with its own optimiser.
 
-A method says what a pass's loss is. Everything else about a step is here: precision, gradient accumulation, several
-processes, clipping, losses that are no numbers.
+A method defines the loss of each pass. This module handles the rest of a step: precision, gradient accumulation,
+several processes, gradient clipping and non-finite losses.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ from torch.optim import Optimizer
 from lse_bench.errors import UsageError
 
 Batch = dict[str, Tensor]
-Networks = dict[str, Any]  # by name; modules, whose outputs differ
-Memory = dict[str, Tensor]  # what an earlier pass of the same step leaves to a later one
+Networks = dict[str, Any]  # modules by name; `Any`, because their outputs differ in type
+Memory = dict[str, Tensor]  # tensors that an earlier pass of a step stores for a later pass
 Loss = Callable[[Networks, Batch, Memory], tuple[Tensor, dict[str, Tensor]]]
 
 WAY_OUT = (
-    "Close other programs on the device, and --resume goes on from the last checkpoint. Or begin again with a smaller "
-    "batch in the configuration and `accumulate` as many times larger, or with --precision bf16"
+    "Close other programs on the device and continue from the last checkpoint with --resume. Or start again with a "
+    "smaller batch in the configuration and `accumulate` larger by the same factor, or with --precision bf16"
 )
-_FULL = ("can't allocate memory", "not enough memory", "std::bad_alloc")  # how torch says it of a processor
+_FULL = ("can't allocate memory", "not enough memory", "std::bad_alloc")  # parts of torch's messages on a processor
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """`loss` of a batch and what else to log, and the network whose optimiser steps on it. The others are held still:
-    they pass gradients on and gather none.
+    """A loss and the name of the network that it trains.
+
+    `loss`: returns the loss () of a batch and the values to log. The parameters of all other networks are frozen:
+    gradients flow through these networks, but their parameters collect none.
     """
 
     network: str
@@ -43,7 +45,7 @@ class Pass:
 
 
 class BadLossError(UsageError):
-    """A loss that is no finite number, with the batch that gave it."""
+    """A non-finite loss or gradient norm, with the batch that caused it."""
 
     def __init__(self, what: str, value: float, batch: Batch) -> None:
         super().__init__(f"the {what} became {value}")
@@ -51,7 +53,7 @@ class BadLossError(UsageError):
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether it says that the memory of a device, or of the machine, is used up."""
+    """Return whether `error` says that the memory of a device or of the machine is exhausted."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _FULL)
@@ -59,17 +61,17 @@ def is_full(error: BaseException) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Networks as they were made, as Fabric runs them, and their optimisers, by name."""
+    """The networks as made (`plain`), the same networks as Fabric runs them, and their optimisers, each by name."""
 
     plain: dict[str, nn.Module]
     running: Networks
-    optimizers: dict[str, Any]  # as Fabric wraps them
+    optimizers: dict[str, Any]  # Fabric's wrapped optimisers
 
 
 def set_up(
     fabric: Fabric, networks: dict[str, nn.Module], optimizers: dict[str, Optimizer], compiled: bool = False
 ) -> Trained:
-    """Put networks and optimisers on the hardware."""
+    """Move networks and optimisers to the hardware. `compiled`: run the networks through `torch.compile`."""
     running, wrapped = {}, {}
     for name, network in networks.items():
         whole = cast(nn.Module, torch.compile(network)) if compiled else network
@@ -80,11 +82,12 @@ def set_up(
 def take_step(
     fabric: Fabric, trained: Trained, passes: Sequence[Pass], batches: Sequence[Batch], clip_gradient: float = 0.0
 ) -> dict[str, float]:
-    """One step of every pass on `batches`, whose gradients are averaged, over processes too; what the passes log on
-    this process, averaged.
+    """Take one step of every pass and return the values that the passes log, averaged over `batches`.
 
-    `clip_gradient`: largest norm, 0 for no limit. Raises BadLossError, on all processes, before a step on such a loss,
-    and UsageError when the step does not fit into the device's memory.
+    Gradients are averaged over `batches` and over processes; the logged values are those of this process.
+    `clip_gradient`: the largest gradient norm; 0 for no limit. Raises BadLossError if a loss or a gradient norm is
+    non-finite, before the optimiser uses it. All other processes raise UsageError then. Under fp16 only losses are
+    checked. Raises UsageError if the step does not fit into the device's memory.
     """
     try:
         return _take_step(fabric, trained, passes, batches, clip_gradient)
@@ -101,7 +104,7 @@ def _take_step(
     memories: list[Memory] = [{} for _ in batches]
     logged: dict[str, list[Tensor]] = {}
     several = isinstance(fabric.strategy, DDPStrategy)
-    scaled = fabric.strategy.precision.precision == "16-mixed"  # whose gradients may overflow; the scaler sees to it
+    scaled = fabric.strategy.precision.precision == "16-mixed"  # the scaler handles gradients that overflow
     for one in passes:
         for name, network in trained.plain.items():
             network.requires_grad_(name == one.network)
@@ -130,11 +133,14 @@ def _take_step(
 
 
 def _refuse(fabric: Fabric, several: bool, what: str, value: float, batch: Batch) -> None:
-    """Raise BadLossError unless the value is finite, on every process that trains along."""
+    """Raise BadLossError if `value` is non-finite, and UsageError if it is so on another process only."""
     bad = not math.isfinite(value)
-    if several:  # nobody is left waiting for one that has stopped
-        anywhere = fabric.all_reduce(torch.tensor(float(bad), device=fabric.device), reduce_op="sum")
-        assert isinstance(anywhere, Tensor)
-        bad = bool(anywhere > 0)
+    anywhere = torch.tensor(float(bad), device=fabric.device)
+    if several:  # otherwise processes would wait forever for one that has stopped
+        summed = fabric.all_reduce(anywhere, reduce_op="sum")
+        assert isinstance(summed, Tensor)
+        anywhere = summed
     if bad:
         raise BadLossError(what, value, batch)
+    if anywhere > 0:
+        raise UsageError(f"the {what} became non-finite on another process, whose message has the batch")

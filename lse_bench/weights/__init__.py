@@ -1,1 +1,1 @@
-"""Weights: reading checkpoints without executing anything, and values by formula for tests and demos."""
+"""Weights: reading checkpoints without executing code from them, and weights by formula for tests and demos."""

@@ -1,5 +1,7 @@
-"""How far a file of weights is believed before anything in it is allocated (`storage.refuse_growth` has the rule). A
-message names the bound that it met."""
+"""Limits on the unpacked size of a file of weights, checked before memory is allocated for its content.
+
+`storage.refuse_growth` has the rule. A message states the limit that was exceeded.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,17 @@ from typing import BinaryIO
 from lse_bench.errors import WeightsError
 from lse_bench.storage import refuse_bomb, refuse_growth
 
-MAX_PICKLE = 16 << 20  # bytes that describe a checkpoint's entries; a large one has some thousands of 100 bytes each
+MAX_PICKLE = 16 << 20  # bytes that describe a checkpoint's entries; a large one has some thousands, 100 bytes each
 _OLDER = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the older torch format: magic number, protocol, system, object
 _BLOCK = 1 << 20
 
 
 def refuse_archive(path: Path) -> None:
-    """Raise WeightsError for a torch checkpoint, a zip archive, that unpacks to far more than its size or whose
-    description is too long. Raises BadZipFile for a damaged one."""
+    """Refuse a torch checkpoint (a zip archive) that is too large when unpacked or has too long a description.
+
+    Raises WeightsError if it unpacks to more than `refuse_growth` allows, or if its description of entries is longer
+    than 16 MiB. Raises BadZipFile if the archive is damaged.
+    """
     refuse_bomb(path, WeightsError)
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
@@ -28,8 +33,11 @@ def refuse_archive(path: Path) -> None:
 
 
 def refuse_pickle(path: Path) -> None:
-    """Raise WeightsError for a checkpoint in the older torch format whose description is too long, read from its
-    opcodes without running any. What is no pickle is left to whoever reads it."""
+    """Refuse a checkpoint in the older torch format that has too long a description.
+
+    The length comes from the pickle's opcodes, and none of them is executed. A file that is not a pickle passes here
+    and fails in the reader. Raises WeightsError if the description of entries is longer than 16 MiB.
+    """
     with path.open("rb") as file:
         older = file.read(len(_OLDER)) == _OLDER
         file.seek(0)
@@ -43,14 +51,14 @@ def refuse_pickle(path: Path) -> None:
 
 
 def refuse_matlab(path: Path) -> None:
-    """Raise WeightsError for a MATLAB 5 file that unpacks to far more than its size."""
+    """Raise WeightsError if a MATLAB 5 file unpacks to more than `refuse_growth` allows."""
     unpacked, size = 0, path.stat().st_size
     with path.open("rb") as file:
         order = "little" if file.read(128)[126:128] == b"IM" else "big"
         while len(tag := file.read(8)) == 8:
             kind, length = (int.from_bytes(part, order) for part in (tag[:4], tag[4:]))  # type: ignore[arg-type]
             after = file.tell() + length
-            if kind != 15:  # not compressed: no larger than the file, or cut off
+            if kind != 15:  # not compressed: at most as large as the file, else it is cut off
                 unpacked += min(length, size)
             else:
                 inflater, left = zlib.decompressobj(), length
@@ -65,12 +73,12 @@ def refuse_matlab(path: Path) -> None:
 
 
 def _passes(file: BinaryIO) -> bool:
-    """Whether a pickle ends before the bound; then the file stands after it."""
+    """Return whether a pickle ends before the limit. If it does, the file's position is behind it."""
     try:
         for _, _, position in pickletools.genops(file):
             if position is not None and position > MAX_PICKLE:
                 return False
-    except Exception:  # noqa: BLE001 - what is no pickle can raise anything
+    except Exception:  # noqa: BLE001 - a file that is not a pickle can raise anything
         return False
     return True
 
@@ -78,6 +86,6 @@ def _passes(file: BinaryIO) -> bool:
 def _refuse_description(path: Path, length: int) -> None:
     if length > MAX_PICKLE:
         raise WeightsError(
-            f"{path}: its description of entries is {length:,} bytes long or longer, {MAX_PICKLE:,} at most are read; "
-            "this is no network's weights"
+            f"{path}: its description of entries has {length:,} bytes or more, and the limit is {MAX_PICKLE:,}. These "
+            "are not the weights of a network"
         )

@@ -1,7 +1,7 @@
-"""Weights by formula: a state dict from names, shapes and a seed, with no file in between.
+"""Weights by formula: a state dict from entry names, shapes and a random seed, without a file.
 
-Two implementations of one network that use the same entry names hold the same values, so outputs can be
-compared without passing a checkpoint. A network filled this way has learnt nothing: its scores mean nothing.
+Two implementations of one network get the same values if they use the same entry names. So their outputs can be
+compared without a shared checkpoint. Such a network is not trained, and its scores have no meaning.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 
 def formula_entry(name: str, shape: tuple[int, ...], seed: int = 0) -> NDArray[np.generic]:
-    """One entry: float32 of `shape` (int64 zeros for BatchNorm's `num_batches_tracked`).
+    """Return one entry: float32 of `shape`, or int64 zeros for BatchNorm's `num_batches_tracked`.
 
-    Convolutions and linear layers get He scaling by fan-in; biases, scales and running statistics stay near the
-    values of a freshly trained network. The random stream is keyed by the entry's own name, so the order of the
-    entries does not matter.
+    Weights of convolutions and linear layers get He scaling by fan-in. Biases, scales and running statistics have
+    values that are typical of a trained network. The random stream depends on `seed` and on the entry's name, so the
+    order of the entries does not matter.
     """
     if name.endswith("num_batches_tracked"):
         return np.zeros(shape, dtype=np.int64)
@@ -36,5 +36,5 @@ def formula_entry(name: str, shape: tuple[int, ...], seed: int = 0) -> NDArray[n
 
 
 def formula_weights(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict[str, NDArray[np.generic]]:
-    """A whole state dict, `{entry name: array}`, from `{entry name: shape}`."""
+    """Return a state dict `{entry name: array}` for the shapes `{entry name: shape}` and a random seed."""
     return {name: formula_entry(name, tuple(shape), seed) for name, shape in shapes.items()}

@@ -1,9 +1,9 @@
-"""Keras HDF5 weights into layers sorted by the order in which they were made. Nothing in the file is executed.
+"""Reading Keras HDF5 weights as layers in the order of their creation. Nothing in the file is executed.
 
-A file written by `save_weights` has the layers at its root, one written by `save` below `model_weights`. The order of
-layers in the file follows the graph and differs between Keras versions, and their numbers have gaps (layers made but
-never connected) and go on counting in a process that builds several models. So layers are told by their rank: within
-a class (`conv2d`, `batch_normalization`, …) the number in the name is the order of creation.
+A file of `save_weights` has the layers at its root, and a file of `save` has them below `model_weights`. The order of
+layers in the file follows the graph and differs between Keras versions. The numbers in their names have gaps, because
+some layers are created and never connected. In a process that builds several models the numbers do not start again.
+So a layer is identified by its rank within its class (`conv2d`, `batch_normalization`, …), sorted by that number.
 """
 
 from __future__ import annotations
@@ -25,16 +25,19 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 @dataclass(frozen=True, slots=True)
 class KerasLayer:
-    """A layer with weights. `name`: as in the file; `weights`: `kernel`, `bias`, `gamma`, … as stored."""
+    """A layer with its name in the file and its weights.
+
+    `weights`: `kernel`, `bias`, `gamma`, … with their stored shapes, float32.
+    """
 
     name: str
     weights: dict[str, NDArray[np.float32]]
 
 
 def read_keras(path: Path | str) -> dict[str, list[KerasLayer]]:
-    """The layers that hold weights, by class name, each class in the order of creation.
+    """Read the layers that have weights, by class name, in the order of their creation within each class.
 
-    Raises WeightsError for anything else, UsageError when `h5py` is not installed.
+    Raises WeightsError if the file is not a readable file of Keras weights, and UsageError if `h5py` is not installed.
     """
     path = Path(path)
     refuse_other_formats(path, "HDF5")
@@ -42,11 +45,11 @@ def read_keras(path: Path | str) -> dict[str, list[KerasLayer]]:
         import h5py
     except ImportError:
         raise UsageError(
-            f"{path}: Keras weights are read with h5py, which is not installed: pip install 'lse-bench[generators]'"
+            f"{path}: reading Keras weights needs h5py, which is not installed: pip install 'lse-bench[generators]'"
         ) from None
     with path.open("rb") as file:
         if file.read(len(HDF5_MAGIC)) != HDF5_MAGIC:
-            raise WeightsError(f"{path}: not Keras weights (no HDF5 file, {path.stat().st_size:,} bytes)")
+            raise WeightsError(f"{path}: these are not Keras weights (no HDF5 file, {path.stat().st_size:,} bytes)")
     try:
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)
@@ -54,20 +57,20 @@ def read_keras(path: Path | str) -> dict[str, list[KerasLayer]]:
             layers = [_layer(root, name) for name in _names(root, "layer_names")]
     except (OSError, KeyError, RuntimeError, ValueError, MemoryError) as error:
         raise WeightsError(
-            f"{path}: an HDF5 file of {path.stat().st_size:,} bytes that cannot be read as Keras weights ({error}): "
-            "the download is truncated, or it is something else"
+            f"{path}: this HDF5 file of {path.stat().st_size:,} bytes cannot be read as Keras weights ({error}). "
+            "The download may be truncated, or the file holds something else"
         ) from None
     classes: dict[str, list[KerasLayer]] = {}
     for layer in layers:
         if layer.weights:
             classes.setdefault(_split(layer.name)[0], []).append(layer)
     if not classes:
-        raise WeightsError(f"{path}: an HDF5 file without Keras weights in it")
+        raise WeightsError(f"{path}: this HDF5 file has no Keras weights")
     return {kind: sorted(found, key=lambda layer: _split(layer.name)[1]) for kind, found in sorted(classes.items())}
 
 
 def _announced(root: Any) -> int:
-    """How many bytes the arrays below `root` take once they are read."""
+    """Return the number of bytes that the arrays below `root` need in memory."""
     import h5py
 
     found = 0
@@ -83,7 +86,7 @@ def _announced(root: Any) -> int:
 
 def _names(group: Any, attribute: str) -> list[str]:
     if attribute not in group.attrs:
-        raise KeyError(f"no attribute {attribute}")
+        raise KeyError(f"it has no attribute {attribute}")
     return [name.decode() if isinstance(name, bytes) else str(name) for name in group.attrs[attribute]]
 
 
@@ -95,7 +98,7 @@ def _layer(root: Any, name: str) -> KerasLayer:
     for stored in _names(group, "weight_names"):
         values = group[stored]
         if not isinstance(values, h5py.Dataset):
-            raise ValueError(f"{stored} is no array")
+            raise ValueError(f"{stored} is not an array")
         weights[stored.rsplit("/", 1)[-1].split(":")[0]] = np.asarray(values, dtype=np.float32)
     return KerasLayer(name, weights)
 

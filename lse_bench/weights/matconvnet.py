@@ -1,6 +1,6 @@
-"""MatConvNet's DagNN files (.mat) into a graph of layers and their parameters. Nothing in the file is executed.
+"""Reading MatConvNet's DagNN files (.mat) as a graph of layers and their parameters. Nothing in the file is executed.
 
-Arrays come back as MATLAB has them: filters H x W x in x out, and whole-number settings as ints.
+Arrays keep MATLAB's order of axes: filters are H x W x in x out. `DagLayer.whole` returns settings as ints.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ _HDF5_INSIDE = b"MATLAB 7.3"
 
 @dataclass(frozen=True, slots=True)
 class DagLayer:
-    """A layer. `kind`: as `dagnn.Conv`, without the package; `block`: its settings, numbers as float64 arrays."""
+    """A layer of the graph.
+
+    `kind`: its class without the package, such as `Conv` for `dagnn.Conv`. `inputs`, `outputs`: names of variables.
+    `params`: names of parameters. `block`: its settings by name, as read from the file.
+    """
 
     name: str
     kind: str
@@ -31,20 +35,20 @@ class DagLayer:
     block: dict[str, Any] = field(default_factory=dict)
 
     def whole(self, name: str, default: int | list[int]) -> list[int]:
-        """A setting as a list of ints."""
+        """Return a setting as a list of ints. `default`: for an absent setting."""
         value = self.block.get(name, default)
         return [int(number) for number in np.ravel(np.asarray(value, dtype=np.float64))]
 
 
 @dataclass(frozen=True, slots=True)
 class DagNet:
-    """Layers in the order of the file, and parameters by name, float32 as stored."""
+    """A network: the layers in the order of the file, and the parameters by name, float32 with their stored shapes."""
 
     layers: list[DagLayer]
     params: dict[str, NDArray[np.float32]]
 
     def ancestors(self, variable: str) -> list[DagLayer]:
-        """The layers that `variable` follows from, in order. Raises KeyError when none makes it."""
+        """Return the layers that compute `variable`, in order. Raises KeyError if no layer has it as an output."""
         wanted, found = {variable}, []
         for layer in reversed(self.layers):
             if wanted & set(layer.outputs):
@@ -56,7 +60,10 @@ class DagNet:
 
 
 def read_dagnn(path: Path | str) -> DagNet:
-    """The network in a .mat file. Raises WeightsError for anything else, MATLAB's v7.3 included."""
+    """Read the network in a .mat file.
+
+    Raises WeightsError if the file is missing, damaged, of MATLAB's version 7.3 or without a DagNN network.
+    """
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
@@ -67,41 +74,39 @@ def read_dagnn(path: Path | str) -> DagNet:
         head = file.read(128)
     if head.startswith(_HDF5_INSIDE):
         raise WeightsError(
-            f"{path}: a MATLAB file of version 7.3 (HDF5), which is not read here; load it in MATLAB and save it again "
-            "with -v7"
+            f"{path}: this is a MATLAB file of version 7.3 (HDF5), which cannot be read. Load it in MATLAB and save it "
+            "again with -v7"
         )
     if not head.startswith(b"MATLAB 5.0"):
-        raise WeightsError(f"{path}: not a MATLAB file ({size:,} bytes)")
+        raise WeightsError(f"{path}: this is not a MATLAB file ({size:,} bytes)")
     try:
         refuse_matlab(path)
         content = loadmat(path)
     except (MatReadError, ValueError, TypeError, OSError, EOFError, NotImplementedError, IndexError) as error:
         raise WeightsError(
-            f"{path}: a MATLAB file of {size:,} bytes that cannot be read ({error}): the download is truncated"
+            f"{path}: this MATLAB file of {size:,} bytes cannot be read ({error}). The download is truncated"
         ) from None
     except WeightsError:
         raise
     except Exception as error:
         if type(error).__module__ == "zlib":
-            raise WeightsError(f"{path}: a MATLAB file cut off or damaged at {size:,} bytes ({error})") from None
+            raise WeightsError(f"{path}: this MATLAB file of {size:,} bytes is cut off or damaged ({error})") from None
         raise
     held = [name for name in content if not name.startswith("__")]
     if "net" not in content or content["net"].dtype.names is None:
-        raise WeightsError(
-            f"{path}: a MATLAB file without a DagNN `net` in it (it holds {', '.join(held) or 'nothing'})"
-        )
+        raise WeightsError(f"{path}: this MATLAB file has no DagNN `net` (it holds {', '.join(held) or 'nothing'})")
     net = content["net"][0, 0]
     if not {"layers", "params"} <= set(net.dtype.names):
-        raise WeightsError(f"{path}: its `net` is no DagNN: fields {', '.join(net.dtype.names)}")
+        raise WeightsError(f"{path}: its `net` is not a DagNN: it has the fields {', '.join(net.dtype.names)}")
     if any(net[name].dtype.names is None for name in ("layers", "params")):
-        raise WeightsError(f"{path}: its `net` is no DagNN: layers and params are no structs")
+        raise WeightsError(f"{path}: its `net` is not a DagNN: layers and params are not structs")
     params = {_text(item["name"]): np.asarray(item["value"], dtype=np.float32) for item in net["params"].ravel()}
     return DagNet([_layer(item) for item in net["layers"].ravel()], params)
 
 
 def _layer(item: Any) -> DagLayer:
     cell = item["block"]
-    block: Any = cell[0, 0] if cell.size else None  # None, too, for a block without settings
+    block: Any = cell[0, 0] if cell.size else None  # a block without settings is empty
     names = getattr(getattr(block, "dtype", None), "names", None) or ()
     return DagLayer(
         name=_text(item["name"]),

@@ -1,9 +1,9 @@
-"""The weights store: finds, fetches and verifies the files of the table.
+"""The weights store: it finds, fetches and verifies the files of the table.
 
-Files lie in one folder (`LSE_BENCH_WEIGHTS`, else the user's cache). A download goes to `NAME.partial`, is resumed
-after a cut, checked against size and SHA-256, and only then gets its final name. `LSE_BENCH_MIRROR` names a server that
-is asked first; `LSE_BENCH_OFFLINE=1` forbids the network. A server that sends less than 1 kB/s for two minutes, or is
-not done after six hours, is given up; what came is kept.
+The files are in one folder: `LSE_BENCH_WEIGHTS`, else the user's cache. A download is written to `NAME.partial` and can
+be resumed. Its size and SHA-256 are checked before it gets its final name. `LSE_BENCH_MIRROR` is the address of a
+server that is tried first. `LSE_BENCH_OFFLINE=1` forbids the network. A download is stopped if it gets less than 1 kB/s
+for two minutes or takes more than six hours. The part that was received is kept.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import requests
 
 _BLOCK = 1 << 16  # bytes
-_SLOWEST = 1000  # bytes a second, over
+_SLOWEST = 1000  # bytes per second that a download needs on average over `_WINDOW`
 _WINDOW = 120.0  # seconds
 _LONGEST = 6 * 3600.0  # seconds for one try
 _TIMEOUT = (10, 60)  # seconds to connect, and between two blocks
@@ -37,13 +37,17 @@ _TRIES = 3  # for each address
 _SPARE_DISK = 50 << 20  # bytes that a download must leave free
 
 Say = Callable[[str], None]
-Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all
+Progress = Callable[[int, int | None], None]  # bytes so far, total bytes (None if unknown)
 State = Literal["ok", "absent", "wrong", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to fetch. `trust`: accept a file whose digest nobody published; it is remembered."""
+    """The options for fetching.
+
+    `offline`: True forbids the network. `trust`: True accepts a file without a published digest, and its digest is
+    stored. `say`: receives messages. `progress`: receives the number of bytes so far and the total.
+    """
 
     offline: bool = False
     trust: bool = False
@@ -52,14 +56,17 @@ class Options:
 
     @property
     def forbidden(self) -> str | None:
-        """Why the network may not be used, None when it may."""
+        """The setting that forbids the network, `--offline` or `LSE_BENCH_OFFLINE`, or None."""
         if self.offline:
             return "--offline"
         return "LSE_BENCH_OFFLINE" if os.environ.get("LSE_BENCH_OFFLINE", "0") not in ("", "0") else None
 
 
 def folder() -> Path:
-    """Where weights are kept."""
+    """Return the folder of the weights.
+
+    Raises WeightsError if the user has no home folder and `LSE_BENCH_WEIGHTS` is not set.
+    """
     chosen = os.environ.get("LSE_BENCH_WEIGHTS")
     if chosen:
         return Path(chosen)
@@ -68,23 +75,24 @@ def folder() -> Path:
     try:
         return user_cache_path("lse-bench") / "weights"
     except RuntimeError:  # no HOME, and no entry among the users
-        raise WeightsError("this user has no home folder; LSE_BENCH_WEIGHTS names one for weights") from None
+        raise WeightsError("this user has no home folder. Set LSE_BENCH_WEIGHTS to a folder for weights") from None
 
 
 def path_of(item: Entry) -> Path:
-    """Where the file of an entry lies, whether it is there or not."""
+    """Return the place of an entry's file. The file may be absent."""
     if item.embedded:
         return Path(__file__).with_name(item.file)
     return folder() / item.file
 
 
 def resolve(name_or_path: str | Path, options: Options | None = None) -> Path:
-    """The file meant by a name of the table, fetched if need be, or by a path.
+    """Return the file for a name in the table, which is fetched if it is absent, or for a path.
 
-    A file given by path is taken as it is. Raises WeightsError when there is neither, or when it cannot be had.
+    A file that is given by its path is not verified. Raises WeightsError if the name is unknown, if the path does not
+    exist, or if the file cannot be had.
     """
     path = Path(name_or_path)
-    if str(name_or_path) in table():  # a folder called like an entry must not hide it
+    if str(name_or_path) in table():  # a folder with the name of an entry must not hide the entry
         return fetch(entry(str(name_or_path)), options)
     if path.exists():
         return path
@@ -94,7 +102,11 @@ def resolve(name_or_path: str | Path, options: Options | None = None) -> Path:
 
 
 def state_of(item: Entry) -> State:
-    """`ok`: there with the right digest; `wrong`: another digest; `unknown`: there, but no digest to compare with."""
+    """Return the state of an entry's file.
+
+    `absent`: there is no file. `ok`: it has the expected digest. `wrong`: it has another digest. `unknown`: there is no
+    digest to compare with.
+    """
     path = path_of(item)
     if not path.exists():
         return "absent"
@@ -105,37 +117,38 @@ def state_of(item: Entry) -> State:
 
 
 def fetch(item: Entry, options: Options | None = None) -> Path:
-    """The verified file of `item`, from the store or from the network; safe for several processes at once.
+    """Return the verified file of `item`, from the store or from the network. Several processes may call this at once.
 
-    Raises WeightsError naming the file, the addresses and what each answered, and the way out.
+    Raises WeightsError if the file cannot be had. The message gives the file, the result of each address and the
+    solution.
     """
     options = options or Options()
     path = path_of(item)
     if item.embedded and state_of(item) != "ok":
-        raise WeightsError(f"{path}: missing or not the file of this version, which carries it; reinstall lse-bench")
+        raise WeightsError(f"{path}: this file of the package is missing or changed. Reinstall lse-bench")
     if path.exists():
         _refuse_wrong(item)
         return path
     if (reason := why_missing(item, options)) is not None:
         raise WeightsError(reason)
     with _alone(path):
-        if path.exists():  # another process was first
+        if path.exists():  # another process has fetched it in the meantime
             _refuse_wrong(item)
             return path
         options.say(f"fetching {item.name}: {item.what}\n  from {_addresses(item)[0]}\n  licence: {item.licence}")
         partial = path.with_name(path.name + ".partial")
         if item.sha256 is None:
-            partial.unlink(missing_ok=True)  # nothing could tell that two halves belong together
+            partial.unlink(missing_ok=True)  # without a digest nothing shows that two parts belong together
         digest = _download(item, partial, options)
         if item.sha256 is None:
-            options.say(f"{item.name}: sha256 {digest}, trusted on your word and remembered")
+            options.say(f"{item.name}: sha256 {digest}, accepted because of --trust and stored for later checks")
             _memory(item).write_text(digest + "\n")
         os.replace(partial, path)
     return path
 
 
 def why_missing(item: Entry, options: Options | None = None) -> str | None:
-    """Why `fetch` would not even try, with the way out; None where the file is there or can be asked for."""
+    """Return why `fetch` cannot start a download and what to do, or None if the file exists or a download may start."""
     options, path = options or Options(), path_of(item)
     if path.exists():
         return None
@@ -143,19 +156,19 @@ def why_missing(item: Entry, options: Options | None = None) -> str | None:
         return _by_hand(item, path)
     if options.forbidden:
         return (
-            f"{item.name} is not here and {options.forbidden} forbids fetching it. Put the file from {item.urls[0]} at "
+            f"{item.name} is absent, and {options.forbidden} forbids fetching it. Put the file from {item.urls[0]} at "
             f"{path}{_digest_words(item)}, or allow the network"
         )
     if item.sha256 is None and not options.trust:
         return (
-            f"{item.name}: nobody has published a digest of {item.file}, so a download cannot be verified. Pass "
-            f"--trust to accept what {item.urls[0]} sends; its digest is then shown and remembered"
+            f"{item.name}: there is no published digest of {item.file}, so a download cannot be verified. Pass "
+            f"--trust to accept the file from {item.urls[0]}; its digest is then shown and stored"
         )
     return None
 
 
 class _WrongFileError(Exception):
-    """An address sends something else than the file."""
+    """An error of an address that sends another file."""
 
 
 def _addresses(item: Entry) -> list[str]:
@@ -165,7 +178,10 @@ def _addresses(item: Entry) -> list[str]:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Only one process at a time fetches a file; the others wait and find it there."""
+    """Hold a lock, so that one process at a time fetches a file. Other processes wait and then find the file.
+
+    Raises WeightsError if the folder cannot be written to. On a file system without locks it only logs a warning.
+    """
     from filelock import FileLock
 
     lock = FileLock(path.with_name(path.name + ".lock"))
@@ -173,15 +189,15 @@ def _alone(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
         held = True
-    except NotImplementedError:  # what filelock makes of ENOSYS
+    except NotImplementedError:  # filelock raises this for ENOSYS
         held = False
     except OSError as error:
         if error.errno not in NO_LOCKS:
-            raise WeightsError(f"{path.parent}: cannot be written: {error.strerror}; set LSE_BENCH_WEIGHTS") from None
+            raise WeightsError(f"{path.parent}: cannot be written: {error.strerror}. Set LSE_BENCH_WEIGHTS") from None
         held = False
     if not held:
         logging.getLogger(__name__).warning(
-            "%s: its file system knows no locks; fetch %s by one command at a time, or set LSE_BENCH_WEIGHTS",
+            "%s: its file system has no locks. Fetch %s with one command at a time, or set LSE_BENCH_WEIGHTS",
             *(path.parent, path.name),
         )
     try:
@@ -201,9 +217,10 @@ def _refuse_wrong(item: Entry) -> None:
 
 
 def _download(item: Entry, partial: Path, options: Options) -> str:
-    """Fill `partial` from the first address that sends the right file; what is there already is not asked for again.
+    """Fill `partial` from the first address that sends the right file, and return its digest.
 
-    Returns the digest. An address that sends something else is named, and the next one is asked.
+    Bytes that `partial` already has are not requested again. After a failure the next address is tried.
+    Raises WeightsError with the result of each address if all fail, or if the disk cannot be written.
     """
     import requests
 
@@ -228,11 +245,11 @@ def _download(item: Entry, partial: Path, options: Options) -> str:
                 break
             except OSError as error:
                 raise WeightsError(_disk_words(partial, error)) from None
-            except ValueError as error:  # a redirect to what is no address
-                failures.append(f"{address}: it sends what is no HTTP: {error}")
+            except ValueError as error:  # a redirect to an invalid address
+                failures.append(f"{address}: its answer is not valid HTTP: {error}")
                 break
     held = partial.stat().st_size if partial.exists() else 0
-    kept = f" {held:,} bytes are kept and the next try goes on from there." if held else ""
+    kept = f" {held:,} bytes are kept, and the next try continues from there." if held else ""
     raise WeightsError(
         f"{item.name} could not be fetched: {'; '.join(failures)}.{kept} Check the network, set LSE_BENCH_MIRROR, or "
         f"put the file at {path_of(item)}{_digest_words(item)}"
@@ -240,8 +257,11 @@ def _download(item: Entry, partial: Path, options: Options) -> str:
 
 
 def _watched(address: str, item: Entry, partial: Path, options: Options) -> None:
-    """`_stream` in a thread of its own, given up when it is too slow: a byte now and then, in headers too, keeps every
-    time limit of a socket from being reached."""
+    """Run `_stream` in a separate thread, and stop it if it is too slow.
+
+    The time limits of a socket are not enough: a server that sends single bytes, even of its headers, never reaches
+    them.
+    """
     import requests
 
     given_up, ended = threading.Event(), threading.Event()
@@ -251,7 +271,7 @@ def _watched(address: str, item: Entry, partial: Path, options: Options) -> None
         try:
             with requests.Session() as session:
                 _stream(session, address, item, partial, options, given_up)
-        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+        except BaseException as error:  # noqa: BLE001 - the waiting thread raises it again
             raised.append(error)
         finally:
             ended.set()
@@ -265,8 +285,8 @@ def _watched(address: str, item: Entry, partial: Path, options: Options) -> None
             given_up.set()
             lasted = time.monotonic() - began
             raise _TooSlowError(
-                f"given up after {lasted:,.0f} s with {now:,} bytes: at least {_SLOWEST / 1000:g} kB/s over "
-                f"{_WINDOW:g} s are expected, and an end within {_LONGEST / 3600:g} hours"
+                f"stopped after {lasted:,.0f} s with {now:,} bytes: a download needs at least {_SLOWEST / 1000:g} kB/s "
+                f"over {_WINDOW:g} s and at most {_LONGEST / 3600:g} hours"
             )
         before = now
     if raised:
@@ -278,7 +298,7 @@ def _size(path: Path) -> int:
 
 
 class _TooSlowError(Exception):
-    """A server that sends next to nothing."""
+    """An error of a server that sends too slowly."""
 
 
 def _stream(
@@ -287,14 +307,14 @@ def _stream(
     import requests
 
     held = partial.stat().st_size if partial.exists() else 0
-    if item.bytes is not None and held >= item.bytes:  # complete, or the leftover of another file
+    if item.bytes is not None and held >= item.bytes:  # complete, or the rest of another file
         if held == item.bytes:
             return
         partial.unlink()
         held = 0
     headers = {"Range": f"bytes={held}-", "Accept-Encoding": "identity"} if held else {"Accept-Encoding": "identity"}
     with session.get(address, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
-        if answer.status_code == 416:  # what we hold is not the beginning of what they have
+        if answer.status_code == 416:  # the server's file has no byte at this position, so our part is of another file
             partial.unlink()
             return _stream(session, address, item, partial, options, given_up)
         answer.raise_for_status()
@@ -305,11 +325,11 @@ def _stream(
         total = done + int(length) if known and length is not None else item.bytes
         if item.bytes is not None and total != item.bytes:
             partial.unlink(missing_ok=True)
-            raise _WrongFileError(f"it announces {total:,} bytes, {item.file} has {item.bytes:,}")
+            raise _WrongFileError(f"it announces {total:,} bytes, but {item.file} has {item.bytes:,}")
         _refuse_full_disk(partial, (total or 0) - done)
         with partial.open("ab" if resumed else "wb") as file:
             for block in answer.iter_content(_BLOCK):
-                if given_up.is_set():  # another try may be writing
+                if given_up.is_set():  # another try may be writing the file now
                     return None
                 file.write(block)
                 file.flush()
@@ -317,20 +337,22 @@ def _stream(
                 options.progress(done, total)
             file.flush()
             os.fsync(file.fileno())
-    if total is not None and done < total:  # a server that gave no length and hung up
+    if total is not None and done < total:  # the connection ended early
         raise requests.ConnectionError(f"cut after {done} of {total} bytes")
     return None
 
 
 def _verify(item: Entry, partial: Path) -> str:
-    """The digest of a complete download. A wrong one is deleted and named."""
+    """Return the digest of a complete download. If it is wrong, delete the file and raise _WrongFileError."""
     digest = file_digest(partial)
     if item.sha256 is not None and digest != item.sha256:
         with partial.open("rb") as file:
             page = file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
         partial.unlink()
         guess = "the server sent a web page" if page else "the download was damaged or the file was replaced"
-        raise _WrongFileError(f"the download has sha256 {digest}, {item.sha256} is expected: {guess}. It was deleted")
+        raise _WrongFileError(
+            f"the download has sha256 {digest}, but {item.sha256} is expected: {guess}. It was deleted"
+        )
     return digest
 
 
@@ -338,7 +360,7 @@ def _refuse_full_disk(partial: Path, needed: int) -> None:
     free = shutil.disk_usage(partial.parent).free
     if needed + _SPARE_DISK > free:
         raise WeightsError(
-            f"{partial.parent}: {free:,} bytes free, {needed:,} are needed. Make room or set LSE_BENCH_WEIGHTS"
+            f"{partial.parent}: {free:,} bytes are free, and {needed:,} are needed. Free space or set LSE_BENCH_WEIGHTS"
         )
 
 
@@ -346,9 +368,7 @@ def _disk_words(partial: Path, error: OSError) -> str:
     held = partial.stat().st_size if partial.exists() else 0
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     cause = "the disk is full" if full else f"cannot be written: {error.strerror}"
-    return (
-        f"{partial}: {cause} after {held:,} bytes. Make room or set LSE_BENCH_WEIGHTS; the next try goes on from there"
-    )
+    return f"{partial}: {cause} after {held:,} bytes. Free space or set LSE_BENCH_WEIGHTS; the next try continues there"
 
 
 def _memory(item: Entry) -> Path:

@@ -1,4 +1,4 @@
-"""The table of weights: what each file is, where it comes from, its digest, size and licence (`table.toml`)."""
+"""The table of weights (`table.toml`): content, origin, digest, size and licence of each file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from lse_bench.errors import WeightsError, no_such
 
 
 class Entry(BaseModel):
-    """One file.
+    """One file in the table of weights.
 
-    `sha256` None: never published. `confirmed`: seen in two independent places. `by_hand`: behind a form. `embedded`: a
-    file of this package.
+    `name`: its key in the table. `file`: its file name in the store. `what`: a description. `urls`: its addresses,
+    tried in order. `licence`, `format`: as text. `sha256`: None if no digest is published. `bytes`: its size; None if
+    it is unknown. `confirmed`: True if two independent places have the same digest and size. `by_hand`: True if a
+    program cannot fetch the file, for example if it is behind a form. `embedded`: True for a file of this package.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,25 +38,25 @@ class Entry(BaseModel):
     @model_validator(mode="after")
     def _has_an_origin(self) -> Self:
         if not self.embedded and not self.urls:
-            raise ValueError(f"{self.name}: where does it come from?")
+            raise ValueError(f"{self.name}: it has no urls and is not embedded")
         return self
 
 
 @cache
 def table() -> dict[str, Entry]:
-    """Every entry by name, in the order of the file."""
+    """Return all entries by name, in the order of `table.toml`."""
     content = tomllib.loads(files("lse_bench.weights").joinpath("table.toml").read_text(encoding="utf-8"))
     return {name: Entry(name=name, **fields) for name, fields in content.items()}
 
 
 def entry(name: str) -> Entry:
-    """The entry called `name`. Raises WeightsError with the nearest name."""
+    """Return the entry called `name`. Raises WeightsError with the nearest name if there is none."""
     known = table()
     if name not in known:
-        raise WeightsError(no_such("weights", name, known) + ", or give a file")
+        raise WeightsError(no_such("weights", name, known) + ", or give the path of a file")
     return known[name]
 
 
 def name_of_digest(sha256: str) -> str | None:
-    """The name of the published file with this digest, None for any other."""
+    """Return the name of the entry with this digest, or None if there is none."""
     return next((item.name for item in table().values() if item.sha256 == sha256), None)

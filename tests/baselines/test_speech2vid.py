@@ -209,7 +209,7 @@ def test_adapter_speaks_over_a_still_identity(v201: Path, v114: Path) -> None:
 
 
 def test_wrong_files_are_named(v201: Path, v114: Path, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="nothing in it makes prediction"):
+    with pytest.raises(WeightsError, match="no layer makes prediction"):
         load_network(v114)
     with pytest.raises(WeightsError, match=r"takes input_lip"):
         load_deblurring(v201)

@@ -213,7 +213,7 @@ def test_wrong_files_are_named(files: dict[str, Path], tmp_path: Path) -> None:
 
 
 def test_script_needs_trust(files: dict[str, Path]) -> None:
-    with pytest.raises(WeightsError, match=r"TorchScript archive, which carries code.*--trust"):
+    with pytest.raises(WeightsError, match=r"TorchScript archive, which contains code.*--trust"):
         read_torch(files["script"])
 
 

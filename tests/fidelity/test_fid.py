@@ -41,14 +41,14 @@ def test_resizes_differ_and_unknown_ones_are_refused(inception_state: dict) -> N
     network = FidInception(inception_state)
     frames = np.random.default_rng(0).integers(0, 256, (2, 400, 420, 3), dtype=np.uint8)
     assert not np.allclose(network.features(frames), network.features(frames, "antialias"))
-    with pytest.raises(UsageError, match="no resize called lanczos"):
+    with pytest.raises(UsageError, match="no resize method called lanczos"):
         network.features(frames, "lanczos")
 
 
 def test_other_checkpoints_are_refused(narrow: Path, inception_state: dict) -> None:
     with pytest.raises(WeightsError, match="SyncNet.*not the Inception network"):
         FidInception.load(narrow)
-    with pytest.raises(WeightsError, match="not Inception's entries"):
+    with pytest.raises(WeightsError, match="not the entries of FID's Inception"):
         FidInception({name: value for name, value in inception_state.items() if "Mixed_6a" not in name})
 
 

@@ -68,7 +68,7 @@ def test_merged_shards_equal_one_pass() -> None:
 
 
 def test_too_little_is_said() -> None:
-    with pytest.raises(UsageError, match="at least 2 frames, there are 1"):
+    with pytest.raises(UsageError, match="at least 2 frames, and there are 1"):
         frechet_distance(Statistics.of(features(1, 8)), Statistics.of(features(9, 8)))
     with pytest.raises(UsageError, match="8 and 16 dimensions"):
         frechet_distance(Statistics.of(features(9, 8)), Statistics.of(features(9, 16)))
@@ -133,7 +133,7 @@ def test_reservoir_is_uniform_bounded_and_repeatable() -> None:
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04cut", b"\x93NUMPY\x01\x00"])
 def test_files_that_hold_no_statistics(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.npz").write_bytes(content)
-    with pytest.raises(UsageError, match=r"bad\.npz: no FID statistics"):
+    with pytest.raises(UsageError, match=r"bad\.npz: this file has no FID statistics"):
         load_statistics(tmp_path / "bad.npz")
 
 

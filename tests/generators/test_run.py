@@ -75,7 +75,7 @@ def test_short_sources(root: Path, tmp_path: Path) -> None:
     skipped = generate_run(call(Painter(), jobs, root, tmp_path / "skip"))
     assert skipped.made == 1 and skipped.reasons == {"short source": 1}
     reason = rows_of(tmp_path / "skip")["short+long"].reason
-    assert reason is not None and "has 20 frames, the sound asks for 51" in reason
+    assert reason is not None and "has 20 frames, but the sound needs 51" in reason
     for short, wanted in (("loop", 51), ("ping-pong", 51)):
         done = generate_run(call(Painter(), jobs, root, tmp_path / short, short=short))
         row = rows_of(tmp_path / short)["short+long"]
@@ -105,7 +105,7 @@ def test_frames_without_a_face(root: Path, tmp_path: Path) -> None:
     seen = 0
     done = generate_run(call(Painter(), jobs, root, tmp_path / "keep", blinking, faceless="keep-frame"))
     assert done.made == 2
-    assert rows_of(tmp_path / "keep")["long+other"].warnings == ["1 of 30 frames have no face and were passed through"]
+    assert rows_of(tmp_path / "keep")["long+other"].warnings == ["1 of 30 frames have no face and were kept unchanged"]
     made, plain = (list(read_frames(probe(path))) for path in (tmp_path / "keep/long+other.mp4", root / "long.mp4"))
     apart = [np.abs(made[n][35:85, 25:75].astype(int) - plain[n][35:85, 25:75]).mean() for n in (11, 12, 13)]
     assert apart[1] < 3 < min(apart[0], apart[2])
@@ -165,7 +165,7 @@ def test_a_failing_source_fails_every_job(root: Path, tmp_path: Path) -> None:
         patch.setattr(sources, "read_frames", lambda info, rate: islice(read_frames(info, rate), 20))
         generate_run(few)
     (row,) = read_rows(tmp_path / "few")
-    assert row.status == "generator_failed" and "has 20 frames, the sound asks for 30" in str(row.reason)
+    assert row.status == "generator_failed" and "has 20 frames, but the sound needs 30" in str(row.reason)
 
 
 def test_faces_cannot_be_drawn_on(root: Path, tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_noise_in_digital_silence(root: Path, tmp_path: Path) -> None:
 
     generate_run(call(Listener(), manifest(("long", "quiet")), tmp_path, tmp_path / "out", nan_sound="noise"))
     assert not (heard[0] == 0).any()
-    assert "silent samples got noise" in rows_of(tmp_path / "out")["long+quiet"].warnings[0]
+    assert "silent samples were replaced by noise" in rows_of(tmp_path / "out")["long+quiet"].warnings[0]
 
 
 def test_real_and_unsynced(root: Path, tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_frames_files_and_rubbish(root: Path, tmp_path: Path) -> None:
     generate_run(call(Odd(), jobs, root, tmp_path / "out"))
     rows = rows_of(tmp_path / "out")
     assert rows["long+other"].frames == 50
-    assert rows["other+short"].warnings == ["the generator's video has no sound; the job's was put under it"]
+    assert rows["other+short"].warnings == ["the generator's video has no sound; the job's sound was added"]
     assert probe(tmp_path / "out" / "other+short.mp4").sound is not None
     assert rows["short+long"].status == "empty_output" and "made.mp4" in str(rows["short+long"].reason)
     assert rows["short+other"].reason == "cannot"
@@ -351,7 +351,7 @@ def test_command(root: Path, tmp_path: Path) -> None:
     assert rows["other+short"].status == "empty_output" and "working on other.mp4" in str(rows["other+short"].reason)
     slow = Command(Options(settings={"command": f"{line} hang", "timeout": "0.5"}))
     generate_run(call(slow, manifest(("other", "short")), root, tmp_path / "slow"))
-    assert "ran over 0.5 s and was stopped" in str(rows_of(tmp_path / "slow")["other+short"].reason)
+    assert "ran longer than 0.5 s and was stopped" in str(rows_of(tmp_path / "slow")["other+short"].reason)
     digest = file_digest(program)
     files = {sys.executable: file_digest(Path(sys.executable)), str(program): digest}
     described = json.loads((tmp_path / "out" / "generation.json").read_text())["key"]["description"]

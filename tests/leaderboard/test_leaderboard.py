@@ -174,7 +174,7 @@ def test_names_are_for_methods_of_ones_own(runs: list[Path], tmp_path: Path) -> 
     for argument, reason in (
         (f"mine={runs[0]}", "keep their names"),
         (f"real={runs[2]}/", "keep their names"),
-        (f"mine={tmp_path}", "a name is for a run directory"),
+        (f"mine={tmp_path}", "only a run directory"),
     ):
         with pytest.raises(UsageError, match=reason):
             build([argument], tmp_path / "page")

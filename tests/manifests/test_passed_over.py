@@ -49,7 +49,7 @@ def test_links_are_followed_and_those_that_lead_nowhere_are_rows(tmp_path: Path,
         and "a link to nowhere.mp4, which is not there" in found["dangling.mp4"].reason
     )
     assert passed.sentence() == "passed over: 2 folders that links lead to again"
-    with pytest.raises(UsageError, match="dangling.mp4: a link that leads nowhere"):
+    with pytest.raises(UsageError, match="dangling.mp4: a broken link"):
         items_of(data)
 
 

@@ -49,7 +49,7 @@ def test_the_picture_is_copied_frame_for_frame(tmp_path: Path, name: str) -> Non
 def test_what_mp4_cannot_hold_is_encoded_again_and_said(tmp_path: Path, name: str) -> None:
     path = against_ffmpeg.makers(imageio_ffmpeg.get_ffmpeg_exe(), tmp_path)[name]()
     told = replace_sound(path, clips.speech(2), tmp_path / "new.mp4")
-    assert len(told) == 1 and told[0].startswith("the picture was encoded again: mp4 cannot hold")
+    assert len(told) == 1 and told[0].startswith("the picture was re-encoded: mp4 cannot hold")
     assert len(pictures(tmp_path / "new.mp4")) == len(pictures(path))
 
 
@@ -62,6 +62,6 @@ def test_decoding_times_rise_and_none_is_late() -> None:
 
 def test_no_picture_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     path = clips.write(tmp_path / "heard.mp4", sound=clips.speech(1))
-    with pytest.raises(ClipError, match="no picture to put sound under"):
+    with pytest.raises(ClipError, match="no picture for the sound"):
         replace_sound(path, clips.speech(1), tmp_path / "new.mp4")
     assert sorted(item.name for item in tmp_path.iterdir()) == ["heard.mp4"]

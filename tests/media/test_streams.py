@@ -77,7 +77,7 @@ def test_damage_that_the_decoder_hides_is_said(tmp_path: Path) -> None:
     found = [frame.picture.to_ndarray() for frame in decode(info, report)]
     assert report.damaged == 0 and report.guessed_from is not None and 10 < report.guessed_from < 25
     assert report.damage() == [
-        f"damaged data: from frame {report.guessed_from} on the decoder makes up what some of it shows"
+        f"damaged data: from frame {report.guessed_from} on the decoder guesses parts of the picture"
     ]
     plain = [frame.picture.to_ndarray() for frame in _decode(info, DecodeReport(), strict=False)]
     assert len(found) == len(plain) == 40

@@ -17,25 +17,26 @@ from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
 from lse_bench.minilrs.corpus import make_corpus, truth_path
 from lse_bench.minilrs.plan import Spec, plan_clips, speaker_of
+from lse_bench.minilrs.summary import CorpusSummary
 
 SMALL = Spec(speakers=3, clips=2, seed=6, frames=30)
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CorpusSummary]:
     out = tmp_path_factory.mktemp("small") / "corpus"
     return out, make_corpus(SMALL, out, workers=1)
 
 
 @pytest.mark.slow
-def test_two_workers_make_the_same_corpus(small: tuple[Path, dict], tmp_path: Path) -> None:
+def test_two_workers_make_the_same_corpus(small: tuple[Path, CorpusSummary], tmp_path: Path) -> None:
     other = make_corpus(SMALL, tmp_path / "two", workers=2)
-    assert (other["digest"], other["files_digest"]) == (small[1]["digest"], small[1]["files_digest"])
-    assert make_corpus(Spec(speakers=3, clips=2, seed=7, frames=30), tmp_path / "seed", 1)["digest"] != other["digest"]
+    assert (other.digest, other.files_digest) == (small[1].digest, small[1].files_digest)
+    assert make_corpus(Spec(speakers=3, clips=2, seed=7, frames=30), tmp_path / "seed", 1).digest != other.digest
 
 
 @pytest.mark.command
-def test_a_killed_corpus_goes_on_and_ends_the_same(small: tuple[Path, dict], tmp_path: Path) -> None:
+def test_a_killed_corpus_goes_on_and_ends_the_same(small: tuple[Path, CorpusSummary], tmp_path: Path) -> None:
     out = tmp_path / "killed"
     options = ["--speakers", "3", "--clips", "2", "--seed", "6", "--frames", "30", "--out", str(out), "--workers", "1"]
     record = out / "minilrs" / "clips.jsonl"
@@ -49,13 +50,13 @@ def test_a_killed_corpus_goes_on_and_ends_the_same(small: tuple[Path, dict], tmp
     damaged.write_bytes(b"damaged")
     result = lse_bench_here("minilrs", *options, "--json")
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["digest"] == small[1]["digest"]
+    assert json.loads(result.stdout)["digest"] == small[1].digest
     assert kept.stat().st_mtime_ns == before
     assert damaged.stat().st_size > 1000
 
 
-def test_another_corpus_is_not_mixed_in(small: tuple[Path, dict], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds a corpus with seed 6, asked for 8"):
+def test_another_corpus_is_not_mixed_in(small: tuple[Path, CorpusSummary], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds a corpus with seed 6, but 8 is requested"):
         make_corpus(Spec(speakers=3, clips=2, seed=8, frames=30), small[0])
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match="already holds something else"):
@@ -90,7 +91,7 @@ def test_each_flavour_is_read_as_the_real_corpus(flavour: Flavour, size: int, fr
                 assert np.abs(times.mean(axis=1) - frames / 50).min() < 0.05  # the word in the middle
 
 
-def test_text_files_are_the_real_ones(small: tuple[Path, dict], tmp_path: Path) -> None:
+def test_text_files_are_the_real_ones(small: tuple[Path, CorpusSummary], tmp_path: Path) -> None:
     test_list = (small[0] / "test.txt").read_text().splitlines()
     assert len(test_list) == 2
     for line in test_list:
@@ -122,11 +123,11 @@ def test_speakers_of_the_splits_never_meet() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"flavour": "lrs4"}, "--flavour lrs4: there are lrs2, lrs3, lrw"),
-        ({"speakers": 2}, "cannot be parted"),
+        ({"flavour": "lrs4"}, "--flavour lrs4: unknown; choose one of lrs2, lrs3, lrw"),
+        ({"speakers": 2}, "need different speakers"),
         ({"clips": 0}, "at least 1"),
         ({"frames": 6}, "--frames 6: 7 to 1500"),
-        ({"style": "fancy"}, "there are plain, marked, mixed"),
+        ({"style": "fancy"}, "choose one of plain, marked, mixed"),
         ({"seed": -1}, "--seed -1"),
     ],
 )

@@ -164,9 +164,9 @@ EDITS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda o: edit(run_of(o) / "summary.json", lambda s: s["key"].update(precision="bf16")), "comparison key"
     ),
     "a swapped fd-sync": (swap_fd_sync, "fd_sync: computed from other files"),
-    "a changed clip": (another_clip, "the file is another one than was scored"),
-    "another digest": (lambda o: edit_record(run_of(o), sha256="0" * 64), "another one than was scored"),
-    "swapped names": (lambda o: swap_ids(run_of(o)), "another one than was scored"),
+    "a changed clip": (another_clip, "the file is not the one that was scored"),
+    "another digest": (lambda o: edit_record(run_of(o), sha256="0" * 64), "not the one that was scored"),
+    "swapped names": (lambda o: swap_ids(run_of(o)), "not the one that was scored"),
     "another clip's windows": (lambda o: other_windows(run_of(o)), "mean of its windows"),
     "bent windows": (lambda o: bend_windows(run_of(o)), "mean of its windows"),
     "a renamed method": (lambda o: edit(o / "summary.json", rename), "called theirs on mini"),
@@ -223,7 +223,7 @@ def test_what_older_versions_did_not_store_is_no_difference(copy: Path) -> None:
     ended = verify(copy)
     assert ended.returncode == 0, ended.stdout
     assert "not verified: fd_sync: made by an older version" in ended.stdout
-    assert "not verified: the clips are not at hand" in ended.stdout
+    assert "not verified: the clips cannot be listed" in ended.stdout
 
 
 def test_the_other_commands_refuse_edited_records(copy: Path, tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_a_collection_is_verified_too(bench: Path, tmp_path: Path) -> None:
     assert "called theirs on mini" in verify(results).stdout
     video = next(results.rglob("clips/*.mp4"))
     video.write_bytes(video.read_bytes() + b"x")
-    assert "another file than was scored" in verify(results).stdout
+    assert "not the file that was scored" in verify(results).stdout
 
 
 def test_the_embedded_scorer_is_found_by_its_name(bench: Path) -> None:

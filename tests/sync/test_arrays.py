@@ -97,7 +97,7 @@ def test_what_is_wrong_with_an_array_is_guessed(scorer: SyncScorer, arrays: tupl
             scorer.score_arrays(*wrong)  # type: ignore[arg-type]
     half = torch.from_numpy(sound).to(torch.bfloat16) / 32768
     assert scorer.score_arrays(frames, half, sample_rate=16_000.0).windows == scorer.score_arrays(frames, sound).windows  # type: ignore[arg-type]
-    with pytest.raises(ClipError, match="5 frames, 6 are needed"):
+    with pytest.raises(ClipError, match="5 frames, but 6 are needed"):
         scorer.score_arrays(frames[:5], sound)
     with pytest.raises(UsageError, match="lrs-lossless@1 or tracked@1"):
         SyncScorer.load("syncnet-mini").score_arrays(frames, sound)

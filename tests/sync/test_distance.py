@@ -91,7 +91,7 @@ def test_offset_sign_and_ties() -> None:
 
 
 def test_lengths_are_checked() -> None:
-    with pytest.raises(ValueError, match="need 32 of sound, got 3"):
+    with pytest.raises(ValueError, match="need 32 sound embeddings, got 3"):
         pairwise_distances(np.zeros((2, 4)), np.zeros((3, 4)))
     with pytest.raises(ValueError, match="no windows"):
         CurveSum().finish()

@@ -26,7 +26,7 @@ def test_a_shift_is_found_with_its_sign(shift: int) -> None:
 
 
 def test_a_cut_beyond_the_clip_is_refused() -> None:
-    with pytest.raises(ValueError, match="60 windows have no 50 from 10 on with sound 5 frames away"):
+    with pytest.raises(ValueError, match="60 windows: a cut of 50 from window 10 with sound 5 frames later"):
         shifted_offset(RANDOM, RANDOM, 5, 50, 10)
 
 

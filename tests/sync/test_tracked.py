@@ -302,7 +302,7 @@ def test_refusals_name_the_way_out(narrow: Path, tmp_path: Path, stored: Trackin
         SyncScorer.load(narrow, protocol="tracked-legacy")
     with pytest.raises(UsageError, match="use tracked@1 for anything else"):
         SyncScorer.load(narrow, protocol="tracked-legacy", tracking=centerface())
-    with pytest.raises(UsageError, match="no use for a face detector"):
+    with pytest.raises(UsageError, match="does not use a face detector"):
         SyncScorer.load(narrow, tracking=stored)
     with pytest.raises(UsageError, match="apt-get install ffmpeg"):
         SyncScorer.load(narrow, protocol="tracked-legacy", tracking=stored, ffmpeg=tmp_path / "nothing")

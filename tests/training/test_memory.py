@@ -39,8 +39,8 @@ def test_a_batch_that_does_not_fit(prepared_clips: Path, tmp_path: Path) -> None
     )
     said = " ".join(ended.stderr.split())
     assert ended.returncode == 2, said
-    assert "out of memory on cpu with a batch of 500. Close other programs on the device, and --resume" in said
-    assert "begin again with a smaller batch in the configuration" in said
+    assert "out of memory on cpu with a batch of 500. Close other programs on the device and continue" in said
+    assert "start again with a smaller batch in the configuration" in said
     assert "Traceback" not in said
 
 

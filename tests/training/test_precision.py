@@ -119,8 +119,8 @@ def test_a_run_keeps_its_precision_and_its_weights_name_it(prepared_clips: Path,
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ('{"kind": "score", "schema": 2}', "holds a run of another command (score), no training run"),
-        ('{"kind": "train"}', "damaged, so nobody can say how this run was begun"),
+        ('{"kind": "score", "schema": 2}', "holds a run of another command (score), not a training run"),
+        ('{"kind": "train"}', "damaged, so the settings of this run are unknown"),
         ("[1]", "damaged"),
         ("half of a fi", "damaged"),
     ],

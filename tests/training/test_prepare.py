@@ -39,7 +39,7 @@ def test_a_window_is_what_the_clip_holds(corpus: Path, clips: list[CorpusClip], 
     index = prepare(clips[:1], corpus, tmp_path, preparation(corpus))
     store = PreparedClips(tmp_path)
     (clip,) = store.clips
-    assert index["problems"] == {}
+    assert index.problems == {}
     frames = list(read_frames(probe(clips[0].path), 25))
     with np.load(truth_boxes(corpus) / f"{clip.id}.npz") as truth:
         boxes, lips = truth["boxes"], truth["lips"]
@@ -69,12 +69,12 @@ def test_bad_clips_are_left_out_and_said(corpus: Path, tmp_path: Path) -> None:
     arrays["boxes"][5] = np.nan
     np.savez(boxes, **arrays)
     index = prepare(clips, root, tmp_path / "out", preparation(root))
-    assert set(index["problems"]) == {cut.id, silent.id, short.id, faceless.id}
-    assert index["problems"][cut.id].startswith("unreadable")
-    assert "digital silence" in index["problems"][silent.id]
-    assert "10 frames" in index["problems"][short.id]
-    assert "frame 5" in index["problems"][faceless.id]
-    assert index["problem_counts"] == {"unreadable": 1, "no_audio": 1, "too_short": 1, "no_face": 1}
+    assert set(index.problems) == {cut.id, silent.id, short.id, faceless.id}
+    assert index.problems[cut.id].startswith("unreadable")
+    assert "digital silence" in index.problems[silent.id]
+    assert "10 frames" in index.problems[short.id]
+    assert "frame 5" in index.problems[faceless.id]
+    assert index.problem_counts == {"unreadable": 1, "no_audio": 1, "too_short": 1, "no_face": 1}
     assert len(PreparedClips(tmp_path / "out").clips) == len(clips) - 4
     with pytest.raises(UsageError, match="none of 1 clips can be trained on"):
         prepare([cut], root, tmp_path / "none", preparation(root))
@@ -123,7 +123,7 @@ def test_syncnet_corrects_what_is_early_or_late(corpus: Path, clips: list[Corpus
     rule = SyncFilter(weights, confidence=0.5)
     centre = Preparation(BoxCropper(), "centerface", sync=rule)
     index = prepare(chosen, root, tmp_path / "out", centre)
-    assert index["corrected"] == {chosen[0].id: 6, chosen[1].id: -6}
+    assert index.corrected == {chosen[0].id: 6, chosen[1].id: -6}
     again = {clip.id: clip for clip in PreparedClips(tmp_path / "out").clips}
     prepare(clips[:2], corpus, tmp_path / "straight", Preparation(BoxCropper(), "centerface"))
     straight = PreparedClips(tmp_path / "straight")
@@ -175,7 +175,7 @@ def test_the_command_prepares_and_trains(corpus: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "weights.safetensors").exists()
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     assert about["method"] == "expert"
-    assert about["data"]["digest"] == PreparedClips(tmp_path / "box").about["digest"]
+    assert about["data"]["digest"] == PreparedClips(tmp_path / "box").about.digest
     again = lse_bench_here(*train, "--out", tmp_path / "run")
     assert again.returncode == 2
     assert "pass --resume" in again.stderr

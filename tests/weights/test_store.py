@@ -257,14 +257,14 @@ def test_a_server_that_sends_next_to_nothing_is_given_up(
 ) -> None:
     monkeypatch.setattr("lse_bench.weights.store._WINDOW", 0.2)
     server.script = [f"raw HTTP/1.1 200 OK\r\n{sent}"]
-    with pytest.raises(WeightsError, match=r"given up after .* at least 1 kB/s over 0.2 s are expected"):
+    with pytest.raises(WeightsError, match=r"stopped after .* at least 1 kB/s over 0.2 s"):
         fetch(made_up(server))
 
 
 def test_always_cut_keeps_what_came(server: Server, folder: Path) -> None:
     server.script = ["cut"] * 3
     item = made_up(server)
-    with pytest.raises(WeightsError, match="bytes are kept and the next try goes on from there"):
+    with pytest.raises(WeightsError, match="bytes are kept, and the next try continues from there"):
         fetch(item)
     assert_nothing_final(item)
     held = (folder / "made_up.pth.partial").stat().st_size
@@ -296,7 +296,7 @@ def test_a_disk_that_fills_up(server: Server, folder: Path) -> None:
 def test_too_little_room_is_seen_before_writing(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = store.shutil.disk_usage("/")
     monkeypatch.setattr(store.shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(WeightsError, match=r"1,000 bytes free, 3,000,000 are needed"):
+    with pytest.raises(WeightsError, match=r"1,000 bytes are free, and 3,000,000 are needed"):
         fetch(made_up(server))
     assert_nothing_final(made_up(server))
 
@@ -351,7 +351,7 @@ def test_files_behind_a_form_are_explained(server: Server, folder: Path) -> None
 @pytest.mark.network
 def test_an_unknown_digest_needs_trust_and_is_remembered(server: Server) -> None:
     item, said = made_up(server, sha256=None, bytes=None), []
-    with pytest.raises(WeightsError, match="nobody has published a digest.*--trust"):
+    with pytest.raises(WeightsError, match="there is no published digest.*--trust"):
         fetch(item)
     assert server.seen == []
     assert fetch(item, Options(trust=True, say=said.append)).read_bytes() == CONTENT

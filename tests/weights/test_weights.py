@@ -86,7 +86,7 @@ def test_code_in_a_checkpoint_never_runs(tmp_path: Path, state: dict, kind: type
         path.write_bytes(pickle.dumps(kind(trace)))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
-    with pytest.raises(WeightsError, match=r"refused.*(system|eval).*Nothing of it was run"):
+    with pytest.raises(WeightsError, match=r"refused.*(system|eval).*none of it was run"):
         load_syncnet(path)
     assert not trace.exists()
 
@@ -127,7 +127,7 @@ def test_files_that_are_no_checkpoint_are_named(tmp_path: Path, state: dict) -> 
         "keras": (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
         "matlab": (b"MATLAB 5.0 MAT-file" + bytes(200), "MATLAB"),
         "noise": (os.urandom(5000), "not a torch checkpoint"),
-        "script": (script.read_bytes(), "TorchScript archive, which carries code"),
+        "script": (script.read_bytes(), "TorchScript archive, which contains code"),
         "cut": (whole.read_bytes()[: whole.stat().st_size // 2], "truncated"),
         "cut legacy": (legacy.read_bytes()[: legacy.stat().st_size // 2], "ends early"),
         "cut to a few bytes": (legacy.read_bytes()[:30], "ends early"),

@@ -1,1 +1,1 @@
-"""SyncNet, trained by this project's own method."""
+"""Training of SyncNet by this project's own method."""

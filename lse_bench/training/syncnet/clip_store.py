@@ -1,8 +1,9 @@
-"""Clips decoded once into a folder of arrays, from which any window is read without touching the rest.
+"""Clips decoded once into a folder of arrays. A window is read without reading the rest.
 
-`frames.u8` holds all frames of all clips, reduced to a square of one size, BGR uint8; `mfcc.npy` all MFCC columns,
-float32; `lips.npy`, where the corpus knows them (MiniLRS), the lip parameters of all frames, float32; `clips.json`
-where each clip begins. The arrays are mapped, not loaded: memory stays with the system's cache.
+`frames.u8` holds the frames of all clips, resized to squares of one size, BGR uint8. `mfcc.npy` holds all MFCC columns
+(13, columns), float32. `lips.npy` holds the lip parameters of all frames, float32, if the corpus provides them
+(MiniLRS). `clips.json` holds the start of each clip. The arrays are memory-mapped, so the system's cache manages the
+memory.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ from lse_bench.sync.windows import COLUMNS_PER_FRAME
 OnClip = Callable[[str], None]
 
 
-_WAY_OUT = "Remove this file: it is made again"
+_WAY_OUT = "Delete this file; it is then made again"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredClip:
-    """Where a clip lies in the arrays: first frame, first MFCC column, windows."""
+    """The place of a clip in the arrays: its first frame, its first MFCC column, and how many it has of each."""
 
     id: str
     first_frame: int
@@ -48,13 +49,13 @@ class StoredClip:
 
     @property
     def windows(self) -> int:
-        """min(frames, samples // 640) - 5, as in scoring."""
+        """The number of windows: min(frames, samples // 640) - 5, as in scoring."""
         heard = (self.columns - WINDOW_COLUMNS) // COLUMNS_PER_FRAME + 1
         return max(0, min(self.frames - SPARE, heard))
 
 
 class ClipStore:
-    """Reads windows of stored clips."""
+    """A reader of the windows of stored clips. Raises UsageError if `clips.json` is damaged."""
 
     def __init__(self, folder: Path) -> None:
         about = read_object(folder / "clips.json", _WAY_OUT)
@@ -67,17 +68,17 @@ class ClipStore:
         self._lips = np.load(folder / "lips.npy", mmap_mode="r") if (folder / "lips.npy").exists() else None
 
     def frames(self, clip: StoredClip, window: int, count: int = 1) -> NDArray[np.uint8]:
-        """The frames (count + 4, size, size, 3) BGR of `count` windows from `window` on."""
+        """Return the BGR frames (count + 4, size, size, 3) of `count` windows, starting with `window`."""
         start = clip.first_frame + window
         return np.asarray(self._frames[start : start + count + WINDOW_FRAMES - 1])
 
     def mfcc(self, clip: StoredClip, window: int) -> NDArray[np.float32]:
-        """The MFCC (13, 20) of one window."""
+        """Return the MFCC (13, 20) of one window."""
         start = clip.first_column + COLUMNS_PER_FRAME * window
         return np.asarray(self._mfcc[:, start : start + WINDOW_COLUMNS])
 
     def lips(self, clip: StoredClip, window: int) -> NDArray[np.float32] | None:
-        """The lip parameters (5, 7) of one window, None where the corpus does not know them."""
+        """Return the lip parameters (5, 7) of one window, or None if the corpus does not provide them."""
         start = clip.first_frame + window
         return None if self._lips is None else np.asarray(self._lips[start : start + WINDOW_FRAMES])
 
@@ -85,10 +86,11 @@ class ClipStore:
 def store_clips(
     clips: Sequence[CorpusClip], folder: Path, size: int, root: Path, on_clip: OnClip = lambda id: None
 ) -> ClipStore:
-    """Decode `clips` of the corpus in `root` into `folder`, or open it when the same clips are there already.
+    """Decode `clips` of the corpus in `root` into `folder`, or open `folder` if it holds the same clips already.
 
-    A clip that cannot be read or is too short for a window is left out and listed under `failed`. Raises UsageError
-    when none is left.
+    `size`: the side of the stored frames, pixels. `on_clip`: called with the id of each finished clip. A clip that
+    cannot be read or is too short for a window is left out and listed under `failed`. Raises UsageError if no clip
+    remains.
     """
     wanted = {"ids": [clip.id for clip in clips], "sizes": [clip.path.stat().st_size for clip in clips], "size": size}
     about = folder / "clips.json"
@@ -113,7 +115,7 @@ def store_clips(
             columns.append(heard)
             sidecar = truth_path(clip.path, root)
             if sidecar.exists():
-                lips.append(read_arrays(sidecar, "Make the corpus again")["lips"][: len(pictures)])
+                lips.append(read_arrays(sidecar, "Make the corpus again in a new folder")["lips"][: len(pictures)])
             stored.append(StoredClip(clip.id, frame_count, column_count, len(pictures), heard.shape[1]))
             frame_count += len(pictures)
             column_count += heard.shape[1]

@@ -1,4 +1,4 @@
-"""The config of SyncNet's training."""
+"""The configuration of a SyncNet training run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lse_bench.training.config import RunConfig, Section
 
 
 class CorpusConfig(Section):
-    """The MiniLRS corpus that is made when no other is given; see `minilrs.plan.Spec`."""
+    """The MiniLRS corpus that is made if no other corpus is given. `minilrs.plan.Spec` describes the fields."""
 
     flavour: Literal["lrs2", "lrs3", "lrw"]
     speakers: int
@@ -21,19 +21,29 @@ class CorpusConfig(Section):
     frames: int | None = None
 
     def spec(self) -> Spec:
-        """The same as a specification."""
+        """Return these fields as a corpus specification."""
         return Spec(**self.model_dump())
 
 
 class BatchConfig(Section):
-    """`clips` times `windows` of each make a batch; windows of one clip are the hard negatives."""
+    """The composition of a batch: `windows` windows from each of `clips` clips.
+
+    Windows of the same clip are the hard negatives.
+    """
 
     clips: int = Field(gt=0)
     windows: int = Field(gt=0)
 
 
 class ChangeConfig(Section):
-    """Augmentation, drawn for each clip of a batch (ranges) or as a chance."""
+    """The augmentation of a batch, drawn once for each clip.
+
+    `crop`: the smallest share of the frame's side that is kept. `brightness`: the range of the gain. `offset`: the
+    largest change of all pixel values, of 255. `colour`: the largest relative gain of a colour channel. `shadow`: the
+    largest relative gain of a smooth shadow. `noise`: the largest standard deviation of pixel noise. `blur`, `cover`:
+    the probability of a blur, and of rectangles over the upper face. `energy`: the largest change of MFCC 0. `timbre`:
+    the standard deviation of a constant change of MFCC 1-12.
+    """
 
     crop: float = Field(gt=0, le=1)
     brightness: tuple[float, float]
@@ -48,18 +58,22 @@ class ChangeConfig(Section):
 
 
 class GuideConfig(Section):
-    """The weight of the guide at the start; it falls to 0 over `steps`, which may be 0."""
+    """The guide's weight at the first step. It falls linearly to 0 over `steps`; 0 steps switch the guide off."""
 
     weight: float = Field(ge=0)
     steps: int = Field(ge=0)
 
     def at(self, step: int) -> float:
-        """The weight at a step, counted from 0."""
+        """Return the guide's weight at a step. Steps count from 0."""
         return self.weight * max(0.0, 1 - step / self.steps) if self.steps else 0.0
 
 
 class TrainConfig(RunConfig):
-    """Everything that a training run of SyncNet follows from."""
+    """All settings of a SyncNet training run.
+
+    `width`: a factor on the channel counts of the published network. `margin`: only for the contrastive loss. `rate`:
+    the learning rate of AdamW. `validation_clips`: the largest number of held-out clips in a validation.
+    """
 
     width: float = Field(gt=0, le=1)
     loss: Literal["infonce", "contrastive"]

@@ -1,16 +1,18 @@
 """Train SyncNet: its two towers learn embeddings whose distance is small for synchronised audio and video.
 
-*InfoNCE* (the default): in a batch of windows, each lip embedding should be nearer to its own sound's than to all
-others, and the other way round; the logit of a pair is minus its Euclidean distance times a learned scale.
-*contrastive*: the loss of Chung & Zisserman, one matching and one mismatched window of audio for each window of frames;
-it stays on a plateau for some hundred steps and ends worse.
+*InfoNCE* (`infonce`): within a batch of windows, each lip embedding should be nearer to the embedding of its own sound
+than to all others, and the reverse. The logit of a pair is minus its Euclidean distance times a learned scale.
+*contrastive*: the loss of Chung and Zisserman, with one matching and one mismatched sound for each window of frames. It
+stays on a plateau for some hundred steps and gives worse results.
 
-A *guide* helps over the plateau on which either loss starts: for the first steps a linear map of each embedding also
-has to tell the lip parameters, which a MiniLRS corpus knows and a real one does not (set `guide.steps = 0` there).
-Meanwhile every window of a batch comes from another clip, as it is: many faces at once teach what all have in common.
+Both losses start on a plateau. A *guide* shortens it: in the first steps, a linear map of each embedding must also
+predict the lip parameters. MiniLRS provides these parameters. Real corpora do not; set `guide.steps = 0` for them.
+While the guide is on, the windows of a batch come from clips drawn independently, without augmentation, because many
+different faces teach what all faces have in common.
 
-Frames are trained at half size, 112 pixels: the first layer's 7x7 weights with stride 2 are summed in pairs to 4x4
-with stride 1, which gives exactly the full network's output on each pixel doubled. So the weights serve at 224.
+Training uses frames of half size, 112 pixels. The first layer's 7x7 weights of stride 2 are summed in pairs to 4x4
+weights of stride 1. The result equals the full network's output on frames with every pixel doubled, so the trained
+weights are valid for frames of 224 pixels.
 """
 
 from __future__ import annotations
@@ -42,37 +44,40 @@ _EMBEDDED_AT_ONCE = 64
 
 
 class SyncNetMethod(Method):
-    """The method for the loop: data, augmentation, losses, validation."""
+    """SyncNet's training method: data, augmentation, losses and validation."""
 
     def __init__(self, config: TrainConfig, training: Path, validation: Path) -> None:
-        """`training`, `validation`: folders written by `data.store_clips` at 112 pixels."""
+        """`training`, `validation`: folders that `clip_store.store_clips` wrote, with frames of 112 pixels."""
         self.config = config
         self._folders = training, validation
         self._store: ClipStore | None = None
         self._usable: list[StoredClip] = []
 
     def networks(self) -> dict[str, nn.Module]:
-        """A fresh network."""
+        """Return a new SyncNet with its scale and guide."""
         return {NETWORK: Pairs(self.config.width)}
 
     def optimizers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
-        """AdamW."""
+        """Return AdamW for SyncNet."""
         config = OptimizerConfig(kind="adamw", rate=self.config.rate, weight_decay=self.config.weight_decay)
         return {NETWORK: config.of(networks[NETWORK])}
 
     def passes(self, step: int) -> list[Pass]:
-        """One."""
+        """Return the single pass of the configured loss."""
         return [matching_pass(self.config.loss, self.config.margin)]
 
     def open(self) -> ClipStore:
-        """The training clips. Raises UsageError when they cannot fill a batch or the guide lacks its lips."""
+        """Return the training clips.
+
+        Raises UsageError if they cannot fill a batch, or if the guide is on and the corpus has no lip parameters.
+        """
         if self._store is None:
             store = ClipStore(self._folders[0])
             self._usable = [clip for clip in store.clips if clip.windows >= self.config.batch.windows]
             if len(self._usable) < self.config.batch.clips:
                 raise UsageError(
-                    f"{len(self._usable)} clips have the {self.config.batch.windows} windows that a batch takes of "
-                    f"each; a batch needs {self.config.batch.clips} such clips"
+                    f"only {len(self._usable)} clips have the {self.config.batch.windows} windows that a batch takes "
+                    f"from each clip; batch.clips = {self.config.batch.clips} needs as many such clips"
                 )
             if self.config.guide.steps and store.lips(store.clips[0], 0) is None:
                 raise UsageError("the guide needs lip parameters, which this corpus lacks; set guide.steps = 0")
@@ -80,11 +85,14 @@ class SyncNetMethod(Method):
         return self._store
 
     def __getstate__(self) -> dict[str, Any]:
-        """For loader processes, which open the clips for themselves."""
+        """Return the state without clips, because loader processes open the clips themselves."""
         return self.__dict__ | {"_store": None, "_usable": []}
 
     def batch(self, number: int, rank: int) -> Batch:
-        """`frames` uint8 (N,15,112,112) and `mfcc` float32 (N,1,13,20)."""
+        """Return `frames` uint8 (N,15,112,112) and `mfcc` float32 (N,1,13,20).
+
+        While the guide is on, also return `lips` float32 (N,35) and the guide's weight `guide` ().
+        """
         store = self.open()
         cv2.setNumThreads(1)
         size = self.config.batch
@@ -111,8 +119,13 @@ class SyncNetMethod(Method):
         return batch
 
     def validate(self, networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
-        """On held-out clips: share of offsets within one frame, AUC of LSE-C against mismatched audio, window
-        accuracy."""
+        """Return measures on held-out clips.
+
+        `within_1`: the share of imposed offsets that are found to within one frame. `auc`: the AUC of LSE-C between own
+        and mismatched audio. `window`: how often a window is nearer to its own sound than to a sound 5 to 15 frames
+        away. `lse_d`, `lse_c`: the means for own audio. `lse_c_unsynced`: the mean LSE-C for mismatched audio.
+        `within_1`, `auc` and `lse_c_unsynced` are NaN if no clip allows them.
+        """
         network = networks[NETWORK]
         assert isinstance(network, Pairs)
         store = ClipStore(self._folders[1])
@@ -147,8 +160,8 @@ class SyncNetMethod(Method):
 
 
 def _mismatched(clips: list[StoredClip], number: int) -> int | None:
-    """A clip of another recording than `clips[number]`, None when all are of one."""
-    for step in range(9, 9 + len(clips)):  # well beyond the clips of one recording, which lie side by side
+    """Return the index of a clip of another recording than `clips[number]`, or None if all are of one recording."""
+    for step in range(9, 9 + len(clips)):  # clips of one recording are adjacent; start well beyond them
         other = (number + step) % len(clips)
         if clips[other].id.rpartition("/")[0] != clips[number].id.rpartition("/")[0] or "/" not in clips[number].id:
             return other if other != number else None
@@ -158,7 +171,7 @@ def _mismatched(clips: list[StoredClip], number: int) -> int | None:
 def embed_clip(
     network: Pairs, store: ClipStore, clip: StoredClip, device: torch.device
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lip and sound embeddings (windows, D) of a stored clip, at half size."""
+    """Return lip and sound embeddings (windows, D) float64 of a stored clip with frames of 112 pixels."""
     lips, sounds = [], []
     for start in range(0, clip.windows, _EMBEDDED_AT_ONCE):
         count = min(_EMBEDDED_AT_ONCE, clip.windows - start)
@@ -177,7 +190,7 @@ _UNCHANGED = ChangeConfig(
 
 
 class _Change:
-    """One clip's augmentation: the same crop, light and voice for all its windows."""
+    """The augmentation of one clip: the same crop, light and voice in all its windows."""
 
     def __init__(self, rng: np.random.Generator, config: ChangeConfig) -> None:
         self._rng, self._config = rng, config
@@ -195,7 +208,7 @@ class _Change:
         self._grain = np.rint(grain).astype(np.int16)
         self._blur = rng.uniform(0.5, 1.3) if rng.random() < config.blur else 0.0
         self._covers = []
-        if rng.random() < config.cover:  # things before the upper face, as glasses and hair are
+        if rng.random() < config.cover:  # objects in front of the upper face, such as glasses and hair
             for _ in range(rng.integers(1, 4)):
                 x, y = rng.integers(0, HALF), rng.integers(0, HALF // 2)
                 w, h = rng.integers(4, HALF // 2), rng.integers(2, HALF // 5)
@@ -204,7 +217,7 @@ class _Change:
         self._timbre = rng.normal(0, config.timbre, (12, 1)).astype(np.float32)
 
     def picture(self, frame: NDArray[Any]) -> NDArray[Any]:
-        """A frame (S,S,3) as (112,112,3)."""
+        """Return a BGR frame (S,S,3) uint8 as an augmented crop (112,112,3)."""
         side = round(len(frame) * self._share)
         y, x = (int(place * (len(frame) - side + 0.999)) for place in self._corner)
         piece = cv2.resize(frame[y : y + side, x : x + side], (HALF, HALF), interpolation=cv2.INTER_LINEAR)
@@ -220,7 +233,7 @@ class _Change:
         return noisy
 
     def sound(self, mfcc: NDArray[np.float32]) -> NDArray[np.float32]:
-        """MFCC (13,20) with another loudness and timbre."""
+        """Return MFCC (13,20) with changed loudness and timbre."""
         changed = mfcc.copy()
         changed[0] += self._energy
         changed[1:] += self._timbre

@@ -1,4 +1,4 @@
-"""A whole SyncNet training run: corpus, arrays, loop, weights for the scorer."""
+"""A complete SyncNet training run: corpus, decoded clips, training loop, and weights for the scorer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import nn
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.layouts import CorpusClip, read_corpus
-from lse_bench.minilrs.corpus import make_corpus, read_summary, truth_path
+from lse_bench.minilrs.corpus import make_corpus, truth_path
+from lse_bench.minilrs.summary import read_summary
 from lse_bench.reporting import Report
 from lse_bench.training.export import write_weights
 from lse_bench.training.hardware import Hardware, launch
@@ -32,9 +33,11 @@ def train_syncnet(
     resume: bool,
     report: Report,
 ) -> tuple[dict[str, float], list[Path]]:
-    """Train into the run directory `out`; returns the last validation and the weights.
+    """Train SyncNet into the run directory `out`, and return the last validation and the weights files.
 
-    Raises UsageError when the hardware is not there, the corpus cannot be trained on, or `out` holds another run.
+    `corpus`: the folder of a corpus; None makes a MiniLRS corpus in `out`. `resume`: continue the run in `out`. Other
+    processes than the first return no files. Raises UsageError if the hardware is missing, the corpus cannot be used,
+    or `out` holds another run.
     """
     refuse_to_overwrite(out, resume)
     config, hardware = with_precision(config, hardware, out, resume, report.say)
@@ -52,7 +55,7 @@ def train_syncnet(
 
 
 def export(networks: dict[str, nn.Module], config: TrainConfig, out: Path) -> list[Path]:
-    """SyncNet's weights under the published names, as safetensors."""
+    """Write SyncNet's weights as safetensors, with the published entry names, and return the path in a list."""
     network = networks[NETWORK]
     assert isinstance(network, Pairs)
     path = out / "weights.safetensors"
@@ -63,7 +66,7 @@ def export(networks: dict[str, nn.Module], config: TrainConfig, out: Path) -> li
 def _prepare(
     config: TrainConfig, hardware: Hardware, out: Path, root: Path, make: bool, resume: bool, report: Report
 ) -> None:
-    """Corpus, run.json and decoded clips; by one process for all."""
+    """Make the corpus if `make` is set, write `run.json` and decode the clips. Only the first process calls it."""
     if make:
         with report.counting("making the corpus", config.corpus.speakers * config.corpus.clips) as counter:
             make_corpus(config.corpus.spec(), root, on_clip=lambda made: counter.advance())
@@ -81,11 +84,11 @@ def _prepare(
 
 
 def _about(root: Path, clips: Sequence[CorpusClip]) -> dict[str, Any]:
-    """What tells a corpus from another."""
+    """Return facts that identify a corpus."""
     summary = read_summary(root)
     listed = "".join(f"{clip.id} {clip.path.stat().st_size}\n" for clip in clips)
     return {
         "clips": len(clips),
-        "sha256": hashlib.sha256(listed.encode()).hexdigest(),  # of ids and file sizes
-        "minilrs": None if summary is None else {"digest": summary["digest"], "spec": summary["spec"]},
+        "sha256": hashlib.sha256(listed.encode()).hexdigest(),  # digest of ids and file sizes
+        "minilrs": None if summary is None else {"digest": summary.digest, "spec": summary.spec},
     }
