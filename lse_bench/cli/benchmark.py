@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lse_bench.benchmark.run import BenchmarkSummary
     from lse_bench.benchmark.steps import Step
 
-_WIDE = 130  # the width of a terminal, in columns, that a table needs
+_UNBOUNDED = 10_000  # columns
 
 _EXAMPLES = """
 **Examples**
@@ -188,13 +188,14 @@ def _print_tables(summary: BenchmarkSummary) -> None:
 
     shown = Console()
     for table in summary.tables:
-        if shown.width < _WIDE:  # a pipe, or a terminal that is too narrow to show a cell in one line
-            print(f"{table.corpus}\n\n{markdown(table)}")
-            continue
         columns = columns_of(table)
         printed = Table(title=f"{table.corpus}, {table.protocol}", caption="\n".join(notes_of(table)))
         for number, column in enumerate(columns):
             printed.add_column(column.title, justify="right" if number else "left", no_wrap=True)
         for row in table.rows:
             printed.add_row(*cells_of(row, columns))
-        shown.print(printed)
+        needed = shown.measure(printed, options=shown.options.update(max_width=_UNBOUNDED)).maximum
+        if needed > shown.width:  # a pipe, or a terminal where cells would be cut
+            print(f"{table.corpus}\n\n{markdown(table)}")
+        else:
+            shown.print(printed)

@@ -37,8 +37,10 @@ def list_weights(as_json: Json = False) -> None:
         print(json.dumps(rows, indent=2))
         return
     shown = Table(title=f"weights in {folder()}")
-    for heading in ("name", "here", "MB", "sha256", "licence"):
-        shown.add_column(heading)
+    shown.add_column("name", no_wrap=True, min_width=max(map(len, table())))
+    for heading in ("here", "MB", "sha256"):
+        shown.add_column(heading, min_width=len(heading))
+    shown.add_column("licence", overflow="fold")
     for item in table().values():
         digest = (
             "none published" if item.sha256 is None else item.sha256[:8] + ("" if item.confirmed else " (unconfirmed)")

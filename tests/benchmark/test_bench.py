@@ -16,12 +16,12 @@ from commands import lse_bench_here
 from lse_bench.benchmark.config import config_of
 from lse_bench.benchmark.plan import steps_of
 from lse_bench.benchmark.presets import preset_text
-from lse_bench.benchmark.run import finished, read_steps, run_bench
+from lse_bench.benchmark.run import BenchmarkSummary, finished, read_steps, run_bench
 from lse_bench.benchmark.steps import Step
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.leaderboard.published import beside_published, figure, published
 from lse_bench.runs.schema import MetricSummary
-from lse_bench.tables.table import Table, TableRow
+from lse_bench.tables.table import Table, TableRow, tables_of
 
 COPY = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
 
@@ -291,6 +291,20 @@ def test_ours_stand_beside_the_published() -> None:
     assert "| LRS2 | mine | LSE-D | – | – | 7.000 |" in text
     assert "| LRW | Wav2Lip | LSE-D | not transcribed | – | 7.000 |" in text
     assert "issue 445" in text
+
+
+@pytest.mark.parametrize("columns", [100, 200])  # as Markdown, and drawn
+def test_a_printed_table_cuts_no_name(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lse_bench.cli.benchmark import _print_tables
+    from lse_bench.leaderboard.build import find_entries
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    results = Path(__file__).parents[2] / "leaderboard" / "results" / "miniature"
+    _print_tables(BenchmarkSummary(tables=tables_of(find_entries([str(results)]))[:1]))
+    text = capsys.readouterr().out
+    assert "…" not in text and "Wav2Lip, L1 only" in text and "offset within 1" in text
 
 
 @pytest.mark.slow

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import lse_bench_here
 from conftest import TESTS
 
 from lse_bench.errors import WeightsError
 from lse_bench.sync.syncnet import SyncNet, load_syncnet
 from lse_bench.weights.formula import formula_weights
 from lse_bench.weights.readers import file_digest, read_torch
+from lse_bench.weights.table import table
 
 NAMES = json.loads((TESTS / "golden" / "entry_names.json").read_text())
 
@@ -164,3 +166,10 @@ def test_digest_is_sha256(tmp_path: Path) -> None:
     path = tmp_path / "abc"
     path.write_bytes(b"abc")
     assert file_digest(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_no_name_is_cut_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = lse_bench_here("weights", "list").stdout.splitlines()
+    shown = {line.split()[1] for line in lines if line.startswith("│")}
+    assert set(table()) <= shown
