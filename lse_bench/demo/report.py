@@ -12,7 +12,14 @@ from lse_bench.errors import UsageError
 from lse_bench.runs.schema import Record, Summary
 from lse_bench.tables.curves import draw_curves, svg_of
 
-COLOURS = {"real": "#1b7837", "unsynced": "#b2182b", "delayed": "#2166ac", "blurred": "#e08214", "frozen": "#7f7f7f"}
+COLOURS = {
+    "real": "#1b7837",
+    "unsynced": "#b2182b",
+    "wav2lip": "#762a83",
+    "delayed": "#2166ac",
+    "blurred": "#e08214",
+    "frozen": "#7f7f7f",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
-"""The demo's five sets: the same clips, untouched or with one known defect.
+"""The demo's sets: the same clips, untouched, redrawn by a generator, or with one known defect.
 
-`real` is untouched. `unsynced` has the picture with another speaker's sound. In `delayed` the sound is 5 frames late.
-In `blurred` every frame is blurred. `frozen` repeats the first frame, and its LSE-C is the floor.
+`real` is untouched. `unsynced` has the picture with another speaker's sound. In `wav2lip` a generator has redrawn the
+lips for that sound. In `delayed` the sound is 5 frames late. In `blurred` every frame is blurred. `frozen` repeats the
+first frame, and its LSE-C is the floor.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,7 @@ from lse_bench.media.writer import write_clip
 SETS = {
     "real": "untouched",
     "unsynced": "the picture with another speaker's sound",
+    "wav2lip": "the lips redrawn for that sound by Wav2Lip in miniature",
     "delayed": "the sound 5 frames late",
     "blurred": "every frame blurred",
     "frozen": "the first frame throughout",
@@ -33,7 +35,7 @@ _FPS = 25
 
 
 def make_sets(clips: list[CorpusClip], out: Path, on_clip: Callable[[], None]) -> dict[str, Path]:
-    """Write the clips of each set to a folder below `out`, and return the folders by the sets' names.
+    """Write the clips of each set but `wav2lip` to a folder below `out`, and return all folders by the sets' names.
 
     A file that exists is kept. `on_clip`: a function that is called after each clip. At least two clips with different
     videos are needed.
@@ -42,13 +44,12 @@ def make_sets(clips: list[CorpusClip], out: Path, on_clip: Callable[[], None]) -
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
     for number, clip in enumerate(clips):
-        name = f"{clip.id.replace('/', '-')}.mp4"
-        mismatched = next(other for other in clips[number + 1 :] + clips[:number] if other.video != clip.video)
+        name, other = file_name(clip), mismatched(clips, number)
         makers: dict[str, Callable[[Path], object]] = {
             "real": lambda path, clip=clip: _copy(clip.path, path),  # type: ignore[misc]
-            "unsynced": lambda path, clip=clip, mismatched=mismatched: replace_sound(
-                clip.path, _sound(mismatched.path), path
-            ),  # type: ignore[misc]
+            "unsynced": lambda path, clip=clip, other=other: replace_sound(  # type: ignore[misc]
+                clip.path, _sound(other.path), path
+            ),
             "delayed": lambda path, clip=clip: replace_sound(clip.path, _late(_sound(clip.path)), path),  # type: ignore[misc]
             "blurred": lambda path, clip=clip: _blur(clip.path, path),  # type: ignore[misc]
             "frozen": lambda path, clip=clip: _freeze(clip.path, path),  # type: ignore[misc]
@@ -58,6 +59,17 @@ def make_sets(clips: list[CorpusClip], out: Path, on_clip: Callable[[], None]) -
                 make(folders[which] / name)
         on_clip()
     return folders
+
+
+def file_name(clip: CorpusClip) -> str:
+    """Return the name of a clip's file in every set."""
+    return f"{clip.id.replace('/', '-')}.mp4"
+
+
+def mismatched(clips: Sequence[CorpusClip], number: int) -> CorpusClip:
+    """Return the next clip of another recording, whose sound is the mismatched audio of clip `number`."""
+    rest = [*clips[number + 1 :], *clips[:number]]
+    return next(other for other in rest if other.video != clips[number].video)
 
 
 def _copy(source: Path, path: Path) -> None:

@@ -28,6 +28,7 @@ def test_the_scores_behave(demo: tuple[Path, dict]) -> None:
     confidence = {name: row["lse_c"]["mean"] for name, row in rows.items()}
     assert confidence["real"] > confidence["unsynced"] + 1
     assert confidence["unsynced"] > confidence["frozen"]
+    assert confidence["wav2lip"] > confidence["unsynced"] + 0.5
     assert confidence["delayed"] > 0.8 * confidence["real"]
     assert rows["real"]["median_offset"] == 0
     assert rows["delayed"]["median_offset"] == -5
@@ -37,7 +38,7 @@ def test_the_scores_behave(demo: tuple[Path, dict]) -> None:
 
 def test_each_set_is_a_run_directory(demo: tuple[Path, dict]) -> None:
     out, _ = demo
-    for name in ("real", "unsynced", "delayed", "blurred", "frozen"):
+    for name in ("real", "unsynced", "wav2lip", "delayed", "blurred", "frozen"):
         run = json.loads((out / "runs" / name / "run.json").read_text())
         assert run["weights"]["name"] == "syncnet-mini"
         assert len((out / "runs" / name / "records.jsonl").read_text().splitlines()) == 8
@@ -65,11 +66,11 @@ def test_a_browser_shows_table_and_plot_and_plays_the_clips(demo: tuple[Path, di
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("requestfailed", lambda request: problems.append(request.url))
         page.goto((demo[0] / "report.html").as_uri())
-        assert page.locator("tbody tr").count() == 5
+        assert page.locator("tbody tr").count() == 6
         assert page.locator(".plot svg").bounding_box()["width"] > 300
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         videos = page.locator("video")
-        assert videos.count() == 15
+        assert videos.count() == 18
         page.evaluate(
             "Promise.all([...document.querySelectorAll('video')].map(v => v.readyState >= 1 ? 0 : "
             "new Promise((done, fail) => { v.onloadedmetadata = done; v.onerror = fail; })))"
