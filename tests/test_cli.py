@@ -120,7 +120,7 @@ def test_mini_scores_are_labelled(corpus: Path, tmp_path: Path) -> None:
 def test_minilrs_through_the_command_explains_itself(tmp_path: Path) -> None:
     result = lse_bench_here("minilrs", "--speakers", "2", "--out", tmp_path / "c")
     assert result.returncode == 2
-    assert "without meeting" in " ".join(result.stderr.split())
+    assert "need different speakers" in " ".join(result.stderr.split())
     assert not (tmp_path / "c").exists()
 
 

@@ -132,11 +132,11 @@ def test_a_stop_that_breaks_off_an_import_is_a_stop(number: signal.Signals) -> N
 
 LOST = """
 import os, signal, sys, weakref
-import lse_bench.cli.common as common
+import lse_bench.cli.console as console
 
 class Held: ...
 
-real = common.check
+real = console.check
 left = {count}
 def counted():
     global left
@@ -148,7 +148,7 @@ def counted():
         weakref.finalize(held, os.kill, os.getpid(), {number})
         del held
     real()
-common.check = counted
+console.check = counted
 sys.argv = ["lse-bench", *sys.argv[1:]]
 from lse_bench.cli import main
 main()

@@ -55,14 +55,14 @@ def test_batches_have_a_bound(narrow: Path) -> None:
 @pytest.mark.parametrize("kind", [torch.bool, torch.complex64])
 def test_weights_are_real_numbers(tmp_path: Path, kind: torch.dtype) -> None:
     torch.save({"fc.weight": torch.zeros(2, 2), "fc.bias": torch.zeros(2, dtype=kind)}, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=f"fc.bias holds {str(kind).removeprefix('torch.')}"):
+    with pytest.raises(WeightsError, match=f"fc.bias has the type {str(kind).removeprefix('torch.')}"):
         read_torch(tmp_path / "w.pth")
 
 
 def test_weights_are_regular_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "w.pth")
     for path in (tmp_path / "w.pth", Path("/dev/zero")):
-        with pytest.raises(WeightsError, match="no regular file"):
+        with pytest.raises(WeightsError, match="not a regular file"):
             read_torch(path)
 
 

@@ -32,12 +32,12 @@ def test_a_record_without_a_machine_gets_that_of_who_goes_on() -> None:
 def test_a_corpus_names_every_version_that_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = Spec(speakers=2, clips=1, seed=3, split="test", frames=25)
     began = minilrs.make_corpus(spec, tmp_path / "c", workers=1)
-    assert began["versions"]["av"] == versions.installed("av") and "continued_with" not in began
-    assert began["machine"] == machine()
-    assert began["versions"]["espeakng-loader"] != "not installed"
+    assert began.versions is not None and began.versions["av"] == versions.installed("av")
+    assert began.continued_with is None and began.machine == machine()
+    assert began.versions["espeakng-loader"] != "not installed"
     next((tmp_path / "c").rglob("*.mp4")).unlink()
     real = versions.installed
     monkeypatch.setattr(versions, "installed", lambda package: "99.0" if package == "numpy" else real(package))
     ended = minilrs.make_corpus(spec, tmp_path / "c", workers=1)
-    assert ended["versions"] == began["versions"]
-    assert [later["versions"]["numpy"] for later in ended["continued_with"]] == ["99.0"]
+    assert ended.versions == began.versions
+    assert [later["versions"]["numpy"] for later in ended.continued_with or []] == ["99.0"]

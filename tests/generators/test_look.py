@@ -116,7 +116,7 @@ def test_what_a_killed_command_left_is_removed_and_said(root: Path, tmp_path: Pa
     (out / ".scratch-abc" / "audio.wav").touch()
     (out / ".x.mp4.partial").touch()
     generate_run(wanted, on_note=told.append)
-    assert told == ["removed 2 half-made files of a command that was killed"]
+    assert told == ["removed 2 incomplete files of a command that was killed"]
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
 
 

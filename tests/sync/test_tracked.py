@@ -244,15 +244,15 @@ def test_stored_boxes_come_from_the_right_file(tmp_path: Path, narrow: Path, mon
     np.savez(boxes / "clips" / "a.npz", boxes=np.tile([20.0, 20, 170, 170], (60, 1)))
     assert scorer.score("a.mp4").windows == 55  # where the clip lies decides, not how its path is written
     np.savez(boxes / "clips" / "a.npz", boxes=np.ones((60, 3)))
-    with pytest.raises(ClipError, match=r"a\.npz holds no boxes.*\(60, 3\)"):
+    with pytest.raises(ClipError, match=r"a\.npz holds no valid boxes.*\(60, 3\)"):
         scorer.score(clip)
     (boxes / "clips" / "a.npz").write_bytes(b"PK cut")
-    with pytest.raises(ClipError, match=r"a\.npz holds no boxes"):
+    with pytest.raises(ClipError, match=r"a\.npz holds no valid boxes"):
         scorer.score(clip)
     (boxes / "clips" / "a.npz").unlink()
     for content in ("[[{}]]", "not json", '[[{"bbox": [3, 3, 1, 1]}]]'):
         (boxes / "a.json").write_text(content)
-        with pytest.raises(ClipError, match=r"a\.json holds no boxes"):
+        with pytest.raises(ClipError, match=r"a\.json holds no valid boxes"):
             scorer.score(clip)
 
 

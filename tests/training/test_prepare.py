@@ -138,8 +138,8 @@ def test_syncnet_corrects_what_is_early_or_late(corpus: Path, clips: list[Corpus
         assert np.corrcoef(heard[2000:-2000], own[2000:-2000])[0, 1] > 0.9
     strict = Preparation(BoxCropper(), "centerface", sync=SyncFilter(weights, confidence=0.5, correct=False))
     dropped = prepare(chosen, root, tmp_path / "strict", strict)
-    assert "offset +6" in dropped["problems"][chosen[0].id]
-    assert [clip["id"] for clip in dropped["clips"]] == [chosen[2].id]
+    assert "offset +6" in dropped.problems[chosen[0].id]
+    assert [clip.id for clip in dropped.clips] == [chosen[2].id]
     unsure = Preparation(BoxCropper(), "centerface", sync=SyncFilter(weights, confidence=100))
     with pytest.raises(UsageError, match="confidence"):
         prepare(chosen, root, tmp_path / "unsure", unsure)
@@ -181,4 +181,4 @@ def test_the_command_prepares_and_trains(corpus: Path, tmp_path: Path) -> None:
     assert "pass --resume" in again.stderr
     wrong = lse_bench_here("prepare", "lrs3", "--root", corpus, "--out", tmp_path / "x")
     assert wrong.returncode == 2
-    assert "this is lrs2, not lrs3" in wrong.stderr
+    assert "the folder holds lrs2, not lrs3" in wrong.stderr
