@@ -82,5 +82,10 @@ def test_a_browser_shows_table_and_plot_and_plays_the_clips(demo: tuple[Path, di
             "v.ontimeupdate = () => v.currentTime > 0.05 && done(v.currentTime); v.play().catch(fail); })"
         )
         assert moved > 0
+        first, second = page.locator("figure button").nth(0), page.locator("figure button").nth(1)
+        assert "Pause" in first.inner_text()
+        second.click()
+        page.wait_for_function("document.querySelectorAll('video')[0].paused")
+        assert "Play" in first.inner_text() and not page.locator("video[controls]").count()
         browser.close()
     assert not problems
