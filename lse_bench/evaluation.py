@@ -55,14 +55,7 @@ def evaluate(
     Raises UsageError if the options or inputs are wrong, and WeightsError if weights are missing or damaged. A clip
     that cannot be scored raises nothing: its record has the status and the reason.
     """
-    for name in metrics:
-        if name not in METRICS:
-            raise UsageError(no_such("metric", str(name), METRICS))
-    distances = [name for name in METRICS[1:] if name in metrics]
-    if distances and originals is None:
-        raise UsageError(f"{distances[0]} compares the clips with untouched videos. Pass their folder as originals=")
-    if originals is not None and not distances:
-        raise UsageError("originals= is used by fid and fd_sync only. Name one of them in metrics=")
+    distances = _distances(metrics, originals is not None)
     # Load first what may be missing, so that the error comes before the first clip and not after hours.
     reference = [] if originals is None else items_of(Path(originals))
     network = load_inception(inception, device, offline) if "fid" in distances else None
@@ -107,3 +100,16 @@ def evaluate(
     for name in distances:
         write_stored(run.path / EXTRAS[name], extras[name])
     return read_run(run.path, method)
+
+
+def _distances(metrics: Sequence[Metric], with_originals: bool) -> list[Metric]:
+    """Return the metrics that compare with original videos. Raises UsageError if these are missing or not used."""
+    for name in metrics:
+        if name not in METRICS:
+            raise UsageError(no_such("metric", str(name), METRICS))
+    distances = [name for name in METRICS[1:] if name in metrics]
+    if distances and not with_originals:
+        raise UsageError(f"{distances[0]} compares the clips with untouched videos. Pass their folder as originals=")
+    if with_originals and not distances:
+        raise UsageError("originals= is used by fid and fd_sync only. Name one of them in metrics=")
+    return distances

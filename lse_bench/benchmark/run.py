@@ -294,6 +294,20 @@ def read_bench(out: Path) -> list[Run]:
     ]
 
 
+def read_cell(run: Path) -> Run:
+    """Return a run. If it is a cell of a benchmark, it has the names, FID and fd-sync that the benchmark gives it.
+
+    Raises UsageError as `read_run` and `read_bench` do.
+    """
+    folder = run.absolute()
+    out = folder.parents[3] if len(folder.parents) > 3 else folder
+    if (out / BENCH_FILE).is_file() and (out / SUMMARY_FILE).is_file():
+        for cell in read_bench(out):
+            if cell.path is not None and cell.path.absolute() == folder:
+                return cell
+    return read_run(run)
+
+
 def in_words(seconds: float) -> str:
     """Return a duration as text, such as `40 s`, `12 min` or `3.5 h`."""
     if seconds < 90:

@@ -67,7 +67,6 @@ def benchmark(
     as_json: Json = False,
 ) -> None:
     """Generate videos with several methods, score them, compute FID and print the tables, as one file describes."""
-    from lse_bench.benchmark.config import config_of, read_config
     from lse_bench.benchmark.plan import steps_of
     from lse_bench.benchmark.run import problems, refuse_missing, run_bench, to_fetch
 
@@ -77,20 +76,10 @@ def benchmark(
         raise UsageError("benchmark needs either BENCH.toml or --preset wav2lip-paper. Give exactly one of the two")
     if preset is None and (roots or lists is not None or save is not None):
         raise UsageError("--lrs2, --lrs3, --lrw, --lists and --save need --preset")
-    if bench is not None:
-        config, folder = read_config(bench), bench.parent
-    else:
-        from lse_bench.benchmark.presets import preset_text
-
-        assert preset is not None
-        text = preset_text(preset, roots, lists)
-        if save is not None:
-            if not save.absolute().parent.is_dir():
-                raise UsageError(f"{save}: its folder does not exist")
-            save.write_text(text, encoding="utf-8")
-            report.say(f"Written. Run it with: lse-bench benchmark {save}")
-            return
-        config, folder = config_of(text, Path(preset)), Path()
+    if preset is not None and save is not None:
+        _save_preset(save, preset, roots, lists, report)
+        return
+    config, folder = _config(bench, preset, roots, lists)
     target = (out or Path("runs") / config.name).absolute()
     steps = steps_of(config, folder, target)
     missing = problems(config, steps, folder)
@@ -104,19 +93,8 @@ def benchmark(
     def say(text: str) -> None:
         report.console.print(text, style="bold", highlight=False, markup=False)
 
-    def attempt(step: Step) -> tuple[int, str | None]:
-        try:
-            step.run(report)
-        except Exception as error:  # noqa: BLE001 - a failed step must not end the benchmark
-            try:
-                text, status = explain(error)
-            except Exception:  # noqa: BLE001 - `explain` raises an unknown error again
-                return 1, f"{type(error).__name__}: {error}"
-            return status, text
-        return 0, None
-
     try:
-        summary = run_bench(config, steps, target, attempt, say)
+        summary = run_bench(config, steps, target, lambda step: _attempt(step, report), say)
     except KeyboardInterrupt:
         report.say("stopped; the same command goes on from here")
         raise typer.Exit(130) from None
@@ -138,6 +116,42 @@ def benchmark(
     if summary.failed or summary.clips_failed > config.max_failed:
         report.fail(f"{len(summary.failed)} steps and {summary.clips_failed} clips failed")
         raise typer.Exit(1)
+
+
+def _config(
+    bench: Path | None, preset: str | None, roots: dict[str, Path], lists: Path | None
+) -> tuple[BenchConfig, Path]:
+    """Return the benchmark that is asked for, and the folder that its files are relative to."""
+    from lse_bench.benchmark.config import config_of, read_config
+    from lse_bench.benchmark.presets import preset_text
+
+    if bench is not None:
+        return read_config(bench), bench.parent
+    assert preset is not None
+    return config_of(preset_text(preset, roots, lists), Path(preset)), Path()
+
+
+def _save_preset(save: Path, preset: str, roots: dict[str, Path], lists: Path | None, report: ConsoleReport) -> None:
+    from lse_bench.benchmark.presets import preset_text
+
+    text = preset_text(preset, roots, lists)
+    if not save.absolute().parent.is_dir():
+        raise UsageError(f"{save}: its folder does not exist")
+    save.write_text(text, encoding="utf-8")
+    report.say(f"Written. Run it with: lse-bench benchmark {save}")
+
+
+def _attempt(step: Step, report: ConsoleReport) -> tuple[int, str | None]:
+    """Run a step and return its exit status and, if it failed, the reason."""
+    try:
+        step.run(report)
+    except Exception as error:  # noqa: BLE001 - a failed step must not end the benchmark
+        try:
+            text, status = explain(error)
+        except Exception:  # noqa: BLE001 - `explain` raises an unknown error again
+            return 1, f"{type(error).__name__}: {error}"
+        return status, text
+    return 0, None
 
 
 def _print_plan(

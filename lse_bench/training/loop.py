@@ -168,9 +168,7 @@ def train(
     while step < schedule.steps and not judge.over:
         began = time.monotonic()
         factor = schedule.factor_at(step)
-        for name, optimizer in optimizers.items():
-            for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
-                group["lr"] = rate * factor
+        _set_rates(optimizers, rates, factor)
         torch.manual_seed(hash((seed, step, fabric.global_rank)))  # random layers resume exactly
         some = _next(batches, schedule.accumulate)
         some = [{name: fabric.to_device(value) for name, value in batch.items()} for batch in some]
@@ -202,6 +200,12 @@ def train(
         log.close()
     fabric.barrier()  # no process may leave before the last checkpoint is written
     return measures
+
+
+def _set_rates(optimizers: dict[str, Optimizer], rates: dict[str, list[float]], factor: float) -> None:
+    for name, optimizer in optimizers.items():
+        for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
+            group["lr"] = rate * factor
 
 
 def _validate(

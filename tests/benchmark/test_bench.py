@@ -136,6 +136,8 @@ def test_each_number_has_its_command_and_manifest_on_record(killed_twice: Path) 
     manifest = json.loads(next((killed_twice / "manifests").glob("mini-*.json")).read_text())
     assert about["manifest_sha256"] == manifest["sha256"]
     assert about["generation"]["generator"] == "command"
+    cited = lse_bench_here("cite", run).stdout
+    assert "The Fréchet distance of SyncNet's lip embeddings is" in cited, "a cell is cited with what stands beside it"
 
 
 def test_a_failed_step_stops_only_what_needs_it(bench_file: Path, tmp_path: Path) -> None:
