@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lse_bench.errors import UsageError
 from lse_bench.metrics import LipSync
-from lse_bench.sync.clip_facts import SAMPLES_PER_FRAME
+from lse_bench.rates import SAMPLES_PER_FRAME
 from lse_bench.sync.scorer import SyncScorer
 
 try:

@@ -20,7 +20,7 @@ from lse_bench.devices import choose_device
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.fidelity.frechet import Statistics, frechet_distance
 from lse_bench.fidelity.inception import FEATURES, FidInception
-from lse_bench.media.audio import SAMPLE_RATE
+from lse_bench.rates import SAMPLE_RATE
 from lse_bench.sync.arrays import bgr_frames
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.weights.store import Options, resolve

@@ -214,16 +214,33 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Raises PlaceError if its folder cannot be written to.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            partial.write_bytes(content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         refuse_place(error, path.parent)
         raise
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the path of a partial file next to `path`, with the same suffix. It replaces `path` if the block succeeds.
+
+    If the block fails, the partial file is removed, and `path` keeps its content.
+    """
+    partial = partial_of(path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def partial_of(path: Path) -> Path:
+    """Return the name of the partial file of `path`; `remove_leftovers` finds what a kill leaves of it."""
+    return path.with_name(f".{path.stem}.partial{path.suffix}")
 
 
 def remove_leftovers(folder: Path) -> int:

@@ -30,6 +30,7 @@ LAYERS = [
         "devices",
         "precision",
         "processor",
+        "rates",
         "systems",
         "versions",
         "data_manifests",

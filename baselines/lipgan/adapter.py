@@ -21,8 +21,9 @@ from lse_bench.devices import exactly, loading
 from lse_bench.errors import ClipError
 from lse_bench.features.htk_mfcc import htk_columns, htk_mfcc
 from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrogram, window_starts
-from lse_bench.generators.interface import FPS, SAMPLES_PER_FRAME, FaceCrop, FaceGenerator, Options
+from lse_bench.generators.interface import FaceCrop, FaceGenerator, Options
 from lse_bench.media.audio import Sound
+from lse_bench.rates import FPS, SAMPLES_PER_FRAME
 from lse_bench.weights.readers import read_metadata
 
 MFCC_PER_FRAME = 4  # MFCC columns of one frame

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lse_bench.baselines.lipgan.model import SOUND_SHAPE, Branch
 from lse_bench.features import htk_mfcc, mel
-from lse_bench.generators.interface import FPS, SAMPLES_PER_FRAME
+from lse_bench.rates import FPS, SAMPLES_PER_FRAME
 from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
 from lse_bench.training.steps import Batch
 

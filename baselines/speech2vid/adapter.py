@@ -21,8 +21,9 @@ from lse_bench.devices import exactly, loading
 from lse_bench.errors import ClipError
 from lse_bench.features.htk_mfcc import HOP, htk_mfcc
 from lse_bench.generators.batches import batches
-from lse_bench.generators.interface import SAMPLES_PER_FRAME, FaceCrop, FaceGenerator, Options
+from lse_bench.generators.interface import FaceCrop, FaceGenerator, Options
 from lse_bench.media.audio import Sound
+from lse_bench.rates import SAMPLES_PER_FRAME
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.store import Options as Fetch
 from lse_bench.weights.store import resolve

@@ -10,7 +10,7 @@ import torch
 from lse_bench.baselines.speech2vid.model import COLUMNS, IDENTITIES, MIDDLE
 from lse_bench.errors import UsageError
 from lse_bench.features.htk_mfcc import COLUMNS_PER_SECOND, htk_columns
-from lse_bench.generators.interface import FPS, SAMPLES_PER_FRAME
+from lse_bench.rates import FPS, SAMPLES_PER_FRAME
 from lse_bench.training.prepared import PreparedClip, PreparedClips
 from lse_bench.training.split import split_clips
 from lse_bench.training.steps import Batch

@@ -19,8 +19,9 @@ from lse_bench.baselines.wav2lip.weights import load_network
 from lse_bench.devices import exactly, loading
 from lse_bench.errors import ClipError
 from lse_bench.features.mel import COLUMNS_PER_SECOND, mel_columns, mel_spectrogram, window_starts
-from lse_bench.generators.interface import FPS, FaceCrop, FaceGenerator, Options
+from lse_bench.generators.interface import FaceCrop, FaceGenerator, Options
 from lse_bench.media.audio import Sound
+from lse_bench.rates import FPS
 from lse_bench.weights.readers import read_metadata
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lse_bench.baselines.wav2lip.model import COLUMNS, WINDOW_FRAMES
 from lse_bench.features.mel import COLUMNS_PER_SECOND
-from lse_bench.generators.interface import FPS
+from lse_bench.rates import FPS
 from lse_bench.training.prepared import PreparedClip, PreparedClips, windows
 from lse_bench.training.steps import Batch
 

@@ -15,11 +15,13 @@ import cv2
 import numpy as np
 
 from lse_bench.manifests.layouts import CorpusClip
-from lse_bench.media.audio import SAMPLE_RATE, Sound, read_sound
+from lse_bench.media.audio import Sound, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.remux import replace_sound
 from lse_bench.media.video import read_frames
 from lse_bench.media.writer import write_clip
+from lse_bench.rates import SAMPLES_PER_FRAME
+from lse_bench.storage import replacing
 
 SETS = {
     "real": "untouched",
@@ -31,7 +33,6 @@ SETS = {
 }
 DELAY = 5  # frames
 BLUR = 2.5  # sigma of the Gaussian, in pixels
-_FPS = 25
 
 
 def make_sets(clips: list[CorpusClip], out: Path, on_clip: Callable[[], None]) -> dict[str, Path]:
@@ -73,9 +74,8 @@ def mismatched(clips: Sequence[CorpusClip], number: int) -> CorpusClip:
 
 
 def _copy(source: Path, path: Path) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.copyfile(source, partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        shutil.copyfile(source, partial)
 
 
 def _sound(path: Path) -> Sound:
@@ -83,7 +83,7 @@ def _sound(path: Path) -> Sound:
 
 
 def _late(sound: Sound) -> Sound:
-    silence = DELAY * SAMPLE_RATE // _FPS
+    silence = DELAY * SAMPLES_PER_FRAME
     return np.concatenate([np.zeros(silence, np.int16), sound[:-silence]])
 
 

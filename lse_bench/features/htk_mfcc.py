@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.fft import dct
 
-from lse_bench.media.audio import SAMPLE_RATE
+from lse_bench.rates import SAMPLE_RATE
 from lse_bench.versions import require
 
 COEFFICIENTS = 13

@@ -13,7 +13,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lse_bench.media.audio import SAMPLE_RATE, Sound
+from lse_bench.media.audio import Sound
+from lse_bench.rates import SAMPLE_RATE
 from lse_bench.versions import require
 
 BANDS = 80

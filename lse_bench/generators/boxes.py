@@ -20,7 +20,7 @@ from lse_bench.choices import FaceChoice, Faceless, Smoothing
 from lse_bench.errors import ClipError
 from lse_bench.faces.detectors import FaceDetector, Frame
 from lse_bench.faces.face import Face, padded_box
-from lse_bench.generators.interface import FPS
+from lse_bench.rates import FPS
 
 AHEAD = 5  # frames averaged by `original`
 _NEW = 0.5  # weight of the new box under `exponential`

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.generators.interface import Job, Options, VideoGenerator
-from lse_bench.media.audio import SAMPLE_RATE
 from lse_bench.media.remux import replace_sound
+from lse_bench.rates import SAMPLE_RATE
 from lse_bench.weights.readers import file_digest
 
 TIMEOUT = 1800.0  # seconds

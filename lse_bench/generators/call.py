@@ -10,11 +10,12 @@ from typing import Any
 
 from lse_bench.choices import NanSound, Paste, Short
 from lse_bench.generators.boxes import Locating
-from lse_bench.generators.interface import FPS, Generator, Options, VideoGenerator
+from lse_bench.generators.interface import Generator, Options, VideoGenerator
 from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import Manifest, checked
 from lse_bench.media.writer import ENCODER
 from lse_bench.naming import safe_id
+from lse_bench.rates import FPS
 
 
 @dataclass(frozen=True, slots=True)

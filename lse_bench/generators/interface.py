@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 
 from lse_bench.choices import FaceChoice, Smoothing
 from lse_bench.errors import ClipError, UsageError
-from lse_bench.media.audio import SAMPLE_RATE, Sound, read_sound
+from lse_bench.media.audio import Sound, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
-
-FPS = 25
-SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
+from lse_bench.rates import FPS, SAMPLES_PER_FRAME
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from scipy.signal import correlate
 
 from lse_bench.errors import ClipError
 from lse_bench.manifests.generated import Fault, Look
-from lse_bench.media.audio import SAMPLE_RATE, Sound, read_sound
+from lse_bench.media.audio import Sound, read_sound
 from lse_bench.media.probe import MediaInfo, probe
 from lse_bench.media.video import DecodeReport, decode
+from lse_bench.rates import SAMPLE_RATE
 
 SAME_SOUND = 0.5  # correlation: encoding leaves more than 0.9, and another sentence has less than 0.2
 LAG = 0.04  # seconds of lag that give no warning: one frame

@@ -16,14 +16,15 @@ import numpy as np
 from lse_bench.errors import ClipError
 from lse_bench.generators.boxes import Located
 from lse_bench.generators.call import Call
-from lse_bench.generators.interface import FPS, FaceCrop, FaceGenerator, sound_of
+from lse_bench.generators.interface import FaceCrop, FaceGenerator, sound_of
 from lse_bench.generators.paste import cut, paste
 from lse_bench.generators.shared_source import Source, in_step
 from lse_bench.generators.video_jobs import failure, made
 from lse_bench.manifests.generated import Row, video_path
 from lse_bench.manifests.manifest import Job as Pair
-from lse_bench.media.audio import SAMPLE_RATE, Sound
+from lse_bench.media.audio import Sound
 from lse_bench.media.writer import ClipWriter
+from lse_bench.rates import FPS, SAMPLE_RATE
 
 SHORT_SOURCE = "short source"
 

@@ -16,9 +16,9 @@ import numpy as np
 from lse_bench.choices import Short
 from lse_bench.errors import ClipError
 from lse_bench.generators.boxes import Located, Locating
-from lse_bench.generators.interface import FPS
 from lse_bench.media.probe import MediaInfo, probe
 from lse_bench.media.video import Frame, read_frames
+from lse_bench.rates import FPS
 
 _HELD = 2 << 30  # bytes of frames that `ping-pong` may hold
 

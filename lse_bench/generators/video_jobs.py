@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lse_bench.errors import ClipError, LseBenchError
-from lse_bench.generators.interface import FPS, Job, VideoGenerator
+from lse_bench.generators.interface import Job, VideoGenerator
 from lse_bench.generators.look import look_at
 from lse_bench.manifests.generated import Row
 from lse_bench.media.audio import Sound
@@ -17,6 +16,8 @@ from lse_bench.media.remux import replace_sound
 from lse_bench.media.video import Frame
 from lse_bench.media.writer import ClipWriter
 from lse_bench.place import refuse_place
+from lse_bench.rates import FPS
+from lse_bench.storage import replacing
 from lse_bench.weights.readers import file_digest
 
 
@@ -43,17 +44,15 @@ def _place(file: Path, job: Job, target: Path) -> list[str]:
         raise ClipError(file, "empty_output", f"the generator's {file.name}: {error.reason}") from None
     if info.video is None:
         raise ClipError(file, "empty_output", f"the generator's {file.name} has no picture")
-    warnings = []
-    partial = target.with_name(f".{target.name}.partial")
     if info.sound is None:
-        warnings.append("the generator's video has no sound; the job's sound was added")
-        warnings += replace_sound(file, job.samples(), partial)
-    elif file.is_relative_to(job.scratch) and not file.is_symlink():
-        shutil.move(file, partial)
-    else:
-        shutil.copyfile(file, partial)
-    os.replace(partial, target)
-    return warnings
+        told = "the generator's video has no sound; the job's sound was added"
+        return [told, *replace_sound(file, job.samples(), target)]
+    with replacing(target) as partial:
+        if file.is_relative_to(job.scratch) and not file.is_symlink():
+            shutil.move(file, partial)
+        else:
+            shutil.copyfile(file, partial)
+    return []
 
 
 def _encode(frames: Iterator[Frame], job: Job, target: Path) -> list[str]:

@@ -23,8 +23,8 @@ from lse_bench.media.clock import Clock
 from lse_bench.media.opening import open_media, packets
 from lse_bench.media.probe import MediaInfo
 from lse_bench.media.video import DecodeReport
+from lse_bench.rates import SAMPLE_RATE
 
-SAMPLE_RATE = 16_000
 Sound = NDArray[np.int16]
 PADDED = "mov"  # part of the name of FFmpeg's reader of MP4, MOV, M4A and 3GP, which cuts padding since version 9
 

@@ -17,8 +17,9 @@ import numpy as np
 from scipy.io import wavfile
 
 from lse_bench.errors import ClipError, UsageError
-from lse_bench.media.audio import SAMPLE_RATE, Sound
+from lse_bench.media.audio import Sound
 from lse_bench.media.video import Frame
+from lse_bench.rates import SAMPLE_RATE
 
 _TOLD = 300  # characters from the end of ffmpeg's output in a message
 

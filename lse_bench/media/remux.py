@@ -14,12 +14,14 @@ import numpy as np
 from av.container import InputContainer, OutputContainer
 
 from lse_bench.errors import ClipError
-from lse_bench.media.audio import SAMPLE_RATE, Sound
+from lse_bench.media.audio import Sound
 from lse_bench.media.clock import Clock
 from lse_bench.media.opening import open_media, packets
 from lse_bench.media.probe import MediaInfo, probe
 from lse_bench.media.video import of_one_size, read_frames
 from lse_bench.media.writer import AUDIO_BIT_RATE, AUDIO_CODEC, AUDIO_OPTIONS, write_clip
+from lse_bench.rates import SAMPLE_RATE
+from lse_bench.storage import partial_of
 
 if TYPE_CHECKING:
     from lse_bench.media.clock import Packet
@@ -39,7 +41,7 @@ def replace_sound(source: Path | str, sound: Sound, path: Path | str) -> list[st
     info = probe(source)
     if info.video is None:
         raise ClipError(source, "no_video", "no video stream, so there is no picture for the sound")
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_of(path)
     try:
         with open_media(source) as old, av.open(str(partial.absolute()), "w", format="mp4") as new:
             seen = old.streams[info.video.index]

@@ -12,8 +12,10 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation
 
-from lse_bench.media.audio import SAMPLE_RATE, Sound
+from lse_bench.media.audio import Sound
 from lse_bench.media.video import SMALL_FRAME, Frame, scaling_threads
+from lse_bench.rates import SAMPLE_RATE
+from lse_bench.storage import partial_of
 
 # These are fixed, because they change scores. x264 is visually lossless, and the AAC rate is transparent for speech.
 VIDEO_CODEC, VIDEO_QUALITY, VIDEO_PRESET = "libx264", 18, "medium"
@@ -67,7 +69,7 @@ class ClipWriter:
     ) -> None:
         self.frames = 0
         self._path = Path(path)
-        self._partial = self._path.with_name(f".{self._path.name}.partial")
+        self._partial = partial_of(self._path)
         self._sound, self._rate, self._sound_rate = sound, Fraction(rate), sound_rate
         self._quality, self._preset, self._conversion = quality, preset, conversion
         self._container: av.container.OutputContainer | None = None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 
 from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.manifests.layouts import PICTURE_SIZE
-from lse_bench.media.audio import SAMPLE_RATE, Sound
+from lse_bench.media.audio import Sound
 from lse_bench.media.writer import write_clip
 from lse_bench.minilrs.plan import ClipPlan, Speaker, Spec, plan_clips, speaker_of, stream
 from lse_bench.minilrs.render import Head, Truth
@@ -37,13 +36,13 @@ from lse_bench.minilrs.summary import FOLDER, WAY_OUT, CorpusSummary, summary_pa
 from lse_bench.minilrs.text import around_word, speech_of
 from lse_bench.minilrs.visemes import PARAMETERS, LipTrack, lip_track
 from lse_bench.processor import usable_cores
-from lse_bench.storage import read_bytes, read_object
+from lse_bench.rates import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from lse_bench.storage import read_bytes, read_object, replacing
 from lse_bench.stored import read_stored, write_stored
 from lse_bench.versions import joined, surroundings
 from lse_bench.weights.readers import file_digest
 from lse_bench.workers import worker_pool
 
-FPS = 25
 _SPOKEN = 1.35  # words spoken per word needed, so that a clip is cut from running speech
 _PRESET = "superfast"
 _CONVERSION = Interpolation.BILINEAR  # less exact than the current default of `write_clip`, but part of plan.VERSION 1
@@ -194,7 +193,7 @@ def _recorded(rng: np.random.Generator, speech: Sound, start: float, frames: int
 
     `start`: the time of the first sample in `speech`, seconds; it may be negative.
     """
-    count = frames * SAMPLE_RATE // FPS
+    count = frames * SAMPLES_PER_FRAME
     first = round(start * SAMPLE_RATE)
     piece = np.zeros(count)
     low, high = max(0, first), min(len(speech), first + count)
@@ -254,9 +253,8 @@ def _write_truth(
         "words": np.array([item.name for item in words], dtype=np.str_),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial.npz")
-    np.savez_compressed(partial, allow_pickle=False, **arrays, **names)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        np.savez_compressed(partial, allow_pickle=False, **arrays, **names)
     return b"".join(array.tobytes() for array in arrays.values())
 
 

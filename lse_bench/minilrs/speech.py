@@ -18,7 +18,8 @@ from scipy.signal import resample_poly
 
 from lse_bench.choices import VoiceFamily
 from lse_bench.errors import LseBenchError, UsageError
-from lse_bench.media.audio import SAMPLE_RATE, Sound
+from lse_bench.media.audio import Sound
+from lse_bench.rates import SAMPLE_RATE
 
 _TIME_LIMIT = 60  # seconds; a sentence takes about 0.03
 _SPEAKER_SCRIPT = Path(__file__).with_name("espeak.py")

@@ -13,6 +13,7 @@ from lse_bench.media.audio import Sound, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
 from lse_bench.media.writer import write_clip
+from lse_bench.rates import SAMPLES_PER_FRAME
 
 _SWAY, _PERIOD = 0.04, 70.0  # share of the frame's size; frames
 _EDGE = 16  # pixels over which a picture fades into the background
@@ -32,7 +33,7 @@ def write_stage(
     length = min(sum(1 for _ in read_frames(probe(clip))) for clip in clips)
     corners = [_corners(number, len(clips), length, size, face) for number in range(len(clips))]
     sound: Sound = np.concatenate(list(read_sound(probe(clips[speaker]))))
-    write_clip(path, _frames(clips, corners, size, face), sound[: length * 640])
+    write_clip(path, _frames(clips, corners, size, face), sound[: length * SAMPLES_PER_FRAME])
     return [np.concatenate([low, low + face], axis=1).astype(np.float64) for low in corners]
 
 

@@ -19,10 +19,11 @@ from scipy.signal import resample_poly
 
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.manifests.listed import ListedClip
-from lse_bench.media.audio import SAMPLE_RATE, Sound, read_sound
+from lse_bench.media.audio import Sound, read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, of_one_size, read_frames
 from lse_bench.media.writer import VIDEO_QUALITY, write_clip
+from lse_bench.rates import SAMPLES_PER_FRAME
 from lse_bench.runs.schema import Record
 from lse_bench.runs.statistics import mean_with_interval
 from lse_bench.runs.summary import members_of
@@ -62,7 +63,7 @@ def through_8_khz(sound: Sound) -> Sound:
 
 def later(sound: Sound, frames: int = _LATE) -> Sound:
     """Delay the sound by `frames` frames of 40 ms. It begins with silence, and the end is cut off to the old length."""
-    silence = np.zeros(frames * SAMPLE_RATE // 25, np.int16)
+    silence = np.zeros(frames * SAMPLES_PER_FRAME, np.int16)
     return np.concatenate([silence, sound])[: len(sound)]
 
 

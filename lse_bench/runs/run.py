@@ -6,7 +6,6 @@ A run directory holds `run.json` (a description of clips, scorer and settings), 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from lse_bench.runs.directory import (
 from lse_bench.runs.outcomes import digest_or_none, record_of
 from lse_bench.runs.records import open_records, read_records
 from lse_bench.runs.schema import Record, Summary
+from lse_bench.storage import replacing
 
 if TYPE_CHECKING:
     from lse_bench.choices import FpsPolicy
@@ -136,9 +136,8 @@ def _write_windows(out: Path, clip_id: str, outcome: ClipOutcome) -> None:
     if not scores:
         assert outcome.score is not None
         scores = {"distances": outcome.score}
-    partial = folder / f".{clip_id}.partial.npz"
-    np.savez_compressed(partial, **{name: _per_window(score) for name, score in scores.items()})
-    os.replace(partial, folder / f"{clip_id}.npz")
+    with replacing(folder / f"{clip_id}.npz") as partial:
+        np.savez_compressed(partial, **{name: _per_window(score) for name, score in scores.items()})
 
 
 def _per_window(score: LseScore) -> Any:

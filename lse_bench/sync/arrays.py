@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from lse_bench.choices import FpsPolicy
 from lse_bench.errors import ClipError, LseBenchError, UsageError
 from lse_bench.faces.tracking import Tracking, find_tracks
-from lse_bench.media.audio import SAMPLE_RATE, Sound, resample
+from lse_bench.media.audio import Sound, resample
 from lse_bench.media.bounds import MAX_FPS
 from lse_bench.media.video import DecodeReport, Frame, TimedFrame, at_constant_rate
+from lse_bench.rates import FRAME_RATE, SAMPLE_RATE
 from lse_bench.sync.clip_facts import ClipFacts, why_too_short
-from lse_bench.sync.protocol import FPS, Protocol, counts_as_25
+from lse_bench.sync.protocol import Protocol, counts_as_25
 from lse_bench.sync.remarks import silent_sound, still_picture, unequal_lengths
 from lse_bench.sync.tracked import HeldSound, keep_scene, refuse_too_short, windows_of_faces, windows_of_pictures
 from lse_bench.sync.windows import Chunk
@@ -65,7 +66,7 @@ def read_arrays(
         yield from windows_of_pictures(shown, samples, motion=facts.motion)
     else:
         yield from _tracked(shown, samples, tracking, facts)
-    rate = FPS if fps_policy != "as-is" else Fraction(fps)
+    rate = FRAME_RATE if fps_policy != "as-is" else Fraction(fps)
     facts.warnings += [
         *silent_sound(int(np.abs(samples.astype(np.int32)).max(initial=0))),
         *unequal_lengths(len(samples) / SAMPLE_RATE, facts.frames / float(rate)),
@@ -109,7 +110,7 @@ def _at_25(pictures: Sequence[Frame], fps: float | Fraction, policy: FpsPolicy, 
         return pictures
     rate, report = Fraction(fps), DecodeReport()
     timed = (TimedFrame(number / rate, 1 / rate, picture) for number, picture in enumerate(pictures))
-    shown = list(at_constant_rate(timed, FPS, report))
+    shown = list(at_constant_rate(timed, FRAME_RATE, report))
     moved = f"{report.repeated} frames repeated, {report.dropped} dropped"
     facts.warnings.append(f"resampled from {float(fps):.2f} to 25 fps: {moved}")
     return shown

@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.faces.tracking import Scene
-from lse_bench.media.audio import SAMPLE_RATE
-from lse_bench.sync.protocol import FPS
+from lse_bench.rates import SAMPLES_PER_FRAME
 
-SAMPLES_PER_FRAME = SAMPLE_RATE // int(FPS)
 SPARE = 5  # frames: a clip of n frames has n - 5 windows
 _CELLS = 28  # side of the grid of mean levels in which pictures are compared
 _MOVED = 3.0  # levels of 255: one cell must differ by more than this, which is more than a codec's noise

@@ -15,9 +15,9 @@ from lse_bench.errors import ClipError, UsageError, no_such
 from lse_bench.faces.tracking import Tracking
 from lse_bench.media.bounds import MAX_FPS
 from lse_bench.media.probe import MediaInfo, VideoStream
+from lse_bench.rates import FRAME_RATE
 from lse_bench.versions import ffmpeg_version
 
-FPS = Fraction(25)
 FPS_POLICIES: tuple[FpsPolicy, ...] = get_args(FpsPolicy)
 PRECISIONS: tuple[ScoringPrecision, ...] = get_args(ScoringPrecision)
 TRACK_RULES: tuple[TrackRule, ...] = get_args(TrackRule)
@@ -146,7 +146,7 @@ def frame_rate_for(info: MediaInfo, policy: FpsPolicy) -> Fraction:
             f"{shown}, but LSE is defined at 25 fps. Pass --fps-policy resample to convert by presentation time, or "
             "as-is to count each frame as 40 ms like the published code; the result records the policy",
         )
-    return FPS
+    return FRAME_RATE
 
 
 def _counts_as_25(video: VideoStream) -> bool:
@@ -157,4 +157,4 @@ def _counts_as_25(video: VideoStream) -> bool:
 
 def counts_as_25(rate: Fraction | float) -> bool:
     """Return whether a constant rate is 25 frames per second, up to the rounding of containers (0.1 %)."""
-    return abs(float(rate) - float(FPS)) <= float(FPS) * _FPS_TOLERANCE
+    return abs(float(rate) - float(FRAME_RATE)) <= float(FRAME_RATE) * _FPS_TOLERANCE

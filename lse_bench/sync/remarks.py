@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lse_bench.choices import FpsPolicy
-from lse_bench.media.audio import SAMPLE_RATE
+from lse_bench.rates import FRAME_RATE, SAMPLE_RATE
 from lse_bench.sync.distance import MAX_SHIFT, LseScore
-from lse_bench.sync.protocol import FPS, Protocol
+from lse_bench.sync.protocol import Protocol
 
 if TYPE_CHECKING:
     from lse_bench.media.probe import MediaInfo
@@ -28,7 +28,7 @@ def warnings_of_score(score: LseScore) -> list[str]:
         return []
     return [
         f"best shift at the end of the range, {score.offset:+d} frames: picture and sound may lie further apart than "
-        f"{MAX_SHIFT / float(FPS):g} s, or not belong together; do not rely on the offset"
+        f"{MAX_SHIFT / float(FRAME_RATE):g} s, or not belong together; do not rely on the offset"
     ]
 
 
@@ -48,7 +48,7 @@ def warnings_of(
                 f"{count} {what}: stream {used.index} ({used.codec}) is scored, as the ffmpeg program chooses it"
             )
     heard = facts.samples / SAMPLE_RATE
-    seen = facts.frames / float(FPS if policy != "as-is" else video.rate)
+    seen = facts.frames / float(FRAME_RATE if policy != "as-is" else video.rate)
     found += silent_sound(peak)
     if video.start > _LATE:
         found.append(f"late picture: it starts {video.start:.2f} s after the sound; its first frame fills the gap")
@@ -59,9 +59,9 @@ def warnings_of(
         moved = "frames repeated or dropped by ffmpeg"
     if video.variable:
         found.append(f"variable frame rate: {video.average:.2f} fps on average; {moved} to space them evenly")
-    elif policy == "resample" and abs(video.rate - FPS) > FPS / 1000:
+    elif policy == "resample" and abs(video.rate - FRAME_RATE) > FRAME_RATE / 1000:
         found.append(f"resampled from {float(video.rate):.2f} to 25 fps: {moved}")
-    if policy == "as-is" and abs(video.rate - FPS) > FPS / 1000:
+    if policy == "as-is" and abs(video.rate - FRAME_RATE) > FRAME_RATE / 1000:
         found.append(f"{float(video.rate):.2f} fps counted as 25: picture and sound drift apart")
     found += [*unequal_lengths(heard, seen), *still_picture(facts)]
     found += report.damage()

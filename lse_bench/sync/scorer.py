@@ -24,9 +24,9 @@ from lse_bench.devices import choose_device
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.faces.detectors import load_detector
 from lse_bench.faces.tracking import Tracking
-from lse_bench.media.audio import SAMPLE_RATE
 from lse_bench.media.program import Ffmpeg, find_ffmpeg
 from lse_bench.processor import usable_cores
+from lse_bench.rates import SAMPLE_RATE
 from lse_bench.sync.arrays import read_arrays
 from lse_bench.sync.batch import Batch, ClipOutcome
 from lse_bench.sync.clip_facts import ClipFacts

@@ -25,8 +25,9 @@ from lse_bench.media.pictures import read_picture
 from lse_bench.media.probe import probe
 from lse_bench.media.program import Ffmpeg, convert, dump_crop, read_wav, write_crop
 from lse_bench.media.video import DecodeReport, Frame, read_frames
+from lse_bench.rates import SAMPLES_PER_FRAME
 from lse_bench.sync import protocol as protocols
-from lse_bench.sync.clip_facts import SAMPLES_PER_FRAME, ClipFacts, Motion, StoppedError, why_too_short, windows_of
+from lse_bench.sync.clip_facts import ClipFacts, Motion, StoppedError, why_too_short, windows_of
 from lse_bench.sync.remarks import warnings_of
 from lse_bench.sync.windows import Chunk, SoundReader, WindowAssembler, open_clip
 

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from lse_bench.choices import FpsPolicy
 from lse_bench.errors import ClipError
 from lse_bench.features.syncnet_mfcc import COEFFICIENTS, MfccStream
-from lse_bench.media.audio import SAMPLE_RATE, read_sound
+from lse_bench.media.audio import read_sound
 from lse_bench.media.jpeg import through_jpeg
 from lse_bench.media.probe import MediaInfo, probe
 from lse_bench.media.video import DecodeReport, Frame, at_constant_rate, decode, read_frames
-from lse_bench.sync.clip_facts import SAMPLES_PER_FRAME, SPARE, ClipFacts, Motion, why_too_short, windows_of
+from lse_bench.rates import SAMPLE_RATE, SAMPLES_PER_FRAME
+from lse_bench.sync.clip_facts import SPARE, ClipFacts, Motion, why_too_short, windows_of
 from lse_bench.sync.protocol import Protocol, frame_rate_for
 from lse_bench.sync.remarks import warnings_of
 from lse_bench.sync.syncnet import FRAME_SIZE, WINDOW_COLUMNS, WINDOW_FRAMES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lse_bench.errors import WeightsError
+from lse_bench.storage import replacing
 
 _ENTRIES = {"networks", "optimizers", "step", "measures", "kept", "precision"}
 
@@ -46,9 +46,8 @@ def write_checkpoint(
 def save_atomically(path: Path, state: dict[str, Any]) -> None:
     """Save `state` with `torch.save` so that `path` holds either the whole new file or its previous content."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        torch.save(state, partial)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -25,14 +25,14 @@ from lse_bench.faces.face import Face, padded_box
 from lse_bench.features.htk_mfcc import htk_mfcc
 from lse_bench.features.mel import mel_spectrogram
 from lse_bench.manifests.layouts import CorpusClip
-from lse_bench.media.audio import SAMPLE_RATE, read_sound
+from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
 from lse_bench.minilrs.corpus import truth_path
 from lse_bench.place import PlaceError, refuse_place
+from lse_bench.rates import FPS, FRAME_RATE, SAMPLES_PER_FRAME
 from lse_bench.storage import read_arrays, write_atomically
 from lse_bench.stored import read_stored, write_stored
-from lse_bench.sync.protocol import FPS
 from lse_bench.training.prepared import INDEX, PreparedClip, PreparedIndex, clip_file
 from lse_bench.versions import joined, surroundings
 from lse_bench.weights.readers import file_digest
@@ -40,7 +40,6 @@ from lse_bench.workers import worker_pool
 
 OnClip = Callable[[str], None]
 FEWEST = 16  # frames; Wav2Lip's loader skips clips of 15 frames or fewer
-_SAMPLES_PER_FRAME = SAMPLE_RATE // int(FPS)
 
 
 class Cropper(Protocol):
@@ -269,14 +268,14 @@ class _Worker:
         offset = self._offset(clip)
         if offset > 0:  # the sound comes early: its first sample belongs to a later frame
             faces, lips = faces[offset:], None if lips is None else lips[offset:]
-        sound = sound[max(0, -offset) * _SAMPLES_PER_FRAME :]
-        frames = min(len(faces), len(sound) // _SAMPLES_PER_FRAME)
+        sound = sound[max(0, -offset) * SAMPLES_PER_FRAME :]
+        frames = min(len(faces), len(sound) // SAMPLES_PER_FRAME)
         if frames < FEWEST:
-            heard = len(sound) // _SAMPLES_PER_FRAME
+            heard = len(sound) // SAMPLES_PER_FRAME
             raise ClipError(
                 clip.path, "too_short", f"{len(faces)} frames, {heard} frames of sound; {FEWEST} are needed"
             )
-        faces, sound = np.ascontiguousarray(faces[:frames]), sound[: frames * _SAMPLES_PER_FRAME]
+        faces, sound = np.ascontiguousarray(faces[:frames]), sound[: frames * SAMPLES_PER_FRAME]
         if not sound.any():
             raise ClipError(clip.path, "no_audio", "the whole sound is digital silence")
         arrays: dict[str, NDArray[Any]] = {
@@ -301,7 +300,7 @@ class _Worker:
         held: list[NDArray[np.uint8]] = []
 
         def watched() -> Iterator[NDArray[np.uint8]]:
-            for frame in read_frames(info, FPS):
+            for frame in read_frames(info, FRAME_RATE):
                 held.append(frame)
                 yield frame
 
@@ -309,7 +308,7 @@ class _Worker:
         for number, faces in enumerate(self._detector.faces(path, watched())):
             crop = self._preparation.cropper.crop(held.pop(0), faces[0]) if faces else None
             if crop is None:
-                raise ClipError(path, "no_face", f"no usable face in frame {number} ({number / int(FPS):.2f} s)")
+                raise ClipError(path, "no_face", f"no usable face in frame {number} ({number / FPS:.2f} s)")
             crops.append(crop)
         if not crops:
             raise ClipError(path, "too_short", "no frames")

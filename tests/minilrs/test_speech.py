@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lse_bench.errors import LseBenchError, UsageError
-from lse_bench.media.audio import SAMPLE_RATE
 from lse_bench.minilrs import speech, text, visemes
 from lse_bench.minilrs.speech import Voice, draw_voice, speak
+from lse_bench.rates import SAMPLE_RATE
 
 VOICE = Voice("en-us+f2", 160, 50, 50)
 SENTENCE = "The farmer bought five yellow boats at the top of the hill. Nobody showed them the other bridge."

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.features.syncnet_mfcc import COEFFICIENTS, mfcc
 from lse_bench.manifests.layouts import CorpusClip
-from lse_bench.media.audio import SAMPLE_RATE, read_sound
+from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
 from lse_bench.minilrs.corpus import truth_path
+from lse_bench.rates import FPS, FRAME_RATE, SAMPLE_RATE
 from lse_bench.storage import read_arrays, read_object, write_atomically
 from lse_bench.sync.clip_facts import SPARE
-from lse_bench.sync.protocol import FPS
 from lse_bench.sync.syncnet import WINDOW_COLUMNS, WINDOW_FRAMES
 from lse_bench.sync.windows import COLUMNS_PER_FRAME
 
@@ -142,10 +142,10 @@ def _decode(path: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float3
     if info.video is None or info.sound is None:
         missing = "video" if info.video is None else "audio"
         raise ClipError(path, "no_video" if info.video is None else "no_audio", f"no {missing} stream")
-    pictures = [_reduced(frame, size) for frame in read_frames(info, FPS)]
+    pictures = [_reduced(frame, size) for frame in read_frames(info, FRAME_RATE)]
     sound = np.concatenate(list(read_sound(info)))
     features = mfcc(sound).astype(np.float32)
-    heard = len(sound) * int(FPS) // SAMPLE_RATE
+    heard = len(sound) * FPS // SAMPLE_RATE
     if min(len(pictures), heard) <= SPARE:
         raise ClipError(path, "too_short", f"{len(pictures)} frames, {heard} frames of sound; {SPARE + 1} are needed")
     assert features.shape[0] == COEFFICIENTS
