@@ -13,8 +13,8 @@ from lse_bench.runs.read import Run
 from lse_bench.sync.distance import MAX_SHIFT
 from lse_bench.tables import escape
 from lse_bench.tables.curves import Draw, draw_curves, draw_legend, svg_of
-from lse_bench.tables.formats import MINI
 from lse_bench.tables.table import Table
+from lse_bench.weights.table import mark_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +48,7 @@ def plots_of(tables: Sequence[Table], entries: Sequence[Run]) -> Iterator[tuple[
             draw: Draw = partial(_against, table=table, distance=distance, colours=colours)
             yield f"quality-{number}", f"LSE-C against {_DISTANCES[distance]}: {where}", svg_of(draw)
         runs = [(entry.method, entry.records) for entry in members]
-        label = f"mean distance{_mini(table)}, 95 % interval"
+        label = f"mean distance{mark_of(table.evaluator)}, 95 % interval"
         draw = partial(draw_curves, runs=runs, colours=colours, label=label)
         yield f"curve-{number}", f"Mean distance for each shift of the sound: {where}", svg_of(draw)
         draw = partial(_offsets, entries=members, colours=colours)
@@ -58,15 +58,10 @@ def plots_of(tables: Sequence[Table], entries: Sequence[Run]) -> Iterator[tuple[
         by_key.setdefault(json.dumps(table.key, sort_keys=True), []).append(table)
     for number, some in enumerate(by_key.values()):
         scored_as = f"{some[0].protocol}, {some[0].evaluator or some[0].key.get('weights_sha256', '')[:12]}"
-        mini = _mini(some[0])
+        mini = mark_of(some[0].evaluator)
         for metric, title in (("lse_c", f"LSE-C{mini}, higher is better"), ("lse_d", f"LSE-D{mini}, lower is better")):
             draw = partial(_bars, tables=some, metric=metric, label=title, colours=colours)
             yield f"{metric}-{number}", f"{title}, by corpus: {scored_as}", svg_of(draw)
-
-
-def _mini(table: Table) -> str:
-    """Return the mark of scores by the bundled `syncnet-mini`; empty for other scorers."""
-    return " (mini)" if table.evaluator == MINI else ""
 
 
 def _against(axes: Axes, table: Table, distance: str, colours: dict[str, str]) -> None:
@@ -88,7 +83,7 @@ def _against(axes: Axes, table: Table, distance: str, colours: dict[str, str]) -
         )
     axes.margins(x=0.15, y=0.15)
     axes.set_xlabel(f"{_DISTANCES[distance]} (lower is better)")
-    axes.set_ylabel(f"LSE-C{_mini(table)} with 95 % interval, higher is better")
+    axes.set_ylabel(f"LSE-C{mark_of(table.evaluator)} with 95 % interval, higher is better")
     _part(axes, labels)
 
 

@@ -23,7 +23,8 @@ from lse_bench.fidelity.inception import FEATURES, FidInception
 from lse_bench.rates import SAMPLE_RATE
 from lse_bench.sync.arrays import bgr_frames
 from lse_bench.sync.scorer import SyncScorer
-from lse_bench.weights.store import Options, resolve
+from lse_bench.weights.download import FetchSettings
+from lse_bench.weights.store import resolve
 
 try:
     from torchmetrics import Metric
@@ -140,7 +141,7 @@ class FrechetInceptionDistance(Metric):
         elif isinstance(weights, Mapping):
             self.network = FidInception(weights, choose_device("auto"))
         else:
-            path = resolve(weights, Options(say=_log.warning))
+            path = resolve(weights, FetchSettings(say=_log.warning))
             self.network = FidInception.load(path, choose_device("auto"))
         for which in ("real", "made"):
             self.add_state(f"{which}_sum", torch.zeros(FEATURES, dtype=torch.float64), dist_reduce_fx="sum")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lse_bench.weights.store import Options
+    from lse_bench.weights.download import FetchSettings
 
 _log = logging.getLogger("lse_bench")
 
@@ -58,11 +58,11 @@ class Report:
         yield Counter()
 
     @contextmanager
-    def fetching(self, offline: bool, trust: bool) -> Iterator[Options]:
+    def fetching(self, offline: bool, trust: bool) -> Iterator[FetchSettings]:
         """Yield the options for fetching weights, and show the progress of a download."""
-        from lse_bench.weights.store import Options
+        from lse_bench.weights.download import FetchSettings
 
-        yield Options(offline=offline, trust=trust, say=_log.warning)
+        yield FetchSettings(offline=offline, trust=trust, say=_log.warning)
 
     def weights(self, name_or_path: str, offline: bool, trust: bool) -> Path:
         """Return the file of weights for a name or path, fetched if it is absent.

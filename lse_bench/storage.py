@@ -270,6 +270,15 @@ def differences(there: dict[str, Any], ours: dict[str, Any], lead: str = "") -> 
             yield lead + name, before, now
 
 
+def refuse_another(out: Path, what: str, there: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Raise UsageError, naming the first field, if `out` holds work with other settings than the requested ones.
+
+    `what`: what `out` holds, for the message. `there`, `ours`: the stored and the requested settings.
+    """
+    for name, before, now in differences(there, ours):
+        raise UsageError(f"{out}: holds {what} with another {name} ({before}, now {now}); choose another --out")
+
+
 def json_bytes(content: Mapping[str, Any]) -> bytes:
     """Return indented JSON with a final newline. Raises ValueError if a number is not finite."""
     return _encoded(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

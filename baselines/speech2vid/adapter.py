@@ -24,8 +24,8 @@ from lse_bench.generators.batches import batches
 from lse_bench.generators.interface import FaceCrop, FaceGenerator, Options
 from lse_bench.media.audio import Sound
 from lse_bench.rates import SAMPLES_PER_FRAME
+from lse_bench.weights.download import FetchSettings
 from lse_bench.weights.readers import file_digest
-from lse_bench.weights.store import Options as Fetch
 from lse_bench.weights.store import resolve
 
 _APART = 5  # frames from one picture of the identity to the next
@@ -53,7 +53,7 @@ class Speech2Vid(FaceGenerator):
     def __init__(self, options: Options) -> None:
         self._network = load_network(options.needed_checkpoint(self.name)).to(options.device)
         deblur = options.setting("deblur", "")
-        fetch = Fetch(offline=options.offline, trust=options.trust)
+        fetch = FetchSettings(offline=options.offline, trust=options.trust)
         self._deblur_file = resolve(deblur, fetch) if deblur else None
         self._deblur = None if self._deblur_file is None else load_deblurring(self._deblur_file).to(options.device)
         self._device = options.device

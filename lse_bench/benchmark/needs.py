@@ -12,7 +12,7 @@ from lse_bench.generators.registry import load
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.tasks.declared import FaceOptions, FetchOptions
 from lse_bench.tasks.options import settings_of
-from lse_bench.weights.store import Options
+from lse_bench.weights.download import FetchSettings
 from lse_bench.weights.table import table
 
 
@@ -79,9 +79,9 @@ def _of_scoring(step: ScoreStep) -> Needs:
     return needs
 
 
-def fetching(step: Step) -> Options:
+def fetching(step: Step) -> FetchSettings:
     """Return how the weights of a step may be fetched. Steps without such options have the defaults."""
     options = step.options
     if isinstance(options, FetchOptions):
-        return Options(offline=options.offline, trust=options.trust)
-    return Options()
+        return FetchSettings(offline=options.offline, trust=options.trust)
+    return FetchSettings()

@@ -29,7 +29,8 @@ from lse_bench.storage import json_bytes, open_lines, read_lines, read_object, w
 from lse_bench.stored import Stored, parse_stored, write_stored
 from lse_bench.tables.table import Table, below, tables_of
 from lse_bench.versions import require
-from lse_bench.weights.store import Options, path_of, why_missing
+from lse_bench.weights.download import FetchSettings
+from lse_bench.weights.store import path_of, why_missing
 from lse_bench.weights.table import table
 
 SCHEMA = 2
@@ -124,9 +125,9 @@ def problems(config: BenchConfig, steps: Iterable[Step], folder: Path) -> list[s
     return list(found)
 
 
-def to_fetch(steps: Iterable[Step]) -> dict[str, Options]:
+def to_fetch(steps: Iterable[Step]) -> dict[str, FetchSettings]:
     """Return the absent weights that the steps need, by name, each with how it may be fetched."""
-    found: dict[str, Options] = {}
+    found: dict[str, FetchSettings] = {}
     for step in steps:
         allowed = fetching(step)
         for name in needs_of(step).weights:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from lse_bench.weights.store import Options
+    from lse_bench.weights.download import FetchSettings
 
 _LONG, _EVERY = 2, 10  # without a terminal: seconds before the first progress line, and between two of them
 _SHOWN_FAILURES = 20
@@ -69,10 +69,10 @@ class ConsoleReport(Report):
             yield _Bar(progress, label, total)
 
     @contextmanager
-    def fetching(self, offline: bool, trust: bool) -> Iterator[Options]:
+    def fetching(self, offline: bool, trust: bool) -> Iterator[FetchSettings]:
         from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
-        from lse_bench.weights.store import Options
+        from lse_bench.weights.download import FetchSettings
 
         with Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=self.console) as progress:
             task = progress.add_task("fetching", visible=False)
@@ -83,7 +83,7 @@ class ConsoleReport(Report):
             def say(text: str) -> None:
                 progress.console.print(text, highlight=False, markup=False)
 
-            yield Options(offline=offline, trust=trust, say=say, progress=show)
+            yield FetchSettings(offline=offline, trust=trust, say=say, progress=show)
 
 
 class _Bar(Counter):

@@ -151,14 +151,14 @@ def _finish(report: ConsoleReport, summary: Summary, out: Path, as_json: bool, m
 def _print_summary(report: ConsoleReport, summary: Summary, out: Path) -> None:
     from rich.table import Table
 
-    from lse_bench.weights.table import name_of_digest
+    from lse_bench.weights.table import mark_of, name_of_digest
 
     key = summary.key
     tracks = f", {summary.tracks} face tracks" if summary.tracks is not None else ""
     table = Table(title=f"{key['protocol']}, {summary.scored} of {summary.listed} clips scored{tracks}")
     for heading in ("metric", "mean", "95 % interval", "n"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
-    mini = " (mini)" if name_of_digest(key["weights_sha256"]) == "syncnet-mini" else ""
+    mini = mark_of(name_of_digest(key["weights_sha256"]))
     labels = {"lse_d": f"LSE-D{mini} ↓", "lse_c": f"LSE-C{mini} ↑", "offset": "AV offset (frames)"}
     for metric, values in summary.metrics.items():
         interval = values.ci95

@@ -15,8 +15,9 @@ from lse_bench.fidelity.results import FdSyncResult, FidResult
 from lse_bench.fidelity.sources import BoxSource, Item, files_digest
 from lse_bench.naming import safe_id
 from lse_bench.sync.scorer import SyncScorer
+from lse_bench.weights.download import FetchSettings
 from lse_bench.weights.readers import file_digest
-from lse_bench.weights.store import Options, resolve
+from lse_bench.weights.store import resolve
 from lse_bench.weights.table import name_of_digest
 
 GROUPS, SEED = 5, 2020  # groups of FID's jackknife; random seed of KID's subsets
@@ -63,7 +64,7 @@ def load_inception(weights: Path | str = "inception", device: str = "auto", offl
     Raises WeightsError if the file cannot be had or is not Inception, and UsageError if the device does not exist or
     the extra `fid` is not installed.
     """
-    path = resolve(weights, Options(offline=offline, say=_log.warning))
+    path = resolve(weights, FetchSettings(offline=offline, say=_log.warning))
     return Inception(FidInception.load(path, choose_device(device)), file_digest(path))
 
 

@@ -35,7 +35,7 @@ from lse_bench.manifests.generated import (
 )
 from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import write_manifest
-from lse_bench.storage import differences, open_lines, remove_leftovers
+from lse_bench.storage import open_lines, refuse_another, remove_leftovers
 from lse_bench.stored import to_json, write_stored
 from lse_bench.versions import joined, surroundings
 
@@ -169,10 +169,7 @@ def _prepare(call: Call) -> None:
         ) from None
     earlier = read_generation(call.out)
     if earlier is not None:
-        for name, before, now in differences(earlier.key, ours):
-            raise UsageError(
-                f"{call.out}: holds a generation with another {name} ({before}, now {now}); choose another --out"
-            )
+        refuse_another(call.out, "a generation", earlier.key, ours)
         return
     names = {item.name for item in call.out.iterdir()} if call.out.is_dir() else set()
     if call.out.exists() and (not call.out.is_dir() or names - {MANIFEST_FILE}):  # a kill may leave the manifest only

@@ -7,6 +7,7 @@ folders.
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import tomllib
 from collections.abc import Callable
 from functools import cache
@@ -16,10 +17,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lse_bench.errors import UsageError, no_such
+from lse_bench.errors import UsageError, WeightsError, no_such
 from lse_bench.manifests.manifest import Job, Manifest, checked, job_of
-
-_TIMEOUT = (10, 60)  # seconds to connect, and between two blocks of data
 
 
 class OfficialList(BaseModel):
@@ -138,24 +137,32 @@ def fetch_list(name: str, offline: bool, say: Callable[[str], None]) -> bytes:
     `offline`: forbid the download. `say`: called with a message before the download. Raises UsageError if the corpus is
     unknown or has no list, if the network may not be used, or if the download fails.
     """
-    import requests
-
-    from lse_bench.weights.store import Options
+    from lse_bench.weights.download import FetchSettings, download
+    from lse_bench.weights.table import Entry
 
     entry = corpus(name).list
     if entry is None:
         raise UsageError(f"{name} has no official list; make a list with lse-bench manifest build")
-    forbidden = Options(offline=offline).forbidden
+    forbidden = FetchSettings(offline=offline).forbidden
     if forbidden is not None:
         raise UsageError(
             f"{entry.file} is at {entry.url}, but {forbidden} forbids fetching it; give your copy with --list"
         )
     say(f"fetching {entry.url} (licence: {entry.licence})")
-    try:
-        answer = requests.get(entry.url, timeout=_TIMEOUT)
-        answer.raise_for_status()
-    except requests.RequestException as error:
-        raise UsageError(
-            f"{entry.url}: cannot be fetched ({type(error).__name__}); give your copy with --list"
-        ) from None
-    return answer.content
+    item = Entry(
+        name=entry.file,
+        file=entry.file,
+        what=f"the test list of {name}",
+        urls=(entry.url,),
+        licence=entry.licence,
+        format="text",
+        sha256=entry.sha256,
+        bytes=entry.bytes,
+    )
+    with tempfile.TemporaryDirectory() as folder:  # the list is stored nowhere but in the manifest
+        partial = Path(folder) / entry.file
+        try:
+            download(item, partial, FetchSettings(), "give your copy with --list")
+        except WeightsError as error:
+            raise UsageError(str(error)) from None
+        return partial.read_bytes()

@@ -37,7 +37,7 @@ from lse_bench.minilrs.text import around_word, speech_of
 from lse_bench.minilrs.visemes import PARAMETERS, LipTrack, lip_track
 from lse_bench.processor import usable_cores
 from lse_bench.rates import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
-from lse_bench.storage import read_bytes, read_object, replacing
+from lse_bench.storage import read_bytes, read_object, refuse_another, replacing
 from lse_bench.stored import read_stored, write_stored
 from lse_bench.versions import joined, surroundings
 from lse_bench.weights.readers import file_digest
@@ -266,11 +266,7 @@ def _open(spec: Spec, out: Path) -> dict[str, Made]:
     about = summary_path(out)
     if about.exists():
         there = read_stored(about, CorpusSummary, WAY_OUT).spec
-        for name, value in spec.as_json().items():
-            if there.get(name) != value:
-                raise UsageError(
-                    f"{out}: holds a corpus with {name} {there.get(name)}, but {value} is requested; use another --out"
-                )
+        refuse_another(out, "a corpus", there, spec.as_json())
         record = out / FOLDER / "clips.jsonl"
         lines = read_bytes(record).decode("utf-8", errors="replace").split("\n") if record.exists() else []
         found = (_parse(line) for line in lines)

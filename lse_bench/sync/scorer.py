@@ -39,8 +39,9 @@ from lse_bench.sync.syncnet import FastSyncNet, SyncNet, load_syncnet
 from lse_bench.sync.tracked import read_legacy, read_tracked
 from lse_bench.sync.windows import Chunk, read_windows
 from lse_bench.versions import installed
+from lse_bench.weights.download import FetchSettings
 from lse_bench.weights.readers import file_digest
-from lse_bench.weights.store import Options, resolve
+from lse_bench.weights.store import resolve
 
 MAX_BATCH = 4096  # windows: their pictures take 12 GB
 _MAX_READERS = 8
@@ -130,7 +131,7 @@ class SyncScorer:
         `offline`: never download. The other options are those of `SyncScorer`. Raises WeightsError if the checkpoint
         is missing, unsafe, damaged or of another network.
         """
-        path = resolve(weights, Options(offline=offline, say=_log.warning))
+        path = resolve(weights, FetchSettings(offline=offline, say=_log.warning))
         return cls(
             load_syncnet(path),
             weights_sha256=file_digest(path),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lse_bench.naming import slug
 from lse_bench.tables import escape
 from lse_bench.tables.table import REAL, UNSYNCED, Table, TableRow
+from lse_bench.weights.table import MINI, mark_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,6 @@ _EXPLAINED = {
     "fd_sync": "Fréchet distance of SyncNet's lip embeddings to the real videos. Lower is better.",
     "scored": "Clips with a score, of all that were listed.",
 }
-MINI = "syncnet-mini"
 _WIDE = ("lse_d", "lse_c", "offset", "lse_d_at_0", "lse_d_valid", "lse_c_valid")
 
 
@@ -88,7 +88,7 @@ def _number(name: str, title: str, digits: int) -> Column:
 
 def columns_of(table: Table) -> list[Column]:
     """Return the columns of a table, without empty columns. Scores of `syncnet-mini` are marked `(mini)`."""
-    mini = " (mini)" if table.evaluator == MINI else ""
+    mini = mark_of(table.evaluator)
     columns = [
         Column("method", "method", lambda row: row.method, lambda row: str(row.method)),
         _mean("lse_d", f"LSE-D{mini} ↓"),

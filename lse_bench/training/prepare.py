@@ -31,7 +31,7 @@ from lse_bench.media.video import read_frames
 from lse_bench.minilrs.corpus import truth_path
 from lse_bench.place import PlaceError, refuse_place
 from lse_bench.rates import FPS, FRAME_RATE, SAMPLES_PER_FRAME
-from lse_bench.storage import read_arrays, write_atomically
+from lse_bench.storage import read_arrays, refuse_another, write_atomically
 from lse_bench.stored import read_stored, write_stored
 from lse_bench.training.prepared import INDEX, PreparedClip, PreparedIndex, clip_file
 from lse_bench.versions import joined, surroundings
@@ -195,10 +195,7 @@ def _index_of(out: Path, settings: dict[str, Any]) -> PreparedIndex | None:
         return None
     way_out = "Prepare into a new folder, or delete this file; the prepared clips are kept"
     index = read_stored(path, PreparedIndex, way_out)
-    for name, value in settings.items():
-        if index.settings.get(name) != value:
-            there = index.settings.get(name)
-            raise UsageError(f"{out}: was prepared with {name} {there}, but {value} is requested; choose another --out")
+    refuse_another(out, "prepared clips", index.settings, settings)
     return index
 
 

@@ -16,7 +16,7 @@ from lse_bench.devices import choose_device
 from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.precision import Choice, choose_precision
 from lse_bench.reporting import Report
-from lse_bench.storage import differences, json_bytes, write_atomically
+from lse_bench.storage import json_bytes, refuse_another, write_atomically
 from lse_bench.training.checkpoints import read_checkpoint
 from lse_bench.training.config import Config
 from lse_bench.training.hardware import Hardware, launch
@@ -186,12 +186,8 @@ def describe(out: Path, method: str, config: Config, hardware: Hardware, about: 
     }
     there = _begun(out)
     if there is not None and resume:
-        for name, value in {"method": method, **described}.items():
-            for field, before, asked in differences({name: there.get(name)}, {name: value}):
-                raise UsageError(
-                    f"{out}: was begun with another {field}: {before}, now {asked}. --resume needs the same; choose "
-                    "another --out otherwise"
-                )
+        ours = {"method": method, **described}
+        refuse_another(out, "a training run", {name: there.get(name) for name in ours}, ours)
         description = there | joined(there, now)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json_bytes(description))

@@ -42,6 +42,14 @@ class Entry(BaseModel):
         return self
 
 
+MINI = "syncnet-mini"
+
+
+def mark_of(name: str | None) -> str:
+    """Return the mark of scores by the weights `name`: those of `syncnet-mini` are comparable with no others."""
+    return " (mini)" if name == MINI else ""
+
+
 @cache
 def table() -> dict[str, Entry]:
     """Return all entries by name, in the order of `table.toml`."""

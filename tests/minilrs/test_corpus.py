@@ -56,7 +56,7 @@ def test_a_killed_corpus_goes_on_and_ends_the_same(small: tuple[Path, CorpusSumm
 
 
 def test_another_corpus_is_not_mixed_in(small: tuple[Path, CorpusSummary], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds a corpus with seed 6, but 8 is requested"):
+    with pytest.raises(UsageError, match="holds a corpus with another seed .6, now 8."):
         make_corpus(Spec(speakers=3, clips=2, seed=8, frames=30), small[0])
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match="already holds something else"):

@@ -23,7 +23,8 @@ from lse_bench.media.video import read_frames
 from lse_bench.media.writer import write_clip
 from lse_bench.training.prepare import BoxCropper, Preparation, SyncFilter, prepare
 from lse_bench.training.prepared import PreparedClips, clip_file
-from lse_bench.weights.store import Options, resolve
+from lse_bench.weights.download import FetchSettings
+from lse_bench.weights.store import resolve
 
 
 def preparation(corpus: Path, **more: Any) -> Preparation:
@@ -102,7 +103,7 @@ def test_any_number_of_processes_and_a_stop_give_the_same(
     parts = prepare(clips, corpus, out, preparation(corpus), workers=2)
     assert parts == whole
     assert kept.stat().st_mtime_ns == before
-    with pytest.raises(UsageError, match="was prepared with pads"):
+    with pytest.raises(UsageError, match="holds prepared clips with another pads"):
         prepare(clips, corpus, out, Preparation(BoxCropper((0, 10, 0, 0)), "boxes", boxes=truth_boxes(corpus)))
 
 
@@ -119,7 +120,7 @@ def test_syncnet_corrects_what_is_early_or_late(corpus: Path, clips: list[Corpus
         elif shift < 0:
             frames, sound = frames[-shift:], sound[: len(sound) + shift * 640]
         write_clip(clip.path, frames, sound)
-    weights = resolve("syncnet-mini", Options())
+    weights = resolve("syncnet-mini", FetchSettings())
     rule = SyncFilter(weights, confidence=0.5)
     centre = Preparation(BoxCropper(), "centerface", sync=rule)
     index = prepare(chosen, root, tmp_path / "out", centre)

@@ -239,7 +239,7 @@ def test_a_killed_command_resumes_to_the_weights_of_an_uninterrupted_one(
     assert "pass --resume" in refused.stderr
     other = lse_bench_here(*command(recipe, corpus, tmp_path / "parts", "--resume", "--seed", "5"))
     assert other.returncode == 2
-    assert "was begun with another config" in " ".join(other.stderr.split())
+    assert "holds a training run with another config" in " ".join(other.stderr.split())
     ended = lse_bench_here(*command(recipe, corpus, tmp_path / "parts", "--resume", "--loaders", "0"))
     assert ended.returncode == 0, ended.stderr
     whole, parts = (file_digest(tmp_path / name / "weights.safetensors") for name in ("whole", "parts"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from lse_bench.errors import WeightsError
-from lse_bench.weights import store
-from lse_bench.weights.store import Options, fetch, path_of, resolve, state_of
+from lse_bench.weights.download import FetchSettings
+from lse_bench.weights.store import fetch, path_of, resolve, state_of
 from lse_bench.weights.table import Entry, entry, name_of_digest, table
 
 CONTENT = os.urandom(3_000_000)
@@ -126,7 +127,7 @@ def assert_nothing_final(item: Entry) -> None:
 @pytest.mark.network
 def test_download_is_announced_verified_and_kept(server: Server, folder: Path) -> None:
     item, said, steps = made_up(server), [], []
-    options = Options(say=said.append, progress=lambda done, total: steps.append((done, total)))
+    options = FetchSettings(say=said.append, progress=lambda done, total: steps.append((done, total)))
     path = fetch(item, options)
     assert path == folder / "made_up.pth" and path.read_bytes() == CONTENT
     assert server.url in said[0] and "CC0-1.0" in said[0]
@@ -229,7 +230,7 @@ def test_server_errors(server: Server) -> None:
     ],
 )
 def test_a_hostile_server_is_a_sentence(server: Server, mood: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lse_bench.weights.store._WINDOW", 0.2)
+    monkeypatch.setattr("lse_bench.weights.download._WINDOW", 0.2)
     item = made_up(server)
     server.script = [mood] * 9
     told = sentence_of(item)
@@ -255,7 +256,7 @@ def sentence_of(item: Entry) -> str | None:
 def test_a_server_that_sends_next_to_nothing_is_given_up(
     server: Server, sent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lse_bench.weights.store._WINDOW", 0.2)
+    monkeypatch.setattr("lse_bench.weights.download._WINDOW", 0.2)
     server.script = [f"raw HTTP/1.1 200 OK\r\n{sent}"]
     with pytest.raises(WeightsError, match=r"stopped after .* at least 1 kB/s over 0.2 s"):
         fetch(made_up(server))
@@ -294,8 +295,8 @@ def test_a_disk_that_fills_up(server: Server, folder: Path) -> None:
 
 @pytest.mark.network
 def test_too_little_room_is_seen_before_writing(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = store.shutil.disk_usage("/")
-    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr("lse_bench.weights.download.shutil.disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(WeightsError, match=r"1,000 bytes are free, and 3,000,000 are needed"):
         fetch(made_up(server))
     assert_nothing_final(made_up(server))
@@ -322,11 +323,11 @@ def test_offline_asks_nobody(server: Server, how: str, monkeypatch: pytest.Monke
         monkeypatch.setenv("LSE_BENCH_OFFLINE", "1")
     item = made_up(server)
     with pytest.raises(WeightsError, match=rf"forbids fetching.*{server.url}.*made_up.pth.*{DIGEST}"):
-        fetch(item, Options(offline=how == "option"))
+        fetch(item, FetchSettings(offline=how == "option"))
     assert server.seen == []
     path_of(item).parent.mkdir(exist_ok=True)
     path_of(item).write_bytes(CONTENT)
-    assert fetch(item, Options(offline=True)) == path_of(item), "what is here may be used"
+    assert fetch(item, FetchSettings(offline=True)) == path_of(item), "what is here may be used"
 
 
 @pytest.mark.network
@@ -354,7 +355,7 @@ def test_an_unknown_digest_needs_trust_and_is_remembered(server: Server) -> None
     with pytest.raises(WeightsError, match="there is no published digest.*--trust"):
         fetch(item)
     assert server.seen == []
-    assert fetch(item, Options(trust=True, say=said.append)).read_bytes() == CONTENT
+    assert fetch(item, FetchSettings(trust=True, say=said.append)).read_bytes() == CONTENT
     assert DIGEST in said[-1] and state_of(item) == "ok"
     path_of(item).write_bytes(b"changed")
     assert state_of(item) == "wrong"
@@ -407,7 +408,7 @@ def test_nothing_is_resumed_that_cannot_be_verified(server: Server, folder: Path
     folder.mkdir()
     (folder / "made_up.pth.partial").write_bytes(b"x" * 1000)
     item = made_up(server, sha256=None, bytes=None)
-    assert fetch(item, Options(trust=True)).read_bytes() == CONTENT
+    assert fetch(item, FetchSettings(trust=True)).read_bytes() == CONTENT
     assert server.seen == [("/made_up.pth", None)]
 
 
@@ -415,4 +416,4 @@ def test_a_folder_does_not_hide_an_entry(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "syncnet_v2").mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WeightsError, match="forbids fetching"):
-        resolve("syncnet_v2", Options(offline=True))
+        resolve("syncnet_v2", FetchSettings(offline=True))
