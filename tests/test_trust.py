@@ -109,4 +109,6 @@ def test_t12_a_resumed_run_names_what_differs(prepared_clips: Path, tmp_path: Pa
     assert empty.returncode == 2 and "holds no training run to resume; leave out --resume" in empty.stderr
     assert lse_bench_here(*train, "--steps", 1).returncode == 0
     ended = lse_bench_here(*train, "--steps", 2, "--resume")
-    assert ended.returncode == 2 and "holds a training run with another config steps (1, now 2)" in ended.stderr, ended.stderr
+    assert ended.returncode == 2 and "holds a training run with another config steps (1, now 2)" in ended.stderr, (
+        ended.stderr
+    )

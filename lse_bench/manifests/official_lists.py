@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import tomllib
-from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lse_bench.errors import UsageError, WeightsError, no_such
 from lse_bench.manifests.manifest import Job, Manifest, checked, job_of
+from lse_bench.weights.download import FetchSettings, download
+from lse_bench.weights.table import Entry
 
 
 class OfficialList(BaseModel):
@@ -131,24 +132,20 @@ def _speaker(name: str, video: str) -> str | None:
     return video.split("/")[0] if name in ("lrs2", "lrs3") else None
 
 
-def fetch_list(name: str, offline: bool, say: Callable[[str], None]) -> bytes:
+def fetch_list(name: str, settings: FetchSettings) -> bytes:
     """Return the content of an official list from its pinned address.
 
-    `offline`: forbid the download. `say`: called with a message before the download. Raises UsageError if the corpus is
-    unknown or has no list, if the network may not be used, or if the download fails.
+    `settings`: how it may be fetched. Raises UsageError if the corpus is unknown or has no list, if the network may not
+    be used, or if the download fails.
     """
-    from lse_bench.weights.download import FetchSettings, download
-    from lse_bench.weights.table import Entry
-
     entry = corpus(name).list
     if entry is None:
         raise UsageError(f"{name} has no official list; make a list with lse-bench manifest build")
-    forbidden = FetchSettings(offline=offline).forbidden
-    if forbidden is not None:
+    if (forbidden := settings.forbidden) is not None:
         raise UsageError(
             f"{entry.file} is at {entry.url}, but {forbidden} forbids fetching it; give your copy with --list"
         )
-    say(f"fetching {entry.url} (licence: {entry.licence})")
+    settings.say(f"fetching {entry.url} (licence: {entry.licence})")
     item = Entry(
         name=entry.file,
         file=entry.file,
@@ -162,7 +159,7 @@ def fetch_list(name: str, offline: bool, say: Callable[[str], None]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:  # the list is stored nowhere but in the manifest
         partial = Path(folder) / entry.file
         try:
-            download(item, partial, FetchSettings(), "give your copy with --list")
+            download(item, partial, settings, "give your copy with --list")
         except WeightsError as error:
             raise UsageError(str(error)) from None
         return partial.read_bytes()

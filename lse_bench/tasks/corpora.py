@@ -55,7 +55,11 @@ def import_pairs(out: Path, corpus: str, root: Path | None, options: ImportOptio
     `root`: the folder of the corpus, or None if it is given later. Raises UsageError if the list cannot be fetched or
     read, or if its digest is not the official one and `any_digest` is not set.
     """
-    content = fetch_list(corpus, options.offline, report.say) if options.list is None else read_bytes(options.list)
+    if options.list is None:
+        with report.fetching(options.offline, trust=False) as settings:
+            content = fetch_list(corpus, settings)
+    else:
+        content = read_bytes(options.list)
     return _written(import_list(corpus, content, root, any_digest=options.any_digest), out, report)
 
 

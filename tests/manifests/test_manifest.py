@@ -17,6 +17,7 @@ from lse_bench.manifests.check import check_manifest
 from lse_bench.manifests.manifest import Job, Manifest, job_of, read_manifest, write_manifest
 from lse_bench.manifests.official_lists import OfficialList, corpora, fetch_list, import_list
 from lse_bench.manifests.pairing import build_manifest
+from lse_bench.weights.download import FetchSettings
 
 
 def mock_corpus(root: Path, flavour: str, videos: int, each: int, source: Path) -> list[str]:
@@ -144,7 +145,7 @@ def test_wrong_lists_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="no official list"):
         import_list("minilrs", lrs2)
     with pytest.raises(UsageError, match="forbids fetching"):
-        fetch_list("lrs2", True, lambda text: None)
+        fetch_list("lrs2", FetchSettings(offline=True))
 
 
 def test_every_corpus_file_is_sound() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lse_bench.errors import WeightsError
+from lse_bench.errors import UsageError, WeightsError
 from lse_bench.weights.download import FetchSettings
 from lse_bench.weights.store import fetch, path_of, resolve, state_of
 from lse_bench.weights.table import Entry, entry, name_of_digest, table
@@ -280,7 +280,7 @@ def test_a_disk_that_fills_up(server: Server, folder: Path) -> None:
     program = (
         "import resource, sys\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))\n"
-        "from lse_bench.errors import WeightsError\n"
+        "from lse_bench.errors import UsageError, WeightsError\n"
         "from lse_bench.weights.store import fetch\nfrom lse_bench.weights.table import Entry\n"
         "try:\n    fetch(Entry.model_validate_json(sys.argv[1]))\n"
         "except WeightsError as error:\n    print(error)\n"
@@ -417,3 +417,19 @@ def test_a_folder_does_not_hide_an_entry(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WeightsError, match="forbids fetching"):
         resolve("syncnet_v2", FetchSettings(offline=True))
+
+
+@pytest.mark.network
+def test_an_official_list_comes_by_the_same_downloader(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lse_bench.manifests import official_lists
+
+    known = official_lists.corpus("lrs2")
+    assert known.list is not None
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    listed = known.list.model_copy(update={"url": f"{server.url}/l.txt", "sha256": digest, "bytes": len(CONTENT)})
+    monkeypatch.setattr(official_lists, "corpus", lambda name: known.model_copy(update={"list": listed}))
+    server.script = ["503"]  # the first try fails, and the second one succeeds
+    assert official_lists.fetch_list("lrs2", FetchSettings()) == CONTENT
+    server.script = ["other"]
+    with pytest.raises(UsageError, match="has sha256 .* is expected.*give your copy with --list"):
+        official_lists.fetch_list("lrs2", FetchSettings())
