@@ -11,8 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lse_bench.benchmark.run import SUMMARY_FILE as BENCH_SUMMARY
-from lse_bench.benchmark.run import read_bench
+from lse_bench.benchmark.summary import SUMMARY_FILE as BENCH_SUMMARY
+from lse_bench.benchmark.summary import read_bench
 from lse_bench.errors import UsageError
 from lse_bench.leaderboard.clips import copy_clips
 from lse_bench.leaderboard.plots import colours_of, write_plots

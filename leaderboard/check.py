@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lse_bench.benchmark.run import BENCH_FILE
-from lse_bench.benchmark.run import SUMMARY_FILE as BENCH_SUMMARY
+from lse_bench.benchmark.summary import BENCH_FILE
+from lse_bench.benchmark.summary import SUMMARY_FILE as BENCH_SUMMARY
 from lse_bench.leaderboard.build import COLLECTION_FILE, find_entries
 from lse_bench.leaderboard.clips import CLIPS_FOLDER
 from lse_bench.naming import slug

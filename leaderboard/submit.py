@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lse_bench.benchmark.run import BENCH_FILE
-from lse_bench.benchmark.run import SUMMARY_FILE as BENCH_SUMMARY
+from lse_bench.benchmark.summary import BENCH_FILE
+from lse_bench.benchmark.summary import SUMMARY_FILE as BENCH_SUMMARY
 from lse_bench.errors import UsageError
 from lse_bench.leaderboard.build import COLLECTION_FILE, find_entries
 from lse_bench.leaderboard.clips import CLIPS_FOLDER, copied_clips

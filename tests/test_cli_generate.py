@@ -27,7 +27,7 @@ from lse_bench.manifests.manifest import Manifest, job_of, read_manifest, write_
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
-from lse_bench.minilrs.corpus import truth_path
+from lse_bench.minilrs.truth import truth_path
 from lse_bench.training.export import write_weights
 from lse_bench.weights.formula import formula_weights
 

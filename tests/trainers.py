@@ -12,9 +12,10 @@ from lse_bench.baselines.wav2lip import expert
 from lse_bench.baselines.wav2lip import train as wav2lip
 from lse_bench.manifests.layouts import read_corpus
 from lse_bench.training.config import RunConfig, load_config
+from lse_bench.training.croppers import BoxCropper
 from lse_bench.training.hardware import Hardware, launch
 from lse_bench.training.loop import Method, train
-from lse_bench.training.prepare import BoxCropper, Preparation, prepare
+from lse_bench.training.prepare import Preparation, prepare
 
 METHODS = ("expert", "wav2lip", "wav2lip-gan", "lipgan", "speech2vid", "speech2vid-deblur")
 WIDTH = 1 / 16

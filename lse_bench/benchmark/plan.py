@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lse_bench.benchmark.config import BenchConfig, Given, ManifestConfig, MethodConfig
+from lse_bench.benchmark.digests import digest_of
 from lse_bench.benchmark.steps import (
     BuildStep,
     CorpusStep,
@@ -16,7 +17,6 @@ from lse_bench.benchmark.steps import (
     ImportStep,
     ScoreStep,
     Step,
-    digest_of,
 )
 from lse_bench.generators.registry import load
 from lse_bench.manifests.manifest import read_manifest

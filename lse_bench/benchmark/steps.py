@@ -14,8 +14,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_origin
+from typing import ClassVar, Literal
 
+from lse_bench.benchmark.digests import content_of, option_of
 from lse_bench.manifests.generated import Generation
 from lse_bench.reporting import Report
 from lse_bench.tasks.declared import (
@@ -27,10 +28,7 @@ from lse_bench.tasks.declared import (
     MiniLrsOptions,
     ScoreOptions,
 )
-from lse_bench.tasks.options import Declared, TaskOptions, changed, settings_of, words_of
-from lse_bench.weights.readers import file_digest
-from lse_bench.weights.store import path_of
-from lse_bench.weights.table import Entry, table
+from lse_bench.tasks.options import TaskOptions, changed, words_of
 
 Kind = Literal["corpus", "manifest", "generate", "score", "fid", "fd-sync"]
 _SHOWN = 10  # characters of a digest in a file name
@@ -78,8 +76,8 @@ class Step(ABC):
     @cached_property
     def digest(self) -> str:
         """The SHA-256 digest of everything that the result depends on."""
-        inputs = [one.digest if isinstance(one, Step) else _content(one) for one in self.inputs]
-        options = {declared.name: _option(declared, value) for declared, value in changed(self.options)}
+        inputs = [one.digest if isinstance(one, Step) else content_of(one) for one in self.inputs]
+        options = {declared.name: option_of(declared, value) for declared, value in changed(self.options)}
         version = importlib.metadata.version("lse-bench")
         known = [version, self.kind, inputs, options, self.behind]
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()
@@ -98,40 +96,6 @@ class Step(ABC):
     @abstractmethod
     def _words(self) -> list[str]:
         """The name and the arguments of the command, without its options."""
-
-
-def _content(value: Path | str) -> list[str]:
-    """Return what identifies an input. A file is identified by its digest and not by its name."""
-    if isinstance(value, Path) and value.is_file():
-        return ["file", file_digest(value)]
-    return [str(value)]
-
-
-def _option(declared: Declared, value: Any) -> Any:
-    """Return what identifies the value of an option. Files and weights are identified by their digests."""
-    if declared.flag.names == "settings":
-        return {name: _named(text) for name, text in settings_of(value).items()}
-    if declared.flag.names == "weights":
-        return _named(value)
-    if isinstance(value, Path):
-        return _content(value)
-    return list(value) if get_origin(declared.kind) is tuple else value
-
-
-def _named(value: str) -> list[str]:
-    """Return what identifies weights: the name and digest of the table, or the digest of a file.
-
-    A file has an absolute path, which `read_options` makes.
-    """
-    if value in table():
-        return [value, digest_of(table()[value])]
-    return _content(Path(value) if Path(value).is_absolute() else value)
-
-
-def digest_of(item: Entry) -> str:
-    """Return the published digest of weights. If there is none, return that of the file, or `absent` without a file."""
-    path = path_of(item)
-    return item.sha256 or (file_digest(path) if path.exists() else "absent")
 
 
 def place(value: Step | Path) -> Path:

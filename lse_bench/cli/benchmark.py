@@ -14,8 +14,8 @@ from lse_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from lse_bench.benchmark.config import BenchConfig
-    from lse_bench.benchmark.run import BenchmarkSummary
     from lse_bench.benchmark.steps import Step
+    from lse_bench.benchmark.summary import BenchmarkSummary
 
 _UNBOUNDED = 10_000  # columns
 
@@ -163,7 +163,8 @@ def _print_plan(
     fetched: list[str],
     as_json: bool,
 ) -> None:
-    from lse_bench.benchmark.run import estimate, finished, in_words, read_steps
+    from lse_bench.benchmark.endings import finished, read_steps
+    from lse_bench.benchmark.estimates import estimate, in_words
 
     ended = read_steps(out)
     rows = []

@@ -34,10 +34,11 @@ from lse_bench.minilrs.scene import draw_scene
 from lse_bench.minilrs.speech import Timed, Utterance, speak
 from lse_bench.minilrs.summary import FOLDER, WAY_OUT, CorpusSummary, summary_path
 from lse_bench.minilrs.text import around_word, speech_of
-from lse_bench.minilrs.visemes import PARAMETERS, LipTrack, lip_track
+from lse_bench.minilrs.truth import truth_path, write_truth
+from lse_bench.minilrs.visemes import lip_track
 from lse_bench.processor import usable_cores
 from lse_bench.rates import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
-from lse_bench.storage import read_bytes, read_object, refuse_another, replacing
+from lse_bench.storage import read_bytes, read_object, refuse_another
 from lse_bench.stored import read_stored, write_stored
 from lse_bench.versions import joined, surroundings
 from lse_bench.weights.readers import file_digest
@@ -94,11 +95,6 @@ def make_corpus(
     return _finish(spec, out, [made[plan.id] for plan in plans])
 
 
-def truth_path(clip: Path, root: Path) -> Path:
-    """Return the path of the truth file of `clip`, a file of the corpus in `root`."""
-    return root / FOLDER / "truth" / clip.relative_to(root).with_suffix(".npz")
-
-
 def _make_all(spec: Spec, plans: list[ClipPlan], out: Path, workers: int) -> Iterator[Made]:
     if workers == 1 or len(plans) < 2:
         before = cv2.getNumThreads()
@@ -149,7 +145,7 @@ def make_clip(spec: Spec, plan: ClipPlan, out: Path) -> Made:
     digest.update(transcript.encode())
     phonemes = _within(utterance.phonemes, start, plan.frames)
     poses = np.array([(pose.yaw, pose.pitch, pose.roll) for pose in scene.poses], np.float32)
-    digest.update(_write_truth(truth_path(path, out), truths, lips, poses, phonemes, words))
+    digest.update(write_truth(truth_path(path, out), truths, lips, poses, phonemes, words))
     return Made(
         id=plan.id,
         path=plan.path.as_posix(),
@@ -228,34 +224,6 @@ def _transcript(plan: ClipPlan, spec: Spec, words: list[Timed]) -> str:
         timed = [f"{word.name.upper()} {word.start:.2f} {word.end:.2f} 5.0" for word in words]
         lines += ["", "WORD START END ASDSCORE", *timed]
     return "\n".join(lines) + "\n"
-
-
-def _write_truth(
-    path: Path,
-    truths: list[Truth],
-    lips: LipTrack,
-    poses: NDArray[np.float32],
-    phonemes: list[Timed],
-    words: list[Timed],
-) -> bytes:
-    """Write the truth file and return its numbers as bytes, for the digest."""
-    arrays: dict[str, NDArray[Any]] = {
-        "boxes": np.round(np.stack([truth.box for truth in truths]), 2),
-        "landmarks": np.round(np.stack([truth.landmarks for truth in truths]), 2),
-        "lips": np.round(lips, 4),
-        "poses": np.round(poses, 4),
-        "phoneme_times": np.round([(item.start, item.end) for item in phonemes], 4).reshape(-1, 2),
-        "word_times": np.round([(item.start, item.end) for item in words], 4).reshape(-1, 2),
-    }
-    names: dict[str, NDArray[Any]] = {
-        "lip_parameters": np.array(PARAMETERS),
-        "phonemes": np.array([item.name for item in phonemes], dtype=np.str_),
-        "words": np.array([item.name for item in words], dtype=np.str_),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        np.savez_compressed(partial, allow_pickle=False, **arrays, **names)
-    return b"".join(array.tobytes() for array in arrays.values())
 
 
 def _open(spec: Spec, out: Path) -> dict[str, Made]:

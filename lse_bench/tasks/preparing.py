@@ -12,7 +12,8 @@ from lse_bench.processor import usable_cores
 from lse_bench.reporting import Report
 from lse_bench.tasks.declared import PrepareOptions
 from lse_bench.tasks.options import parse_pads
-from lse_bench.training.prepare import BoxCropper, Cropper, Preparation, SyncFilter, prepare
+from lse_bench.training.croppers import BoxCropper, Cropper
+from lse_bench.training.prepare import Preparation, SyncFilter, prepare
 from lse_bench.training.prepared import PreparedIndex
 
 

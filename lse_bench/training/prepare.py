@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,18 +21,18 @@ from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError, LseBenchError, UsageError
 from lse_bench.faces.detectors import FaceDetector, load_detector
-from lse_bench.faces.face import Face, padded_box
 from lse_bench.features.htk_mfcc import htk_mfcc
 from lse_bench.features.mel import mel_spectrogram
 from lse_bench.manifests.layouts import CorpusClip
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
-from lse_bench.minilrs.corpus import truth_path
+from lse_bench.minilrs.truth import truth_path
 from lse_bench.place import PlaceError, refuse_place
 from lse_bench.rates import FPS, FRAME_RATE, SAMPLES_PER_FRAME
 from lse_bench.storage import read_arrays, refuse_another, write_atomically
 from lse_bench.stored import read_stored, write_stored
+from lse_bench.training.croppers import Cropper
 from lse_bench.training.prepared import INDEX, PreparedClip, PreparedIndex, clip_file
 from lse_bench.versions import joined, surroundings
 from lse_bench.weights.readers import file_digest
@@ -40,46 +40,6 @@ from lse_bench.workers import worker_pool
 
 OnClip = Callable[[str], None]
 FEWEST = 16  # frames; Wav2Lip's loader skips clips of 15 frames or fewer
-
-
-class Cropper(Protocol):
-    """A method that cuts the face out of a frame. `name`: its name in `--crop`. `size`: the side of a crop, pixels."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def size(self) -> int: ...
-
-    def crop(self, frame: NDArray[np.uint8], face: Face) -> NDArray[np.uint8] | None:
-        """Return the face as BGR (size, size, 3), or None if it cannot be cut out."""
-
-    def settings(self) -> dict[str, object]:
-        """Return all other settings that change pixels, by name."""
-
-
-@dataclass(frozen=True)
-class BoxCropper:
-    """A crop to the detector's bounding box, as in Wav2Lip and LipGAN.
-
-    `pads`: pixels of the frame that are added at the top, bottom, left and right of the box.
-    """
-
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
-    size: int = 96
-    name: str = "box"
-
-    def crop(self, frame: NDArray[np.uint8], face: Face) -> NDArray[np.uint8] | None:
-        """Return the resized box of `face`, as `Cropper.crop` describes."""
-        box = padded_box(face.box, self.pads, frame.shape[1], frame.shape[0])
-        if box is None:
-            return None
-        left, top, right, bottom = box
-        return np.asarray(cv2.resize(frame[top:bottom, left:right], (self.size, self.size)), dtype=np.uint8)
-
-    def settings(self) -> dict[str, object]:
-        """Return the pads."""
-        return {"pads": list(self.pads)}
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from lse_bench.faces.face import overlap
 from lse_bench.manifests.layouts import FLAVOURS, read_corpus
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
-from lse_bench.minilrs.corpus import make_corpus, truth_path
+from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.plan import Spec
+from lse_bench.minilrs.truth import truth_path
 
 STEP = 7  # every seventh frame
 

@@ -33,7 +33,7 @@ from lse_bench.baselines.wav2lip import train as wav2lip
 from lse_bench.baselines.wav2lip.expert import window_accuracy
 from lse_bench.baselines.wav2lip.weights import load_expert, load_network
 from lse_bench.baselines.wav2lip.windows import WindowSamples
-from lse_bench.benchmark.run import read_bench
+from lse_bench.benchmark.summary import read_bench
 from lse_bench.manifests.clips import Source
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames

@@ -22,8 +22,9 @@ from rich.progress import track
 from rich.table import Table
 
 from lse_bench.manifests.layouts import read_corpus
-from lse_bench.minilrs.corpus import FOLDER, make_corpus
+from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.plan import Spec
+from lse_bench.minilrs.summary import FOLDER
 from lse_bench.sync.embed import embed_clip
 from lse_bench.sync.quality import auc, lse, shifted_offset, window_wins
 from lse_bench.sync.scorer import SyncScorer

@@ -30,8 +30,9 @@ from lse_bench.features.mel import mel_spectrogram
 from lse_bench.manifests.layouts import read_corpus
 from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.plan import Spec
+from lse_bench.training.croppers import BoxCropper
 from lse_bench.training.hardware import Hardware, launch
-from lse_bench.training.prepare import BoxCropper, Preparation, prepare
+from lse_bench.training.prepare import Preparation, prepare
 from lse_bench.training.prepared import PreparedClip, PreparedClips
 from lse_bench.training.steps import set_up, take_step
 

@@ -14,10 +14,12 @@ import tiny_bench
 from commands import lse_bench_here
 
 from lse_bench.benchmark.config import config_of
+from lse_bench.benchmark.endings import finished, read_steps
 from lse_bench.benchmark.plan import steps_of
 from lse_bench.benchmark.presets import preset_text
-from lse_bench.benchmark.run import BenchmarkSummary, finished, read_steps, run_bench
+from lse_bench.benchmark.run import run_bench
 from lse_bench.benchmark.steps import Step
+from lse_bench.benchmark.summary import BenchmarkSummary
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.leaderboard.published import beside_published, figure, published
 from lse_bench.runs.schema import MetricSummary

@@ -15,7 +15,7 @@ from lse_bench.faces.face import Face, overlap
 from lse_bench.manifests.layouts import read_corpus
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
-from lse_bench.minilrs.corpus import truth_path
+from lse_bench.minilrs.truth import truth_path
 
 
 def test_one_face_where_it_is(corpus: Path) -> None:

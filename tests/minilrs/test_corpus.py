@@ -15,9 +15,10 @@ from lse_bench.manifests.layouts import read_corpus
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
-from lse_bench.minilrs.corpus import make_corpus, truth_path
+from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.plan import Spec, plan_clips, speaker_of
 from lse_bench.minilrs.summary import CorpusSummary
+from lse_bench.minilrs.truth import truth_path
 
 SMALL = Spec(speakers=3, clips=2, seed=6, frames=30)
 

@@ -21,7 +21,8 @@ from lse_bench.manifests.layouts import CorpusClip, read_corpus
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
 from lse_bench.media.writer import write_clip
-from lse_bench.training.prepare import BoxCropper, Preparation, SyncFilter, prepare
+from lse_bench.training.croppers import BoxCropper
+from lse_bench.training.prepare import Preparation, SyncFilter, prepare
 from lse_bench.training.prepared import PreparedClips, clip_file
 from lse_bench.weights.download import FetchSettings
 from lse_bench.weights.store import resolve

@@ -24,7 +24,7 @@ from lse_bench.manifests.layouts import CorpusClip
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
-from lse_bench.minilrs.corpus import truth_path
+from lse_bench.minilrs.truth import truth_path
 from lse_bench.rates import FPS, FRAME_RATE, SAMPLE_RATE
 from lse_bench.storage import read_arrays, read_object, write_atomically
 from lse_bench.sync.clip_facts import SPARE

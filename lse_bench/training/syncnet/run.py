@@ -11,8 +11,9 @@ from torch import nn
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.layouts import CorpusClip, read_corpus
-from lse_bench.minilrs.corpus import make_corpus, truth_path
+from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.summary import read_summary
+from lse_bench.minilrs.truth import truth_path
 from lse_bench.reporting import Report
 from lse_bench.training.export import write_weights
 from lse_bench.training.hardware import Hardware, launch
