@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,8 +19,7 @@ from lse_bench.storage import parse_toml, read_text
 from lse_bench.sync.protocol import get_protocol
 
 ANCHORS = ("real", "unsynced")
-Value = bool | int | float | str | list[str]
-Given = dict[str, Value]  # options, unchecked, as the file has them
+Given = dict[str, Any]  # options, unchecked, as the file has them
 
 
 class Section(BaseModel):
@@ -80,8 +80,8 @@ class BenchConfig(Section):
     protocols: tuple[Given, ...] = Field(min_length=1)
     fid: Given | None = None
     fd_sync: Given | None = None
-    max_failed: int = Field(default=0, ge=0)
-    published: bool = False
+    max_failed: int = Field(default=0, ge=0, strict=True)
+    published: bool = Field(default=False, strict=True)
 
     @model_validator(mode="after")
     def _no_doubles(self) -> BenchConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -18,14 +19,21 @@ def content_of(value: Path | str) -> list[str]:
     return [str(value)]
 
 
+def files_in(folder: Path) -> list[list[str]]:
+    """Return the names and digests of the files in a folder, such as one of face boxes."""
+    return [[path.name, file_digest(path)] for path in sorted(folder.iterdir()) if path.is_file()]
+
+
 def option_of(declared: Declared, value: Any) -> Any:
     """Return what identifies the value of an option. Files and weights are identified by their digests."""
     if declared.flag.names == "settings":
         return {name: _named(text) for name, text in settings_of(value).items()}
     if declared.flag.names == "weights":
         return _named(value)
+    if declared.flag.names == "command":
+        return [_named(word) for word in shlex.split(value)]
     if isinstance(value, Path):
-        return content_of(value)
+        return files_in(value) if value.is_dir() else content_of(value)
     return list(value) if get_origin(declared.kind) is tuple else value
 
 

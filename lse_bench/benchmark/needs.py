@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lse_bench.benchmark.steps import FdSyncStep, FidStep, GenerateStep, ScoreStep, Step
+from lse_bench.benchmark.steps import CorpusStep, FdSyncStep, FidStep, GenerateStep, ImportStep, ScoreStep, Step
 from lse_bench.errors import UsageError
 from lse_bench.generators.interface import FaceGenerator
 from lse_bench.generators.registry import load
+from lse_bench.manifests.official_lists import corpus
 from lse_bench.sync.protocol import get_protocol
+from lse_bench.tasks.checks import check_fd_sync, check_fid, check_generation, check_scoring, spec_of
 from lse_bench.tasks.declared import FaceOptions, FetchOptions
-from lse_bench.tasks.options import settings_of
 from lse_bench.weights.download import FetchSettings
 from lse_bench.weights.table import table
+
+_OF_WEIGHTS = {".pth", ".pt", ".model", ".safetensors", ".h5", ".mat", ".onnx", ".ckpt", ".caffemodel", ".t7", ".npz"}
 
 
 @dataclass(slots=True)
@@ -39,14 +42,29 @@ class Needs:
 
 def needs_of(step: Step) -> Needs:
     """Return the weights, packages and programs of a step. Raises UsageError for an unknown or broken generator."""
+    try:
+        return _needs_of(step)
+    except UsageError as error:
+        raise UsageError(f"{step.label}: {error}") from None
+
+
+def _needs_of(step: Step) -> Needs:
     if isinstance(step, GenerateStep):
         return _of_generation(step)
     if isinstance(step, ScoreStep):
         return _of_scoring(step)
     if isinstance(step, FdSyncStep):
+        check_fd_sync(step.options)
         return Needs([step.options.weights])
     needs = Needs()
+    if isinstance(step, CorpusStep):
+        spec_of(step.options)
+    if isinstance(step, ImportStep):
+        corpus(step.corpus)
+        if step.options.list is not None and not step.options.list.is_file():
+            raise UsageError(f"{step.options.list}: no such file")
     if isinstance(step, FidStep):
+        check_fid(step.options)
         needs.weights.append(step.options.weights)
         needs.packages["pytorch_fid"] = "fid"
         if step.options.region == "face":
@@ -60,17 +78,17 @@ def _of_generation(step: GenerateStep) -> Needs:
         raise UsageError(
             f"{step.method}: the generator {step.generator} of {plugin.package} is broken: {plugin.broken}"
         )
+    settings = check_generation(step.generator, options)
     weights = options.checkpoint or plugin.make.weights
     needs = Needs([] if weights is None else [weights], dict.fromkeys(plugin.make.packages, "generators"))
-    needs.weights += [
-        value for value in settings_of(options.settings).values() if value in table() or Path(value).suffix
-    ]
+    needs.weights += [value for value in settings.values() if value in table() or Path(value).suffix in _OF_WEIGHTS]
     if issubclass(plugin.make, FaceGenerator):
         needs.faces(options, "s3fd" if options.legacy else "centerface")
     return needs
 
 
 def _of_scoring(step: ScoreStep) -> Needs:
+    check_scoring(step.options)
     protocol, needs = get_protocol(step.options.protocol), Needs([step.options.weights])
     if protocol.tracked:
         needs.faces(step.options, "s3fd" if protocol.codec == "pipeline" else "centerface")

@@ -18,8 +18,10 @@ from lse_bench.benchmark.steps import (
     ScoreStep,
     Step,
 )
+from lse_bench.errors import UsageError
 from lse_bench.generators.registry import load
 from lse_bench.manifests.manifest import read_manifest
+from lse_bench.media.program import find_ffmpeg
 from lse_bench.naming import safe_id, slug
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.tasks.declared import (
@@ -31,7 +33,7 @@ from lse_bench.tasks.declared import (
     MiniLrsOptions,
     ScoreOptions,
 )
-from lse_bench.tasks.options import read_options
+from lse_bench.tasks.options import read_options, settings_of
 from lse_bench.versions import ffmpeg_version
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.table import table
@@ -129,10 +131,11 @@ def _behind(generator: str, options: GenerateOptions) -> Iterator[str]:
     plugin = load(generator)
     if plugin.package != "lse-bench":
         yield f"{plugin.package} {plugin.version}"
-    default = None if plugin.make is None or options.checkpoint is not None else plugin.make.weights
+    default = None if plugin.make is None or options.checkpoint else plugin.make.weights
     if default is not None and default in table():
         yield digest_of(table()[default])
-    for word in shlex.split(options.command or ""):
+    line = options.command or settings_of(options.settings).get("command", "")
+    for word in shlex.split(line):
         if Path(word).is_file():
             yield file_digest(Path(word))
 
@@ -146,7 +149,7 @@ def _measures(
     for given in config.protocols:
         options = read_options(ScoreOptions, given, folder, "protocols")
         # Different versions of FFmpeg make different JPEG files, which give different scores.
-        behind = () if get_protocol(options.protocol).codec == "none" else (ffmpeg_version(),)
+        behind = _codecs(options)
         target = cell / safe_id(options.protocol)
         yield ScoreStep(options=options, folder=target, protocol=options.protocol, behind=behind, **common)  # type: ignore[arg-type]
     if config.fid is not None:
@@ -155,6 +158,19 @@ def _measures(
     if config.fd_sync is not None:
         lips = read_options(FdSyncOptions, _listening(config, config.fd_sync), folder, "fd_sync")
         yield FdSyncStep(options=lips, real=real, folder=cell / "fd-sync", **common)  # type: ignore[arg-type]
+
+
+def _codecs(options: ScoreOptions) -> tuple[str, ...]:
+    """Return the versions of the programs and libraries whose codecs change the scores of a protocol."""
+    codec = get_protocol(options.protocol).codec
+    if codec == "none":
+        return ()
+    if codec == "pipeline":
+        try:
+            return (find_ffmpeg(options.ffmpeg).version,)
+        except UsageError:  # reported before the first clip
+            return ("absent",)
+    return (ffmpeg_version(),)
 
 
 def _listening(config: BenchConfig, given: Given) -> Given:

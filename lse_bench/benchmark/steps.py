@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from lse_bench.benchmark.digests import content_of, option_of
-from lse_bench.manifests.generated import Generation
+from lse_bench.manifests.generated import Generation, read_generation
 from lse_bench.reporting import Report
 from lse_bench.tasks.declared import (
     BuildOptions,
@@ -77,7 +77,11 @@ class Step(ABC):
     def digest(self) -> str:
         """The SHA-256 digest of everything that the result depends on."""
         inputs = [one.digest if isinstance(one, Step) else content_of(one) for one in self.inputs]
-        options = {declared.name: option_of(declared, value) for declared, value in changed(self.options)}
+        options = {
+            declared.name: option_of(declared, value)
+            for declared, value in changed(self.options)
+            if not declared.flag.neutral
+        }
         version = importlib.metadata.version("lse-bench")
         known = [version, self.kind, inputs, options, self.behind]
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()
@@ -86,6 +90,11 @@ class Step(ABC):
     def out(self) -> Path:
         """The path of the result: a folder or a file."""
         return self.folder.with_name(f"{self.folder.name}-{self.digest[:_SHOWN]}{self.suffix}")
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a result that is there is to be completed."""
+        return False
 
     @property
     def command(self) -> list[str]:
@@ -192,6 +201,11 @@ class GenerateStep(Step):
     def _words(self) -> list[str]:
         words = ["generate", self.generator, "--manifest", str(place(self.pairs))]
         return [*words, *([] if self.root is None else ["--root", str(self.root)])]
+
+    @property
+    def unfinished(self) -> bool:
+        made = read_generation(self.out) if self.options.retry_failed else None
+        return made is not None and bool(made.failed)
 
     def run(self, report: Report) -> None:
         from lse_bench.tasks.generating import generate_into

@@ -11,6 +11,8 @@ import typer
 from lse_bench.cli.common import COMPARE, Json, app, explain
 from lse_bench.cli.console import ConsoleReport
 from lse_bench.errors import UsageError
+from lse_bench.naming import slug
+from lse_bench.tasks.options import whole
 
 if TYPE_CHECKING:
     from lse_bench.benchmark.config import BenchConfig
@@ -76,11 +78,13 @@ def benchmark(
         raise UsageError("benchmark needs either BENCH.toml or --preset wav2lip-paper. Give exactly one of the two")
     if preset is None and (roots or lists is not None or save is not None):
         raise UsageError("--lrs2, --lrs3, --lrw, --lists and --save need --preset")
+    if save is not None and (dry_run or as_json or out is not None):
+        raise UsageError("--save writes BENCH.toml and does nothing else. Leave out --dry-run, --json and --out")
     if preset is not None and save is not None:
         _save_preset(save, preset, roots, lists, report)
         return
     config, folder = _config(bench, preset, roots, lists)
-    target = (out or Path("runs") / config.name).absolute()
+    target = whole(out or Path("runs") / slug(config.name))
     steps = steps_of(config, folder, target)
     missing = problems(config, steps, folder)
     if dry_run:
@@ -126,7 +130,7 @@ def _config(
     from lse_bench.benchmark.presets import preset_text
 
     if bench is not None:
-        return read_config(bench), bench.parent
+        return read_config(bench), whole(bench.parent)
     assert preset is not None
     return config_of(preset_text(preset, roots, lists), Path(preset)), Path()
 
@@ -137,6 +141,8 @@ def _save_preset(save: Path, preset: str, roots: dict[str, Path], lists: Path | 
     text = preset_text(preset, roots, lists)
     if not save.absolute().parent.is_dir():
         raise UsageError(f"{save}: its folder does not exist")
+    if save.is_dir():
+        raise UsageError(f"{save}: is a folder; --save names a file")
     save.write_text(text, encoding="utf-8")
     report.say(f"Written. Run it with: lse-bench benchmark {save}")
 

@@ -12,26 +12,16 @@ from lse_bench.manifests.search import Passed
 from lse_bench.minilrs.summary import CorpusSummary
 from lse_bench.reporting import Report
 from lse_bench.storage import read_bytes
+from lse_bench.tasks.checks import spec_of
 from lse_bench.tasks.declared import BuildOptions, ImportOptions, MiniLrsOptions
 
 
 def make_minilrs(out: Path, options: MiniLrsOptions, report: Report) -> CorpusSummary:
     """Make MiniLRS in `out` and return the content of its corpus.json. A repeated call continues a stopped one."""
     from lse_bench.minilrs.corpus import make_corpus
-    from lse_bench.minilrs.plan import Spec
 
-    spec = Spec(
-        flavour=options.flavour,
-        speakers=options.speakers,
-        clips=options.clips,
-        seed=options.seed,
-        split=options.split,
-        style=options.style,
-        voices=options.voices,
-        frames=options.frames,
-    )
     with report.counting("making clips", options.speakers * options.clips) as counter:
-        return make_corpus(spec, out, options.workers, lambda made: counter.advance())
+        return make_corpus(spec_of(options), out, options.workers, lambda made: counter.advance())
 
 
 def build_pairs(out: Path, folder: Path, options: BuildOptions, report: Report) -> Manifest:

@@ -36,8 +36,8 @@ TABLE = "a file or a name from `lse-bench weights list`"
 class FetchOptions(TaskOptions):
     """Options for fetching weights."""
 
-    offline: Annotated[bool, Flag("Never fetch weights from the network.")] = False
-    trust: Annotated[bool, Flag("Accept a download for which no digest is published.")] = False
+    offline: Annotated[bool, Flag("Never fetch weights from the network.", neutral=True)] = False
+    trust: Annotated[bool, Flag("Accept a download for which no digest is published.", neutral=True)] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,15 +122,18 @@ class ScoreOptions(FaceOptions):
         Flag("fp32, or bf16, which is faster. bf16 is recorded. Its scores are not comparable with fp32."),
     ] = "fp32"
     batch_size: Annotated[
-        int | None, Flag("Number of windows per network pass. It does not change a score.", least=1)
+        int | None, Flag("Number of windows per network pass. It does not change a score.", least=1, neutral=True)
     ] = None
     workers: Annotated[
-        int | None, Flag("Number of threads that decode ahead. It does not change a score.", least=0)
+        int | None, Flag("Number of threads that decode ahead. It does not change a score.", least=0, neutral=True)
     ] = None
     keep_windows: Annotated[bool, Flag("Store the distances of every window.")] = False
     overlay: Annotated[
         Path | None,
-        Flag("For tracked protocols: a folder for copies of the scored clips with face boxes and running confidence."),
+        Flag(
+            "For tracked protocols: a folder for copies of the scored clips with face boxes and running confidence.",
+            neutral=True,
+        ),
     ] = None
 
 
@@ -229,7 +232,10 @@ class GenerateOptions(FaceOptions):
     ] = 0
     command: Annotated[
         str | None,
-        Flag('For `command`: the command line, such as "program --face {video} --audio {audio} --out {output}".'),
+        Flag(
+            'For `command`: the command line, such as "program --face {video} --audio {audio} --out {output}".',
+            names="command",
+        ),
     ] = None
     timeout: Annotated[float | None, Flag("For `command`: time limit of one job in seconds.", least=0.1)] = None
     settings: Annotated[
@@ -242,7 +248,7 @@ class GenerateOptions(FaceOptions):
         ),
     ] = ()
     seed: Annotated[int, Flag("Random seed, for generators that use random numbers.")] = 0
-    retry_failed: Annotated[bool, Flag("Repeat jobs that failed before.")] = False
+    retry_failed: Annotated[bool, Flag("Repeat jobs that failed before.", neutral=True)] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,7 +274,9 @@ class PrepareOptions(DetectorOptions):
     drop_offsets: Annotated[
         bool, Flag("With --sync-weights: drop every clip whose AV offset is not 0, and correct none.")
     ] = False
-    workers: Annotated[int | None, Flag("Number of processes. It does not change the result.", least=1)] = None
+    workers: Annotated[
+        int | None, Flag("Number of processes. It does not change the result.", least=1, neutral=True)
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,7 +300,7 @@ class ImportOptions(TaskOptions):
 
     list: Annotated[Path | None, Flag("Your copy of the list. Default: fetch it from its pinned address.")] = None
     any_digest: Annotated[bool, Flag("Accept a list whose digest is not the official one.")] = False
-    offline: Annotated[bool, Flag("Never fetch the list from the network.")] = False
+    offline: Annotated[bool, Flag("Never fetch the list from the network.", neutral=True)] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,4 +319,6 @@ class MiniLrsOptions(TaskOptions):
         VoiceFamily, Flag("Accent of the voices: american, or foreign (Scottish, Caribbean, British, German, Spanish).")
     ] = "american"
     frames: Annotated[int | None, Flag("Length of every clip in frames. Default: 50 to 125, or 29 for lrw.")] = None
-    workers: Annotated[int | None, Flag("Number of processes. It does not change the result.", least=1)] = None
+    workers: Annotated[
+        int | None, Flag("Number of processes. It does not change the result.", least=1, neutral=True)
+    ] = None

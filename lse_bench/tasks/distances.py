@@ -18,6 +18,7 @@ from lse_bench.reporting import Report
 from lse_bench.runs.scored_clips import items_to_compare
 from lse_bench.stored import write_stored
 from lse_bench.sync.scorer import SyncScorer
+from lse_bench.tasks.checks import check_fd_sync, check_fid
 from lse_bench.tasks.declared import FdSyncOptions, FidOptions
 from lse_bench.tasks.faces import find_detector
 from lse_bench.weights.readers import file_digest
@@ -82,10 +83,7 @@ def fid_of(
 
 
 def _check(options: FidOptions, saved: list[Path], out: Path | None, save_statistics: Path | None) -> None:
-    if options.region == "frame" and (options.detector or options.boxes):
-        raise UsageError("--detector and --boxes are for --region face")
-    if options.boxes is not None and options.frame_step != 1:
-        raise UsageError("--boxes has one entry per frame. Use --frame-step 1 with it")
+    check_fid(options)
     if saved and options.reference_frames == "matched":
         raise UsageError(f"{saved[0]}: saved statistics cannot be matched clip by clip. Use --reference-frames pooled")
     for path in (out, save_statistics):
@@ -115,6 +113,7 @@ def fd_sync_of(
     `out`: a JSON file for the result, or None. Raises UsageError if a set has fewer than two windows, and WeightsError
     if the weights are missing.
     """
+    check_fd_sync(options)
     refuse_no_folder(out)
     passed = Passed()
     sets = {"generated": items_to_compare(generated, passed), "reference": items_to_compare(reference, passed)}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from lse_bench.devices import choose_device
-from lse_bench.errors import UsageError, WeightsError
+from lse_bench.errors import WeightsError
 from lse_bench.faces.detectors import FaceDetector, load_detector
 from lse_bench.reporting import Report
+from lse_bench.tasks.checks import check_faces
 from lse_bench.tasks.declared import FaceOptions
 
 
@@ -15,9 +16,7 @@ def find_detector(options: FaceOptions, default: str, report: Report) -> FaceDet
     `default`: the detector if `options` name neither a detector nor boxes. Raises UsageError if boxes are given to
     another detector, and WeightsError if its weights cannot be fetched or read.
     """
-    name = options.detector or ("boxes" if options.boxes is not None else default)
-    if options.boxes is not None and name != "boxes":
-        raise UsageError(f"--boxes is for --detector boxes, not {name}")
+    name = check_faces(options, default)
     path = None
     if name == "s3fd":
         try:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lse_bench.devices import choose_device
-from lse_bench.errors import UsageError
 from lse_bench.generators.boxes import Locating
 from lse_bench.generators.call import Call, Policies, jobs_for
 from lse_bench.generators.interface import FaceGenerator, Generator, Options
@@ -15,14 +14,13 @@ from lse_bench.generators.run import generate_run
 from lse_bench.manifests.generated import Generation, Row
 from lse_bench.manifests.manifest import read_manifest
 from lse_bench.reporting import Report
+from lse_bench.tasks.checks import check_generation
 from lse_bench.tasks.declared import GenerateOptions
 from lse_bench.tasks.faces import find_detector
-from lse_bench.tasks.options import changed, parse_pads, settings_of
+from lse_bench.tasks.options import parse_pads
 from lse_bench.weights.readers import file_digest
 
 _SHOWN = 40  # characters of a progress note that are shown
-_OF_FACES = {"detector", "boxes", "pads", "smoothing", "face", "sound_offset"}
-_POLICIES = {"short", "faceless", "nan_sound", "paste"}  # the defaults of these are the published choices
 
 
 def generate_into(
@@ -81,20 +79,13 @@ def call_for(
     pairs = read_manifest(manifest)
     folder = pairs.folder(root)
     plugin = load(name)
-    given = {declared.field for declared, _ in changed(options)}
-    if options.legacy and given & _POLICIES:
-        raise UsageError("--legacy makes the published choices. Leave out --short, --faceless, --nan-sound and --paste")
-    settings = settings_of(options.settings)
-    settings |= {} if options.command is None else {"command": options.command}
-    settings |= {} if options.timeout is None else {"timeout": str(options.timeout)}
+    settings = check_generation(name, options)
     wanted = options.checkpoint or (None if plugin.make is None else plugin.make.weights)
     with report.working("Loading the generator"):
         device = choose_device(options.device)
     weights = None if wanted is None else report.weights(wanted, options.offline, options.trust)
     made_with = Options(weights, device, options.trust, options.legacy, options.sound_offset, options.offline, settings)
     generator = make_generator(name, made_with)
-    if not isinstance(generator, FaceGenerator) and given & (_OF_FACES | _POLICIES):
-        raise UsageError(f"{name} makes whole videos. Leave out the options about faces and their sound")
     return Call(
         generator=generator,
         manifest=jobs_for(generator, pairs),

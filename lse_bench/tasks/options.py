@@ -7,6 +7,8 @@ and limits are the same everywhere.
 from __future__ import annotations
 
 import inspect
+import os
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import cache
@@ -16,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 
 from lse_bench.errors import UsageError, no_such
 
-Names = Literal["", "weights", "settings"]
+Names = Literal["", "weights", "settings", "command"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,8 @@ class Flag:
     `help`: the help text. `least`, `most`: the inclusive limits of a number, or None. `metavar`: the placeholder of the
     value in the help. `name`: the name of the option, or None for the name of the field. `names`: what the value names.
     It is `weights` for a file or a name of the table of weights, `settings` for NAME=VALUE pairs whose values may be
-    files or such names, and "" otherwise.
+    files or such names, `command` for a command line that names files, and "" otherwise. `neutral`: the value does not
+    change the result.
     """
 
     help: str
@@ -35,6 +38,7 @@ class Flag:
     metavar: str | None = None
     name: str | None = None
     names: Names = ""
+    neutral: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +78,42 @@ class TaskOptions:
 
 
 def _check(declared: Declared, value: Any) -> None:
-    flag, allowed = declared.flag, get_args(declared.kind) if get_origin(declared.kind) is Literal else ()
-    if value is None and declared.type is not declared.kind:
+    flag, kind = declared.flag, declared.kind
+    if value is None and declared.type is not kind:
         return
-    if allowed and value not in allowed:
-        raise UsageError(f"{declared.name}: {no_such('choice', str(value), map(str, allowed))}")
-    if flag.least is not None and value < flag.least:
+    if get_origin(kind) is Literal and value not in get_args(kind):
+        raise UsageError(f"{declared.name}: {no_such('choice', str(value), map(str, get_args(kind)))}")
+    if not _fits(kind, value) or (flag.names == "weights" and not value):
+        raise UsageError(
+            f"{declared.name} = {value!r}: {_KINDS.get(get_origin(kind) or kind, 'another value')} is needed"
+        )
+    if flag.least is not None and not value >= flag.least:  # not a number is below every limit
         upto = "" if flag.most is None else f" and at most {flag.most:g}"
         raise UsageError(f"{declared.name} = {value}: the value must be at least {flag.least:g}{upto}")
     if flag.most is not None and value > flag.most:
         raise UsageError(f"{declared.name} = {value}: the value must be at most {flag.most:g}")
+
+
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+    tuple: "a list of texts",
+}
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return True
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(isinstance(one, str) for one in value)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
 
 
 def declared_by(kind: type[TaskOptions]) -> tuple[Declared, ...]:
@@ -95,9 +125,9 @@ def declared_by(kind: type[TaskOptions]) -> tuple[Declared, ...]:
 @cache
 def _declared_by(kind: Any) -> tuple[Declared, ...]:
     hints = get_type_hints(kind, include_extras=True)
-    own = inspect.get_annotations(kind)
+    shared = {name for base in kind.__mro__[1:] for name in inspect.get_annotations(base)}
     found = [_declared(field, hints[field.name]) for field in fields(kind)]
-    return tuple(sorted(found, key=lambda one: one.field not in own))
+    return tuple(sorted(found, key=lambda one: one.field in shared))
 
 
 def _declared(field: Field[Any], hint: Any) -> Declared:
@@ -116,41 +146,63 @@ def read_options(kind: type[Kind], given: Mapping[str, Any], folder: Path, where
     `given`: the table. `folder`: the folder of the file; file names in the table are relative to it. `where`: the start
     of error messages. Raises UsageError if a name is unknown or a value is not allowed.
     """
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
-
     known = {declared.name: declared for declared in declared_by(kind)}
     values = {}
     for name, value in given.items():
         if name not in known:
             raise UsageError(f"{where}: {no_such('option', name, known)}")
-        declared = known[name]
-        one_of_many = get_origin(declared.kind) in (list, tuple) and isinstance(value, str | int | float)
-        try:
-            adapter = TypeAdapter(declared.type, config=ConfigDict(coerce_numbers_to_str=True))
-            values[declared.field] = _located(
-                declared, adapter.validate_python([value] if one_of_many else value), folder
-            )
-        except ValidationError as error:
-            raise UsageError(f"{where}: {name} = {value!r}: {error.errors()[0]['msg']}") from None
+        values[known[name].field] = _located(known[name], _plain(known[name].kind, value), folder)
     try:
         return kind(**values)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
 
 
+def _plain(kind: Any, value: Any) -> Any:
+    """Return a value of a file in the type that Python has for it; a value that does not fit is returned as it is."""
+    if get_origin(kind) is tuple:
+        return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+    if kind is Path and isinstance(value, str) and value:
+        return Path(value)
+    return value
+
+
 def _located(declared: Declared, value: Any, folder: Path) -> Any:
     """Return the value with absolute paths for the files that it names."""
+    names = declared.flag.names
     if isinstance(value, Path):
-        return (folder / value).absolute()
-    if declared.flag.names == "weights" and value and (folder / value).is_file():
-        return str((folder / value).absolute())
-    if declared.flag.names == "settings":
-        pairs = [one.partition("=") for one in value]
-        return tuple(
-            f"{name}={(folder / rest).absolute()}" if rest and (folder / rest).is_file() else f"{name}{equals}{rest}"
-            for name, equals, rest in pairs
-        )
+        return whole(folder / value)
+    if names == "weights" and isinstance(value, str):
+        return _file_in(folder, value)
+    if names == "command" and isinstance(value, str):
+        return _located_command(folder, value)
+    if names == "settings" and isinstance(value, tuple):
+        pairs = [str(one).partition("=") for one in value]
+        return tuple(f"{name}{equals}{_setting_in(folder, name, rest)}" for name, equals, rest in pairs)
     return value
+
+
+def whole(path: Path) -> Path:
+    """Return the absolute path without `..`. Links stay: a link to a Python is not that Python."""
+    return Path(os.path.normpath(path.absolute()))
+
+
+def _setting_in(folder: Path, name: str, value: str) -> str:
+    return _located_command(folder, value) if name == "command" else _file_in(folder, value)
+
+
+def _file_in(folder: Path, value: str) -> str:
+    return str(whole(folder / value)) if value and (folder / value).is_file() else value
+
+
+def _located_command(folder: Path, line: str) -> str:
+    """Return a command line with the absolute paths of the files in `folder`. A plain word, as `python`, is no file."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return line
+    found = [_file_in(folder, word) if "." in word or "/" in word else word for word in words]
+    return line if found == words else shlex.join(found)
 
 
 def changed(options: TaskOptions) -> Iterator[tuple[Declared, Any]]:
@@ -180,6 +232,8 @@ def settings_of(pairs: tuple[str, ...]) -> dict[str, str]:
         name, equals, value = pair.partition("=")
         if not equals:
             raise UsageError(f"--set {pair}: a setting must have the form NAME=VALUE")
+        if name in found:
+            raise UsageError(f"--set {name}: the setting is given twice")
         found[name] = value
     return found
 

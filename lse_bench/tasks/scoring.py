@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lse_bench.errors import UsageError
 from lse_bench.faces.tracking import Tracking
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import ListedClip
@@ -15,6 +14,7 @@ from lse_bench.runs.run import score_run
 from lse_bench.runs.schema import Record, Summary
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.sync.scorer import SyncScorer
+from lse_bench.tasks.checks import check_scoring
 from lse_bench.tasks.declared import ScoreOptions
 from lse_bench.tasks.faces import find_detector
 
@@ -24,13 +24,9 @@ def tracking_of(options: ScoreOptions, report: Report) -> Tracking | None:
 
     Raises UsageError if such a protocol is given options about faces.
     """
+    check_scoring(options)
     protocol = get_protocol(options.protocol)
     if not protocol.tracked:
-        if options.detector or options.boxes or options.overlay:
-            raise UsageError(
-                f"{protocol.id} treats the whole frame as a face. --detector, --boxes, --overlay and --tracks-only "
-                "need --protocol tracked or tracked-legacy"
-            )
         return None
     found = find_detector(options, "s3fd" if protocol.codec == "pipeline" else "centerface", report)
     return Tracking(found, options.tracker, options.min_track, options.stride)

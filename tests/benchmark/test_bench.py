@@ -171,11 +171,11 @@ def test_a_failed_step_stops_only_what_needs_it(bench_file: Path, tmp_path: Path
 
 def test_a_step_that_raises_is_that_steps_failure(bench_file: Path, tmp_path: Path) -> None:
     bad = bench_file.with_name("bad.toml")
-    bad.write_text(bench_file.read_text().replace("frames = 40", "frames = 4"))
+    bad.write_text(bench_file.read_text().replace("pairs = 4", "pairs = 400"))
     ended = lse_bench_here("benchmark", bad, "--out", tmp_path / "out", "--json")
     assert ended.returncode == 1
-    assert len(json.loads(ended.stdout)["failed"]) == 11
-    assert "--frames 4" in json.loads(ended.stdout)["failed"]["corpus mini"]
+    assert len(json.loads(ended.stdout)["failed"]) == 10
+    assert "400" in json.loads(ended.stdout)["failed"]["manifest mini"]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_step_that_raises_is_that_steps_failure(bench_file: Path, tmp_path: Pa
         ("build = { pairs = 4, seed = 1 }", "", "a `file`, or is made"),
         ("generator = \"command\"", "generator = \"wav2lop\"", "Did you mean wav2lip"),
         ("keep_windows = true", "keep_window = true", "no option called keep_window. Did you mean keep_windows"),
-        ("keep_windows = true", "precision = \"fp8\"", "precision = 'fp8': Input should be 'fp32' or 'bf16'"),
+        ("keep_windows = true", "precision = \"fp8\"", "protocols: precision: no choice called fp8. Did you mean fp32"),
         ("keep_windows = true", "shard = \"1/2\"", "protocols: no option called shard"),
         ("lrs-lossless@1", "lrs-losless@1", "no protocol called lrs-losless@1"),
         ("[fd_sync]", "[[protocols]]\nprotocol = \"lrs-lossless\"\n[fd_sync]", "two protocols are lrs-lossless@1"),
@@ -195,6 +195,22 @@ def test_a_step_that_raises_is_that_steps_failure(bench_file: Path, tmp_path: Pa
         ("minilrs = { speakers = 2, clips = 2, frames = 40, seed = 5, split = \"test\", style = \"plain\" }",
          "root = \"nowhere\"", "no folder .*nowhere"),
         ("name = \"copy\"", "name = \"real\"", "under these names"),
+        ("frames = 40", "frames = -5", "corpus mini: --frames -5"),
+        ("frames = 40", "frames = 40.5", "frames = 40.5: a whole number is needed"),
+        ("frames = 40", "frames = true", "frames = True: a whole number is needed"),
+        ("keep_windows = true", "keep_windows = \"on\"", "keep_windows = 'on': true or false is needed"),
+        ("keep_windows = true", "overlay = \"seen\"", "--overlay need --protocol tracked"),
+        ("keep_windows = true", "tracker = \"matched\"", "--tracker need --protocol tracked"),
+        ("keep_windows = true", "device = \"gpu\"", "score mini real lrs-lossless@1: .*gpu"),
+        ("[fd_sync]", "[fd_sync]\nprotocol = \"nope\"", "fd-sync mini real: no protocol called nope"),
+        ("options = {", "options = { pads = \"a\",", "generate mini copy: command makes whole videos"),
+        ("options = {", "options = { set = [\"nope=1\"],", "command has no setting nope"),
+        ("options = {", "options = { set = [\"command=false\"],", "are the same setting"),
+        ("options = {", "options = { timeout = nan,", "timeout = nan: the value must be at least 0.1"),
+        ("name = \"copy\"\ngenerator = \"command\"\noptions = {", "name = \"copy\"\ngenerator = \"lipgan\"\n"
+         "options = { checkpoint = \"lipgan-mini\", pads = \"a\" } # {", "copy: --pads a: give four whole numbers"),
+        ("name = \"copy\"\ngenerator = \"command\"\noptions = {", "name = \"copy\"\ngenerator = \"lipgan\"\n"
+         "options = { checkpoint = \"lipgan-mini\", detector = \"nope\" } # {", "no face detector called nope"),
     ],
 )  # fmt: skip
 def test_mistakes_are_found_before_the_first_clip(
@@ -222,6 +238,28 @@ def test_digests_cover_files_whatever_their_names(bench_file: Path, tmp_path: Pa
 
     assert digest("lr=1e-4/m.pth", b"one") != digest("lr=1e-4/m.pth", b"two")
     assert digest("a/m.pth", b"one") == digest("b/m.pth", b"one")
+
+
+def test_what_changes_no_result_changes_no_digest(bench_file: Path, tmp_path: Path) -> None:
+    text = bench_file.read_text()
+
+    def digests(text: str, folder: Path = bench_file.parent) -> dict[str, str]:
+        steps = steps_of(config_of(text, bench_file), folder, tmp_path / "out")
+        return {step.label: step.digest for step in steps}
+
+    before = digests(text)
+    neutral = "keep_windows = true\nworkers = 2\nbatch_size = 7\noffline = true"
+    assert digests(text.replace("keep_windows = true", neutral)) == before
+    assert digests(text.replace("options = {", "options = { retry_failed = true,")) == before
+    # A program by its name in the file's folder is the one by its whole path, wherever the command is started.
+    assert digests(text.replace(f"{bench_file.parent}/copy.py", "copy.py")) == before
+    boxes = tmp_path / "boxes"
+    boxes.mkdir()
+    (boxes / "a.json").write_text("[]")
+    located = text.replace("keep_windows = true", f'keep_windows = true\nboxes = "{boxes}"')
+    one = digests(located)
+    (boxes / "a.json").write_text("[[]]")
+    assert one["score mini real lrs-lossless@1"] != digests(located)["score mini real lrs-lossless@1"]
 
 
 def test_the_program_behind_a_command_is_part_of_its_digest(bench_file: Path, tmp_path: Path) -> None:
