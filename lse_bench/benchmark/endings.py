@@ -45,4 +45,4 @@ def read_steps(out: Path) -> dict[str, Ended]:
 def finished(step: Step, ended: dict[str, Ended]) -> bool:
     """Return whether the complete result of a step with the same inputs exists."""
     one = ended.get(step.digest)
-    return one is not None and one.status == 0 and step.out.exists() and not step.unfinished
+    return one is not None and one.status == 0 and step.out.exists()

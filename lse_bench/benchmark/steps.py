@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from lse_bench.benchmark.digests import content_of, option_of
-from lse_bench.manifests.generated import Generation, read_generation
+from lse_bench.manifests.generated import Generation
 from lse_bench.reporting import Report
 from lse_bench.tasks.declared import (
     BuildOptions,
@@ -90,11 +90,6 @@ class Step(ABC):
     def out(self) -> Path:
         """The path of the result: a folder or a file."""
         return self.folder.with_name(f"{self.folder.name}-{self.digest[:_SHOWN]}{self.suffix}")
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether a result that is there is to be completed."""
-        return False
 
     @property
     def command(self) -> list[str]:
@@ -202,11 +197,6 @@ class GenerateStep(Step):
         words = ["generate", self.generator, "--manifest", str(place(self.pairs))]
         return [*words, *([] if self.root is None else ["--root", str(self.root)])]
 
-    @property
-    def unfinished(self) -> bool:
-        made = read_generation(self.out) if self.options.retry_failed else None
-        return made is not None and bool(made.failed)
-
     def run(self, report: Report) -> None:
         from lse_bench.tasks.generating import generate_into
 
@@ -241,12 +231,10 @@ class ScoreStep(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FidStep(Step):
-    """A step that computes the FID of one method's videos to the real videos."""
+class DistanceStep(Step):
+    """A step that compares one method's videos with the real videos."""
 
-    kind = "fid"
     suffix = ".json"
-    options: FidOptions
     videos: Step
     real: Step
 
@@ -256,7 +244,15 @@ class FidStep(Step):
 
     @property
     def _words(self) -> list[str]:
-        return ["fid", str(self.videos.out), str(self.real.out)]
+        return [self.kind, str(self.videos.out), str(self.real.out)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FidStep(DistanceStep):
+    """A step that computes the FID of one method's videos to the real videos."""
+
+    kind = "fid"
+    options: FidOptions
 
     def run(self, report: Report) -> None:
         from lse_bench.tasks.distances import fid_of
@@ -265,22 +261,11 @@ class FidStep(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FdSyncStep(Step):
+class FdSyncStep(DistanceStep):
     """A step that computes the fd-sync of one method's videos to the real videos."""
 
     kind = "fd-sync"
-    suffix = ".json"
     options: FdSyncOptions
-    videos: Step
-    real: Step
-
-    @property
-    def inputs(self) -> tuple[Step | Path | str, ...]:
-        return (self.videos, self.real)
-
-    @property
-    def _words(self) -> list[str]:
-        return ["fd-sync", str(self.videos.out), str(self.real.out)]
 
     def run(self, report: Report) -> None:
         from lse_bench.tasks.distances import fd_sync_of

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.fidelity.frechet import Statistics, frechet_distance
-from lse_bench.fidelity.results import FdSyncResult, WindowCounts
+from lse_bench.fidelity.results import SCHEMA, FdSyncResult, WindowCounts
 from lse_bench.fidelity.sources import Item
 from lse_bench.sync.embed import embed_clip
 from lse_bench.sync.scorer import SyncScorer
@@ -66,6 +66,7 @@ def compare_lips(made: LipSet, reference: LipSet, key: dict[str, str]) -> FdSync
         if lips.statistics.count < needed:
             warnings.append(f"{name}: {lips.statistics.count} windows, fewer than {needed}: the covariance is singular")
     return FdSyncResult(
+        schema_version=SCHEMA,
         fd_sync=frechet_distance(made.statistics, reference.statistics),
         key=key,
         generated=_counts(made),

@@ -24,7 +24,7 @@ from lse_bench.fidelity.frechet import (
     save_statistics,
 )
 from lse_bench.fidelity.kid import KidScore, Reservoir, kid
-from lse_bench.fidelity.results import FidResult, FrameCounts
+from lse_bench.fidelity.results import SCHEMA, FidResult, FrameCounts
 from lse_bench.fidelity.sources import BoxSource, FrameCount, Item, frames_of
 from lse_bench.versions import surroundings
 
@@ -198,6 +198,7 @@ def compare(generated: FrameSet, reference: FrameSet, protocol: FidProtocol, see
         assert generated.sample is not None and reference.sample is not None
         score = kid(generated.sample, reference.sample, seed)
     return FidResult(
+        schema_version=SCHEMA,
         fid_id=protocol.id,
         weights_sha256=protocol.weights_sha256,
         fid=distance,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from lse_bench.stored import Stored, Surroundings
 
@@ -38,11 +38,31 @@ class WindowCounts(Counts):
     """Number of windows of five frames."""
 
 
-class FidResult(Surroundings):
+class Distance(Surroundings):
+    """A distance between two sets."""
+
+    schema_version: int | None = None
+    """Version of this format; null in files of versions that did not say."""
+    generated: Counts | None = None
+    """The first set."""
+    reference: Counts | None = None
+    """The second set."""
+    warnings: list[str] = []
+    """What makes the number uncertain."""
+
+    def of_files(self, generated: str | None, reference: str | None) -> Self:
+        """Return the result, tied to the digests of the files that it was computed from."""
+        return self.model_copy(
+            update={
+                "generated": _with_digest(self.generated, generated),
+                "reference": _with_digest(self.reference, reference),
+            }
+        )
+
+
+class FidResult(Distance):
     """The FID and KID between two sets of frames."""
 
-    schema_version: int | None = SCHEMA
-    """Version of this format."""
     kind: Literal["fid"] = "fid"
     """Kind of this file."""
     fid_id: str | None = None
@@ -67,24 +87,11 @@ class FidResult(Surroundings):
     """The first set, the generated frames."""
     reference: FrameCounts | None = None
     """The second set, the reference frames."""
-    warnings: list[str] = []
-    """Reasons why the values are uncertain."""
-
-    def of_files(self, generated: str | None, reference: str | None) -> FidResult:
-        """Return the result with the digests of both sets' files."""
-        return self.model_copy(
-            update={
-                "generated": _with_digest(self.generated, generated),
-                "reference": _with_digest(self.reference, reference),
-            }
-        )
 
 
-class FdSyncResult(Surroundings):
+class FdSyncResult(Distance):
     """The fd-sync between two sets of clips."""
 
-    schema_version: int | None = SCHEMA
-    """Version of this format."""
     kind: Literal["fd-sync"] = "fd-sync"
     """Kind of this file."""
     fd_sync: float | None = None
@@ -95,17 +102,6 @@ class FdSyncResult(Surroundings):
     """The first set, the generated clips."""
     reference: WindowCounts | None = None
     """The second set, the reference clips."""
-    warnings: list[str] = []
-    """Reasons why the value is uncertain."""
-
-    def of_files(self, generated: str | None, reference: str | None) -> FdSyncResult:
-        """Return the result with the digests of both sets' files."""
-        return self.model_copy(
-            update={
-                "generated": _with_digest(self.generated, generated),
-                "reference": _with_digest(self.reference, reference),
-            }
-        )
 
 
 def _with_digest(counts: Counts | None, digest: str | None) -> Counts | None:

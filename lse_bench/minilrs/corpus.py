@@ -32,7 +32,7 @@ from lse_bench.minilrs.plan import ClipPlan, Speaker, Spec, plan_clips, speaker_
 from lse_bench.minilrs.render import Head, Truth
 from lse_bench.minilrs.scene import draw_scene
 from lse_bench.minilrs.speech import Timed, Utterance, speak
-from lse_bench.minilrs.summary import FOLDER, WAY_OUT, CorpusSummary, summary_path
+from lse_bench.minilrs.summary import FOLDER, SCHEMA, WAY_OUT, CorpusSummary, summary_path
 from lse_bench.minilrs.text import around_word, speech_of
 from lse_bench.minilrs.truth import truth_path, write_truth
 from lse_bench.minilrs.visemes import lip_track
@@ -243,7 +243,9 @@ def _open(spec: Spec, out: Path) -> dict[str, Made]:
         raise UsageError(f"{out}: already holds something else; --out must name a new or empty folder")
     try:
         about.parent.mkdir(parents=True, exist_ok=True)
-        write_stored(about, CorpusSummary(spec=spec.as_json(), **surroundings("espeakng-loader")))
+        write_stored(
+            about, CorpusSummary(schema_version=SCHEMA, spec=spec.as_json(), **surroundings("espeakng-loader"))
+        )
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror}") from None
     return {}
@@ -270,6 +272,7 @@ def _finish(spec: Spec, out: Path, made: list[Made]) -> CorpusSummary:
             (out / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     there = read_object(summary_path(out), WAY_OUT)
     summary = CorpusSummary(
+        schema_version=SCHEMA,
         spec=spec.as_json(),
         clips=len(made),
         frames=sum(item.frames for item in made),

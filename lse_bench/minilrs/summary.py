@@ -15,7 +15,7 @@ WAY_OUT = "Make the corpus in a new folder"
 class CorpusSummary(Surroundings):
     """A corpus: its specification and, if it is finished, counts and digests."""
 
-    schema_version: int | None = SCHEMA
+    schema_version: int | None = None
     """Version of this format; null in files of version 1."""
     kind: Literal["minilrs"] = "minilrs"
     """A MiniLRS corpus."""

@@ -24,11 +24,15 @@ _POLICIES = {"short", "faceless", "nan_sound", "paste"}  # their defaults are th
 _OF_TRACKS = {"detector", "boxes", "overlay", "tracker", "min_track", "stride", "track_rule"}
 
 
-def check_faces(options: FaceOptions, default: str) -> str:
+def detector_of(options: FaceOptions) -> str:
     """Return the name of the face detector that options ask for. Raises UsageError if it cannot be had as given.
 
-    `default`: the detector if `options` name neither a detector nor boxes.
+    The default is s3fd if the published pipeline or script is asked for, and centerface otherwise.
     """
+    published = isinstance(options, GenerateOptions) and options.legacy
+    if isinstance(options, ScoreOptions):
+        published = get_protocol(options.protocol).codec == "pipeline"
+    default = "s3fd" if published else "centerface"
     name = options.detector or ("boxes" if options.boxes is not None else default)
     if name not in DETECTORS:
         raise UsageError(no_such("face detector", name, DETECTORS))
@@ -47,13 +51,13 @@ def check_scoring(options: ScoreOptions) -> None:
     wrong = [option for field, option in given.items() if field in _OF_TRACKS]
     if not protocol.tracked and wrong:
         raise UsageError(
-            f"{protocol.id} treats the whole frame as a face. {', '.join(wrong)} need --protocol tracked or "
-            "tracked-legacy"
+            f"{protocol.id} treats the whole frame as a face. Leave out {', '.join(wrong)}, or use --protocol tracked "
+            "or tracked-legacy"
         )
     if protocol.codec != "pipeline" and "ffmpeg" in given:
         raise UsageError(f"{protocol.id} uses no ffmpeg program. --ffmpeg needs --protocol tracked-legacy")
     if protocol.tracked:
-        check_faces(options, "s3fd" if protocol.codec == "pipeline" else "centerface")
+        detector_of(options)
 
 
 def check_generation(name: str, options: GenerateOptions) -> dict[str, str]:
@@ -81,7 +85,7 @@ def check_generation(name: str, options: GenerateOptions) -> dict[str, str]:
         if given & (_OF_FACES | _POLICIES):
             raise UsageError(f"{name} makes whole videos. Leave out the options about faces and their sound")
         return settings
-    check_faces(options, "s3fd" if options.legacy else "centerface")
+    detector_of(options)
     if options.pads is not None:
         parse_pads(options.pads)
     return settings
@@ -95,7 +99,7 @@ def check_fid(options: FidOptions) -> None:
     if options.boxes is not None and options.frame_step != 1:
         raise UsageError("--boxes has one entry per frame. Use --frame-step 1 with it")
     if options.region == "face":
-        check_faces(options, "centerface")
+        detector_of(options)
 
 
 def check_fd_sync(options: FdSyncOptions) -> None:

@@ -132,7 +132,6 @@ class ScoreOptions(FaceOptions):
         Path | None,
         Flag(
             "For tracked protocols: a folder for copies of the scored clips with face boxes and running confidence.",
-            neutral=True,
         ),
     ] = None
 
@@ -248,7 +247,7 @@ class GenerateOptions(FaceOptions):
         ),
     ] = ()
     seed: Annotated[int, Flag("Random seed, for generators that use random numbers.")] = 0
-    retry_failed: Annotated[bool, Flag("Repeat jobs that failed before.", neutral=True)] = False
+    retry_failed: Annotated[bool, Flag("Repeat jobs that failed before.")] = False
 
 
 @dataclass(frozen=True, kw_only=True)

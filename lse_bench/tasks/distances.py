@@ -51,7 +51,7 @@ def fid_of(
         digests = [files_digest(items) if items else None for items in (ours, theirs)]
     if options.reference_frames == "matched":
         ours, theirs = matched(ours, theirs)
-    boxes = DetectedBoxes(find_detector(options, "centerface", report)) if options.region == "face" else None
+    boxes = DetectedBoxes(find_detector(options, report)) if options.region == "face" else None
     checkpoint = report.weights(options.weights, options.offline, options.trust)
     with report.working("Loading torch and the weights"):
         network = FidInception.load(checkpoint, choose_device(options.device))

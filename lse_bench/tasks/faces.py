@@ -6,17 +6,16 @@ from lse_bench.devices import choose_device
 from lse_bench.errors import WeightsError
 from lse_bench.faces.detectors import FaceDetector, load_detector
 from lse_bench.reporting import Report
-from lse_bench.tasks.checks import check_faces
+from lse_bench.tasks.checks import detector_of
 from lse_bench.tasks.declared import FaceOptions
 
 
-def find_detector(options: FaceOptions, default: str, report: Report) -> FaceDetector:
+def find_detector(options: FaceOptions, report: Report) -> FaceDetector:
     """Load the detector that `options` name, and fetch its weights if they are absent.
 
-    `default`: the detector if `options` name neither a detector nor boxes. Raises UsageError if boxes are given to
-    another detector, and WeightsError if its weights cannot be fetched or read.
+    Raises UsageError if boxes are given to another detector, and WeightsError if its weights cannot be fetched or read.
     """
-    name = check_faces(options, default)
+    name = detector_of(options)
     path = None
     if name == "s3fd":
         try:

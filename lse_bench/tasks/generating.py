@@ -111,7 +111,7 @@ def _locating(generator: Generator, options: GenerateOptions, report: Report) ->
     if not isinstance(generator, FaceGenerator):
         return None
     return Locating(
-        find_detector(options, "s3fd" if options.legacy else "centerface", report),
+        find_detector(options, report),
         generator.pads if options.pads is None else parse_pads(options.pads),
         options.smoothing or generator.smoothing,
         options.face or generator.choice,

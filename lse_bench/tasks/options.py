@@ -83,15 +83,30 @@ def _check(declared: Declared, value: Any) -> None:
         return
     if get_origin(kind) is Literal and value not in get_args(kind):
         raise UsageError(f"{declared.name}: {no_such('choice', str(value), map(str, get_args(kind)))}")
-    if not _fits(kind, value) or (flag.names == "weights" and not value):
+    if not _fits(kind, value):
         raise UsageError(
             f"{declared.name} = {value!r}: {_KINDS.get(get_origin(kind) or kind, 'another value')} is needed"
         )
+    if flag.names == "weights" and not value:
+        raise UsageError(f"{declared.name} is empty: give a file or a name from `lse-bench weights list`")
+    if flag.names == "settings":
+        settings_of(value)
+    if flag.names == "command":
+        _refuse_unreadable(declared.name, value)
     if flag.least is not None and not value >= flag.least:  # not a number is below every limit
         upto = "" if flag.most is None else f" and at most {flag.most:g}"
         raise UsageError(f"{declared.name} = {value}: the value must be at least {flag.least:g}{upto}")
     if flag.most is not None and value > flag.most:
         raise UsageError(f"{declared.name} = {value}: the value must be at most {flag.most:g}")
+
+
+def _refuse_unreadable(name: str, line: str) -> None:
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"{name} = {line!r}: {str(error).lower()}; close the quotes of the command line") from None
+    if not words:
+        raise UsageError(f"{name} is empty: give a command line")
 
 
 _KINDS = {
@@ -226,7 +241,10 @@ def words_of(options: TaskOptions) -> list[str]:
 
 
 def settings_of(pairs: tuple[str, ...]) -> dict[str, str]:
-    """Return `NAME=VALUE` pairs as a mapping. Raises UsageError if a pair has no `=`."""
+    """Return `NAME=VALUE` pairs as a mapping.
+
+    Raises UsageError if a pair has no `=`, if a name stands twice, or if the quotes of a command line do not close.
+    """
     found = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -234,6 +252,8 @@ def settings_of(pairs: tuple[str, ...]) -> dict[str, str]:
             raise UsageError(f"--set {pair}: a setting must have the form NAME=VALUE")
         if name in found:
             raise UsageError(f"--set {name}: the setting is given twice")
+        if name == "command":
+            _refuse_unreadable("--set command", value)
         found[name] = value
     return found
 

@@ -25,11 +25,9 @@ def tracking_of(options: ScoreOptions, report: Report) -> Tracking | None:
     Raises UsageError if such a protocol is given options about faces.
     """
     check_scoring(options)
-    protocol = get_protocol(options.protocol)
-    if not protocol.tracked:
+    if not get_protocol(options.protocol).tracked:
         return None
-    found = find_detector(options, "s3fd" if protocol.codec == "pipeline" else "centerface", report)
-    return Tracking(found, options.tracker, options.min_track, options.stride)
+    return Tracking(find_detector(options, report), options.tracker, options.min_track, options.stride)
 
 
 def scorer_of(options: ScoreOptions, report: Report) -> SyncScorer:

@@ -24,6 +24,8 @@ from lse_bench.errors import UsageError, WeightsError
 from lse_bench.leaderboard.published import beside_published, figure, published
 from lse_bench.runs.schema import MetricSummary
 from lse_bench.tables.table import Table, TableRow, tables_of
+from lse_bench.tasks.declared import GenerateOptions
+from lse_bench.tasks.options import read_options
 
 COPY = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
 
@@ -199,13 +201,17 @@ def test_a_step_that_raises_is_that_steps_failure(bench_file: Path, tmp_path: Pa
         ("frames = 40", "frames = 40.5", "frames = 40.5: a whole number is needed"),
         ("frames = 40", "frames = true", "frames = True: a whole number is needed"),
         ("keep_windows = true", "keep_windows = \"on\"", "keep_windows = 'on': true or false is needed"),
-        ("keep_windows = true", "overlay = \"seen\"", "--overlay need --protocol tracked"),
-        ("keep_windows = true", "tracker = \"matched\"", "--tracker need --protocol tracked"),
+        ("keep_windows = true", "overlay = \"seen\"", "Leave out --overlay, or use --protocol tracked"),
+        ("keep_windows = true", "tracker = \"matched\"", "Leave out --tracker, or use --protocol tracked"),
         ("keep_windows = true", "device = \"gpu\"", "score mini real lrs-lossless@1: .*gpu"),
         ("[fd_sync]", "[fd_sync]\nprotocol = \"nope\"", "fd-sync mini real: no protocol called nope"),
         ("options = {", "options = { pads = \"a\",", "generate mini copy: command makes whole videos"),
         ("options = {", "options = { set = [\"nope=1\"],", "command has no setting nope"),
         ("options = {", "options = { set = [\"command=false\"],", "are the same setting"),
+        ("options = {", "options = { retry_failed = true,", "Use another --out to try them again"),
+        ("options = {", "options = { set = [\"a\"],", "copy: --set a: a setting must have the form NAME=VALUE"),
+        ("[fd_sync]", "[fd_sync]\nprotocol = \"tracked\"", "fd-sync mini real: fd-sync takes face crops"),
+        ("[fd_sync]\nweights = \"syncnet-mini\"", "[fd_sync]\nweights = \"\"", "fd_sync: weights is empty"),
         ("options = {", "options = { timeout = nan,", "timeout = nan: the value must be at least 0.1"),
         ("name = \"copy\"\ngenerator = \"command\"\noptions = {", "name = \"copy\"\ngenerator = \"lipgan\"\n"
          "options = { checkpoint = \"lipgan-mini\", pads = \"a\" } # {", "copy: --pads a: give four whole numbers"),
@@ -226,6 +232,14 @@ def test_mistakes_are_found_before_the_first_clip(
     assert ended.returncode == 2, ended.stderr
     assert re.search(message, ended.stderr), ended.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_command_line_whose_quotes_do_not_close_is_named(tmp_path: Path) -> None:
+    for line, told in (("python 'infer.py", "close the quotes"), ("  ", "command is empty")):
+        with pytest.raises(UsageError, match=told):
+            read_options(GenerateOptions, {"command": line}, tmp_path, "m")
+        with pytest.raises(UsageError, match=told):
+            read_options(GenerateOptions, {"set": [f"command={line}"]}, tmp_path, "m")
 
 
 def test_digests_cover_files_whatever_their_names(bench_file: Path, tmp_path: Path) -> None:
@@ -250,7 +264,6 @@ def test_what_changes_no_result_changes_no_digest(bench_file: Path, tmp_path: Pa
     before = digests(text)
     neutral = "keep_windows = true\nworkers = 2\nbatch_size = 7\noffline = true"
     assert digests(text.replace("keep_windows = true", neutral)) == before
-    assert digests(text.replace("options = {", "options = { retry_failed = true,")) == before
     # A program by its name in the file's folder is the one by its whole path, wherever the command is started.
     assert digests(text.replace(f"{bench_file.parent}/copy.py", "copy.py")) == before
     boxes = tmp_path / "boxes"

@@ -14,7 +14,7 @@ import pytest
 from lse_bench.errors import ClipError
 from lse_bench.media.opening import packets
 from lse_bench.media.probe import probe
-from lse_bench.media.video import DecodeReport, _decode, decode
+from lse_bench.media.video import _ONLY_LOG, DecodeReport, _decode, decode
 from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.windows import open_clip
 
@@ -113,3 +113,8 @@ def test_damage_that_a_decoder_only_logs_is_said(
     assert len(list(decode(probe(path), report))) == 10
     assert (report.damaged, report.guessed_from) == (0, 5)
     assert not caplog.records, "FFmpeg's messages go to nobody"
+
+
+def test_the_decoders_whose_log_is_read_are_called_so_by_ffmpeg() -> None:
+    """A name that FFmpeg does not have is never met, and the damage stays hidden."""
+    assert all(av.codec.Codec(name, "r").name == name for name in _ONLY_LOG)
