@@ -64,10 +64,8 @@ def main() -> None:
                     reported += 1
                     with patch.object(video, "_ONLY_LOG", set()):
                         by_log += not is_reported(damaged)
-            print(
-                f"| {' '.join([encoder, *options])} | {'a warning' if is_reported(whole) else 'no warning'} | {reported} | {by_log} |",
-                flush=True,
-            )
+            clean = "a warning" if is_reported(whole) else "no warning"
+            print(f"| {' '.join([encoder, *options])} | {clean} | {reported} | {by_log} |", flush=True)
 
 
 def encoded(path: Path, encoder: str, options: tuple[str, ...]) -> bool:
