@@ -28,7 +28,7 @@ def test_a_stop_ends_every_worker_and_drops_what_is_queued(tmp_path: Path, numbe
     ended = signalled(number, "lse_bench.minilrs.corpus:asdict", 2, *MAKE, "--out", out, "--workers", 2)
     assert ended.returncode == STOPS[number], ended.stderr
     if number != signal.SIGKILL:
-        assert f"stopped; the same command with --out {out} goes on from here" in " ".join(ended.stderr.split())
+        assert f"stopped; run the same command with --out {out} again to continue" in " ".join(ended.stderr.split())
     made = len((out / "minilrs" / "clips.jsonl").read_text().splitlines())
     assert 1 <= made <= 6
     if number != signal.SIGINT:
@@ -44,7 +44,7 @@ def test_scoring_and_generating_stop_with_what_they_have(corpus: Path, tmp_path:
     assert lse_bench_here("manifest", "build", corpus, "--rule", "self", "--out", manifest).returncode == 0
     videos = ["generate", "unsynced", "--manifest", manifest, "--out", tmp_path / "videos"]
     ended = signalled(number, "lse_bench.generators.run:make_video", 2, *videos)
-    assert ended.returncode == STOPS[number] and "goes on from here" in " ".join(ended.stderr.split()), ended.stderr
+    assert ended.returncode == STOPS[number] and "again to continue" in " ".join(ended.stderr.split()), ended.stderr
     assert not list((tmp_path / "videos").glob(".scratch-*"))
     assert lse_bench_here(*videos).returncode == 0
     score = ["score", tmp_path / "videos", "--weights", "syncnet-mini", "--protocol", "lrs-lossless", "--out",
@@ -164,4 +164,4 @@ def test_a_stop_that_python_loses_is_one_nevertheless(corpus: Path, tmp_path: Pa
     assert ended.returncode == STOPS[number], ended.stderr
     assert "LOST" in ended.stderr, "the stop was not lost, and the test tests nothing"
     assert "Traceback" not in ended.stderr and "Exception ignored" not in ended.stderr
-    assert "goes on from here" in " ".join(ended.stderr.split())
+    assert "again to continue" in " ".join(ended.stderr.split())

@@ -98,7 +98,7 @@ def test_signals_to_the_supervisor_reach_the_command(tmp_path: Path, number: sig
             process.send_signal(number)
             if number != signal.SIGKILL:
                 assert process.stderr is not None
-                assert "goes on from here" in " ".join(process.stderr.read().split())
+                assert "again to continue" in " ".join(process.stderr.read().split())
         assert process.stderr is not None
         process.stderr.read()  # to the end: nobody holds it any more
         assert process.wait() == {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}[number]

@@ -45,7 +45,10 @@ def benchmark(
         Path | None,
         typer.Argument(metavar="BENCH.toml", help="The file with the methods, lists of pairs and protocols."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the benchmark. Default: runs/NAME.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the benchmark. Default: runs/ and its name in lower case, such as runs/my-bench."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the steps, their sizes and estimated times, and exit.")
     ] = False,
@@ -100,7 +103,7 @@ def benchmark(
     try:
         summary = run_bench(config, steps, target, lambda step: _attempt(step, report), say)
     except KeyboardInterrupt:
-        report.say("stopped; the same command goes on from here")
+        report.say("stopped; run the same command again to continue")
         raise typer.Exit(130) from None
     if as_json:
         from lse_bench.stored import to_json

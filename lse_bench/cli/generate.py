@@ -67,7 +67,7 @@ def generate(
     try:
         summary = generate_into(out, name, manifest, options, report, root=root, command=command_line())
     except KeyboardInterrupt:
-        report.say(f"stopped; the same command with --out {out} goes on from here")
+        report.say(f"stopped; run the same command with --out {out} again to continue")
         raise typer.Exit(130) from None
     _finish(report, summary, out, as_json, max_failed)
 

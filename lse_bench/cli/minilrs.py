@@ -44,7 +44,7 @@ def minilrs(
     try:
         summary = make_minilrs(out, options, report)
     except KeyboardInterrupt:
-        report.say(f"stopped; the same command with --out {out} goes on from here")
+        report.say(f"stopped; run the same command with --out {out} again to continue")
         raise typer.Exit(130) from None
     if as_json:
         print(json.dumps(to_json(summary), indent=2))

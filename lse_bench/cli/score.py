@@ -114,7 +114,7 @@ def score(
     try:
         summary = score_into(out, source, clips, options, report, shard=part, command=command_line())
     except KeyboardInterrupt:
-        report.say(f"stopped; the same command with --out {out} goes on from here")
+        report.say(f"stopped; run the same command with --out {out} again to continue")
         raise typer.Exit(130) from None
     _finish(report, summary, out, as_json, max_failed)
 

@@ -10,7 +10,7 @@ from lse_bench.generators.registry import load
 from lse_bench.minilrs.plan import Spec
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.tasks.declared import (
-    FaceOptions,
+    DetectorOptions,
     FdSyncOptions,
     FidOptions,
     GenerateOptions,
@@ -24,7 +24,7 @@ _POLICIES = {"short", "faceless", "nan_sound", "paste"}  # their defaults are th
 _OF_TRACKS = {"detector", "boxes", "overlay", "tracker", "min_track", "stride", "track_rule"}
 
 
-def detector_of(options: FaceOptions) -> str:
+def detector_of(options: DetectorOptions) -> str:
     """Return the name of the face detector that options ask for. Raises UsageError if it cannot be had as given.
 
     The default is s3fd if the published pipeline or script is asked for, and centerface otherwise.

@@ -10,6 +10,7 @@ from lse_bench.manifests.layouts import CorpusClip, read_corpus
 from lse_bench.minilrs.summary import read_summary
 from lse_bench.processor import usable_cores
 from lse_bench.reporting import Report
+from lse_bench.tasks.checks import detector_of
 from lse_bench.tasks.declared import PrepareOptions
 from lse_bench.tasks.options import parse_pads
 from lse_bench.training.croppers import BoxCropper, Cropper
@@ -29,7 +30,7 @@ def prepare_into(
     clips = _clips(corpus, root, options.split)
     cropper = _cropper(options, aligned)
     weights = None
-    detector = options.detector or ("boxes" if options.boxes is not None else "centerface")
+    detector = detector_of(options)
     if detector == "s3fd":
         weights = report.weights(options.detector_weights, options.offline, options.trust)
     sync = None
