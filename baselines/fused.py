@@ -28,7 +28,7 @@ class FusedBlock(nn.Module):
         self.convolution = convolution
         self.residual = residual
         # A subclass has its own padding rule, which the fused operators do not have.
-        plain = type(convolution) is nn.Conv2d and device == "cpu" and _fused_operators()
+        plain = type(convolution) is nn.Conv2d and device == "cpu" and _fused_operators(convolution.weight.dtype)
         self._packed = _pack(convolution) if plain and isinstance(convolution, nn.Conv2d) else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,10 +48,17 @@ class FusedBlock(nn.Module):
         return done
 
 
-def _fused_operators() -> bool:
+def _fused_operators(dtype: torch.dtype) -> bool:
+    """Return whether this build of torch has the operators, and this processor has them for weights of `dtype`."""
     names = ("_convolution_pointwise", "_reorder_convolution_weight")
     available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return bool(available) and all(hasattr(torch.ops.mkldnn, name) for name in names)
+    if not available or not all(hasattr(torch.ops.mkldnn, name) for name in names):
+        return False
+    if dtype == torch.float32:
+        return True
+    asked = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}.get(dtype, "")
+    supported = getattr(torch.ops.mkldnn, asked, None)
+    return supported is not None and bool(supported())
 
 
 def _pack(c: nn.Conv2d) -> Tensor:

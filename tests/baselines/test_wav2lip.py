@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import clips
@@ -221,3 +224,16 @@ def test_boxes_reach_the_network_as_opencv_resizes_them() -> None:
     face = np.random.default_rng(1).integers(0, 256, (131, 77, 3), dtype=np.uint8)
     seen = network_input([FaceCrop(face, (0, 0, 77, 131))], masked_first=True)[0, 3:].permute(1, 2, 0).numpy() * 255
     np.testing.assert_allclose(seen, cv2.resize(face, (96, 96)), atol=1e-3)
+
+
+@pytest.mark.command
+def test_half_precision_needs_no_special_processor() -> None:
+    """oneDNN packs bf16 weights only for processors with such units; the plain operators serve the others."""
+    code = (
+        "import torch\nfrom torch import nn\nfrom lse_bench.baselines.fused import FusedBlock\n"
+        "block = FusedBlock(nn.Conv2d(8, 8, 3, padding=1).to(torch.bfloat16), 'cpu', residual=True)\n"
+        "with torch.no_grad():\n    print(block(torch.zeros(1, 8, 9, 9, dtype=torch.bfloat16)).dtype)"
+    )
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert ended.stdout.strip() == "torch.bfloat16", ended.stderr
