@@ -58,11 +58,11 @@ def compute_exactly() -> None:
     The switch is permanent, so only a process of LSE-Bench itself calls this. Use `exactly` in library calls.
     """
     settle_threads()
-    _switch()
+    switch()
 
 
-def _switch() -> list[Callable[[], None]]:
-    """Set torch's switches, and return the functions that restore their values."""
+def switch() -> list[Callable[[], None]]:
+    """Set torch's switches, and return the functions that restore their values, to be called in reverse order."""
     back = [
         _set(torch.backends.cudnn, "benchmark", False),
         _set(torch.backends.cudnn, "deterministic", True),
@@ -116,7 +116,7 @@ class exactly(ContextDecorator):  # noqa: N801 - used as a decorator and in `wit
     def __enter__(self) -> None:
         with exactly._lock:
             if not exactly._inside:
-                exactly._back = [*_switch(), partial(torch.set_default_dtype, torch.get_default_dtype())]
+                exactly._back = [*switch(), partial(torch.set_default_dtype, torch.get_default_dtype())]
                 torch.set_default_dtype(torch.float32)
             exactly._inside += 1
         self._stack = ExitStack()

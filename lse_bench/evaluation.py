@@ -15,6 +15,7 @@ from lse_bench.manifests.clips import Source
 from lse_bench.runs.directory import describe_run
 from lse_bench.runs.read import EXTRAS, Run, read_run, run_of
 from lse_bench.runs.run import OnRecord, score_clips, score_run
+from lse_bench.runs.scored_clips import items_of_clips
 from lse_bench.stored import write_stored
 from lse_bench.sync.scorer import SyncScorer
 
@@ -90,7 +91,7 @@ def evaluate(
     extras = dict(run.extras)
     if distances:
         scored = {record.id for record in run.records if record.status == "ok"}
-        videos = [clip.path for clip in clips if clip.id in scored]
+        videos = items_of_clips(clip for clip in clips if clip.id in scored)
         if network is not None:
             extras["fid"] = fid_between(videos, reference, network)
         if "fd_sync" in distances:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -149,3 +150,58 @@ def odd_folder(folder: Path) -> dict[str, str]:
         "huge.mp4": "huge frames",
         "portrait.mp4": "not a face crop",
     }
+
+
+CODECS = {".wav": "pcm_s16le", ".mp3": "libmp3lame", ".flac": "flac", ".opus": "libopus", ".m4a": "aac"}
+
+
+def sound_file(path: Path, sound: np.ndarray, rate: int = 16000, channels: int = 1) -> Path:
+    """A file with int16 sound of 16 kHz, encoded as its suffix asks for, at another rate and in stereo if wanted."""
+    layout = "mono" if channels == 1 else "stereo"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(os.fspath(path), "w") as container:
+        stream = container.add_stream(CODECS[path.suffix], rate=rate, layout=layout)
+        resampler = av.AudioResampler(stream.format, layout, rate)
+        block = av.AudioFrame.from_ndarray(sound[None], format="s16", layout="mono")
+        block.sample_rate, block.pts, block.time_base = 16000, 0, Fraction(1, 16000)
+        for frame in (*resampler.resample(block), *resampler.resample(None)):
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def muxed(video: Path, sounds: Sequence[Path], path: Path, languages: Sequence[str] = ()) -> Path:
+    """The picture of `video` with the sounds of other files, as the ffmpeg program joins them, without further loss."""
+    import imageio_ffmpeg
+
+    inputs = [word for source in (video, *sounds) for word in ("-i", str(source))]
+    streams = ["-map", "0:v", *(word for n in range(len(sounds)) for word in ("-map", f"{n + 1}:a"))]
+    told = [word for n, tag in enumerate(languages) for word in (f"-metadata:s:a:{n}", f"language={tag}")]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *inputs, *streams, "-c:v", "copy", "-c:a", "pcm_f32le"]
+    subprocess.run([*command, *told, str(path)], check=True)
+    return path
+
+
+def cut(video: Path, first: int, stop: int, path: Path) -> Path:
+    """The frames `first`...`stop`-1 of a clip of 25 fps with its sound, decoded and stored again without loss."""
+    from lse_bench.media.audio import read_sound
+    from lse_bench.media.probe import probe
+    from lse_bench.media.video import decode
+
+    info = probe(video)
+    sound = np.concatenate(list(read_sound(info)))[first * 640 : stop * 640]
+    with av.open(os.fspath(path), "w") as container:
+        picture = container.add_stream("ffv1", rate=25)
+        picture.width, picture.height, picture.pix_fmt = info.video.width, info.video.height, "yuv420p"
+        heard = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+        for number, timed in enumerate(decode(info)):
+            if first <= number < stop:
+                frame = timed.picture
+                frame.pts, frame.time_base = number - first, Fraction(1, 25)
+                container.mux(picture.encode(frame))
+        container.mux(picture.encode(None))
+        block = av.AudioFrame.from_ndarray(sound[None], format="s16", layout="mono")
+        block.sample_rate, block.pts, block.time_base = 16000, 0, Fraction(1, 16000)
+        container.mux(heard.encode(block))
+        container.mux(heard.encode(None))
+    return path

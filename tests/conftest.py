@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from filelock import FileLock
 from trainers import prepared
 
+from lse_bench import devices
 from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.plan import Part, Spec
 from lse_bench.sync.syncnet import SyncNet
@@ -44,9 +45,25 @@ WITHOUT_JPEG = {
 }
 
 
+_RESTORE = devices.switch()
+for _restore in reversed(_RESTORE):
+    _restore()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Folders whose tests take long come last, so that a plain fault shows early."""
     items.sort(key=lambda item: item.path.parent.name in LATE)
+
+
+@pytest.fixture(autouse=True)
+def exactness_ends_with_the_test() -> Iterator[None]:
+    """A command that runs in this process, as trainers do here, switches torch for good; other tests start afresh.
+
+    After the newer switches are set, torch cannot even read its older ones.
+    """
+    yield
+    for restore in reversed(_RESTORE):
+        restore()
 
 
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

@@ -59,12 +59,17 @@ def test_numbered_outputs_with_their_list(narrow: Path, tmp_path: Path) -> None:
     clips.good(tmp_path / "made" / "2.mp4", seed=3)
     pairs = tmp_path / "lrs2.txt"
     pairs.write_text("a/1 b/2\nc/3 b/2\nc/3 d/4\n")
-    arguments = ("score", tmp_path / "made", "--pairs", pairs, "--weights", narrow, "--out", tmp_path / "run")
-    result = lse_bench_here(*arguments, "--json", "--max-failed", 1)
+    wanted = tmp_path / "lrs2.json"
+    imported = lse_bench_here("manifest", "import", "lrs2", "--list", pairs, "--any-digest", "--out", wanted)
+    assert imported.returncode == 0, imported.stderr
+    arguments = ("score", tmp_path / "made", "--manifest", wanted, "--weights", narrow, "--out", tmp_path / "run")
+    result = lse_bench_here(*arguments, "--names", "{number}.mp4", "--json", "--max-failed", 1)
     assert result.returncode == 0, result.stderr
+    assert "2 of 3 pairs of lrs2-unofficial have a video, named {number}.mp4" in result.stderr
+    assert "missing, and counted as failed clips: 1.mp4" in result.stderr
     assert json.loads(result.stdout)["failed"] == {"generator_failed": 1}
     records = records_of(tmp_path / "run")
-    assert records["0.mp4"]["groups"] == {"video": "b/2", "sound": "a/1"}
+    assert records["0.mp4"]["groups"] == {"video": "b/2", "sound": "a/1", "speaker": "b"}
     assert records["1.mp4"]["status"] == "generator_failed"
     assert records["2.mp4"]["id"] == "d__4+c__3"
 

@@ -23,7 +23,9 @@ _SCORE_EXAMPLES = """
 
     lse-bench score outputs/ --weights syncnet_v2.model --protocol lrs-lossless --out runs/mine
 
-    lse-bench score results/ --pairs lrs2.txt --max-failed 100
+    lse-bench score mine/ --manifest pairs.json --names "{speaker}_{id}_ours.mp4" --max-failed 2
+
+    lse-bench score dubbed.mp4 --sound speech.wav
 
     lse-bench score clips.csv --shard 1/4 --out runs/part1
 
@@ -44,7 +46,8 @@ def score(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="INPUT...", help="Videos, folders of videos, or lists (.csv, .json) with a column `clip`."
+            metavar="INPUT...",
+            help="Videos, folders of videos, or lists (.csv, .tsv, .json, .jsonl, .parquet) with a column `clip`.",
         ),
     ],
     options: ScoreOptions,
@@ -52,19 +55,36 @@ def score(
         bool,
         typer.Option("--tracks-only", help="Only write shots and face tracks (JSON, PNG) to --out. No clip is scored."),
     ] = False,
-    pairs: Annotated[
+    manifest: Annotated[
         Path | None,
         typer.Option(
-            help="A list with one pair per line. INPUT must be one folder with the videos 0.mp4, 1.mp4, … made from it."
+            help="The pairs that finished videos were made from. INPUT is one folder with a video for each. Missing "
+            "ones count as failed clips."
         ),
     ] = None,
-    pairs_order: Annotated[
-        str,
-        typer.Option(help="Column order of --pairs: auto, audio-video (LRS2, LRS3, LRW) or video-audio (ReSyncED)."),
-    ] = "auto",
+    names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEMPLATE|FILE",
+            help='With --manifest: how the videos are named: a template, such as "{speaker}_{id}_ours.mp4", or a list '
+            "with the columns id and video. Default: by the pair's id.",
+        ),
+    ] = None,
+    sound: Annotated[
+        Path | None, typer.Option(help="The file whose sound is heard in place of the clip's own. For one clip.")
+    ] = None,
+    sounds: Annotated[
+        Path | None, typer.Option(help="A folder with one sound for each clip, named by the clip's id.")
+    ] = None,
+    pair_sounds: Annotated[
+        bool, typer.Option("--pair-sounds", help="With --manifest: hear the sound of each pair.")
+    ] = False,
     root: Annotated[
         Path | None,
-        typer.Option(help="Folder that file names in a list are relative to. Default: the folder of the list."),
+        typer.Option(
+            help="Folder that file names in a list, or the sounds of --pair-sounds, are relative to. Default: the "
+            "folder of the list, or the one that the manifest names."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory. Default: runs/DATE-TIME.")] = None,
     shard: Annotated[
@@ -93,10 +113,12 @@ def score(
         from lse_bench.runs.directory import Shard
 
         part = Shard.parse(shard) if shard else None
-        source, passed = Source(inputs=inputs, root=root, pairs=pairs, pairs_order=pairs_order), Passed()
-        clips = source.clips(passed)
-    if (told := passed.sentence()) is not None:
-        report.warn(told)
+        source, passed = Source(inputs, root, manifest, names, pair_sounds, sound, sounds), Passed()
+        clips, adopted = source.clips(passed), source.adoption()
+    for told in () if adopted is None else adopted.sentences():
+        report.say(told)
+    if (over := passed.sentence()) is not None:
+        report.warn(over)
     mine = part.of(clips) if part else clips
     if tracks_only:
         from lse_bench.tasks.scenes import find_scenes

@@ -50,15 +50,17 @@ class FaceDetector:
     folder: Path | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def faces(self, clip: Path, frames: Iterable[Frame], stride: int = 1) -> Iterator[list[Face] | None]:
+    def faces(
+        self, clip: Path, frames: Iterable[Frame], stride: int = 1, first: int = 0
+    ) -> Iterator[list[Face] | None]:
         """Yield for each frame the faces in it, the most confident first, or None if the stride skips the frame.
 
         `clip`: the path of the clip, for `boxes` and for messages. `frames`: uint8 (H,W,3) BGR. Their size may change.
-        Few frames are in memory at a time. `stride`: every n-th frame is searched. Raises ClipError `no_face` if
-        `boxes` has no usable file for the clip.
+        Few frames are in memory at a time. `stride`: every n-th frame is searched. `first`: the number of the first
+        frame in the file, for `boxes`. Raises ClipError `no_face` if `boxes` has no usable file for the clip.
         """
         if self.detect is None:
-            found = read_boxes(clip, self.folder or Path())
+            found = read_boxes(clip, self.folder or Path())[first:]
             for number, _ in enumerate(frames):
                 yield (found[number] if number < len(found) else []) if number % stride == 0 else None
             return

@@ -101,12 +101,12 @@ OnFrame = Callable[[int], None]
 
 
 def find_tracks(
-    clip: Path, frames: Iterable[Frame], tracking: Tracking, on_frame: OnFrame = lambda number: None
+    clip: Path, frames: Iterable[Frame], tracking: Tracking, on_frame: OnFrame = lambda number: None, first: int = 0
 ) -> Scene:
     """Return the shots and tracks of a clip from one pass over its frames. At most one batch of frames is in memory.
 
     `clip`: the path of the clip. `frames`: uint8 (H,W,3) BGR at 25 per second. `on_frame`: called with the number of
-    each frame.
+    each frame. `first`: the number of the first frame in the file.
     """
     shots = ShotDetector()
     found = _Found()
@@ -117,7 +117,7 @@ def find_tracks(
             on_frame(number)
             yield frame
 
-    for faces in tracking.detector.faces(clip, watched(), tracking.stride):
+    for faces in tracking.detector.faces(clip, watched(), tracking.stride, first):
         found.push(faces or [])
     return scene_of(found.faces(), shots.shots(), tracking)
 

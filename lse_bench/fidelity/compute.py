@@ -13,7 +13,6 @@ from lse_bench.fidelity.fid import FidProtocol, FrameSet, compare, measure
 from lse_bench.fidelity.inception import FEATURES, FidInception
 from lse_bench.fidelity.results import FdSyncResult, FidResult
 from lse_bench.fidelity.sources import BoxSource, Item, files_digest
-from lse_bench.naming import safe_id
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.weights.download import FetchSettings
 from lse_bench.weights.readers import file_digest
@@ -68,24 +67,19 @@ def load_inception(weights: Path | str = "inception", device: str = "auto", offl
     return Inception(FidInception.load(path, choose_device(device)), file_digest(path))
 
 
-def fid_between(videos: Sequence[Path], originals: Sequence[Item], inception: Inception) -> FidResult:
+def fid_between(videos: Sequence[Item], originals: Sequence[Item], inception: Inception) -> FidResult:
     """Compute FID and KID between all frames of `videos` and all frames of `originals`.
 
     Raises UsageError if a set has fewer than two frames.
     """
-    protocol, ours = FidProtocol(weights_sha256=inception.sha256), _items(videos)
-    made = measure_set(ours, inception.network, protocol, GROUPS)
+    protocol = FidProtocol(weights_sha256=inception.sha256)
+    made = measure_set(videos, inception.network, protocol, GROUPS)
     result = compare(made, measure_set(originals, inception.network, protocol, 0), protocol, SEED)
-    return result.of_files(files_digest(ours), files_digest(originals))
+    return result.of_files(files_digest(videos), files_digest(originals))
 
 
-def fd_sync_between(videos: Sequence[Path], originals: Sequence[Item], scorer: SyncScorer) -> FdSyncResult:
+def fd_sync_between(videos: Sequence[Item], originals: Sequence[Item], scorer: SyncScorer) -> FdSyncResult:
     """Compute fd-sync between `videos` and `originals`. Raises UsageError if a set has fewer than two windows."""
-    ours = _items(videos)
     key = scorer.key | {"weights": name_of_digest(scorer.weights_sha256) or "unknown"}
-    result = compare_lips(measure_lips(scorer, ours), measure_lips(scorer, originals), key)
-    return result.of_files(files_digest(ours), files_digest(originals))
-
-
-def _items(videos: Sequence[Path]) -> list[Item]:
-    return [Item(safe_id(video.as_posix()), video) for video in videos]
+    result = compare_lips(measure_lips(scorer, videos), measure_lips(scorer, originals), key)
+    return result.of_files(files_digest(videos), files_digest(originals))

@@ -13,6 +13,7 @@ from lse_bench.errors import ClipError, UsageError
 from lse_bench.fidelity.frechet import Statistics, frechet_distance
 from lse_bench.fidelity.results import SCHEMA, FdSyncResult, WindowCounts
 from lse_bench.fidelity.sources import Item
+from lse_bench.media.clip_files import ClipFiles
 from lse_bench.sync.embed import embed_clip
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.versions import surroundings
@@ -43,7 +44,7 @@ def measure_lips(
     measured = LipSet(Statistics.empty(scorer.network.dimensions))
     for item in items:
         try:
-            lip, _ = embed_clip(scorer, item.path)
+            lip, _ = embed_clip(scorer, ClipFiles(item.path, item.sound))
         except ClipError as error:
             measured.failed[item.id] = f"{error.status}: {error.reason}"
         else:

@@ -37,10 +37,11 @@ class BoxSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One clip or one picture of a set."""
+    """One clip or one picture of a set. `sound`: the file whose sound belongs to the clip, None for its own."""
 
     id: str
     path: Path
+    sound: Path | None = None
 
 
 @dataclass(slots=True)

@@ -1,49 +1,30 @@
 """Find the clips to score and give them ids.
 
-Clips come from files, folders, CSV or JSON lists, or the numbered outputs of Wav2Lip's scripts. Ids are safe as file
+Clips come from files, folders and lists, or are the finished videos of the pairs of a manifest. Ids are safe as file
 names and unique in a list. The groups `video`, `sound` and `speaker` name what clips share. Statistics use them to
 treat results that are not independent.
 """
 
 from __future__ import annotations
 
-import csv
-import difflib
-import io
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
-
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from lse_bench.errors import UsageError
+from lse_bench.manifests.adopted import Adoption, adopt
 from lse_bench.manifests.generated import GENERATION_FILE, clips_of_generation
-from lse_bench.manifests.listed import GROUPS, Absent, ListedClip
+from lse_bench.manifests.listed import Absent, ListedClip
+from lse_bench.manifests.lists import READERS, ClipList, ListRow, read_list
+from lse_bench.manifests.manifest import read_manifest
 from lse_bench.manifests.search import Passed, search
+from lse_bench.manifests.sounds import with_one_sound, with_sounds
+from lse_bench.media.clip_files import ClipFiles
 from lse_bench.naming import MEDIA_SUFFIXES, natural_key, safe_id
-from lse_bench.storage import parse_json, read_text
-
-LIST_SUFFIXES = frozenset({".csv", ".json"})
-_CLIP, _SOUND = ("clip", "path", "file", "filename"), ("sound", "audio")
-_COLUMNS = (*_CLIP, *_SOUND, "id", "video", "speaker")
-_NEAR = 0.75  # similarity of an unknown column name to a known one (0-1) from which it counts as misspelt
-PairsOrder = Literal["auto", "audio-video", "video-audio"]
-
-
-class _Row(BaseModel):
-    """A row of a CSV or JSON list, with the column names stripped of blanks and in lower case."""
-
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
-
-    clip: str = Field(min_length=1, validation_alias=AliasChoices(*_CLIP))
-    id: str | None = None
-    video: str | None = None
-    sound: str | None = Field(default=None, validation_alias=AliasChoices(*_SOUND))
-    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,51 +32,83 @@ class Source:
     """The options of `lse-bench score` that name the clips. They are stored so that the clips can be listed again.
 
     `inputs`: files, folders and lists. `root`: the folder that names in lists are relative to; None means the folder of
-    the list. `pairs`: the list of pairs that made numbered outputs; None means that the inputs are no numbered outputs.
-    `pairs_order`: the order of the two names in a line of `pairs`.
+    the list. `manifest`: the pairs whose finished videos lie in the only input, a folder; None means that the inputs
+    are clips. `names`: how these videos are named, see `adopt`. `pair_sounds`: hear the sounds of the manifest, whose
+    names are relative to `root`. `sound`: the sound of the only clip. `sounds`: a folder with one sound for each clip.
+    None means that the clips are heard with their own sound, unless a list names another.
     """
 
     inputs: Sequence[Path]
     root: Path | None = None
-    pairs: Path | None = None
-    pairs_order: str = "auto"
+    manifest: Path | None = None
+    names: str | None = None
+    pair_sounds: bool = False
+    sound: Path | None = None
+    sounds: Path | None = None
 
     def clips(self, passed: Passed | None = None) -> list[ListedClip]:
         """Return the clips; `passed` collects what is skipped.
 
-        Raises UsageError if `pairs` is given with more than one input or with an unknown order, and for the reasons of
-        `find_clips` and `numbered_outputs`.
+        Raises UsageError if options exclude each other, and for the reasons of `find_clips`, `adopt`, `with_one_sound`
+        and `with_sounds`.
         """
-        if self.pairs is None:
-            return find_clips(self.inputs, self.root, passed)
-        if len(self.inputs) != 1 or self.pairs_order not in get_args(PairsOrder):
-            raise UsageError(
-                f"--pairs needs exactly one folder, and --pairs-order must be one of: {', '.join(get_args(PairsOrder))}"
-            )
-        return numbered_outputs(self.inputs[0], self.pairs, cast(PairsOrder, self.pairs_order))
+        if sum((self.sound is not None, self.sounds is not None, self.pair_sounds)) > 1:
+            raise UsageError("--sound, --sounds and --pair-sounds exclude each other. Give one of them")
+        adopted = self.adoption()
+        clips = find_clips(self.inputs, self.root, passed) if adopted is None else adopted.clips
+        if self.sound is not None:
+            return with_one_sound(clips, self.sound)
+        return clips if self.sounds is None else with_sounds(clips, self.sounds)
+
+    def adoption(self) -> Adoption | None:
+        """Return how the finished videos of the manifest were found, None without a manifest.
+
+        Raises UsageError if an option needs a manifest, if there is more than one input, and for the reasons of `adopt`
+        and `read_manifest`.
+        """
+        if self.manifest is None:
+            if self.names is not None or self.pair_sounds:
+                option = "--names" if self.names is not None else "--pair-sounds"
+                raise UsageError(f"{option} belongs to finished videos of a manifest. Give it with --manifest")
+            return None
+        if len(self.inputs) != 1 or not self.inputs[0].is_dir():
+            given = ", ".join(map(str, self.inputs))
+            raise UsageError(f"{given}: --manifest needs exactly one folder, which holds the videos of its pairs")
+        manifest = read_manifest(self.manifest)
+        root = manifest.folder(self.root) if self.pair_sounds else None
+        return adopt(self.inputs[0], manifest, self.names, root)
 
     def as_json(self) -> dict[str, object]:
-        """Return the options with absolute paths, for run.json."""
-        return {
-            "inputs": [str(path.absolute()) for path in self.inputs],
-            "root": None if self.root is None else str(self.root.absolute()),
-            "pairs": None if self.pairs is None else str(self.pairs.absolute()),
-            "pairs_order": self.pairs_order,
-        }
+        """Return the options with absolute paths, for run.json. Options that were not given are left out."""
+        paths = {"root": self.root, "manifest": self.manifest, "sound": self.sound, "sounds": self.sounds}
+        found: dict[str, object] = {"inputs": [str(path.absolute()) for path in self.inputs]}
+        found |= {name: str(path.absolute()) for name, path in paths.items() if path is not None}
+        if self.names is not None:
+            table = Path(self.names)
+            found["names"] = str(table.absolute()) if table.is_file() else self.names
+        return found | ({"pair_sounds": True} if self.pair_sounds else {})
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Source:
         """Return the source that `as_json` stored. Raises UsageError if `content` has another form."""
+        if content.get("pairs") is not None:
+            raise UsageError(
+                f"an older version listed the clips by {content['pairs']} (--pairs), and no manifest was stored"
+            )
         try:
-            root, pairs = (None if content[name] is None else Path(content[name]) for name in ("root", "pairs"))
-            return cls([Path(path) for path in content["inputs"]], root, pairs, content["pairs_order"])
+            paths = {
+                name: Path(content[name]) if content.get(name) is not None else None
+                for name in ("root", "manifest", "sound", "sounds")
+            }
+            inputs = [Path(path) for path in content["inputs"]]
+            return cls(inputs, names=content.get("names"), pair_sounds=bool(content.get("pair_sounds")), **paths)
         except (KeyError, TypeError) as error:
             told = f"{type(error).__name__}: {error}"
             raise UsageError(f"run.json: damaged: `source` does not describe where the clips are ({told})") from None
 
 
 def find_clips(inputs: Sequence[Path], root: Path | None = None, passed: Passed | None = None) -> list[ListedClip]:
-    """Return the clips of any mix of media files, folders and lists (.csv, .json).
+    """Return the clips of any mix of media files, folders and lists (.csv, .tsv, .json, .jsonl, .parquet).
 
     Folders are searched to any depth. A folder that `lse-bench generate` made gives one clip for every job, also for a
     job without a video. `root`: the folder that the names in lists are relative to; None means the folder of the list.
@@ -109,7 +122,7 @@ def find_clips(inputs: Sequence[Path], root: Path | None = None, passed: Passed 
             clips += clips_of_generation(path)
         elif path.is_dir():
             clips += _in_folder(path, passed)
-        elif path.suffix.lower() in LIST_SUFFIXES:
+        elif path.suffix.lower() in READERS:
             clips += _from_list(path, root, passed)
         elif path.exists() or path.is_symlink():
             clips.append(ListedClip(safe_id(path.stem), _shown(path.as_posix()), path))
@@ -117,41 +130,6 @@ def find_clips(inputs: Sequence[Path], root: Path | None = None, passed: Passed 
             raise UsageError(f"{path}: no such file or folder")
     if not clips:
         raise UsageError(f"{', '.join(map(str, inputs))}: no clips to score")
-    return _with_unique_ids(clips)
-
-
-def numbered_outputs(folder: Path, pairs: Path, order: PairsOrder = "auto") -> list[ListedClip]:
-    """Return the outputs `0.mp4, 1.mp4, …` in `folder` that Wav2Lip's scripts made from the list `pairs`, one per line.
-
-    A line holds two names. In the lists of LRS2, LRS3 and LRW the sound comes first (`audio-video`). In the lists of
-    ReSyncED, whose names have suffixes, the video comes first (`video-audio`). `auto` chooses `video-audio` if every
-    name has a suffix. A number without a file stays in the list as an absent clip. The original scripts skip such
-    pairs silently, which changes the mean. Raises UsageError if `folder` is no folder, if a line does not hold two
-    names, or if the folder holds a number for which there is no line.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: not a folder; --pairs needs the folder that holds 0.mp4, 1.mp4, …")
-    lines = [line.split() for line in read_text(pairs).split("\n") if line.strip()]
-    wrong = next((n for n, names in enumerate(lines, 1) if len(names) != 2), None)
-    if wrong is not None:
-        raise UsageError(f"{pairs}: line {wrong} has {len(lines[wrong - 1])} names, but needs 2: sound and video")
-    if order == "auto":
-        suffixed = sum(bool(re.search(r"\.\w{2,4}$", name)) for names in lines for name in names)
-        order = "video-audio" if suffixed == 2 * len(lines) else "audio-video"
-    clips = []
-    for number, names in enumerate(lines):
-        video, sound = names if order == "video-audio" else reversed(names)
-        path = folder / f"{number}.mp4"
-        reason = f"no {path.name}: the generator made no output for line {number + 1}"
-        absent = None if path.exists() else Absent("generator_failed", reason)
-        pair = f"{_without_suffix(video)}+{_without_suffix(sound)}"
-        groups = {"video": _without_suffix(video), "sound": _without_suffix(sound)}
-        clips.append(ListedClip(safe_id(pair), path.name, path, groups, absent))
-    extra = sorted(path.name for path in folder.glob("*.mp4") if path.stem.isdigit() and int(path.stem) >= len(lines))
-    if extra:
-        raise UsageError(
-            f"{folder} holds {extra[0]} but {pairs} has {len(lines)} lines; give the list that made the videos"
-        )
     return _with_unique_ids(clips)
 
 
@@ -184,68 +162,45 @@ def _in_folder(folder: Path, passed: Passed) -> list[ListedClip]:
 
 
 def _from_list(path: Path, root: Path | None, passed: Passed) -> list[ListedClip]:
-    rows = _json_rows(path) if path.suffix.lower() == ".json" else _csv_rows(path)
-    names = _columns_of(path, rows, passed)
-    clips = []
-    for number, content in enumerate(rows, 1):
-        filled = {names[key]: value for key, value in content.items() if key in names and value not in (None, "")}
-        for alike in (_CLIP, _SOUND):
-            if len(there := [name for name in filled if name in alike]) > 1:
-                raise UsageError(f"{path}: row {number}: {' and '.join(there)} mean the same; remove one of them")
-        try:
-            row = _Row.model_validate(filled)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "row"
-            raise UsageError(
-                f"{path}: row {number}: {where}: {first['msg']}. A list needs a column `clip` and may have id, "
-                f"{', '.join(GROUPS)}; found: {', '.join(map(str, content)) or 'nothing'}"
-            ) from None
-        groups = {name: value for name in GROUPS if (value := getattr(row, name))}
-        target = (root or path.parent) / row.clip
-        absent = None if target.exists() else Absent("unreadable", f"no such file: {target}")
-        clips.append(ListedClip(safe_id(row.id or _without_suffix(row.clip)), row.clip, target, groups, absent))
-    if not clips:
-        raise UsageError(f"{path}: the list is empty; name at least one clip")
-    return clips
+    table = read_list(path)
+    passed.columns += table.passed
+    folder = root or path.parent
+    _refuse_lost_sounds(path, folder, table)
+    return [_listed(path, folder, row) for row in table.rows]
 
 
-def _columns_of(path: Path, rows: Sequence[Mapping[str | None, object]], passed: Passed) -> dict[str | None, str]:
-    """Return the normalised name of each known column; `passed` collects the unknown columns.
-
-    Raises UsageError if a name is probably misspelt, if two columns have the same name, or if a row has more values
-    than there are columns.
-    """
-    names: dict[str | None, str] = {}
-    for key in dict.fromkeys(key for row in rows for key in row):
-        if key is None:
-            raise UsageError(f"{path}: a row has more values than there are columns; quote values that contain a comma")
-        name = key.strip().casefold()
-        if name in names.values():
-            raise UsageError(f"{path}: two columns are called {name}; remove or rename one of them")
-        if name in _COLUMNS:
-            names[key] = name
-        elif near := difflib.get_close_matches(name, _COLUMNS, n=1, cutoff=_NEAR):
-            raise UsageError(f"{path}: a column is called {key!r}. Did you mean {near[0]}? Rename or remove it")
-        else:
-            passed.columns.append(key)
-    return names
-
-
-def _csv_rows(path: Path) -> list[dict[str | None, object]]:
-    try:
-        return list(csv.DictReader(io.StringIO(read_text(path), newline=""), skipinitialspace=True))
-    except csv.Error as error:
-        raise UsageError(f"{path}: not a CSV list: {error}") from None
-
-
-def _json_rows(path: Path) -> list[dict[str | None, object]]:
-    content = parse_json(read_text(path), path, "Give a list of names, or of objects with `clip`")
-    if not isinstance(content, list):
+def _listed(path: Path, folder: Path, row: ListRow) -> ListedClip:
+    if row.video is None:
         raise UsageError(
-            f"{path}: a JSON list of clips is needed (names, or objects with `clip`), found {type(content).__name__}"
+            f"{path}: row {row.number}: clip: names no file. A list needs a column `clip` and may have id, sound, "
+            "start, end, speaker and group_NAME"
         )
-    return [row if isinstance(row, dict) else {"clip": row} for row in content]
+    target, sound = folder / row.video, None if row.sound is None else folder / row.sound
+    try:
+        ClipFiles(target, sound, row.start, row.end)
+    except UsageError as error:
+        raise UsageError(f"{path}: row {row.number}: {error}") from None
+    lost = next((one for one in (target, sound) if one is not None and not one.exists()), None)
+    absent = None if lost is None else Absent("unreadable", f"no such file: {lost}")
+    name = safe_id(row.id or _part_of(_without_suffix(row.video), row))
+    return ListedClip(name, row.video, target, row.groups, absent, sound, row.sound, row.start, row.end)
+
+
+def _part_of(name: str, row: ListRow) -> str:
+    """Return the name of a part of a file: the file's name with its start and end in seconds."""
+    if row.start is None and row.end is None:
+        return name
+    return f"{name}@{row.start or 0:g}-{'' if row.end is None else f'{row.end:g}'}"
+
+
+def _refuse_lost_sounds(path: Path, folder: Path, table: ClipList) -> None:
+    """Raise UsageError if no sound of a list exists. In lists of older versions, `sound` named the source sound."""
+    named = [row.sound for row in table.rows if row.sound is not None]
+    if named and not any((folder / name).exists() for name in named):
+        raise UsageError(
+            f"{path}: row 1: sound: no such file: {folder / named[0]}. The column `sound` names the file to hear in "
+            "place of the clip's own sound; rename it to `group_sound` if it only names the source sound"
+        )
 
 
 def _without_suffix(name: str) -> str:

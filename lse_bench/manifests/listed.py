@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lse_bench.errors import Status
+from lse_bench.media.clip_files import ClipFiles
 
 GROUPS = ("video", "sound", "speaker")
 
@@ -26,7 +27,9 @@ class ListedClip:
     """One clip to score.
 
     `clip`: the clip's name in results, relative if possible. `path`: the file. `groups`: what the clip shares with
-    others, by `video`, `sound` and `speaker`. `absent`: why there is no file, or None if there is one.
+    others, by name; `video`, `sound` and `speaker` have a meaning in statistics. `absent`: why there is no file, or
+    None if there is one. `sound`: another file whose sound is heard, and `sound_name` its name in results; None for the
+    clip's own sound. `start`, `end`: the part to score, in seconds; None for the beginning and the end.
     """
 
     id: str
@@ -34,9 +37,27 @@ class ListedClip:
     path: Path
     groups: dict[str, str] = field(default_factory=dict)
     absent: Absent | None = None
+    sound: Path | None = None
+    sound_name: str | None = None
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def files(self) -> ClipFiles:
+        """The files of the clip."""
+        return ClipFiles(self.path, self.sound, self.start, self.end)
+
+
+def _beside(clip: ListedClip) -> list[object]:
+    """Return the sound and the part of a clip, nothing if the whole clip is scored with its own sound."""
+    beside = [clip.sound_name, clip.start, clip.end]
+    return [] if beside == [None, None, None] else [beside]
 
 
 def list_digest(clips: Iterable[ListedClip]) -> str:
-    """Return the SHA-256 digest of ids, names and groups. Runs with the same digest score the same list."""
-    rows = [[clip.id, clip.clip, sorted(clip.groups.items())] for clip in clips]
+    """Return the SHA-256 digest of ids, names, groups, sounds and parts.
+
+    Runs with the same digest score the same list.
+    """
+    rows = [[clip.id, clip.clip, sorted(clip.groups.items()), *_beside(clip)] for clip in clips]
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()

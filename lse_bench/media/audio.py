@@ -9,7 +9,7 @@ cuts it to the length in the file's index. The published scores are older than F
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import av
@@ -78,6 +78,18 @@ def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[
                 yield block
     if not count:
         raise ClipError(info.path, "unreadable", "nothing in the sound stream can be decoded; it is damaged")
+
+
+def samples_between(blocks: Iterable[Sound], first: int, stop: int | None) -> Iterator[Sound]:
+    """Yield the samples `first`...`stop`-1 of a sound that comes in blocks. `stop`: None for the end of the sound."""
+    at = 0
+    for block in blocks:
+        inside = block[max(0, first - at) : None if stop is None else max(0, stop - at)]
+        at += len(block)
+        if len(inside):
+            yield inside
+        if stop is not None and at >= stop:
+            return
 
 
 class _SoundHoles:

@@ -88,8 +88,13 @@ class MediaInfo:
     sounds: int = 0
 
 
-def probe(path: Path | str) -> MediaInfo:
-    """Describe a media file. Raises ClipError `unreadable` if it is no media file, cannot be read or is cut off."""
+def probe(path: Path | str, sound_stream: str | None = None) -> MediaInfo:
+    """Describe a media file.
+
+    `sound_stream`: the sound to use, by its number among the sounds of the file, counted from 1, or by its language, as
+    `eng`. None means the one that the ffmpeg program chooses. Raises ClipError `unreadable` if the file is no media
+    file, cannot be read or is cut off. Raises ClipError `no_audio` if it has no such sound, or several in the language.
+    """
     path = Path(path)
     with open_media(path) as container:
         origin = container.start_time or 0
@@ -127,7 +132,10 @@ def probe(path: Path | str) -> MediaInfo:
         seen = [stream for stream in pictures if times[stream.index]]
         heard = [stream for stream in sounds if times[stream.index]]
         picture = _taken(seen, lambda stream: stream.codec_context.width * stream.codec_context.height)
-        sound = _taken(heard, lambda stream: stream.codec_context.channels)
+        if sound_stream is None:
+            sound = _taken(heard, lambda stream: stream.codec_context.channels)
+        else:
+            sound = _asked(path, heard, sound_stream)
         return MediaInfo(
             path=path,
             container=container.format.name,
@@ -163,6 +171,23 @@ def _taken(streams: Iterable[Stream], weight: Callable[[Stream], int]) -> Stream
         return weight(stream) + _DEFAULT * bool(stream.disposition & stream.disposition.default)
 
     return max(streams, key=weighed, default=None)
+
+
+def _asked(path: Path, sounds: list[av.AudioStream], wanted: str) -> av.AudioStream | None:
+    """Return the sound with the number or language `wanted`, None if the file has no sound at all."""
+    if not sounds:
+        return None
+    there = [f"{number} ({stream.metadata.get('language', 'no language')})" for number, stream in enumerate(sounds, 1)]
+    told = f"{len(sounds)} sounds: {', '.join(there)}"
+    if wanted.isdecimal():
+        if not 1 <= int(wanted) <= len(sounds):
+            raise ClipError(path, "no_audio", f"no sound stream number {wanted}; the file has {told}")
+        return sounds[int(wanted) - 1]
+    found = [stream for stream in sounds if stream.metadata.get("language", "").casefold() == wanted.casefold()]
+    if len(found) != 1:
+        many = f"{len(found)} sound streams" if found else "no sound stream"
+        raise ClipError(path, "no_audio", f"{many} in the language {wanted}; the file has {told}. Give the number")
+    return found[0]
 
 
 def _video_stream(stream: av.VideoStream, times: list[float], end: float) -> VideoStream:

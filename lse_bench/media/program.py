@@ -78,16 +78,42 @@ class Converted:
     sound: Path
 
 
-def convert(ffmpeg: Ffmpeg, clip: Path, folder: Path) -> Converted:
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The files that the pipeline converts.
+
+    `clip`: the video. `sound`: the file whose stream number `stream` is heard, None for the sound that ffmpeg chooses
+    in the video. `start`, `end`: the part of both files, in seconds, None for their beginning and their end.
+    """
+
+    clip: Path
+    sound: Path | None = None
+    stream: int | None = None
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def arguments(self) -> list[str]:
+        """The input arguments of the ffmpeg program."""
+        cut = [] if self.start is None else ["-ss", f"{self.start:.3f}"]
+        cut += [] if self.end is None else ["-to", f"{self.end:.3f}"]
+        found = [*cut, "-i", str(self.clip.absolute())]
+        if self.sound is None:
+            return found
+        return [*found, *cut, "-i", str(self.sound.absolute()), "-map", "0:v", "-map", f"1:{self.stream}"]
+
+
+def convert(ffmpeg: Ffmpeg, sources: Sources, folder: Path) -> Converted:
     """Make the first three conversions of a clip, into `folder`.
 
     Frames are placed on 25 fps by presentation time. The sound has the delay of the MP3 encoder.
     """
+    clip = sources.clip
     video, sound = folder / "video.avi", folder / "audio.wav"
     pictures = folder / "frames"
     pictures.mkdir()
     encoded = ["-qscale:v", "2", "-async", "1", "-r", "25", "-threads", _ENCODER_THREADS, str(video)]
-    ffmpeg.run(clip, ["-i", str(clip.absolute()), *encoded])
+    ffmpeg.run(clip, [*sources.arguments, *encoded])
     ffmpeg.run(clip, ["-i", str(video), "-qscale:v", "2", "-threads", "1", "-f", "image2", str(pictures / "%06d.jpg")])
     ffmpeg.run(clip, ["-i", str(video), "-ac", "1", "-vn", "-acodec", "pcm_s16le", "-ar", "16000", str(sound)])
     return Converted(video, sorted(pictures.glob("*.jpg")), sound)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import Source
-from lse_bench.manifests.generated import origin_of, read_generation
+from lse_bench.manifests.generated import ManifestOrigin, origin_of, read_generation
 from lse_bench.manifests.listed import ListedClip, list_digest
-from lse_bench.runs.schema import ClipList, Record, RunDescription, ScorerWeights, Summary
+from lse_bench.runs.schema import Adopted, ClipList, Record, RunDescription, ScorerWeights, Summary
 from lse_bench.runs.summary import summarise
 from lse_bench.storage import json_bytes, read_object, write_atomically
 from lse_bench.stored import parse_stored, to_json, write_stored
@@ -62,16 +62,21 @@ def describe_run(
 
     `clips`: the whole list, also if only a shard of it is scored. `weights`: the checkpoint as it was given, a path or
     a name. `command`: the command line. `source`: where the clips were found; None if unknown. If it is a single folder
-    that a generator wrote, the description of that generation is included. `shard`: None for the whole list.
+    that a generator wrote, the description of that generation is included. If it names a manifest, the clips are
+    adopted. `shard`: None for the whole list.
     """
-    generation = None if source is None or len(source.inputs) != 1 else read_generation(source.inputs[0])
+    adopted = _adopted(source)
+    alone = source is not None and len(source.inputs) == 1 and adopted is None
+    generation = read_generation(source.inputs[0]) if source is not None and alone else None
+    asked = None if generation is None else generation.manifest.asked_sha256
     return RunDescription(
         protocol=scorer.key["protocol"],
         key=scorer.key,
         weights=ScorerWeights(file=weights, sha256=scorer.weights_sha256, name=name_of_digest(scorer.weights_sha256)),
         clip_list=ClipList(clips=len(clips), sha256=list_digest(clips)),
         source=None if source is None else source.as_json(),
-        manifest_sha256=None if generation is None else generation.manifest.asked_sha256,
+        manifest_sha256=asked if adopted is None else adopted.manifest.sha256,
+        adopted=adopted,
         generation=None if generation is None else origin_of(generation),
         shard=None if shard is None else f"{shard.index}/{shard.count}",
         **surroundings(),
@@ -80,6 +85,15 @@ def describe_run(
         command=list(command),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _adopted(source: Source | None) -> Adopted | None:
+    found = None if source is None else source.adoption()
+    if found is None:
+        return None
+    about = found.manifest
+    origin = ManifestOrigin(name=about.name, corpus=about.corpus, sha256=about.sha256, asked_sha256=about.sha256)
+    return Adopted(manifest=origin, rule=found.rule)
 
 
 def prepare_directory(out: Path, description: RunDescription) -> None:

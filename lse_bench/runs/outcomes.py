@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lse_bench.manifests.listed import ListedClip
+from lse_bench.rates import SAMPLE_RATE
 from lse_bench.runs.schema import Record, Scores, TrackRecord
 from lse_bench.sync.clip_facts import why_too_short, windows_of
 from lse_bench.sync.remarks import warnings_of_score
@@ -29,6 +30,20 @@ def score_fields(score: LseScore) -> dict[str, Any]:
     return found | {"curve": score.curve.tolist()}
 
 
+def identity_of(clip: ListedClip) -> dict[str, Any]:
+    """Return the fields of a record that tell which clip it is, with the digests of its files."""
+    return {
+        "clip": clip.clip,
+        "id": clip.id,
+        "groups": clip.groups,
+        "sha256": digest_or_none(clip.path),
+        "sound": clip.sound_name,
+        "sound_sha256": None if clip.sound is None else digest_or_none(clip.sound),
+        "start": clip.start,
+        "end": clip.end,
+    }
+
+
 def record_of(clip: ListedClip, outcome: ClipOutcome) -> Record:
     """Return the record of a clip that the scorer has finished.
 
@@ -36,15 +51,14 @@ def record_of(clip: ListedClip, outcome: ClipOutcome) -> Record:
     """
     facts, score, failure = outcome.facts, outcome.score, outcome.failure
     common: dict[str, Any] = {
-        "clip": clip.clip,
-        "id": clip.id,
         "warnings": facts.warnings,
         "frames": facts.frames or None,
         "fps": facts.fps,
         "seconds": facts.seconds,
-        "groups": clip.groups,
-        "sha256": digest_or_none(clip.path),
+        "sound_stream": facts.sound_stream,
+        "sound_seconds": round(facts.samples / SAMPLE_RATE, 4) if facts.samples else None,
         "tracks": track_rows(outcome),
+        **identity_of(clip),
     }
     if score is None:
         assert failure is not None

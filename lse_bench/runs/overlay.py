@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.choices import FpsPolicy
-from lse_bench.media.audio import read_sound
-from lse_bench.media.probe import probe
+from lse_bench.media.audio import read_sound, samples_between
+from lse_bench.media.clip_files import ClipFiles
 from lse_bench.media.video import Frame, of_one_size, read_frames
 from lse_bench.media.writer import write_clip
+from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.distance import running_confidence
-from lse_bench.sync.protocol import frame_rate_for
+from lse_bench.sync.open_clip import open_clip
 from lse_bench.sync.syncnet import WINDOW_FRAMES
 
 if TYPE_CHECKING:
@@ -42,16 +43,21 @@ class _Drawn:
     label: str
 
 
-def write_overlay(clip: Path, outcome: ClipOutcome, path: Path, policy: FpsPolicy) -> None:
-    """Write a copy of `clip` with its face tracks drawn in, at the frame rate at which it was scored.
+def write_overlay(
+    files: ClipFiles, outcome: ClipOutcome, path: Path, policy: FpsPolicy, sound_stream: str | None = None
+) -> None:
+    """Write a copy of a clip with its face tracks drawn in, with the frame rate, the sound and the part as scored.
 
     `outcome`: the scorer's result for the clip, with per-window distances. `policy`: the frame rate policy.
+    `sound_stream`: the sound that was asked for, see `open_clip`.
     """
-    info = probe(clip)
-    rate = frame_rate_for(info, policy)
+    clip = open_clip(files, policy, ClipFacts(), sound_stream)
+    assert clip.sound is not None
+    rate, part = clip.rate, clip.part
     tracks = list(_tracks_of(outcome))
-    sound = None if info.sound is None else np.concatenate(list(read_sound(info)))
-    frames = (_draw(frame, number, tracks) for number, frame in enumerate(read_frames(info, rate)))
+    heard = [np.zeros(0, np.int16), *samples_between(read_sound(clip.sound), part.first_sample, part.stop_sample)]
+    sound = np.concatenate(heard)
+    frames = (_draw(frame, number, tracks) for number, frame in enumerate(clip.frames(read_frames(clip.picture, rate))))
     path.parent.mkdir(parents=True, exist_ok=True)
     # Browsers play 4:2:0 colour only, which needs an even width and height. The last line of an odd side is cut off.
     shown = (frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2] for frame in of_one_size(frames))

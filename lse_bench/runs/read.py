@@ -143,15 +143,17 @@ def run_of(
     """Make a run from its parts. The summary is computed from the records.
 
     `listed`: number of clips that were to be scored. `path`: the run directory; None if nothing is stored. `method`,
-    `corpus`: names in tables; by default the generator's and the manifest's, if the clips were generated, else the
-    folder's name (or `clips`) and `clips`. `extra_files`: by name in `EXTRAS`. Raises UsageError if one is damaged.
+    `corpus`: names in tables; by default the generator's and the manifest's, if the clips were generated or adopted,
+    else the folder's name (or `clips`) and `clips`. `extra_files`: by name in `EXTRAS`. Raises UsageError if one is
+    damaged.
     """
     origin = description.generation
+    made_of = origin or description.adopted
     fallback = "clips" if path is None else path.name
     files = dict(extra_files or {})
     return Run(
         method or (origin.generator if origin is not None else fallback),
-        corpus or (origin.manifest.name if origin is not None else "clips"),
+        corpus or (made_of.manifest.name if made_of is not None else "clips"),
         path,
         description,
         records,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lse_bench.manifests.listed import ListedClip
+from lse_bench.runs.outcomes import identity_of
 from lse_bench.runs.read import Run
 from lse_bench.runs.run import score_clips
 from lse_bench.runs.schema import Record
 from lse_bench.runs.verify import Verdict, listed_clips
-from lse_bench.weights.readers import file_digest
 
 if TYPE_CHECKING:
     from lse_bench.sync.scorer import SyncScorer
@@ -48,7 +48,7 @@ def rescore(
         verdict.unverified.append(f"nothing was scored again: {listed}")
         return
     records = {record.id: record for record in entry.records if record.status == "ok"}
-    there = [clip for clip in listed if clip.id in records and _same_file(clip.path, records[clip.id])]
+    there = [clip for clip in listed if clip.id in records and _same_files(clip, records[clip.id])]
     if not there:
         verdict.unverified.append("nothing was scored again: every scored clip is missing or has changed")
         return
@@ -67,5 +67,6 @@ def rescore(
                 break
 
 
-def _same_file(path: Path, record: Record) -> bool:
-    return path.is_file() and file_digest(path) == record.sha256
+def _same_files(clip: ListedClip, record: Record) -> bool:
+    found = identity_of(clip)
+    return found["sha256"] == record.sha256 is not None and found["sound_sha256"] == record.sound_sha256

@@ -19,15 +19,16 @@ from scipy.signal import resample_poly
 
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.manifests.listed import ListedClip
-from lse_bench.media.audio import Sound, read_sound
-from lse_bench.media.probe import probe
+from lse_bench.media.audio import Sound, read_sound, samples_between
+from lse_bench.media.clip_files import ClipFiles
 from lse_bench.media.video import Frame, of_one_size, read_frames
 from lse_bench.media.writer import VIDEO_QUALITY, write_clip
 from lse_bench.rates import SAMPLES_PER_FRAME
 from lse_bench.runs.schema import Record
 from lse_bench.runs.statistics import mean_with_interval
 from lse_bench.runs.summary import members_of
-from lse_bench.sync.protocol import frame_rate_for
+from lse_bench.sync.clip_facts import ClipFacts
+from lse_bench.sync.open_clip import open_clip
 from lse_bench.sync.scorer import SyncScorer
 
 METRICS = ("lse_d", "lse_c", "offset")
@@ -124,7 +125,7 @@ def robustness(
             reasons.append(f"{clip.clip}: {clip.absent.reason}")
             continue
         try:
-            original = scorer.score(clip.path)
+            original = scorer.score(clip.path, clip.sound, start=clip.start, end=clip.end)
         except ClipError as error:
             reasons.append(str(error))
             continue
@@ -134,7 +135,7 @@ def robustness(
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "changed.mp4"
                 try:
-                    _write(scorer, clip.path, path, change)
+                    _write(scorer, clip.files, path, change)
                     changed = scorer.score(path)
                 except ClipError:
                     continue
@@ -167,11 +168,10 @@ def _row(found: Sequence[dict[str, float]], records: Sequence[Record]) -> dict[s
     return row
 
 
-def _write(scorer: SyncScorer, source: Path, target: Path, change: Change) -> None:
-    info = probe(source)
-    if info.sound is None:
-        raise ClipError(source, "no_audio", "has no sound")
-    rate = frame_rate_for(info, scorer.fps_policy)
-    sound = change.sound(np.concatenate(list(read_sound(info))))
-    frames = map(change.frame, of_one_size(read_frames(info, rate)))
-    write_clip(target, frames, sound, rate, quality=change.quality)
+def _write(scorer: SyncScorer, files: ClipFiles, target: Path, change: Change) -> None:
+    clip = open_clip(files, scorer.fps_policy, ClipFacts(), scorer.sound_stream)
+    assert clip.sound is not None
+    heard = samples_between(read_sound(clip.sound), clip.part.first_sample, clip.part.stop_sample)
+    sound = change.sound(np.concatenate([np.zeros(0, np.int16), *heard]))
+    frames = map(change.frame, of_one_size(clip.frames(read_frames(clip.picture, clip.rate))))
+    write_clip(target, frames, sound, clip.rate, quality=change.quality)

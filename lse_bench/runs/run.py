@@ -22,13 +22,13 @@ from lse_bench.runs.directory import (
     prepare_directory,
     write_summary,
 )
-from lse_bench.runs.outcomes import digest_or_none, record_of
+from lse_bench.runs.outcomes import identity_of, record_of
 from lse_bench.runs.records import open_records, read_records
 from lse_bench.runs.schema import Record, Summary
 from lse_bench.storage import replacing
 
 if TYPE_CHECKING:
-    from lse_bench.choices import FpsPolicy
+    from lse_bench.media.clip_files import ClipFiles
     from lse_bench.sync.batch import ClipOutcome
     from lse_bench.sync.distance import LseScore
     from lse_bench.sync.scorer import OnStep, SyncScorer
@@ -67,7 +67,7 @@ def score_run(
     if overlay is not None and scorer.tracking is None:
         raise UsageError(f"--overlay draws face tracks, but {scorer.protocol.id} has none; use --protocol tracked")
     prepare_directory(out, description)
-    paths = {clip.id: clip.path for clip in clips}
+    files = {clip.id: clip.files for clip in clips}
     mine = shard.of(clips) if shard is not None else list(clips)
     with open_records(out) as append:
         done = read_records(out)
@@ -90,7 +90,7 @@ def score_run(
             if overlay is not None and outcome is not None and outcome.score is not None:
                 target = overlay / f"{record.id}.mp4"
                 try:
-                    _write_overlay(outcome, paths[record.id], target, scorer.fps_policy)
+                    _write_overlay(outcome, files[record.id], target, scorer)
                 except Exception as error:  # noqa: BLE001 - no error in drawing may cost the score
                     on_problem(f"{record.clip}: no overlay could be drawn: {type(error).__name__}: {error}")
         return write_summary(out, read_records(out), len(mine), description)
@@ -107,10 +107,10 @@ def score_clips(
     present = []
     for number, clip in enumerate(clips):
         if clip.absent is None:
-            present.append((number, clip.path))
+            present.append((number, clip.files))
         else:
             status, reason = clip.absent
-            yield Record(clip=clip.clip, id=clip.id, status=status, reason=reason, groups=clip.groups), None
+            yield Record(status=status, reason=reason, **identity_of(clip)), None
     for outcome in scorer.score_all(present, keep_windows, on_step):
         yield record_of(clips[outcome.clip], outcome), outcome
 
@@ -118,11 +118,15 @@ def score_clips(
 def _refuse_changed(out: Path, records: Sequence[Record], clips: dict[str, ListedClip]) -> None:
     """Raise UsageError if the file of a recorded clip has changed. The record would not belong to the new file."""
     for record in records:
-        if record.id in clips and digest_or_none(clips[record.id].path) != record.sha256:
-            raise UsageError(
-                f"{out}: {record.clip} has changed since this run recorded it ({record.status}). The old result is "
-                "not one of the new file; choose another --out"
-            )
+        if record.id not in clips:
+            continue
+        now = identity_of(clips[record.id])
+        for name, digest in ((record.clip, "sha256"), (record.sound, "sound_sha256")):
+            if now[digest] != getattr(record, digest):
+                raise UsageError(
+                    f"{out}: {name} has changed since this run recorded it ({record.status}). The old result is "
+                    "not one of the new file; choose another --out"
+                )
 
 
 def _write_windows(out: Path, clip_id: str, outcome: ClipOutcome) -> None:
@@ -145,7 +149,7 @@ def _per_window(score: LseScore) -> Any:
     return score.per_window
 
 
-def _write_overlay(outcome: ClipOutcome, clip: Path, path: Path, policy: FpsPolicy) -> None:
+def _write_overlay(outcome: ClipOutcome, clip: ClipFiles, path: Path, scorer: SyncScorer) -> None:
     from lse_bench.runs.overlay import write_overlay
 
-    write_overlay(clip, outcome, path, policy)
+    write_overlay(clip, outcome, path, scorer.fps_policy, scorer.sound_stream)

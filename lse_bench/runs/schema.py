@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lse_bench.errors import Status
-from lse_bench.manifests.generated import Origin
+from lse_bench.manifests.generated import ManifestOrigin, Origin
 from lse_bench.stored import Stored, Surroundings
 
 SCHEMA = 2
@@ -106,9 +106,21 @@ class Record(Scores, _ClipFacts):
     tracks: list[TrackRecord] | None = None
     """Face tracks; null under whole-frame protocols."""
     groups: dict[str, str] = {}
-    """Names of the source video (`video`), the source sound (`sound`) and the `speaker`, as far as they are known."""
+    """Names of the source video (`video`), the source sound (`sound`), the `speaker` and further groups, if known."""
     sha256: str | None = None
     """SHA-256 of the file; null if it could not be read."""
+    sound: str | None = None
+    """Name of the file whose sound was heard; null for the clip's own sound."""
+    sound_sha256: str | None = None
+    """SHA-256 of that file; null if it is the clip itself or could not be read."""
+    sound_stream: int | None = None
+    """Number of the sound's stream in its file, from 0."""
+    sound_seconds: float | None = None
+    """Length of the sound in seconds. What picture and sound do not have in common is not scored."""
+    start: float | None = None
+    """Start of the scored part in the files, in seconds; null for their beginning."""
+    end: float | None = None
+    """End of the scored part in the files, in seconds; null for their end."""
 
 
 class MetricSummary(BaseModel):
@@ -192,6 +204,15 @@ class ClipList(Stored):
     """SHA-256 over the clips' ids, names and groups."""
 
 
+class Adopted(Stored):
+    """Finished videos that were matched with the pairs of a manifest. How they were made is not known."""
+
+    manifest: ManifestOrigin
+    """The manifest of the pairs."""
+    rule: str
+    """How the videos were found, in words."""
+
+
 class RunDescription(Surroundings):
     """The content of run.json: the clips, the scorer and the settings of a run."""
 
@@ -213,6 +234,8 @@ class RunDescription(Surroundings):
     """SHA-256 of the manifest, if the clips were generated from one."""
     generation: Origin | None = None
     """How the clips were generated; null if unknown."""
+    adopted: Adopted | None = None
+    """How finished videos were matched with a manifest; null if the clips were not adopted."""
     shard: str | None = None
     """The shard that was scored, such as 2/5; null for the whole list."""
     merged_from: list[str | None] | None = None

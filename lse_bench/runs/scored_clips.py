@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from lse_bench.errors import UsageError
 from lse_bench.fidelity.sources import Item, items_of
 from lse_bench.manifests.clips import Source
+from lse_bench.manifests.listed import ListedClip
 from lse_bench.manifests.search import Passed
 from lse_bench.naming import natural_key
 from lse_bench.runs.directory import RUN_FILE, read_description
@@ -24,9 +26,9 @@ def items_to_compare(path: Path, passed: Passed) -> list[Item]:
     description = read_description(path)
     if not description.source:
         raise UsageError(f"{path}: run.json does not say where the clips are; give their folder instead")
-    paths = {clip.id: clip.path for clip in Source.from_json(description.source).clips()}
+    clips = {clip.id: clip for clip in Source.from_json(description.source).clips()}
     scored = [record.id for record in read_records(path) if record.status == "ok"]
-    gone = [name for name in scored if name not in paths or not paths[name].exists()]
+    gone = [name for name in scored if name not in clips or not clips[name].path.exists()]
     if gone:
         raise UsageError(
             f"{path}: {len(gone)} of its {len(scored)} scored clips are no longer there, such as {gone[0]}. "
@@ -34,4 +36,17 @@ def items_to_compare(path: Path, passed: Passed) -> list[Item]:
         )
     if not scored:
         raise UsageError(f"{path}: no clip of this run was scored")
-    return [Item(name, paths[name]) for name in sorted(scored, key=natural_key)]
+    return items_of_clips([clips[name] for name in sorted(scored, key=natural_key)])
+
+
+def items_of_clips(clips: Iterable[ListedClip]) -> list[Item]:
+    """Return clips as items to compare. Raises UsageError if one is a part of a file, because files are compared."""
+    found = []
+    for clip in clips:
+        if not clip.files.whole:
+            raise UsageError(
+                f"{clip.clip}: is a part of a file (start, end), but pictures are compared file by file. Cut the "
+                "parts into files of their own first"
+            )
+        found.append(Item(clip.id, clip.path, clip.sound))
+    return found

@@ -9,14 +9,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lse_bench.choices import FpsPolicy
 from lse_bench.faces.crops import crop_face, crop_path
 from lse_bench.faces.tracking import Scene, Tracking
-from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
 from lse_bench.runs.outcomes import track_facts
 from lse_bench.storage import write_atomically
-from lse_bench.sync.protocol import frame_rate_for
+from lse_bench.sync.open_clip import OpenClip
 
 _WIDTH, _ROW, _FACE, _LEFT = 1200, 74, 64, 90  # sizes in the picture, in pixels
 _SHOWN_DROPPED = 40  # at most this many dropped tracks are drawn
@@ -48,11 +46,11 @@ def scene_as_json(clip: str, scene: Scene, tracking: Tracking) -> dict[str, Any]
     }
 
 
-def draw_scene(clip: Path, scene: Scene, title: str, policy: FpsPolicy) -> Frame:
+def draw_scene(clip: OpenClip, scene: Scene, title: str) -> Frame:
     """Draw the clip's time line and return it as a BGR picture, uint8, 1200 pixels wide.
 
     Shots are bands and tracks are bars. A kept track shows the face of its middle frame. Of the dropped tracks, the 40
-    with the most detections are drawn. `title`: the text at the top. `policy`: the frame rate policy.
+    with the most detections are drawn. `title`: the text at the top.
     """
     dropped = sorted(scene.tracks.dropped, key=lambda pair: -pair[0].detections)
     tracks = [(track, "") for track in scene.tracks.kept] + dropped[:_SHOWN_DROPPED]
@@ -66,7 +64,7 @@ def draw_scene(clip: Path, scene: Scene, title: str, policy: FpsPolicy) -> Frame
     for number, (first, stop) in enumerate(scene.shots):
         cv2.rectangle(sheet, (x(first), 40), (x(stop), height - 30), _SHOT_COLOURS[number % 2], -1)
         _text(sheet, f"shot {number}: {first}-{stop - 1}", (x(first) + 2, 54), 0.36)
-    faces = _middle_faces(clip, scene, policy)
+    faces = _middle_faces(clip, scene)
     for row, (track, reason) in enumerate(tracks):
         y = 62 + row * _ROW
         if row < len(faces):
@@ -81,23 +79,20 @@ def draw_scene(clip: Path, scene: Scene, title: str, policy: FpsPolicy) -> Frame
     return sheet
 
 
-def write_scene(
-    clip: Path, name: str, scene: Scene, tracking: Tracking, stem: Path, policy: FpsPolicy = "resample"
-) -> None:
-    """Write `STEM.json` and `STEM.png`. `name`: the clip's name in both. `policy`: the frame rate policy."""
+def write_scene(clip: OpenClip, name: str, scene: Scene, tracking: Tracking, stem: Path) -> None:
+    """Write `STEM.json` and `STEM.png`. `name`: the clip's name in both."""
     text = json.dumps(scene_as_json(name, scene, tracking), indent=2) + "\n"
     write_atomically(stem.with_name(f"{stem.name}.json"), text.encode())
-    _, data = cv2.imencode(".png", draw_scene(clip, scene, f"{name}  ({':'.join(tracking.marks)})", policy))
+    _, data = cv2.imencode(".png", draw_scene(clip, scene, f"{name}  ({':'.join(tracking.marks)})"))
     write_atomically(stem.with_name(f"{stem.name}.png"), data.tobytes())
 
 
-def _middle_faces(clip: Path, scene: Scene, policy: FpsPolicy) -> list[Frame]:
+def _middle_faces(clip: OpenClip, scene: Scene) -> list[Frame]:
     """Return the face in the middle frame of each kept track, 64 x 64 BGR; grey if the frame cannot be read."""
     found: dict[int, Frame] = {}
     wanted = {number: (track.first + track.stop) // 2 for number, track in enumerate(scene.tracks.kept)}
     last = max(wanted.values(), default=-1)
-    info = probe(clip)
-    for number, frame in enumerate(read_frames(info, frame_rate_for(info, policy))):
+    for number, frame in enumerate(clip.frames(read_frames(clip.picture, clip.rate))):
         if number > last:
             break
         for track in (track for track, middle in wanted.items() if middle == number):

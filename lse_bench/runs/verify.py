@@ -176,19 +176,23 @@ def _files(entry: Run, verdict: Verdict) -> None:
         verdict.differences.append("the list of clips has changed since the run: ids, names or groups differ")
     elif len(listed) != asked.clips:
         verdict.differences.append(f"run.json: {asked.clips} clips are listed, but the list of clips has {len(listed)}")
-    paths = {clip.id: clip.path for clip in listed}
+    clips = {clip.id: clip for clip in listed}
     gone = 0
     for record in entry.records:
-        path = paths.get(record.id)
-        if record.sha256 is None or path is None or not path.is_file():
-            gone += record.sha256 is not None
-            continue
-        verdict.count("clips")
-        if file_digest(path) != record.sha256:
-            verdict.differences.append(f"{record.clip}: the file is not the one that was scored ({path})")
+        clip = clips.get(record.id)
+        paths = (None, None) if clip is None else (clip.path, clip.sound)
+        for name, digest, path in zip(
+            (record.clip, record.sound), (record.sha256, record.sound_sha256), paths, strict=True
+        ):
+            if digest is None or path is None or not path.is_file():
+                gone += digest is not None
+                continue
+            verdict.count("clips" if name == record.clip else "sounds")
+            if file_digest(path) != digest:
+                verdict.differences.append(f"{name}: the file is not the one that was scored ({path})")
     if gone:
         verdict.unverified.append(
-            f"{gone} clips are no longer where they were, so the digests in {entry.folder.name} were not checked"
+            f"{gone} files are no longer where they were, so their digests in {entry.folder.name} were not checked"
         )
     source = Source.from_json(entry.description.source or {})
     generation = entry.description.generation

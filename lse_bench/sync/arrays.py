@@ -20,6 +20,7 @@ from lse_bench.errors import ClipError, LseBenchError, UsageError
 from lse_bench.faces.tracking import Tracking, find_tracks
 from lse_bench.media.audio import Sound, resample
 from lse_bench.media.bounds import MAX_FPS
+from lse_bench.media.clip_files import ClipFiles, part_of
 from lse_bench.media.video import DecodeReport, Frame, TimedFrame, at_constant_rate
 from lse_bench.rates import FRAME_RATE, SAMPLE_RATE
 from lse_bench.sync.clip_facts import ClipFacts, why_too_short
@@ -42,14 +43,17 @@ def read_arrays(
     fps_policy: FpsPolicy,
     tracking: Tracking | None,
     facts: ClipFacts,
+    start: float | None = None,
+    end: float | None = None,
 ) -> Iterator[Chunk]:
     """Yield the windows of a clip in memory, in chunks. `facts` is complete when the iterator ends.
 
     `frames`: RGB, uint8, (T,H,W,3), or a torch tensor (T,3,H,W). `sound`: mono, (N,), int16 or floating point in
     -1...1. `fps`: frames per second. `sample_rate`: Hz, a whole number. `tracking`: None if faces are not tracked.
+    `start`, `end`: the part that counts, in seconds, None for the beginning and the end.
 
-    Raises UsageError if the arrays have another shape, dtype, range or rate, or if the protocol needs a file. Raises
-    ClipError `wrong_fps`, `too_short`, `no_face` or `no_track` if the clip cannot be scored.
+    Raises UsageError if the arrays have another shape, dtype, range or rate, if the part is no part, or if the protocol
+    needs a file. Raises ClipError `wrong_fps`, `too_short`, `no_face` or `no_track` if the clip cannot be scored.
     """
     if protocol.codec != "none":
         raise UsageError(
@@ -59,14 +63,16 @@ def read_arrays(
     pictures = list(bgr_frames(frames))
     samples = resample(mono(sound), whole_rate(sample_rate))
     shown = _at_25(pictures, fps, fps_policy, facts)
+    rate = FRAME_RATE if fps_policy != "as-is" else Fraction(fps)
+    part = part_of(ClipFiles(HERE, None, start, end), len(pictures) / float(fps), rate)
+    shown, samples = shown[part.first : part.stop], samples[part.first_sample : part.stop_sample]
     facts.fps, facts.samples = round(float(fps), 4), len(samples)
-    facts.seconds = round(len(pictures) / float(fps), 4)
+    facts.seconds = round(part.seconds(len(pictures) / float(fps), rate), 4)
     if tracking is None:
         facts.frames = len(shown)
         yield from windows_of_pictures(shown, samples, motion=facts.motion)
     else:
         yield from _tracked(shown, samples, tracking, facts)
-    rate = FRAME_RATE if fps_policy != "as-is" else Fraction(fps)
     facts.warnings += [
         *silent_sound(int(np.abs(samples.astype(np.int32)).max(initial=0))),
         *unequal_lengths(len(samples) / SAMPLE_RATE, facts.frames / float(rate)),

@@ -47,16 +47,18 @@ class ClipFacts:
     """The facts that reading a clip found.
 
     `frames`: number of frames that are scored. `samples`: number of 16 kHz samples. `fps`: frame rate of the file, its
-    average if the rate is variable. `seconds`: length of the picture at the rate of the file. `warnings`: sentences
-    for the record. `scene`: shots and face tracks, None if faces are not tracked. `parts`: (frames, samples) of each
-    face track. `motion`: whether any face moves. `on_step`: called now and then with a short description of the
-    current step. `stopped`: returns True if the result is no longer wanted.
+    average if the rate is variable. `seconds`: length of the picture at the rate of the file. `sound_stream`: number of
+    the stream that is heard, in its file. `warnings`: sentences for the record. `scene`: shots and face tracks, None if
+    faces are not tracked. `parts`: (frames, samples) of each face track. `motion`: whether any face moves. `on_step`:
+    called now and then with a short description of the current step. `stopped`: returns True if the result is no longer
+    wanted.
     """
 
     frames: int = 0
     samples: int = 0
     fps: float | None = None
     seconds: float | None = None
+    sound_stream: int | None = None
     warnings: list[str] = field(default_factory=list)
     scene: Scene | None = None
     parts: list[tuple[int, int]] = field(default_factory=list)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import UsageError
+from lse_bench.media.clip_files import ClipFiles, files_of
 from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.sync.windows import read_windows, window_views
@@ -15,7 +16,7 @@ from lse_bench.sync.windows import read_windows, window_views
 Embeddings = NDArray[np.float64]
 
 
-def embed_clip(scorer: SyncScorer, path: Path | str) -> tuple[Embeddings, Embeddings]:
+def embed_clip(scorer: SyncScorer, clip: ClipFiles | Path) -> tuple[Embeddings, Embeddings]:
     """Return the lip and the sound embeddings of a clip under the scorer's protocol, both (windows, D), float64.
 
     Raises ClipError if the clip cannot be scored, and UsageError if the protocol tracks faces.
@@ -25,7 +26,7 @@ def embed_clip(scorer: SyncScorer, path: Path | str) -> tuple[Embeddings, Embedd
             f"{scorer.protocol.id} can find several faces in a clip; embeddings need a protocol of whole frames"
         )
     lips, sounds = [], []
-    for chunk in read_windows(path, scorer.protocol, scorer.fps_policy, ClipFacts()):
+    for chunk in read_windows(files_of(clip), scorer.protocol, scorer.fps_policy, ClipFacts(), scorer.sound_stream):
         lip, mfcc = window_views(chunk, scorer.network.device, scorer.network.dtype)
         lips.append(scorer.network.lip(lip).numpy())
         sounds.append(scorer.network.sound(mfcc[:, None]).numpy())

@@ -6,9 +6,9 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from lse_bench.errors import ClipError, Status
+from lse_bench.media.clip_files import ClipFiles
 from lse_bench.sync.clip_facts import ClipFacts, StoppedError
 from lse_bench.sync.windows import Chunk
 
@@ -37,28 +37,30 @@ class Event:
     failure: Failure | None = None
 
 
-Reader = Callable[[Path, ClipFacts], Iterator[Chunk]]
+Reader = Callable[[ClipFiles, ClipFacts], Iterator[Chunk]]
 
 
-def feed(clips: Iterable[tuple[int, Path]], read: Reader, workers: int) -> Iterator[Event]:
+def feed(clips: Iterable[tuple[int, ClipFiles]], read: Reader, workers: int) -> Iterator[Event]:
     """Yield the chunks of every clip in order, then its end.
 
-    `clips`: (number, path) of each clip. `read`: yields the chunks of one clip. `workers`: number of threads, 0 to read
-    in the caller's thread. With threads, the events of several clips are interleaved. A clip that cannot be read ends
-    with a failure and does not stop the others.
+    `clips`: (number, files) of each clip. `read`: yields the chunks of one clip. `workers`: number of threads, 0 to
+    read in the caller's thread. With threads, the events of several clips are interleaved. A clip that cannot be read
+    ends with a failure and does not stop the others.
     """
     if workers == 0:
-        for number, path in clips:
-            yield from _read_clip(number, path, read)
+        for number, files in clips:
+            yield from _read_clip(number, files, read)
         return
     yield from _feed_by_threads(clips, read, workers)
 
 
-def _read_clip(number: int, path: Path, read: Reader, stopped: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+def _read_clip(
+    number: int, files: ClipFiles, read: Reader, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[Event]:
     facts = ClipFacts(stopped=stopped)
     failure = None
     try:
-        for chunk in read(path, facts):
+        for chunk in read(files, facts):
             yield Event(number, chunk, facts)
     except StoppedError:
         return
@@ -73,7 +75,7 @@ def _read_clip(number: int, path: Path, read: Reader, stopped: Callable[[], bool
     yield Event(number, None, facts, failure)
 
 
-def _feed_by_threads(clips: Iterable[tuple[int, Path]], read: Reader, workers: int) -> Iterator[Event]:
+def _feed_by_threads(clips: Iterable[tuple[int, ClipFiles]], read: Reader, workers: int) -> Iterator[Event]:
     events: queue.Queue[Event | None] = queue.Queue(maxsize=workers * _AHEAD)
     stop = threading.Event()
     waiting = iter(clips)

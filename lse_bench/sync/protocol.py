@@ -99,11 +99,13 @@ def comparison_key(
     tracking: Tracking | None = None,
     track_rule: TrackRule | None = None,
     ffmpeg: str | None = None,
+    sound_stream: str | None = None,
 ) -> dict[str, str]:
     """Return the comparison key: every setting and version that changes a score.
 
     `weights_sha256`: digest of the checkpoint. `tracking`, `track_rule`: None if the protocol is not tracked. `ffmpeg`:
-    version of the ffmpeg program, None if the one inside PyAV is used.
+    version of the ffmpeg program, None if the one inside PyAV is used. `sound_stream`: the number or language of the
+    sound that was asked for, None if none was.
 
     No two versions of FFmpeg write the same JPEG, so protocols with a codec step record the version. Tracked protocols
     record the detector and the track rule in the id, and all settings in fields of their own.
@@ -119,6 +121,8 @@ def comparison_key(
     if tracking is not None and track_rule is not None:
         key["protocol"] = ":".join([protocol.id, *tracking.marks, track_rule])
         key |= tracking.key | {"track_rule": track_rule}
+    if sound_stream is not None:
+        key["sound_stream"] = sound_stream
     return key
 
 

@@ -10,9 +10,9 @@ from lse_bench.sync.distance import MAX_SHIFT, LseScore
 from lse_bench.sync.protocol import Protocol
 
 if TYPE_CHECKING:
-    from lse_bench.media.probe import MediaInfo
     from lse_bench.media.video import DecodeReport
     from lse_bench.sync.clip_facts import ClipFacts
+    from lse_bench.sync.open_clip import OpenClip
 
 _LATE = 0.04  # seconds: a later start than this gets a warning; one frame
 _SHORT_SOUND = 0.08  # seconds by which sound may end before the picture without a warning
@@ -33,26 +33,27 @@ def warnings_of_score(score: LseScore) -> list[str]:
 
 
 def warnings_of(
-    info: MediaInfo, facts: ClipFacts, report: DecodeReport, peak: int, protocol: Protocol, policy: FpsPolicy
+    clip: OpenClip, facts: ClipFacts, report: DecodeReport, peak: int, protocol: Protocol, policy: FpsPolicy
 ) -> list[str]:
-    """Return the warnings on a file.
+    """Return the warnings on a clip.
 
     `facts`: what reading found. `report`: what decoding found. `peak`: largest absolute sample, of 32767.
     """
-    video, sound = info.video, info.sound
-    assert video is not None and sound is not None
+    assert clip.picture.video is not None and clip.sound is not None and clip.sound.sound is not None
+    video, sound = clip.picture.video, clip.sound.sound
     found = []
-    for what, used, count in (("pictures", video, info.pictures), ("sounds", sound, info.sounds)):
+    for what, used, count in (("pictures", video, clip.picture.pictures), ("sounds", sound, clip.sound.sounds)):
         if count > 1:
             found.append(
-                f"{count} {what}: stream {used.index} ({used.codec}) is scored, as the ffmpeg program chooses it"
+                f"{count} {what}: stream {used.index} ({used.codec}) is scored, as "
+                + ("the ffmpeg program chooses it" if what == "pictures" or not clip.asked else "it was asked for")
             )
     heard = facts.samples / SAMPLE_RATE
     seen = facts.frames / float(FRAME_RATE if policy != "as-is" else video.rate)
     found += silent_sound(peak)
-    if video.start > _LATE:
+    if video.start > _LATE and not clip.part.first:
         found.append(f"late picture: it starts {video.start:.2f} s after the sound; its first frame fills the gap")
-    if sound.start > _LATE:
+    if sound.start > _LATE and not clip.part.first:
         found.append(f"late sound: it starts {sound.start:.2f} s after the picture; silence fills the gap")
     moved = f"{report.repeated} frames repeated, {report.dropped} dropped"
     if protocol.codec == "pipeline":

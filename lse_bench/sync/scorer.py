@@ -24,6 +24,7 @@ from lse_bench.devices import choose_device
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.faces.detectors import load_detector
 from lse_bench.faces.tracking import Tracking
+from lse_bench.media.clip_files import ClipFiles, files_of
 from lse_bench.media.program import Ffmpeg, find_ffmpeg
 from lse_bench.processor import usable_cores
 from lse_bench.rates import SAMPLE_RATE
@@ -67,6 +68,7 @@ class SyncScorer:
         tracking: Tracking | None = None,
         track_rule: TrackRule = "all",
         ffmpeg: Path | str | None = None,
+        sound_stream: str | None = None,
         device: str = "auto",
         precision: ScoringPrecision = "fp32",
         batch_size: int | None = None,
@@ -76,7 +78,8 @@ class SyncScorer:
 
         `fps_policy`: None for the protocol's default. `tracking`: detector and settings of a tracked protocol, None for
         CenterFace and the published settings. `track_rule`: how face tracks make a clip's score. `ffmpeg`: the ffmpeg
-        program for `tracked-legacy`, None for the one on PATH.
+        program for `tracked-legacy`, None for the one on PATH. `sound_stream`: which sound of a file is heard, by its
+        number, counted from 1, or its language; None for the one that the ffmpeg program chooses.
 
         `batch_size`: windows per pass, rounded up to whole tiles of the network, None for one tile. `workers`: threads
         that decode ahead, 0 to decode in the caller's thread, None to choose by device. Neither changes a score. Raises
@@ -99,6 +102,7 @@ class SyncScorer:
         self.fps_policy: FpsPolicy = fps_policy
         self.track_rule: TrackRule = track_rule
         self.tracking, self.ffmpeg = _tracking_for(self.protocol, fps_policy, tracking, ffmpeg)
+        self.sound_stream = sound_stream
         self.precision: ScoringPrecision = precision
         self.device = choose_device(device)
         self.weights_sha256 = weights_sha256
@@ -119,6 +123,7 @@ class SyncScorer:
         tracking: Tracking | None = None,
         track_rule: TrackRule = "all",
         ffmpeg: Path | str | None = None,
+        sound_stream: str | None = None,
         device: str = "auto",
         precision: ScoringPrecision = "fp32",
         batch_size: int | None = None,
@@ -140,6 +145,7 @@ class SyncScorer:
             tracking=tracking,
             track_rule=track_rule,
             ffmpeg=ffmpeg,
+            sound_stream=sound_stream,
             device=device,
             precision=precision,
             batch_size=batch_size,
@@ -158,6 +164,7 @@ class SyncScorer:
             track_rule=self.track_rule if self.tracking is not None else None,
             # OpenCV writes the XVID files, with an FFmpeg of its own inside.
             ffmpeg=None if self.ffmpeg is None else f"{self.ffmpeg.version}, OpenCV {cv2.__version__}",
+            sound_stream=self.sound_stream,
         )
 
     @property
@@ -165,9 +172,22 @@ class SyncScorer:
         """The comparison key and the version of LSE-Bench in one line, for clips of 25 frames per second."""
         return signature(self.key, True, [installed("lse-bench") or "unknown"])
 
-    def score(self, path: Path | str) -> LseScore:
-        """Return LSE-D, LSE-C and offset of one clip. Raises ClipError, with a status, if it cannot be scored."""
-        (outcome,) = self.score_all([(0, Path(path))])
+    def score(
+        self,
+        path: Path | str,
+        sound: Path | str | None = None,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> LseScore:
+        """Return LSE-D, LSE-C and offset of one clip.
+
+        `sound`: another file whose sound is heard, None for the clip's own. `start`, `end`: the part of both files to
+        score, in seconds, None for their beginning and their end. Raises UsageError if the part is no part, and
+        ClipError, with a status, if the clip cannot be scored.
+        """
+        files = ClipFiles(Path(path), None if sound is None else Path(sound), start, end)
+        (outcome,) = self.score_all([(0, files)])
         if outcome.failure is not None:
             raise ClipError(path, outcome.failure.status, outcome.failure.reason)
         return self._signed(outcome)
@@ -178,13 +198,17 @@ class SyncScorer:
         sound: NDArray[Any] | torch.Tensor,
         fps: float | Fraction = 25,
         sample_rate: int = SAMPLE_RATE,
+        *,
+        start: float | None = None,
+        end: float | None = None,
     ) -> LseScore:
         """Return LSE-D, LSE-C and offset of one clip in memory.
 
         `frames`: RGB, uint8, (T,H,W,3), or a torch tensor (T,3,H,W). `sound`: mono, (N,), int16 or floating point in
-        -1...1. `fps`: frames per second. `sample_rate`: Hz. Sound is resampled if the rate is not 16,000. The decoded
-        frames and sound of a file get the same score as the file. Raises UsageError if the arrays have another form,
-        or if the protocol has a JPEG step, which needs a file. Raises ClipError if the clip cannot be scored.
+        -1...1. `fps`: frames per second. `sample_rate`: Hz. Sound is resampled if the rate is not 16,000. `start`,
+        `end`: the part to score, in seconds, None for the beginning and the end. The decoded frames and sound of a file
+        get the same score as the file. Raises UsageError if the arrays have another form, if the part is no part, or if
+        the protocol has a JPEG step, which needs a file. Raises ClipError if the clip cannot be scored.
         """
         facts = ClipFacts()
         batch = Batch(self.network, self.batch_size, False, self.track_rule if self.tracking else None)
@@ -197,6 +221,8 @@ class SyncScorer:
             fps_policy=self.fps_policy,
             tracking=self.tracking,
             facts=facts,
+            start=start,
+            end=end,
         )
         for chunk in chunks:
             batch.add(0, chunk)
@@ -213,16 +239,18 @@ class SyncScorer:
         return replace(outcome.score, warnings=told, signature=line)
 
     def score_all(
-        self, clips: Iterable[tuple[int, Path]], keep_windows: bool = False, on_step: OnStep | None = None
+        self, clips: Iterable[tuple[int, ClipFiles | Path]], keep_windows: bool = False, on_step: OnStep | None = None
     ) -> Iterator[ClipOutcome]:
         """Yield the outcome of each clip as soon as it is finished. The order can differ from the order of `clips`.
 
-        `clips`: (number, path) of each clip. `keep_windows`: whether scores keep the distances of each window.
+        `clips`: (number, files) of each clip; a path stands for a whole video with its own sound. `keep_windows`:
+        whether scores keep the distances of each window.
         `on_step`: called now and then, from any thread, with the path of a long clip and a description of the step.
         """
         read = partial(self._read, on_step=on_step)
         batch = Batch(self.network, self.batch_size, keep_windows, self.track_rule if self.tracking else None)
-        for event in feed(clips, read, self.workers):
+        files = ((number, files_of(clip)) for number, clip in clips)
+        for event in feed(files, read, self.workers):
             if event.chunk is not None:
                 batch.add(event.clip, event.chunk)
             else:
@@ -231,14 +259,14 @@ class SyncScorer:
         batch.flush()
         yield from batch.finished()
 
-    def _read(self, path: Path, facts: ClipFacts, on_step: OnStep | None = None) -> Iterator[Chunk]:
+    def _read(self, files: ClipFiles, facts: ClipFacts, on_step: OnStep | None = None) -> Iterator[Chunk]:
         if on_step is not None:
-            facts.on_step = partial(on_step, path)
+            facts.on_step = partial(on_step, files.path)
         if self.tracking is None:
-            return read_windows(path, self.protocol, self.fps_policy, facts)
+            return read_windows(files, self.protocol, self.fps_policy, facts, self.sound_stream)
         if self.ffmpeg is not None:
-            return read_legacy(path, self.protocol, self.tracking, self.ffmpeg, facts)
-        return read_tracked(path, self.protocol, self.fps_policy, self.tracking, facts)
+            return read_legacy(files, self.protocol, self.tracking, self.ffmpeg, facts, self.sound_stream)
+        return read_tracked(files, self.protocol, self.fps_policy, self.tracking, facts, self.sound_stream)
 
 
 def _tracking_for(

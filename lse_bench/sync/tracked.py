@@ -21,33 +21,41 @@ from lse_bench.faces.shots import ShotDetector
 from lse_bench.faces.tracking import Scene, Tracking, find_tracks, scene_of
 from lse_bench.faces.tracks import Track
 from lse_bench.media.audio import Sound
+from lse_bench.media.clip_files import ClipFiles
 from lse_bench.media.pictures import read_picture
 from lse_bench.media.probe import probe
-from lse_bench.media.program import Ffmpeg, convert, dump_crop, read_wav, write_crop
+from lse_bench.media.program import Ffmpeg, Sources, convert, dump_crop, read_wav, write_crop
 from lse_bench.media.video import DecodeReport, Frame, read_frames
 from lse_bench.rates import SAMPLES_PER_FRAME
 from lse_bench.sync import protocol as protocols
 from lse_bench.sync.clip_facts import ClipFacts, Motion, StoppedError, why_too_short, windows_of
+from lse_bench.sync.open_clip import OpenClip, open_clip
 from lse_bench.sync.remarks import warnings_of
-from lse_bench.sync.windows import Chunk, SoundReader, WindowAssembler, open_clip
+from lse_bench.sync.windows import Chunk, SoundReader, WindowAssembler
 
 _TOLD_EVERY = 25  # frames between two calls of `on_step`
 
 
 def read_tracked(
-    path: Path, protocol: protocols.Protocol, fps_policy: FpsPolicy, tracking: Tracking, facts: ClipFacts
+    files: ClipFiles,
+    protocol: protocols.Protocol,
+    fps_policy: FpsPolicy,
+    tracking: Tracking,
+    facts: ClipFacts,
+    sound_stream: str | None = None,
 ) -> Iterator[Chunk]:
     """Yield the windows of every face track of a clip, in chunks whose `part` is the track's number.
 
-    Raises ClipError under the conditions of `read_windows`, and ClipError `no_face` or `no_track`.
+    `sound_stream`: see `open_clip`. Raises ClipError under the conditions of `read_windows`, and ClipError `no_face` or
+    `no_track`.
     """
-    info, rate = open_clip(path, fps_policy, facts)
-    scene, report = look_at(path, fps_policy, tracking, facts)
-    sound = SoundReader(info, report)
-    yield from windows_of_faces(read_frames(info, rate), sound, scene, facts)
+    clip = open_clip(files, fps_policy, facts, sound_stream)
+    scene, report = look_at(clip, tracking, facts)
+    sound = SoundReader(clip, report)
+    yield from windows_of_faces(clip.frames(read_frames(clip.picture, clip.rate)), sound, scene, facts)
     facts.samples = sound.read_to_end()
-    facts.warnings += warnings_of(info, facts, report, sound.peak, protocol, fps_policy)
-    refuse_too_short(path, facts)
+    facts.warnings += warnings_of(clip, facts, report, sound.peak, protocol, fps_policy)
+    refuse_too_short(files.path, facts)
 
 
 class Heard(Protocol):
@@ -100,21 +108,20 @@ def windows_of_faces(frames: Iterable[Frame], sound: Heard, scene: Scene, facts:
         _tell(facts, "scoring faces", number, scene.frames)
 
 
-def look_at(path: Path, fps_policy: FpsPolicy, tracking: Tracking, facts: ClipFacts) -> tuple[Scene, DecodeReport]:
-    """Return the shots and face tracks of a clip, which may lack sound, and what happened while decoding.
+def look_at(clip: OpenClip, tracking: Tracking, facts: ClipFacts) -> tuple[Scene, DecodeReport]:
+    """Return the shots and face tracks of a clip, and what happened while decoding.
 
-    Raises ClipError `unreadable`, `no_video`, `wrong_fps`, `no_face` or `no_track`.
+    Frames are numbered from the start of the clip's part. Raises ClipError `unreadable`, `no_face` or `no_track`.
     """
-    info, rate = open_clip(path, fps_policy, facts, silent=True)
-    assert info.video is not None
-    report = DecodeReport()
-    expected = round(info.video.seconds * float(rate))
+    path, report = clip.files.path, DecodeReport()
+    expected = round((facts.seconds or 0) * float(clip.rate))
     try:
         scene = find_tracks(
             path,
-            read_frames(info, rate, report),
+            clip.frames(read_frames(clip.picture, clip.rate, report)),
             tracking,
             lambda number: _tell(facts, "finding faces", number, expected),
+            clip.part.first,
         )
     except ClipError:
         raise
@@ -125,25 +132,31 @@ def look_at(path: Path, fps_policy: FpsPolicy, tracking: Tracking, facts: ClipFa
 
 
 def read_legacy(
-    path: Path, protocol: protocols.Protocol, tracking: Tracking, ffmpeg: Ffmpeg, facts: ClipFacts
+    files: ClipFiles,
+    protocol: protocols.Protocol,
+    tracking: Tracking,
+    ffmpeg: Ffmpeg,
+    facts: ClipFacts,
+    sound_stream: str | None = None,
 ) -> Iterator[Chunk]:
     """Yield the windows of every face track, after every file of the published pipeline.
 
     Frames are numbered like the pipeline's JPEG files, which often contain the first frame twice. Raises ClipError
     under the conditions of `read_tracked`.
     """
-    info, _ = open_clip(path, "resample", facts)
-    report = DecodeReport()
+    opened = open_clip(files, "resample", facts, sound_stream)
+    path, report = files.path, DecodeReport()
     with tempfile.TemporaryDirectory(prefix="lse-bench-") as name:
         folder = Path(name)
         facts.on_step("converting as published")
-        files = convert(ffmpeg, path, folder)
+        made = convert(ffmpeg, _sources(opened), folder)
         shots = ShotDetector()
-        for frame in read_frames(probe(files.video)):
+        for frame in read_frames(probe(made.video)):
             shots.push(frame)
         facts.on_step("finding faces")
         try:
-            found = list(tracking.detector.faces(path, map(read_picture, files.pictures), tracking.stride))
+            pictures = map(read_picture, made.pictures)
+            found = list(tracking.detector.faces(path, pictures, tracking.stride, opened.part.first))
         except ClipError:
             raise
         except LseBenchError as error:  # the detector cannot process these frames
@@ -153,15 +166,29 @@ def read_legacy(
         for part, track in enumerate(scene.tracks.kept):
             facts.on_step(f"face {part + 1} of {len(scene.tracks.kept)}")
             crop = folder / f"{part:05d}.avi"
-            write_crop(ffmpeg, path, crops_of(files.pictures, track), files.sound, track.first, track.stop, crop)
-            pictures, sound = dump_crop(ffmpeg, path, crop, folder / f"{part:05d}")
+            write_crop(ffmpeg, path, crops_of(made.pictures, track), made.sound, track.first, track.stop, crop)
+            crops, sound = dump_crop(ffmpeg, path, crop, folder / f"{part:05d}")
             samples = read_wav(sound)
-            facts.parts.append((len(pictures), len(samples)))
-            yield from windows_of_pictures(map(read_picture, pictures), samples, part, facts.motion)
-        samples = read_wav(files.sound)
+            facts.parts.append((len(crops), len(samples)))
+            yield from windows_of_pictures(map(read_picture, crops), samples, part, facts.motion)
+        samples = read_wav(made.sound)
         facts.samples, peak = len(samples), int(np.abs(samples.astype(np.int32)).max(initial=0))
-    facts.warnings += warnings_of(info, facts, report, peak, protocol, "resample")
+    facts.warnings += warnings_of(opened, facts, report, peak, protocol, "resample")
     refuse_too_short(path, facts)
+
+
+def _sources(clip: OpenClip) -> Sources:
+    """Return what the pipeline converts. It chooses the sound itself unless one was asked for."""
+    assert clip.sound is not None and clip.sound.sound is not None
+    whole = clip.files.whole
+    foreign = clip.files.sound is not None or clip.asked
+    return Sources(
+        clip.files.path,
+        clip.files.heard if foreign else None,
+        clip.sound.sound.index if foreign else None,
+        None if whole else float(clip.part.first / clip.rate),
+        None if whole or clip.part.stop is None else float(clip.part.stop / clip.rate),
+    )
 
 
 def crops_of(pictures: list[Path], track: Track) -> Iterator[Frame]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import islice
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,13 +18,14 @@ from numpy.typing import NDArray
 from lse_bench.choices import FpsPolicy
 from lse_bench.errors import ClipError
 from lse_bench.features.syncnet_mfcc import COEFFICIENTS, MfccStream
-from lse_bench.media.audio import read_sound
+from lse_bench.media.audio import read_sound, samples_between
+from lse_bench.media.clip_files import ClipFiles
 from lse_bench.media.jpeg import through_jpeg
-from lse_bench.media.probe import MediaInfo, probe
 from lse_bench.media.video import DecodeReport, Frame, at_constant_rate, decode, read_frames
 from lse_bench.rates import SAMPLE_RATE, SAMPLES_PER_FRAME
 from lse_bench.sync.clip_facts import SPARE, ClipFacts, Motion, why_too_short, windows_of
-from lse_bench.sync.protocol import Protocol, frame_rate_for
+from lse_bench.sync.open_clip import OpenClip, open_clip
+from lse_bench.sync.protocol import Protocol
 from lse_bench.sync.remarks import warnings_of
 from lse_bench.sync.syncnet import FRAME_SIZE, WINDOW_COLUMNS, WINDOW_FRAMES
 
@@ -50,21 +49,23 @@ class Chunk:
         return len(self.frames) - WINDOW_FRAMES + 1
 
 
-def read_windows(path: Path | str, protocol: Protocol, fps_policy: FpsPolicy, facts: ClipFacts) -> Iterator[Chunk]:
+def read_windows(
+    files: ClipFiles, protocol: Protocol, fps_policy: FpsPolicy, facts: ClipFacts, sound_stream: str | None = None
+) -> Iterator[Chunk]:
     """Yield the windows of a clip in order, in chunks. `facts` is complete when the iterator ends.
 
-    Raises ClipError `unreadable`, `no_video`, `no_audio`, `wrong_fps` or `too_short`.
+    `sound_stream`: see `open_clip`. Raises ClipError `unreadable`, `no_video`, `no_audio`, `wrong_fps` or `too_short`.
     """
-    info, rate = open_clip(path, fps_policy, facts)
+    clip = open_clip(files, fps_policy, facts, sound_stream)
+    info, rate = clip.picture, clip.rate
     assert info.video is not None
     report = DecodeReport()
     if protocol.codec == "jpeg":
-        frames: Iterator[Frame] = through_jpeg(
-            at_constant_rate(decode(info, report), rate, report), rate, info.video.pixel_shape
-        )
+        pictures = clip.frames(at_constant_rate(decode(info, report), rate, report))
+        frames: Iterator[Frame] = through_jpeg(pictures, rate, info.video.pixel_shape)
     else:
-        frames = read_frames(info, rate, report)
-    sound = SoundReader(info, report)
+        frames = clip.frames(read_frames(info, rate, report))
+    sound = SoundReader(clip, report)
     windows = WindowAssembler(motion=facts.motion)
     while True:
         for frame in islice(frames, windows.room):
@@ -76,28 +77,9 @@ def read_windows(path: Path | str, protocol: Protocol, fps_policy: FpsPolicy, fa
         yield chunk
     facts.samples = sound.read_to_end()
     facts.frames = windows.frames + sum(1 for _ in frames)  # counts the frames that are left if the sound ends first
-    facts.warnings += warnings_of(info, facts, report, sound.peak, protocol, fps_policy)
+    facts.warnings += warnings_of(clip, facts, report, sound.peak, protocol, fps_policy)
     if not facts.windows:
         raise ClipError(info.path, "too_short", why_too_short(facts.frames, facts.samples))
-
-
-def open_clip(
-    path: Path | str, fps_policy: FpsPolicy, facts: ClipFacts, silent: bool = False
-) -> tuple[MediaInfo, Fraction]:
-    """Return the description of the file and the rate, in frames per second, at which its frames are read.
-
-    `silent`: accept a file without sound. Raises ClipError `unreadable`, `no_video`, `no_audio` or `wrong_fps`.
-    """
-    info = probe(path)
-    if info.video is None:
-        raise ClipError(info.path, "no_video", "no video stream with frames; SyncNet compares picture and sound")
-    facts.fps = round(float(info.video.rate if not info.video.variable else info.video.average), 4)
-    facts.seconds = round(info.video.seconds, 4)
-    if info.sound is None and not silent:
-        raise ClipError(
-            info.path, "no_audio", "no sound stream with samples; mux the driving speech into the file first"
-        )
-    return info, frame_rate_for(info, fps_policy)
 
 
 def window_views(chunk: Chunk, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -183,10 +165,14 @@ def _empty_planes() -> NDArray[np.uint8]:
 
 
 class SoundReader:
-    """A reader of a clip's sound, in order and on demand. `peak`: the largest absolute sample so far."""
+    """A reader of a clip's sound, in order and on demand. `peak`: the largest absolute sample so far.
 
-    def __init__(self, info: MediaInfo, report: DecodeReport) -> None:
-        self._blocks = read_sound(info, report)
+    Samples are counted from the start of the clip's part.
+    """
+
+    def __init__(self, clip: OpenClip, report: DecodeReport) -> None:
+        assert clip.sound is not None
+        self._blocks = samples_between(read_sound(clip.sound, report), clip.part.first_sample, clip.part.stop_sample)
         self._rest: NDArray[np.int16] = np.zeros(0, np.int16)  # samples that were read but not yet returned
         self._given = 0
         self.peak = 0

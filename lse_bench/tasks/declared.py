@@ -116,6 +116,14 @@ class ScoreOptions(FaceOptions):
             most=25,
         ),
     ] = 1
+    sound_stream: Annotated[
+        str | None,
+        Flag(
+            "Sound to hear in a file with several: its number, counted from 1, or its language, such as eng. Default: "
+            "the one that ffmpeg chooses. It is recorded.",
+            metavar="N|LANGUAGE",
+        ),
+    ] = None
     ffmpeg: Annotated[Path | None, Flag("For tracked-legacy: the ffmpeg program. Default: the one on the PATH.")] = None
     precision: Annotated[
         ScoringPrecision,

@@ -33,6 +33,7 @@ def _scorer(entry: Run, options: RescoreOptions, report: Report) -> SyncScorer:
         protocol=about.protocol.split(":")[0],
         fps_policy=key["fps_policy"],  # type: ignore[arg-type]
         precision=key["precision"],  # type: ignore[arg-type]
+        sound_stream=key.get("sound_stream"),
         device=options.device,
         offline=options.offline,
         trust=options.trust,

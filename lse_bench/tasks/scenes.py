@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lse_bench.choices import FpsPolicy
@@ -12,6 +13,7 @@ from lse_bench.manifests.listed import ListedClip
 from lse_bench.reporting import Counter, Report
 from lse_bench.runs.timeline import write_scene
 from lse_bench.sync.clip_facts import ClipFacts
+from lse_bench.sync.open_clip import open_clip
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.sync.tracked import look_at
 from lse_bench.tasks.declared import ScoreOptions
@@ -35,7 +37,7 @@ def find_scenes(out: Path, clips: Sequence[ListedClip], options: ScoreOptions, r
     failed = 0
     with report.counting("finding faces", len(clips)) as counter:
         for clip in clips:
-            problem = _find(clip, tracking, policy, out / clip.id, counter)
+            problem = _absent(clip) or _find(clip, tracking, policy, out / clip.id, counter)
             if problem is not None:
                 failed += 1
                 counter.fail(f"{clip.clip}: {problem}")
@@ -43,16 +45,21 @@ def find_scenes(out: Path, clips: Sequence[ListedClip], options: ScoreOptions, r
     return failed
 
 
+def _absent(clip: ListedClip) -> str | None:
+    return None if clip.absent is None else f"{clip.absent.status}: {clip.absent.reason}"
+
+
 def _find(clip: ListedClip, tracking: Tracking, policy: FpsPolicy, out: Path, counter: Counter) -> str | None:
     """Write the scene of one clip. Return why it has no face track, or None if it has one."""
     facts = ClipFacts(on_step=lambda text: counter.note(f"{clip.path.name}: {text}"))
-    problem = None
+    problem = opened = None
     try:
-        look_at(clip.path, policy, tracking, facts)
+        opened = open_clip(replace(clip.files, sound=None), policy, facts, silent=True)
+        look_at(opened, tracking, facts)
     except ClipError as error:
         problem = f"{error.status}: {error.reason}"
     except Exception as error:  # noqa: BLE001 - an error of one file must not stop the others
         problem = f"error: {type(error).__name__}: {error}"
-    if facts.scene is not None:
-        write_scene(clip.path, clip.clip, facts.scene, tracking, out, policy)
+    if opened is not None and facts.scene is not None:
+        write_scene(opened, clip.clip, facts.scene, tracking, out)
     return problem

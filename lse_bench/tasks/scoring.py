@@ -42,6 +42,7 @@ def scorer_of(options: ScoreOptions, report: Report) -> SyncScorer:
             tracking=tracking,
             track_rule=options.track_rule,
             ffmpeg=options.ffmpeg,
+            sound_stream=options.sound_stream,
             device=options.device,
             precision=options.precision,
             batch_size=options.batch_size,

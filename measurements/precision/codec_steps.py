@@ -28,7 +28,7 @@ from lse_bench.manifests.layouts import read_corpus
 from lse_bench.media.audio import Sound, read_sound
 from lse_bench.media.pictures import read_picture
 from lse_bench.media.probe import probe
-from lse_bench.media.program import convert, dump_crop, find_ffmpeg, read_wav, write_crop
+from lse_bench.media.program import Sources, convert, dump_crop, find_ffmpeg, read_wav, write_crop
 from lse_bench.media.video import Frame, read_frames
 from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.plan import Spec
@@ -104,7 +104,7 @@ def rows(chosen: argparse.Namespace, folder: Path) -> None:
     info = probe(clip)
     source = list(read_frames(info))
     clean = np.concatenate(list(read_sound(info)))
-    files = convert(ffmpeg, clip, folder)
+    files = convert(ffmpeg, Sources(clip), folder)
     found = [faces or [] for faces in detector.faces(clip, map(read_picture, files.pictures))]
     track = scene_of(found, [(0, len(found))], Tracking(detector)).tracks.kept[0]
     crop = folder / "crop.avi"

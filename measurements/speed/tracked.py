@@ -27,7 +27,7 @@ from lse_bench.manifests.layouts import read_corpus
 from lse_bench.media.audio import read_sound
 from lse_bench.media.pictures import read_picture
 from lse_bench.media.probe import probe
-from lse_bench.media.program import convert, find_ffmpeg
+from lse_bench.media.program import Sources, convert, find_ffmpeg
 from lse_bench.media.video import Frame, read_frames
 from lse_bench.media.writer import write_clip
 from lse_bench.minilrs.corpus import make_corpus
@@ -133,7 +133,7 @@ def measure_speed(folder: Path) -> None:
 
     def finding_as_original() -> None:
         with tempfile.TemporaryDirectory() as name:
-            files = convert(ffmpeg, clip, Path(name))
+            files = convert(ffmpeg, Sources(clip), Path(name))
             shots = ShotDetector()
             faces: list[list[Face]] = []
             for picture in files.pictures:  # one image at a time

@@ -21,7 +21,7 @@ from lse_bench.faces.tracking import Tracking, scene_of
 from lse_bench.faces.tracks import Track, track_shot
 from lse_bench.media.pictures import read_picture
 from lse_bench.media.probe import probe
-from lse_bench.media.program import convert, find_ffmpeg
+from lse_bench.media.program import Sources, convert, find_ffmpeg
 from lse_bench.media.video import read_frames
 
 CASES = json.loads((GOLDEN / "scenefaces.json").read_text())
@@ -85,7 +85,7 @@ def test_crops_from_the_originals_jpegs_are_exact(tmp_path: Path) -> None:
         pytest.skip("no ffmpeg program here")
     if not ffmpeg.version.startswith("5.1"):
         pytest.skip(f"the golden crops were cut from JPEGs of ffmpeg 5.1, here is {ffmpeg.version}")
-    files = convert(ffmpeg, shared_file("clips", "latentsync_demo1.mp4"), tmp_path)
+    files = convert(ffmpeg, Sources(shared_file("clips", "latentsync_demo1.mp4")), tmp_path)
     assert len(files.pictures) == 251
     path = crop_path(track_shot(faces_of("main")).kept[0])
     with np.load(golden_file("crop_demo1.npz")) as want:
@@ -180,7 +180,7 @@ def test_shots_of_the_stage_clip() -> None:
 def test_shots_of_the_pipelines_own_avi(tmp_path: Path) -> None:
     clip = shared_file("clips", "face_recognition_short_hamilton.mp4")
     try:
-        files = convert(find_ffmpeg(), clip, tmp_path)
+        files = convert(find_ffmpeg(), Sources(clip), tmp_path)
     except UsageError:
         pytest.skip("no ffmpeg program here")
     shots = ShotDetector()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.clips import find_clips, numbered_outputs
+from lse_bench.manifests.clips import find_clips
 from lse_bench.manifests.listed import list_digest
 from lse_bench.naming import safe_id
 
@@ -51,12 +51,13 @@ def test_equal_names_get_their_suffix_or_folder_into_the_id(tmp_path: Path) -> N
         find_clips([tmp_path / "x" / "a.mp4", tmp_path / "x" / "a.mp4"])
 
 
-def test_csv_and_json_lists(tmp_path: Path) -> None:
+def test_lists_of_clips(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     table = tmp_path / "list.csv"
-    table.write_text("clip,id,video,audio,speaker,note\na.mp4,first,v1,s1,p1,x\nb.mp4,,v2,s1,,\n", encoding="utf-8-sig")
+    head = "clip,id,group_video,group_sound,speaker,group_language,note"
+    table.write_text(f"{head}\na.mp4,first,v1,s1,p1,en,x\nb.mp4,,v2,s1,,,\n", encoding="utf-8-sig")
     first, second = find_clips([table])
-    assert (first.id, first.groups) == ("first", {"video": "v1", "sound": "s1", "speaker": "p1"})
+    assert (first.id, first.groups) == ("first", {"video": "v1", "sound": "s1", "speaker": "p1", "language": "en"})
     assert first.absent is None and second.id == "b"
     assert second.absent is not None and second.absent.status == "unreadable"
     listed = tmp_path / "list.json"
@@ -68,11 +69,19 @@ def test_csv_and_json_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("l.csv", "name\nx\n", "row 1: clip: .*found: name"),
+        ("l.csv", "name\nx\n", "row 1: clip: names no file"),
         ("l.csv", "clip\n", "empty"),
         ("l.json", "{", "not JSON"),
         ("l.json", '{"clip": "a"}', "a JSON list"),
-        ("l.json", '[{"clip": ["a"]}]', "row 1: clip"),
+        ("l.json", '[{"clip": ["a"]}]', "row 1: clip: .* is no text"),
+        ("l.csv", "clip,audio\na.mp4,s1\n", "called 'audio'. Rename it to `sound` if .* or to `group_sound`"),
+        ("l.csv", "clip,sound\na.mp4,s1\n", "row 1: sound: no such file: .*rename it to `group_sound`"),
+        ("l.csv", "clip,video\na.mp4,v1\n", "row 1: clip and video mean the same; .*rename `video` to `group_video`"),
+        ("l.csv", "clip,start,end\na.mp4,2,1\n", "row 1: end = 1.0: a part ends after its start"),
+        ("l.csv", "clip,start\na.mp4,soon\n", "row 1: start: 'soon' is no number of seconds"),
+        ("l.tsv", "clip\tspeakr\na.mp4\ts\n", "Did you mean speaker"),
+        ("l.jsonl", '{"clip": "a.mp4"}\n{"clip"\n', "l.jsonl, line 2"),
+        ("l.parquet", "no parquet", "not a Parquet file"),
     ],
 )
 def test_bad_lists_are_explained(tmp_path: Path, name: str, content: str, words: str) -> None:
@@ -86,28 +95,6 @@ def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
         find_clips([tmp_path])
     with pytest.raises(UsageError, match="no such file"):
         find_clips([tmp_path / "absent"])
-
-
-def test_numbered_outputs_of_both_list_families(tmp_path: Path) -> None:
-    for number in (0, 2):
-        (tmp_path / f"{number}.mp4").touch()
-    lrs = tmp_path / "lrs2.txt"
-    lrs.write_text("aa/001 bb/002\naa/001 cc/003\ndd/004 bb/002\n")
-    clips = numbered_outputs(tmp_path, lrs)
-    assert clips[0].groups == {"video": "bb/002", "sound": "aa/001"}
-    assert clips[0].id == "bb__002+aa__001"
-    assert clips[1].absent is not None and clips[1].absent.status == "generator_failed"
-    assert "line 2" in clips[1].absent.reason
-    resynced = tmp_path / "random_pairs.txt"
-    resynced.write_text("v1.mp4 s1.mp4\nv2.mp4 s1.mp4\nv1.mp4 s2.wav\n")
-    assert numbered_outputs(tmp_path, resynced)[0].groups == {"video": "v1", "sound": "s1"}
-    assert numbered_outputs(tmp_path, resynced, "audio-video")[0].groups == {"video": "s1", "sound": "v1"}
-    (tmp_path / "9.mp4").touch()
-    with pytest.raises(UsageError, match="holds 9.mp4 but"):
-        numbered_outputs(tmp_path, lrs)
-    lrs.write_text("only_one\n")
-    with pytest.raises(UsageError, match="line 1 has 1 names"):
-        numbered_outputs(tmp_path, lrs)
 
 
 def test_digest_sees_ids_names_and_groups_but_not_the_place(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from lse_bench.generators.builtin import Real
 from lse_bench.generators.call import Call, Policies, jobs_for
 from lse_bench.generators.interface import Options
 from lse_bench.generators.run import generate_run
-from lse_bench.manifests.clips import find_clips, numbered_outputs
+from lse_bench.manifests.clips import find_clips
 from lse_bench.manifests.generated import read_rows
 from lse_bench.manifests.layouts import NoCorpusError, read_corpus
 from lse_bench.manifests.manifest import Job, Manifest, read_manifest
@@ -138,9 +138,6 @@ def test_lists_are_cut_at_line_feeds_only(tmp_path: Path) -> None:
     (tmp_path / "n.csv").write_text('clip\n"new\nline.mp4"\n')
     assert [one.clip for one in find_clips([tmp_path / "u.csv"])] == ["u\u2028v.mp4"]
     assert [one.clip for one in find_clips([tmp_path / "n.csv"])] == ["new\nline.mp4"]
-    (tmp_path / "pairs.txt").write_bytes("s/1 v\u2028/1\r\ns/2 v/2\r\n".encode())
-    with pytest.raises(UsageError, match="line 1 has 3 names"):
-        numbered_outputs(tmp_path, tmp_path / "pairs.txt")
 
 
 @pytest.mark.parametrize(

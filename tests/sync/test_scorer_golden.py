@@ -15,6 +15,7 @@ from conftest import GOLDEN, WITHOUT_JPEG, golden_file
 
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.features.syncnet_mfcc import mfcc
+from lse_bench.media.clip_files import ClipFiles
 from lse_bench.sync.distance import CurveSum
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.sync.syncnet import FastSyncNet, SyncNet
@@ -128,7 +129,7 @@ def test_memory_holds_a_few_chunks_whatever_the_length(tmp_path: Path) -> None:
 
 def _read(path, facts, *, protocol):  # type: ignore[no-untyped-def]
     _read.chunks = 0  # type: ignore[attr-defined]
-    for chunk in read_windows(path, protocol, "require-25", facts):
+    for chunk in read_windows(ClipFiles(path), protocol, "require-25", facts):
         _read.chunks += 1  # type: ignore[attr-defined]
         yield chunk
 

@@ -10,6 +10,7 @@ import pytest
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.features.syncnet_mfcc import mfcc
 from lse_bench.media.audio import read_sound
+from lse_bench.media.clip_files import ClipFiles
 from lse_bench.media.probe import probe
 from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.protocol import PROTOCOLS, comparison_key, get_protocol
@@ -21,7 +22,7 @@ LOSSLESS = PROTOCOLS["lrs-lossless@1"]
 def test_windows_are_frames_and_columns_in_step(tmp_path: Path) -> None:
     path = clips.write(tmp_path / "clip.mp4", clips.even(60), clips.speech(2.4), size=(96, 128))
     facts = ClipFacts()
-    chunks = list(read_windows(path, LOSSLESS, "require-25", facts))
+    chunks = list(read_windows(ClipFiles(path), LOSSLESS, "require-25", facts))
     assert sum(map(len, chunks)) == facts.windows == 55
     assert all(len(chunk) <= CHUNK for chunk in chunks)
     capture = cv2.VideoCapture(str(path))
@@ -39,7 +40,7 @@ def test_windows_are_frames_and_columns_in_step(tmp_path: Path) -> None:
 def test_the_count_is_one_short_like_the_original(tmp_path: Path, frames: int, seconds: float, windows: int) -> None:
     facts = ClipFacts()
     path = clips.write(tmp_path / "clip.mp4", clips.even(frames), clips.speech(seconds))
-    found = sum(map(len, read_windows(path, LOSSLESS, "require-25", facts)))
+    found = sum(map(len, read_windows(ClipFiles(path), LOSSLESS, "require-25", facts)))
     assert found == windows == min(facts.frames, facts.samples // 640) - 5
     assert facts.frames == frames
 
@@ -47,12 +48,12 @@ def test_the_count_is_one_short_like_the_original(tmp_path: Path, frames: int, s
 def test_policies_for_thirty_frames_a_second(tmp_path: Path) -> None:
     path = clips.write(tmp_path / "thirty.mp4", clips.even(60, 30), clips.speech(2), fps=30)
     with pytest.raises(ClipError, match="30.00 fps, but LSE is defined at 25 fps") as caught:
-        list(read_windows(path, LOSSLESS, "require-25", ClipFacts()))
+        list(read_windows(ClipFiles(path), LOSSLESS, "require-25", ClipFacts()))
     assert caught.value.status == "wrong_fps"
     counted = {}
     for policy in ("resample", "as-is"):
         facts = ClipFacts()
-        list(read_windows(path, LOSSLESS, policy, facts))
+        list(read_windows(ClipFiles(path), LOSSLESS, policy, facts))
         counted[policy] = facts.frames
         assert facts.fps == 30 and len(facts.warnings) >= 1
     assert counted["as-is"] == 60 and 50 <= counted["resample"] <= 52
