@@ -178,7 +178,7 @@ def _provenance(entry: Run) -> list[list[str]]:
         ["failed", ", ".join(f"{n} {status}" for status, n in summary.failed.items()) or "none"],
         ["list", f"sha256 {about.clip_list.sha256}"],
         ["manifest", f"sha256 {about.manifest_sha256}" if about.manifest_sha256 else "none: a folder of videos"],
-        ["frame rate", about.key.get("fps_policy", "")],
+        ["frame rate", summary.key.get("fps_policy", "")],
         ["precision", f"{about.precision} on {about.device}"],
         ["machine", _machine(about.machine or {})],
         ["versions", ", ".join(f"{name} {version}" for name, version in (about.versions or {}).items())],
@@ -186,6 +186,9 @@ def _provenance(entry: Run) -> list[list[str]]:
         ["started", about.started or ""],
         ["length of clips", ", ".join(f"{share}: {value:.2f} s" for share, value in summary.seconds.items())],
     ]
+    if about.adopted is not None:
+        told = f"adopted: how the videos were made is not known; {about.adopted.rule}"
+        lines.insert(1, ["generator", told])
     if about.generation is not None:
         key = about.generation.key
         lines.insert(1, ["generator", f"{about.generation.generator} of {key['package']}"])

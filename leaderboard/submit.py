@@ -35,7 +35,9 @@ def faults_of(entry: Run) -> list[str]:
     if not summary.scored:
         faults.append("no clip was scored")
     if not about.manifest_sha256:
-        faults.append("the clips are not a folder of lse-bench generate, so the requested pairs are unknown")
+        faults.append(
+            "the clips are no folder of lse-bench generate, and no --manifest was given, so the pairs are unknown"
+        )
     if about.precision != "fp32":
         faults.append(f"it was scored in {about.precision}, but only fp32 is comparable")
     if about.shard:
@@ -52,6 +54,8 @@ def faults_of(entry: Run) -> list[str]:
 
 def unverified_of(entry: Run) -> list[str]:
     """Return the parts of a run that cannot be verified because an older version did not store the data."""
+    if entry.description.adopted is not None:
+        return [*consequences(entry).unverified, "its videos were adopted, so how they were made is not known"]
     looked = entry.description.generation and entry.description.generation.looked
     missing = [] if looked is not None else ["its videos were made by a version that did not check them"]
     if looked and (count := looked.get("not_looked_at")):

@@ -31,9 +31,9 @@ class Counter:
         """Report a problem that costs no result."""
         _log.warning(text)
 
-    def fail(self, text: str) -> None:
+    def fail(self, name: str, reason: str) -> None:
         """Report a clip or job that has no result."""
-        _log.warning(text)
+        _log.warning("%s: %s", name, reason)
 
 
 class Report:

@@ -59,11 +59,27 @@ class ManifestConfig(Section):
 
 
 class MethodConfig(Section):
-    """A method, which is a row of the table. `options`: those of `lse-bench generate` for the generator `generator`."""
+    """A method, which is a row of the table. It has either `generator` or `videos`.
+
+    `generator`: the name of a generator, and `options`: its options in `lse-bench generate`. `videos`: a folder of
+    finished videos; `{manifest}` in it stands for the name of the list of pairs, in lower case. `adopt`: how they are
+    matched with the pairs, see `AdoptOptions`.
+    """
 
     name: str = Field(min_length=1)
-    generator: str
+    generator: str = ""
     options: Given = {}
+    videos: str = ""
+    adopt: Given = {}
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> MethodConfig:
+        if bool(self.generator) == bool(self.videos):
+            raise ValueError(f"{self.name}: a method has a `generator` or finished `videos`. Give exactly one of them")
+        if (self.options and self.videos) or (self.adopt and self.generator):
+            given = "`options` belong to a `generator`" if self.options else "`adopt` belongs to finished `videos`"
+            raise ValueError(f"{self.name}: {given}")
+        return self
 
 
 class BenchConfig(Section):

@@ -28,7 +28,7 @@ def option_of(declared: Declared, value: Any) -> Any:
     """Return what identifies the value of an option. Files and weights are identified by their digests."""
     if declared.flag.names == "settings":
         return {name: _named(text) for name, text in settings_of(value).items()}
-    if declared.flag.names == "weights":
+    if declared.flag.names in ("file", "weights"):
         return _named(value)
     if declared.flag.names == "command":
         return [_named(word) for word in shlex.split(value)]

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lse_bench.benchmark.steps import CorpusStep, FdSyncStep, FidStep, GenerateStep, ImportStep, ScoreStep, Step
+from lse_bench.benchmark.steps import (
+    AdoptStep,
+    CorpusStep,
+    FdSyncStep,
+    FidStep,
+    GenerateStep,
+    ImportStep,
+    ScoreStep,
+    Step,
+)
 from lse_bench.errors import UsageError
 from lse_bench.generators.interface import FaceGenerator
 from lse_bench.generators.registry import load
@@ -57,6 +66,8 @@ def _needs_of(step: Step) -> Needs:
         check_fd_sync(step.options)
         return Needs([step.options.weights])
     needs = Needs()
+    if isinstance(step, AdoptStep) and not step.videos.is_dir():
+        raise UsageError(f"{step.videos}: no such folder of finished videos")
     if isinstance(step, CorpusStep):
         spec_of(step.options)
     if isinstance(step, ImportStep):

@@ -9,6 +9,7 @@ from pathlib import Path
 from lse_bench.benchmark.config import BenchConfig, Given, ManifestConfig, MethodConfig
 from lse_bench.benchmark.digests import digest_of
 from lse_bench.benchmark.steps import (
+    AdoptStep,
     BuildStep,
     CorpusStep,
     FdSyncStep,
@@ -25,6 +26,7 @@ from lse_bench.media.program import find_ffmpeg
 from lse_bench.naming import safe_id, slug
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.tasks.declared import (
+    AdoptOptions,
     BuildOptions,
     FdSyncOptions,
     FidOptions,
@@ -50,7 +52,10 @@ def steps_of(config: BenchConfig, folder: Path, out: Path) -> list[Step]:
         steps += before
         items = _count(pairs)
         generated = {
-            method.name: _generation(method, manifest, pairs, root, items, folder, out) for method in config.methods
+            method.name: (_adoption if method.videos else _generation)(
+                method, manifest, pairs, root, items, folder, out
+            )
+            for method in config.methods
         }
         steps += generated.values()
         real = next(generated[method.name] for method in config.methods if method.generator == "real")
@@ -106,7 +111,7 @@ def _generation(
     items: int,
     folder: Path,
     out: Path,
-) -> Step:
+) -> GenerateStep:
     options = read_options(GenerateOptions, method.options, folder, method.name)
     listed = (read_manifest(pairs).sha256,) if isinstance(pairs, Path) else ()
     return GenerateStep(
@@ -120,6 +125,38 @@ def _generation(
         method=method.name,
         behind=(*listed, *_behind(method.generator, options)),
     )
+
+
+def _adoption(
+    method: MethodConfig,
+    manifest: ManifestConfig,
+    pairs: Step | Path,
+    root: Path | None,
+    items: int,
+    folder: Path,
+    out: Path,
+) -> AdoptStep:
+    listed = (read_manifest(pairs).sha256,) if isinstance(pairs, Path) else ()
+    videos = (folder / method.videos.replace("{manifest}", slug(manifest.name))).absolute()
+    return AdoptStep(
+        options=read_options(AdoptOptions, method.adopt, folder, method.name),
+        videos=videos,
+        pairs=pairs,
+        root=root,
+        folder=out / "videos" / slug(manifest.name) / slug(method.name),
+        items=items,
+        manifest=manifest.name,
+        method=method.name,
+        behind=(*listed, *_state_of(videos)),
+    )
+
+
+def _state_of(folder: Path) -> Iterator[str]:
+    """Yield name, size and time of each file in a folder of finished videos. Hashing them could take hours."""
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if path.is_file():
+            about = path.stat()
+            yield f"{path.relative_to(folder).as_posix()} {about.st_size} {about.st_mtime_ns}"
 
 
 def _behind(generator: str, options: GenerateOptions) -> Iterator[str]:
@@ -141,17 +178,26 @@ def _behind(generator: str, options: GenerateOptions) -> Iterator[str]:
 
 
 def _measures(
-    config: BenchConfig, manifest: ManifestConfig, videos: Step, real: Step, folder: Path, out: Path
+    config: BenchConfig,
+    manifest: ManifestConfig,
+    videos: GenerateStep | AdoptStep,
+    real: Step,
+    folder: Path,
+    out: Path,
 ) -> Iterator[Step]:
     """Yield the steps that score one method's videos and compute their FID and fd-sync to the real videos."""
     cell = out / "scores" / slug(manifest.name) / slug(videos.method)
     common = {"videos": videos, "items": videos.items, "manifest": manifest.name, "method": videos.method}
+    scored = list[Step]()
     for given in config.protocols:
         options = read_options(ScoreOptions, given, folder, "protocols")
         # Different versions of FFmpeg make different JPEG files, which give different scores.
         behind = _codecs(options)
         target = cell / safe_id(options.protocol)
-        yield ScoreStep(options=options, folder=target, protocol=options.protocol, behind=behind, **common)  # type: ignore[arg-type]
+        scored.append(ScoreStep(options=options, folder=target, protocol=options.protocol, behind=behind, **common))  # type: ignore[arg-type]
+    yield from scored
+    if isinstance(videos, AdoptStep):
+        common["videos"] = scored[0]  # the folder of finished videos may hold others, too
     if config.fid is not None:
         fid = read_options(FidOptions, config.fid, folder, "fid")
         yield FidStep(options=fid, real=real, folder=cell / "fid", **common)  # type: ignore[arg-type]

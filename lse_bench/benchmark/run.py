@@ -93,11 +93,14 @@ def run_bench(
     out: Path,
     run: Runner,
     say: Callable[[str], None] = lambda text: None,
+    chosen: Sequence[Step] | None = None,
 ) -> BenchmarkSummary:
     """Run the unfinished steps, write summary.json and return it.
 
-    `run`: runs one step. `say`: receives a message about each step. Raises UsageError if `out` is a file or another
-    process works in it. Exceptions of `run`, such as KeyboardInterrupt, are passed on.
+    `steps`: all steps of the benchmark. `run`: runs one step. `say`: receives a message about each step. `chosen`: the
+    steps to run, None for all; the summary covers all that are finished, and lists as failed only chosen ones. Raises
+    UsageError if `out` is a file or another process works in it. Exceptions of `run`, such as KeyboardInterrupt, are
+    passed on.
     """
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; --out names a folder")
@@ -106,16 +109,17 @@ def run_bench(
     with open_lines(out / STEPS_FILE) as append:
         ended = read_steps(out)
         lost: dict[str, str] = {}
-        for number, step in enumerate(steps, 1):
+        chosen = steps if chosen is None else chosen
+        for number, step in enumerate(chosen, 1):
             if finished(step, ended):
-                say(f"{number}/{len(steps)} {step.label}: already done")
+                say(f"{number}/{len(chosen)} {step.label}: already done")
                 continue
             gone = next((need for need in step.needs if need.digest in lost), None)
             if gone is not None:
                 lost[step.digest] = f"needs {gone.label}, which failed"
-                say(f"{number}/{len(steps)} {step.label}: left out, {lost[step.digest]}")
+                say(f"{number}/{len(chosen)} {step.label}: left out, {lost[step.digest]}")
                 continue
-            say(f"{number}/{len(steps)} {step.label}: {step.items or '?'} clips, about "
+            say(f"{number}/{len(chosen)} {step.label}: {step.items or '?'} clips, about "
                 f"{in_words(estimate(step, ended).seconds)}")  # fmt: skip
             step.out.parent.mkdir(parents=True, exist_ok=True)
             start = monotonic()
@@ -135,7 +139,7 @@ def run_bench(
             if status:
                 lost[step.digest] = message or f"exit status {status}"
                 say(f"{step.label} failed: {lost[step.digest]}")
-    summary = summary_of(config, steps, out)
+    summary = summary_of(config, steps, out, chosen)
     write_stored(out / SUMMARY_FILE, summary)
     return summary
 

@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from lse_bench.benchmark.digests import content_of, option_of
+from lse_bench.manifests.clips import Source
 from lse_bench.manifests.generated import Generation
 from lse_bench.reporting import Report
+from lse_bench.storage import write_atomically
 from lse_bench.tasks.declared import (
+    AdoptOptions,
     BuildOptions,
     FdSyncOptions,
     FidOptions,
@@ -30,7 +33,7 @@ from lse_bench.tasks.declared import (
 )
 from lse_bench.tasks.options import TaskOptions, changed, words_of
 
-Kind = Literal["corpus", "manifest", "generate", "score", "fid", "fd-sync"]
+Kind = Literal["corpus", "manifest", "generate", "adopt", "score", "fid", "fd-sync"]
 _SHOWN = 10  # characters of a digest in a file name
 
 
@@ -197,6 +200,11 @@ class GenerateStep(Step):
         words = ["generate", self.generator, "--manifest", str(place(self.pairs))]
         return [*words, *([] if self.root is None else ["--root", str(self.root)])]
 
+    @property
+    def source(self) -> Source:
+        """The videos as clips to score."""
+        return Source([self.out])
+
     def run(self, report: Report) -> None:
         from lse_bench.tasks.generating import generate_into
 
@@ -207,12 +215,50 @@ class GenerateStep(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdoptStep(Step):
+    """A step that matches finished videos of one method with the pairs of one manifest, and tells what is missing.
+
+    Its result is a file with what it told. `videos`: the folder of the videos. `root`: the folder with the source
+    files, or None for the folder that the manifest names.
+    """
+
+    kind = "adopt"
+    suffix = ".txt"
+    options: AdoptOptions
+    videos: Path
+    pairs: Step | Path
+    root: Path | None
+
+    @property
+    def inputs(self) -> tuple[Step | Path | str, ...]:
+        return ("adopt", self.videos, self.pairs, *([] if self.root is None else [self.root]))
+
+    @property
+    def _words(self) -> list[str]:
+        words = ["score", str(self.videos), "--manifest", str(place(self.pairs))]
+        return [*words, *([] if self.root is None else ["--root", str(self.root)])]
+
+    @property
+    def source(self) -> Source:
+        """The videos as clips to score."""
+        options = self.options
+        return Source([self.videos], self.root, place(self.pairs), options.names, options.pair_sounds)
+
+    def run(self, report: Report) -> None:
+        found = self.source.adoption()
+        assert found is not None
+        for told in found.sentences():
+            report.say(told)
+        write_atomically(self.out, "".join(f"{told}\n" for told in found.sentences()).encode())
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScoreStep(Step):
     """A step that scores the videos of one method under one protocol."""
 
     kind = "score"
     options: ScoreOptions
-    videos: Step
+    videos: GenerateStep | AdoptStep
 
     @property
     def inputs(self) -> tuple[Step | Path | str, ...]:
@@ -220,19 +266,23 @@ class ScoreStep(Step):
 
     @property
     def _words(self) -> list[str]:
+        if isinstance(self.videos, AdoptStep):
+            return [*self.videos._words, *words_of(self.videos.options)]
         return ["score", str(self.videos.out)]
 
     def run(self, report: Report) -> None:
-        from lse_bench.manifests.clips import Source
         from lse_bench.tasks.scoring import score_into
 
-        source = Source([self.videos.out])
+        source = self.videos.source
         score_into(self.out, source, source.clips(), self.options, report, command=self.command)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistanceStep(Step):
-    """A step that compares one method's videos with the real videos."""
+    """A step that compares one method's videos with the real videos.
+
+    `videos`: the step that made the videos, or, for finished videos, one that scored them.
+    """
 
     suffix = ".json"
     videos: Step

@@ -58,11 +58,16 @@ class BenchmarkSummary(Stored):
     """The reason for each step without a result, by the label of the step."""
 
 
-def summary_of(config: BenchConfig, steps: Sequence[Step], out: Path) -> BenchmarkSummary:
-    """Return the tables of a benchmark, and the steps without a result with their reasons."""
+def summary_of(
+    config: BenchConfig, steps: Sequence[Step], out: Path, chosen: Sequence[Step] | None = None
+) -> BenchmarkSummary:
+    """Return the tables of a benchmark, and the steps without a result with their reasons.
+
+    `chosen`: the steps that had to run, None for all.
+    """
     ended = read_steps(out)
     tables = [below(found, out) for found in tables_of(runs_of(steps, out))]
-    missing = [step for step in steps if not finished(step, ended)]
+    missing = [step for step in (steps if chosen is None else chosen) if not finished(step, ended)]
     return BenchmarkSummary(
         version=importlib.metadata.version("lse-bench"),
         name=config.name,

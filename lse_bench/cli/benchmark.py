@@ -28,6 +28,8 @@ _EXAMPLES = """
 
     lse-bench benchmark bench.toml --out runs/mine
 
+    lse-bench benchmark bench.toml --only "Wav2Lip@LRS2" --from score --out runs/mine
+
     lse-bench benchmark --preset wav2lip-paper --lrs2 LRS2 --lrs3 LRS3 --lrw LRW --out runs/paper
 
     lse-bench leaderboard build runs/mine --out page
@@ -52,6 +54,22 @@ def benchmark(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the steps, their sizes and estimated times, and exit.")
     ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD@CORPUS",
+            help="Run only these cells of the tables and what they need. An empty side stands for all. Repeatable.",
+        ),
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STEP",
+            help="Make finished steps again, from this kind on: corpus, manifest, generate, adopt, score, fid or "
+            "fd-sync. The old results are renamed.",
+        ),
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(help="Use a built-in benchmark instead of BENCH.toml. wav2lip-paper is the published comparison."),
@@ -72,6 +90,8 @@ def benchmark(
     as_json: Json = False,
 ) -> None:
     """Generate videos with several methods, score them, compute FID and print the tables, as one file describes."""
+    from lse_bench.benchmark import chosen
+    from lse_bench.benchmark.endings import read_steps
     from lse_bench.benchmark.plan import steps_of
     from lse_bench.benchmark.run import problems, refuse_missing, run_bench, to_fetch
 
@@ -88,7 +108,8 @@ def benchmark(
         return
     config, folder = _config(bench, preset, roots, lists)
     target = whole(out or Path("runs") / slug(config.name))
-    steps = steps_of(config, folder, target)
+    everything = steps_of(config, folder, target)
+    steps = chosen.only(everything, only or ())
     missing = problems(config, steps, folder)
     if dry_run:
         _print_plan(report, config, steps, target, missing, [] if missing else list(to_fetch(steps)), as_json)
@@ -97,11 +118,15 @@ def benchmark(
     for name, allowed in to_fetch(steps).items():  # a failed download must not cost hours
         report.weights(name, allowed.offline, allowed.trust)
 
+    if from_ is not None:
+        for path in chosen.put_aside(steps, from_, read_steps(target), only or ()):
+            report.say(f"put aside: {path}")
+
     def say(text: str) -> None:
         report.console.print(text, style="bold", highlight=False, markup=False)
 
     try:
-        summary = run_bench(config, steps, target, lambda step: _attempt(step, report), say)
+        summary = run_bench(config, everything, target, lambda step: _attempt(step, report), say, steps)
     except KeyboardInterrupt:
         report.say("stopped; run the same command again to continue")
         raise typer.Exit(130) from None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+from collections import Counter as Counts
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from lse_bench.weights.download import FetchSettings
 
 _LONG, _EVERY = 2, 10  # without a terminal: seconds before the first progress line, and between two of them
-_SHOWN_FAILURES = 20
+_SHOWN_ALIKE, _SHOWN_KINDS = 3, 12  # failures of one kind that are printed, and kinds
 
 
 def make_console() -> Console:
@@ -66,7 +68,9 @@ class ConsoleReport(Report):
 
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         with Progress(*columns, TimeElapsedColumn(), Remaining(), console=self.console) as progress:
-            yield _Bar(progress, label, total)
+            bar = _Bar(progress, label, total)
+            yield bar
+            bar.close()
 
     @contextmanager
     def fetching(self, offline: bool, trust: bool) -> Iterator[FetchSettings]:
@@ -87,13 +91,13 @@ class ConsoleReport(Report):
 
 
 class _Bar(Counter):
-    """A progress bar. It also prints the first failures as they happen."""
+    """A progress bar. It also prints failures as they happen. Of equal ones it prints a few, and counts the others."""
 
     def __init__(self, progress: Progress, label: str, total: int | None) -> None:
         self._progress, self._label, self._total = progress, label, total
         self._task = progress.add_task(label, total=total)
         self._told = time.monotonic()
-        self._failed = 0
+        self._failed: Counts[str] = Counts()  # by reason, where numbers and paths do not count
 
     def advance(self, label: str = "") -> None:
         check()
@@ -118,12 +122,22 @@ class _Bar(Counter):
     def warn(self, text: str) -> None:
         self._progress.console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
-    def fail(self, text: str) -> None:
-        self._failed += 1
-        if self._failed <= _SHOWN_FAILURES:
-            self._progress.console.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
-        elif self._failed == _SHOWN_FAILURES + 1:
-            self._progress.console.print("… further failures are in the records", style="red")
+    def fail(self, name: str, reason: str) -> None:
+        alike = re.sub(r"\S*/\S*|\d+", "…", reason.replace(name, "…"))
+        self._failed[alike] += 1
+        if self._failed[alike] <= _SHOWN_ALIKE and len(self._failed) <= _SHOWN_KINDS:
+            self._red(f"{name}: {reason}")
+
+    def close(self) -> None:
+        """Print how many failures were not shown."""
+        for alike, count in list(self._failed.items())[:_SHOWN_KINDS]:
+            if count > _SHOWN_ALIKE:
+                self._red(f"{count - _SHOWN_ALIKE} more: {alike}")
+        if rest := sum(list(self._failed.values())[_SHOWN_KINDS:]):
+            self._red(f"{rest} more failures, with other reasons, are in the records")
+
+    def _red(self, text: str) -> None:
+        self._progress.console.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
 
 
 def warn_of_weights(report: Report, sha256: str) -> None:

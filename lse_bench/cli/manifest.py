@@ -1,4 +1,4 @@
-"""The commands `lse-bench manifest build`, `import`, `check`, `show` and `corpora`."""
+"""The commands `lse-bench manifest build`, `from`, `edit`, `import`, `check`, `show` and `corpora`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from lse_bench.cli.common import MAKE, Json, app
 from lse_bench.cli.console import ConsoleReport
 from lse_bench.cli.offers import offers
-from lse_bench.tasks.declared import BuildOptions, ImportOptions
+from lse_bench.tasks.declared import BuildOptions, EditOptions, FromOptions, ImportOptions
 
 group = typer.Typer(
     no_args_is_help=True,
@@ -43,6 +43,46 @@ def build(
     from lse_bench.tasks.corpora import build_pairs
 
     build_pairs(out, folder, options, ConsoleReport())
+
+
+@group.command(
+    "from",
+    epilog="**Examples**\n\n    lse-bench manifest from pairs.csv --out pairs.json\n\n"
+    "    lse-bench manifest from hdtf.tsv --root HDTF --speaker-from '(?P<speaker>[^/]+)/' --out hdtf.json\n\n"
+    "    lse-bench manifest from pairs.parquet --column video=path --column sound=wav --out pairs.json\n\n"
+    "A list (.csv, .tsv, .json, .jsonl, .parquet) has the columns video and sound, and may have id, speaker and "
+    "group_NAME.",
+)
+@offers(FromOptions)
+def from_(
+    path: Annotated[Path, typer.Argument(metavar="LIST", help="A list of pairs, one in each row.")],
+    out: Out,
+    options: FromOptions,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder that file names are relative to. Default: the folder of the list.")
+    ] = None,
+) -> None:
+    """Turn your own list of pairs into a manifest. What was understood of it is printed."""
+    from lse_bench.tasks.corpora import pairs_from
+
+    pairs_from(out, path, root, options, ConsoleReport())
+
+
+@group.command(
+    epilog="**Examples**\n\n    lse-bench manifest edit lrs2.json --sample 200 --seed 1 --out some.json\n\n"
+    "    lse-bench manifest edit a.json b.json --where speaker!=anna --out both.json\n\n"
+    "    lse-bench manifest edit all.json --split train=0.9 --split test=0.1 --by speaker --out parts/",
+)
+@offers(EditOptions)
+def edit(
+    paths: Annotated[list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests (.json), joined in order.")],
+    out: Annotated[Path, typer.Option(help="The manifest to write (.json); with --split, a folder for the parts.")],
+    options: EditOptions,
+) -> None:
+    """Join manifests, keep some of their pairs, or split them. The digest of the result follows its pairs."""
+    from lse_bench.tasks.corpora import edit_pairs
+
+    edit_pairs(out, paths, options, ConsoleReport())
 
 
 @group.command(

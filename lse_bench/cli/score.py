@@ -11,7 +11,7 @@ import typer
 from lse_bench.cli.common import SCORE, Json, app, command_line, started
 from lse_bench.cli.console import ConsoleReport, warn_of_weights
 from lse_bench.cli.offers import offers
-from lse_bench.tasks.declared import ScoreOptions
+from lse_bench.tasks.declared import AdoptOptions, ScoreOptions
 
 if TYPE_CHECKING:
     from lse_bench.runs.schema import Summary
@@ -42,6 +42,7 @@ Exit status: 0 success, 1 more clips failed than --max-failed, 2 wrong usage.
 
 @app.command(epilog=_SCORE_EXAMPLES, rich_help_panel=SCORE)
 @offers(ScoreOptions)
+@offers(AdoptOptions, "adopt")
 def score(
     inputs: Annotated[
         list[Path],
@@ -51,6 +52,7 @@ def score(
         ),
     ],
     options: ScoreOptions,
+    adopt: AdoptOptions,
     tracks_only: Annotated[
         bool,
         typer.Option("--tracks-only", help="Only write shots and face tracks (JSON, PNG) to --out. No clip is scored."),
@@ -62,23 +64,12 @@ def score(
             "ones count as failed clips."
         ),
     ] = None,
-    names: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEMPLATE|FILE",
-            help='With --manifest: how the videos are named: a template, such as "{speaker}_{id}_ours.mp4", or a list '
-            "with the columns id and video. Default: by the pair's id.",
-        ),
-    ] = None,
     sound: Annotated[
         Path | None, typer.Option(help="The file whose sound is heard in place of the clip's own. For one clip.")
     ] = None,
     sounds: Annotated[
         Path | None, typer.Option(help="A folder with one sound for each clip, named by the clip's id.")
     ] = None,
-    pair_sounds: Annotated[
-        bool, typer.Option("--pair-sounds", help="With --manifest: hear the sound of each pair.")
-    ] = False,
     root: Annotated[
         Path | None,
         typer.Option(
@@ -113,7 +104,7 @@ def score(
         from lse_bench.runs.directory import Shard
 
         part = Shard.parse(shard) if shard else None
-        source, passed = Source(inputs, root, manifest, names, pair_sounds, sound, sounds), Passed()
+        source, passed = Source(inputs, root, manifest, adopt.names, adopt.pair_sounds, sound, sounds), Passed()
         clips, adopted = source.clips(passed), source.adoption()
     for told in () if adopted is None else adopted.sentences():
         report.say(told)
@@ -173,6 +164,8 @@ def _finish(report: ConsoleReport, summary: Summary, out: Path, as_json: bool, m
 def _print_summary(report: ConsoleReport, summary: Summary, out: Path) -> None:
     from rich.table import Table
 
+    from lse_bench.runs.records import read_records
+    from lse_bench.runs.remarks import warnings_by_kind, wrong_protocol
     from lse_bench.weights.table import mark_of, name_of_digest
 
     key = summary.key
@@ -198,6 +191,10 @@ def _print_summary(report: ConsoleReport, summary: Summary, out: Path) -> None:
     if reasons:
         report.say(f"without a score: {', '.join(reasons)}")
     if summary.warned:
-        report.say(f"scored with a warning: {summary.warned} (see records.jsonl)")
+        records = read_records(out)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in warnings_by_kind(records).most_common())
+        report.say(f"scored with a warning: {summary.warned} (see records.jsonl): {kinds}")
+        if (told := wrong_protocol(records, key["protocol"])) is not None:
+            report.warn(told)
     warn_of_weights(report, key["weights_sha256"])
     report.say(f"run: {out}")

@@ -55,7 +55,8 @@ class Command(VideoGenerator):
     name = "command"
     settings: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
-            "command": "a command line with {video}, {audio} (16 kHz WAV), {sound} (the job's file), {output}, {seed}",
+            "command": "a command line with {video}, {audio} (16 kHz WAV), {sound} (the job's file), {output}, {seed} "
+            "and {id}",
             "timeout": f"the time limit of one job in seconds, {TIMEOUT:.0f} by default",
         }
     )
@@ -73,10 +74,10 @@ class Command(VideoGenerator):
             )
         try:
             self._timeout = float(options.setting("timeout", str(TIMEOUT)))
-            self._filled("v", "a", "s", "o", 0)
+            self._filled("v", "a", "s", "o", 0, "i")
         except (ValueError, KeyError, IndexError) as error:
             raise UsageError(
-                f"--command {line}: {error}; the names in braces are video, audio, sound, output and seed, and all "
+                f"--command {line}: {error}; the names in braces are video, audio, sound, output, seed and id, and all "
                 "other braces must be doubled"
             ) from None
         self._line = line
@@ -87,13 +88,16 @@ class Command(VideoGenerator):
         another video."""
         return {"command": self._line, "files": self._files}
 
-    def _filled(self, video: str, audio: str, sound: str, output: str, seed: int) -> list[str]:
-        return [word.format(video=video, audio=audio, sound=sound, output=output, seed=seed) for word in self._words]
+    def _filled(self, video: str, audio: str, sound: str, output: str, seed: int, pair: str) -> list[str]:
+        return [
+            word.format(video=video, audio=audio, sound=sound, output=output, seed=seed, id=pair)
+            for word in self._words
+        ]
 
     def generate(self, job: Job) -> Path:
         audio, output, log = (job.scratch / name for name in ("audio.wav", "output.mp4", "log.txt"))
         _write_wav(job, audio)
-        words = self._filled(str(job.video), str(audio), str(job.sound), str(output), job.seed)
+        words = self._filled(str(job.video), str(audio), str(job.sound), str(output), job.seed, job.id)
         with log.open("wb") as file:
             try:
                 # A new session, so that a timeout also ends the processes that the program has started.

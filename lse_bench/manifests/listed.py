@@ -12,8 +12,6 @@ from typing import NamedTuple
 from lse_bench.errors import Status
 from lse_bench.media.clip_files import ClipFiles
 
-GROUPS = ("video", "sound", "speaker")
-
 
 class Absent(NamedTuple):
     """The status and reason of a listed clip that has no file. The clip's record repeats them."""

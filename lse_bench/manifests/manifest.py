@@ -17,19 +17,18 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.listed import GROUPS
 from lse_bench.naming import safe_id
 from lse_bench.storage import parse_json, read_text, write_atomically
 
 SCHEMA = 1
-_WAY_OUT = "Make one with lse-bench manifest build or import"
+_WAY_OUT = "Make one with lse-bench manifest from, build or import"
 
 
 class Job(BaseModel):
     """One pair.
 
     `id`: safe as a file name. `video`, `sound`: files relative to the root. `groups`: what the pair shares with others,
-    by `video`, `sound` and `speaker`; statistics use them.
+    by name. Statistics use `video`, `sound` and `speaker`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,8 +56,9 @@ class Job(BaseModel):
     @field_validator("groups")
     @classmethod
     def _known(cls, value: dict[str, str]) -> dict[str, str]:
-        if unknown := set(value) - set(GROUPS):
-            raise ValueError(f"no group called {', '.join(sorted(unknown))}; there are: {', '.join(GROUPS)}")
+        wrong = next((name for name in value if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", name)), None)
+        if wrong is not None:
+            raise ValueError(f"the name {wrong!r} of a group may hold only a to z, digits and _")
         return value
 
 

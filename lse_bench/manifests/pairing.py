@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from pathlib import Path
 from typing import TypeVar, get_args
@@ -10,12 +9,12 @@ from typing import TypeVar, get_args
 import numpy as np
 
 from lse_bench.choices import PairRule
-from lse_bench.errors import ClipError, UsageError
-from lse_bench.manifests.clips import find_clips
+from lse_bench.errors import UsageError
+from lse_bench.manifests.folders import clips_in, with_speakers
 from lse_bench.manifests.layouts import CorpusClip, NoCorpusError, read_corpus
 from lse_bench.manifests.manifest import Job, Manifest, checked, job_of
+from lse_bench.manifests.pair_lists import Preview
 from lse_bench.manifests.search import Passed
-from lse_bench.media.opening import open_media
 
 T = TypeVar("T")
 RULES: tuple[PairRule, ...] = get_args(PairRule)
@@ -30,17 +29,20 @@ def build_manifest(
     rule: PairRule = "other-speaker",
     split: str = "test",
     passed: Passed | None = None,
+    speaker_from: str | None = None,
+    preview: Preview | None = None,
 ) -> Manifest:
     """Return a manifest of distinct pairs from the folder of a corpus or from any folder of videos.
 
     `pairs`: the number of pairs. None means every clip once under the rule `self`, and otherwise the size of the
     published list. `seed`: the random seed; the same seed gives the same pairs. `rule`: the pairing rule. A speaker is
-    the recording (LRS2, LRS3), the word (LRW) or the sub-folder of a plain folder. `split`: the part of a corpus.
-    `passed` collects what is skipped, including videos of a plain folder without a picture or without a sound. Raises
-    UsageError if the rule or the split is unknown, if the rule allows too few pairs, or if `pairs` is None and no list
-    was published.
+    the recording (LRS2, LRS3) or the word (LRW). In a plain folder `speaker_from` finds it in the path of a video, see
+    `speaker_rule`; without it, it is the first folder of the path in which videos differ. `split`: the part of a
+    corpus. `passed` collects what is skipped, including videos of a plain folder without a picture or without a sound.
+    `preview`: gets what was understood. Raises UsageError if the rule or the split is unknown, if the rule allows too
+    few pairs, if `speaker_from` finds no speaker, or if `pairs` is None and no list was published.
     """
-    corpus, clips = _clips_of(folder, split, passed or Passed())
+    corpus, clips = _clips_of(folder, split, passed or Passed(), speaker_from, preview or Preview())
     if rule not in RULES:
         raise UsageError(f"no pairing rule called {rule}; the rules are: {', '.join(RULES)}")
     if rule == "self":
@@ -62,12 +64,16 @@ def build_manifest(
     )
 
 
-def _clips_of(folder: Path, split: str, passed: Passed) -> tuple[str, list[CorpusClip]]:
+def _clips_of(
+    folder: Path, split: str, passed: Passed, speaker_from: str | None, preview: Preview
+) -> tuple[str, list[CorpusClip]]:
     corpus: str
     try:
         corpus, clips = read_corpus(folder)
     except NoCorpusError:
-        return "folder", _clips_in(folder, passed)
+        return "folder", with_speakers(clips_in(folder, passed), folder, speaker_from, preview)
+    if speaker_from is not None:
+        raise UsageError(f"{folder}: is {corpus}, whose layout names the speakers. Leave out --speaker-from")
     chosen = [clip for clip in clips if clip.split == split]
     if not chosen:
         there = ", ".join(sorted({clip.split for clip in clips}))
@@ -75,39 +81,8 @@ def _clips_of(folder: Path, split: str, passed: Passed) -> tuple[str, list[Corpu
     return ("minilrs" if (folder / "minilrs" / "corpus.json").is_file() else corpus), chosen
 
 
-def _clips_in(folder: Path, passed: Passed) -> list[CorpusClip]:
-    """Return the videos of a plain folder that have a picture, a sound and a name that is valid UTF-8.
-
-    A manifest cannot hold other names. `passed` collects the other videos. Raises UsageError if no video is left.
-    """
-    clips = []
-    for clip in find_clips([folder], passed=passed):
-        name = clip.path.relative_to(folder).as_posix()
-        if clip.absent is not None or name != os.fsencode(name).decode("utf-8", "replace"):
-            passed.unfit.append(clip.clip)
-            continue
-        try:
-            with open_media(clip.path) as media:
-                fit = bool(media.streams.video and media.streams.audio)
-        except ClipError:
-            fit = False
-        if fit:
-            clips.append(CorpusClip(clip.id, clip.path, "test", _subfolder(clip.path, folder), ""))
-        else:
-            passed.unfit.append(clip.clip)
-    if not clips:
-        raise UsageError(f"{folder}: none of its {len(passed.unfit)} videos has a picture and a sound")
-    return clips
-
-
-def _subfolder(path: Path, folder: Path) -> str:
-    """Return the recording of a file in a plain folder: its top sub-folder, or the file's own name if there is none."""
-    inside = path.relative_to(folder)
-    return inside.parts[0] if len(inside.parts) > 1 else inside.stem
-
-
 def _speaker(clip: CorpusClip) -> str:
-    return clip.video or clip.text
+    return clip.video or clip.text or clip.id
 
 
 def _draw(

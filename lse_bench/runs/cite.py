@@ -68,7 +68,7 @@ def citation(run: Run) -> str:
 
 def paragraph(run: Run) -> str:
     """Return a paragraph for the evaluation section of a paper."""
-    about, summary, key = run.description, run.summary, run.description.key
+    about, summary = run.description, run.summary
     protocol = about.protocol.split(":")[0]
     weights = about.weights.name or "a SyncNet checkpoint of our own"
     digest = (about.weights.sha256 or "")[:DIGITS]
@@ -85,8 +85,10 @@ def paragraph(run: Run) -> str:
         sentences.append(f"The others failed: {failed}.")
     if run.lse_d.ci95 is not None:
         sentences.append(f"Intervals are 95 % ({run.lse_d.ci_method}).")
-    if key.get("fps_policy") != "require-25":
-        sentences.append(f"The frame rate policy was {key.get('fps_policy')}.")
+    if summary.converted:
+        sentences.append(f"{summary.converted} clips are not 25 fps (policy: {about.key.get('fps_policy')}).")
+    if about.adopted is not None:
+        sentences.append("The videos were finished before; how they were made is not recorded.")
     if run.fid is not None:
         sentences.append(f"FID against the original videos is {run.fid:.2f} ({run.fid_id}).")
     if run.fd_sync is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -146,13 +146,13 @@ def read_description(run: Path) -> RunDescription:
     return parse_stored(content, path, RunDescription, _WAY_OUT)
 
 
-def key_differences(one: RunDescription, other: RunDescription) -> list[tuple[str, str | None, str | None]]:
-    """Return (field, value in `one`, value in `other`) for each field of the comparison key that differs.
+def key_differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[tuple[str, str | None, str | None]]:
+    """Return (field, value in `one`, value in `other`) for each field of two comparison keys that differs.
 
     The fields are sorted. None as a value means that the key lacks the field.
     """
-    fields = sorted({*one.key, *other.key})
-    values = [(name, one.key.get(name), other.key.get(name)) for name in fields]
+    fields = sorted({*one, *other})
+    values = [(name, one.get(name), other.get(name)) for name in fields]
     return [value for value in values if value[1] != value[2]]
 
 
@@ -161,7 +161,7 @@ def refuse_difference(first: Path, one: RunDescription, second: Path, other: Run
 
     The comparison key and the list of clips must be equal. `first`, `second`: the runs' names in the message.
     """
-    differing = key_differences(one, other)
+    differing = key_differences(one.key, other.key)
     if one.clip_list.sha256 != other.clip_list.sha256:
         differing.append(("list", one.clip_list.sha256, other.clip_list.sha256))
     for name, here, there in differing:

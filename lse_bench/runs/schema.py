@@ -146,7 +146,8 @@ class Summary(Stored):
     schema_version: int = SCHEMA
     """Version of this format."""
     key: dict[str, str]
-    """The comparison key: everything that changes a score."""
+    """The comparison key: everything that changes a score. Its frame rate says what happened: 25 if no clip was
+    converted or refused for its rate."""
     signature: str | None = None
     """The comparison key and the version in one line; null in schema 1."""
     listed: int
@@ -161,6 +162,8 @@ class Summary(Stored):
     """Number of clips without a record yet."""
     warned: int
     """Number of scored clips with a warning."""
+    converted: int | None = None
+    """Number of scored clips that were not evenly spaced at 25 frames per second; null in files of older versions."""
     metrics: dict[str, MetricSummary]
     """Means by metric."""
     offsets: dict[str, int]

@@ -11,7 +11,7 @@ import numpy as np
 from lse_bench.errors import STATUSES, Status
 from lse_bench.runs.schema import MetricSummary, Record, RunDescription, Summary
 from lse_bench.runs.statistics import mean_with_interval
-from lse_bench.sync.signature import at_25, signature
+from lse_bench.sync.signature import as_happened, at_25, signature
 
 METRICS = ("lse_d", "lse_c", "offset", "lse_d_at_0", "lse_d_valid", "lse_c_valid", "offset_valid")
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -43,24 +43,23 @@ def summarise(records: Sequence[Record], listed: int, description: RunDescriptio
             higher_is_better=HIGHER_IS_BETTER.get(metric),
         )
     offsets = Counter(int(values["offset"]) for _, _, values in results if values["offset"] is not None)
+    converted = sum(not at_25(record.fps, record.warnings) for record in scored)
+    rate = as_happened(description.key.get("fps_policy", ""), bool(converted), bool(failed["wrong_fps"]))
+    key = description.key | {"fps_policy": rate}
     return Summary(
-        key=description.key,
-        signature=signature(description.key, all(map(_plain, records)), _versions(description)),
+        key=key,
+        signature=signature(key, _versions(description)),
         listed=listed,
         scored=len(scored),
         tracks=len(results) if rule == "all" else None,
         failed={status: failed[status] for status in STATUSES if failed[status]},
         pending=listed - len(records),
         warned=sum(bool(record.warnings) for record in scored),
+        converted=converted,
         metrics=metrics,
         offsets={str(offset): offsets[offset] for offset in sorted(offsets)},
         seconds=_quantiles([record.seconds for record in scored if record.seconds is not None]),
     )
-
-
-def _plain(record: Record) -> bool:
-    """Return whether a clip was neither converted nor refused because of its frame rate."""
-    return record.status != "wrong_fps" and at_25(record.fps, record.warnings)
 
 
 def _versions(description: RunDescription) -> list[str]:

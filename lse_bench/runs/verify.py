@@ -93,7 +93,7 @@ def _summary(entry: Run) -> Iterator[str]:
     ours, theirs = ({name: one.get(name) for name in _STORED} for one in (stored, to_json(entry.summary)))
     if (told := disagreement(ours, theirs)) is not None:
         yield f"{SUMMARY_FILE} does not follow from {RECORDS_FILE}: {told}"
-    if stored.get("key") != entry.description.key:
+    if stored.get("key") not in (entry.summary.key, entry.description.key):  # older versions stored the latter
         yield f"{SUMMARY_FILE}: the comparison key differs from that of run.json"
     clips = entry.description.clip_list.clips
     if not entry.description.shard and stored.get("listed") != clips:

@@ -35,7 +35,7 @@ from lse_bench.sync.distance import LseScore
 from lse_bench.sync.feed import Event, feed
 from lse_bench.sync.protocol import FPS_POLICIES, PRECISIONS, TRACK_RULES, Protocol, comparison_key, get_protocol
 from lse_bench.sync.remarks import warnings_of_score
-from lse_bench.sync.signature import at_25, signature
+from lse_bench.sync.signature import as_happened, at_25, signature
 from lse_bench.sync.syncnet import FastSyncNet, SyncNet, load_syncnet
 from lse_bench.sync.tracked import read_legacy, read_tracked
 from lse_bench.sync.windows import Chunk, read_windows
@@ -170,7 +170,11 @@ class SyncScorer:
     @property
     def signature(self) -> str:
         """The comparison key and the version of LSE-Bench in one line, for clips of 25 frames per second."""
-        return signature(self.key, True, [installed("lse-bench") or "unknown"])
+        return self._signature(converted=False)
+
+    def _signature(self, converted: bool) -> str:
+        rate = as_happened(self.fps_policy, converted, refused=False)
+        return signature(self.key | {"fps_policy": rate}, [installed("lse-bench") or "unknown"])
 
     def score(
         self,
@@ -235,7 +239,7 @@ class SyncScorer:
         assert outcome.score is not None
         facts = outcome.facts
         told = (*facts.warnings, *warnings_of_score(outcome.score))
-        line = signature(self.key, at_25(facts.fps, facts.warnings), [installed("lse-bench") or "unknown"])
+        line = self._signature(converted=not at_25(facts.fps, facts.warnings))
         return replace(outcome.score, warnings=told, signature=line)
 
     def score_all(

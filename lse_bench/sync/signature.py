@@ -2,8 +2,9 @@
 
 An example is `lrs@1|syncnet_v2:961e8696|fps:25|fp32|ffmpeg:8.1.2|lse-bench:0.2.0`. It names the protocol, the scorer
 with the first digits of its digest, the frame rate and the precision. It names FFmpeg's version if the protocol depends
-on it. The version of LSE-Bench is not part of the key. The frame rate is `fps:25` if no clip was converted or refused
-for its rate, else the frame rate policy.
+on it. The version of LSE-Bench is not part of the key. The frame rate says what happened: `fps:25` if no clip was
+converted or refused for its rate, `fps:resample` if clips were converted by presentation time, else the frame rate
+policy.
 """
 
 from __future__ import annotations
@@ -18,14 +19,26 @@ _IN_PROTOCOL = ("tracker", "min_track", "stride", "track_rule", "detector_sha256
 DIGITS = 8
 
 
-def signature(key: Mapping[str, str], all_at_25: bool, versions: Iterable[str]) -> str:
+def as_happened(policy: str, converted: bool, refused: bool) -> str:
+    """Return the frame rate of a comparison key: what happened, and not what was asked for.
+
+    `policy`: the frame rate policy. `converted`: whether a clip of another or an uneven rate was scored. `refused`:
+    whether a clip was refused for its rate. `require-25` and `resample` convert an uneven clip in the same way.
+    """
+    if refused:
+        return policy
+    if not converted:
+        return "25"
+    return "resample" if policy == "require-25" else policy
+
+
+def signature(key: Mapping[str, str], versions: Iterable[str]) -> str:
     """Return the signature of results with the comparison key `key`.
 
-    `all_at_25`: whether no clip was converted or refused for its frame rate. `versions`: versions of LSE-Bench, more
-    than one if another version continued the run.
+    `versions`: versions of LSE-Bench, more than one if another version continued the run.
     """
     parts = [key["protocol"], short_name(key.get("weights_sha256", ""))]
-    parts += ["fps:25" if all_at_25 else f"fps:{key.get('fps_policy', '')}", key.get("precision", "")]
+    parts += [f"fps:{key.get('fps_policy', '')}", key.get("precision", "")]
     parts += [f"{name}:{value}" for name, value in key.items() if name not in (*_PARTS, *_IN_PROTOCOL)]
     return "|".join([*parts, f"lse-bench:{'+'.join(dict.fromkeys(versions)) or 'unknown'}"])
 

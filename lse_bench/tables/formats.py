@@ -90,7 +90,7 @@ def columns_of(table: Table) -> list[Column]:
     """Return the columns of a table, without empty columns. Scores of `syncnet-mini` are marked `(mini)`."""
     mini = mark_of(table.evaluator)
     columns = [
-        Column("method", "method", lambda row: row.method, lambda row: str(row.method)),
+        Column("method", "method", lambda row: row.method, lambda row: row.method + " (adopted)" * row.adopted),
         _mean("lse_d", f"LSE-D{mini} ↓"),
         _mean("lse_c", f"LSE-C{mini} ↑"),
         _rank("lse_d", "rank D"),
@@ -101,6 +101,7 @@ def columns_of(table: Table) -> list[Column]:
         _number("kid", "KID ↓", 5),
         _number("fd_sync", f"fd-sync{mini} ↓", 2),
         Column("scored", "scored", lambda row: row.scored, lambda row: f"{row.scored} of {row.listed}"),
+        Column("converted", "converted", lambda row: row.converted or None, lambda row: str(row.converted or 0)),
     ]
     return [column for column in columns if any(column.value(row) is not None for row in table.rows)]
 
@@ -120,6 +121,10 @@ def notes_of(table: Table) -> list[str]:
     ]
     if table.evaluator == MINI:
         notes.append("Synthetic faces and a small scorer: do not compare these numbers with published ones.")
+    if any(row.adopted for row in table.rows):
+        notes.append("(adopted): finished videos; how they were made is not known.")
+    if any(row.converted for row in table.rows):
+        notes.append("converted: scored clips that are not 25 frames per second and were converted to it.")
     if any(better for row in table.rows for better in row.better_than_real.values()):
         notes.append("* Significantly better than real video: probably fitted to SyncNet rather than better lip-sync.")
     if any(row.flat for row in table.rows):

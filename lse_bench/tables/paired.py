@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +20,7 @@ from lse_bench.errors import UsageError
 from lse_bench.runs.directory import key_differences
 from lse_bench.runs.follows import refuse_edited_records
 from lse_bench.runs.read import Run, read_run
-from lse_bench.runs.schema import Record, RunDescription
+from lse_bench.runs.schema import Record
 from lse_bench.runs.statistics import Estimate, holm, mean_with_interval
 from lse_bench.runs.summary import HIGHER_IS_BETTER, members_of
 
@@ -112,25 +112,37 @@ def ranks(methods: Mapping[str, Sequence[Record]], metric: str) -> dict[str, int
     return result
 
 
-def refuse_mixed(descriptions: Mapping[str, RunDescription], lists: bool = True) -> None:
+def refuse_mixed(runs: Sequence[Run], lists: bool = True) -> None:
     """Raise UsageError unless all runs may be in one table. The message names the field that differs.
 
-    The comparison key and the manifest must be equal. `descriptions`: by the runs' names. `lists`: if there is no
+    The comparison key and the manifest must be equal. Runs whose clips have 25 frames per second may stand beside runs
+    whose clips were converted to it by presentation time, which changes no clip of 25. `lists`: if there is no
     manifest, the lists of clips must be equal, too.
     """
-    names = list(descriptions)
-    for name in names[1:]:
-        one, other = descriptions[names[0]], descriptions[name]
-        differing = key_differences(one, other)
+    for first, second in product(runs[:1], runs[1:]):
+        one, other = first.description, second.description
+        differing = [
+            value
+            for value in key_differences(first.summary.key, second.summary.key)
+            if value[0] != "fps_policy" or {value[1], value[2]} != {"25", "resample"}
+        ]
         whole = [("manifest_sha256", one.manifest_sha256, other.manifest_sha256)]
         if lists and one.manifest_sha256 is None:
             whole.append(("the list of clips", one.clip_list.sha256, other.clip_list.sha256))
         differing += [value for value in whole if value[1] != value[2]]
         for field, here, there in differing:
+            cure = "Score both with the same settings and the same list of clips"
+            if field == "fps_policy":
+                cure = f"{_rates(first)}; {_rates(second)}. Score with --fps-policy resample what is not 25 fps"
             raise UsageError(
-                f"{names[0]} and {name} cannot be compared: {field} differs ({here} and {there}). Score both "
-                "with the same settings and the same list of clips"
+                f"{first.name} and {second.name} cannot be compared: {field} differs ({here} and {there}). {cure}"
             )
+
+
+def _rates(run: Run) -> str:
+    """Return what happened to clips of another frame rate."""
+    refused, converted = run.summary.failed.get("wrong_fps", 0), run.summary.converted or 0
+    return f"{run.name}: {refused} clips were refused and {converted} converted for their rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +215,7 @@ def compare(first: Run | Path | str, second: Run | Path | str) -> Comparison:
     field that differs), if records were edited, or if no clip was scored in both.
     """
     one, other = (run if isinstance(run, Run) else read_run(run) for run in (first, second))
-    refuse_mixed({run.name: run.description for run in (one, other)}, lists=False)
+    refuse_mixed((one, other), lists=False)
     for run in (one, other):
         refuse_edited_records(run.name, run.records, run.description.track_rule)
     both = sum(1 for _ in pairs_of(one.records, other.records))

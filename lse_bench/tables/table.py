@@ -44,6 +44,10 @@ class TableRow(BaseModel):
     """Number of clips with a score."""
     failed: dict[Status, int]
     """Number of clips without a score, by status."""
+    converted: int | None = None
+    """Number of scored clips that were not evenly spaced at 25 frames per second; null in files of older versions."""
+    adopted: bool = False
+    """Whether finished videos were scored, so that how they were made is not known."""
     offsets: dict[str, int]
     """Number of results by AV offset, in frames of 40 ms."""
     seconds: dict[str, float]
@@ -103,12 +107,18 @@ def tables_of(entries: Sequence[Run]) -> list[Table]:
             corpus=corpus,
             protocol=protocol,
             evaluator=name_of_digest(members[0].description.key.get("weights_sha256", "")),
-            key=members[0].description.key,
+            key=_shared_key(members),
             manifest_sha256=members[0].description.manifest_sha256,
             rows=_rows(members),
         )
         for (corpus, protocol), members in grouped.items()
     ]
+
+
+def _shared_key(members: Sequence[Run]) -> dict[str, str]:
+    """Return the comparison key of a table. Its frame rate is `resample` if clips of a run were converted."""
+    rates = {entry.summary.key.get("fps_policy", "") for entry in members}
+    return members[0].summary.key | {"fps_policy": "resample" if "resample" in rates else rates.pop()}
 
 
 def below(table: Table, folder: Path) -> Table:
@@ -134,7 +144,7 @@ def _rows(entries: list[Run]) -> list[TableRow]:
                 f"{entry.description.protocol}; give one of them another name: NAME=RUN"
             )
         by_method[entry.method] = entry
-    refuse_mixed({entry.name: entry.description for entry in entries})
+    refuse_mixed(entries)
     _refuse_mixed_extras(entries)
     records = {name: entry.records for name, entry in by_method.items() if entry.summary.scored}
     generated = {name: found for name, found in records.items() if name not in (REAL, UNSYNCED)}
@@ -147,6 +157,8 @@ def _rows(entries: list[Run]) -> list[TableRow]:
             listed=entry.summary.listed,
             scored=entry.summary.scored,
             failed=entry.summary.failed,
+            converted=entry.summary.converted,
+            adopted=entry.description.adopted is not None,
             offsets=entry.summary.offsets,
             seconds=entry.summary.seconds,
             metrics=entry.summary.metrics,

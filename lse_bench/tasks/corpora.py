@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.manifest import Manifest, write_manifest
+from lse_bench.manifests.edit import join, keep, sample, split
+from lse_bench.manifests.manifest import Manifest, read_manifest, write_manifest
 from lse_bench.manifests.official_lists import fetch_list, import_list
+from lse_bench.manifests.pair_lists import Preview, manifest_from
 from lse_bench.manifests.pairing import build_manifest
 from lse_bench.manifests.search import Passed
 from lse_bench.minilrs.summary import CorpusSummary
 from lse_bench.reporting import Report
 from lse_bench.storage import read_bytes
 from lse_bench.tasks.checks import spec_of
-from lse_bench.tasks.declared import BuildOptions, ImportOptions, MiniLrsOptions
+from lse_bench.tasks.declared import BuildOptions, EditOptions, FromOptions, ImportOptions, MiniLrsOptions
+from lse_bench.tasks.options import settings_of
 
 
 def make_minilrs(out: Path, options: MiniLrsOptions, report: Report) -> CorpusSummary:
@@ -31,12 +35,63 @@ def build_pairs(out: Path, folder: Path, options: BuildOptions, report: Report) 
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
-    passed = Passed()
+    passed, preview = Passed(), Preview()
     with report.working(f"Searching {folder}"):
-        manifest = build_manifest(folder, options.pairs, options.seed, options.rule, options.split, passed)
+        manifest = build_manifest(
+            folder,
+            options.pairs,
+            options.seed,
+            options.rule,
+            options.split,
+            passed,
+            options.speaker_from,
+            preview,
+        )
+    _tell(preview, report)
     if (told := passed.sentence()) is not None:
         report.warn(told)
     return _written(manifest, out, report)
+
+
+def pairs_from(out: Path, path: Path, root: Path | None, options: FromOptions, report: Report) -> Manifest:
+    """Turn the list of pairs `path` into a manifest, tell what was understood, and write it to the file `out`.
+
+    `root`: the folder that names are relative to, or None for the folder of the list. Raises UsageError if the list is
+    wrong.
+    """
+    preview = Preview()
+    renamed = settings_of(options.column, "--column")
+    with report.working(f"Reading {path}"):
+        manifest = manifest_from(path, root, options.speaker_from, renamed, options.name, preview)
+    _tell(preview, report)
+    return _written(manifest, out, report)
+
+
+def edit_pairs(out: Path, paths: Sequence[Path], options: EditOptions, report: Report) -> list[Manifest]:
+    """Join manifests, keep some of their pairs, and write them to the file `out`, or in parts to the folder `out`.
+
+    Raises UsageError if the manifests cannot be joined or if an option leaves no pair.
+    """
+    manifest = join([read_manifest(path) for path in paths], options.name)
+    manifest = keep(manifest, options.where)
+    if options.sample is not None:
+        manifest = sample(manifest, options.sample, options.seed)
+    if options.by is not None and not options.split:
+        raise UsageError("--by belongs to --split. Give the parts with --split NAME=SHARE")
+    if not options.split:
+        return [_written(manifest, out, report)]
+    if out.is_file():
+        raise UsageError(f"{out}: is a file. With --split, --out is a folder for the parts")
+    parts = split(manifest, options.split, options.by, options.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    return [_written(part, out / f"{name}.json", report) for name, part in parts.items()]
+
+
+def _tell(preview: Preview, report: Report) -> None:
+    for line in preview.lines:
+        report.say(line)
+    for doubt in preview.doubts:
+        report.warn(doubt)
 
 
 def import_pairs(out: Path, corpus: str, root: Path | None, options: ImportOptions, report: Report) -> Manifest:

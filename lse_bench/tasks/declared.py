@@ -29,6 +29,7 @@ from lse_bench.choices import (
 )
 from lse_bench.tasks.options import Flag, TaskOptions
 
+SPEAKER_FROM = "The speaker in the path of a video: a regular expression with (?P<speaker>…)."
 TABLE = "a file or a name from `lse-bench weights list`"
 
 
@@ -142,6 +143,22 @@ class ScoreOptions(FaceOptions):
             "For tracked protocols: a folder for copies of the scored clips with face boxes and running confidence.",
         ),
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdoptOptions(TaskOptions):
+    """The options of `lse-bench score --manifest`, which adopts finished videos."""
+
+    names: Annotated[
+        str | None,
+        Flag(
+            'How the videos are named: a template, such as "{speaker}_{id}_ours.mp4", or a list with the columns id '
+            "and video. Default: by the pair's id.",
+            metavar="TEMPLATE|FILE",
+            names="file",
+        ),
+    ] = None
+    pair_sounds: Annotated[bool, Flag("Hear the sound of each pair in place of the video's own.")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,6 +316,40 @@ class BuildOptions(TaskOptions):
         PairRule, Flag("Whose sound a source video gets: other-speaker, same-speaker, or self (its own).")
     ] = "other-speaker"
     split: Annotated[str, Flag("Split of a corpus to draw from.")] = "test"
+    speaker_from: Annotated[str | None, Flag(SPEAKER_FROM, metavar="REGEX")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromOptions(TaskOptions):
+    """The options of `lse-bench manifest from`."""
+
+    speaker_from: Annotated[str | None, Flag(SPEAKER_FROM, metavar="REGEX")] = None
+    column: Annotated[
+        tuple[str, ...],
+        Flag("A column with another name: video=path. Repeatable.", metavar="NAME=COLUMN", names="settings"),
+    ] = ()
+    name: Annotated[str | None, Flag("Name of the manifest in tables. Default: the name of the list.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditOptions(TaskOptions):
+    """The options of `lse-bench manifest edit`."""
+
+    where: Annotated[
+        tuple[str, ...],
+        Flag(
+            "Keep pairs whose id, video, sound or group matches, as speaker=anna,b* or id!=x*. Repeatable.",
+            metavar="NAME=PATTERN",
+        ),
+    ] = ()
+    sample: Annotated[int | None, Flag("Keep as many pairs, by a random choice.", least=1)] = None
+    split: Annotated[
+        tuple[str, ...],
+        Flag("Write parts NAME.json into the folder --out, as train=0.9. Repeatable.", metavar="NAME=SHARE"),
+    ] = ()
+    by: Annotated[str | None, Flag("With --split: a group whose pairs stay in one part, such as speaker.")] = None
+    seed: Annotated[int, Flag("Random seed of --sample and --split.", least=0)] = 0
+    name: Annotated[str | None, Flag("Name of the new manifest in tables.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)

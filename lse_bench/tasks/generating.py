@@ -49,7 +49,7 @@ def generate_into(
             nonlocal failed
             if row.status != "ok":
                 failed += 1
-                counter.fail(f"{row.id}: {row.status}: {row.reason}")
+                counter.fail(row.id, f"{row.status}: {row.reason}")
             on_row(row)
             counter.advance(f"generating ({failed} failed)" if failed else "generating")
 

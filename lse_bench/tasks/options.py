@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 
 from lse_bench.errors import UsageError, no_such
 
-Names = Literal["", "weights", "settings", "command"]
+Names = Literal["", "file", "weights", "settings", "command"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Flag:
 
     `help`: the help text. `least`, `most`: the inclusive limits of a number, or None. `metavar`: the placeholder of the
     value in the help. `name`: the name of the option, or None for the name of the field. `names`: what the value names.
-    It is `weights` for a file or a name of the table of weights, `settings` for NAME=VALUE pairs whose values may be
-    files or such names, `command` for a command line that names files, and "" otherwise. `neutral`: the value does not
-    change the result.
+    It is `file` for a file or another text, `weights` for a file or a name of the table of weights, `settings` for
+    NAME=VALUE pairs whose values may be files or such names, `command` for a command line that names files, and ""
+    otherwise. `neutral`: the value does not change the result.
     """
 
     help: str
@@ -90,7 +90,7 @@ def _check(declared: Declared, value: Any) -> None:
     if flag.names == "weights" and not value:
         raise UsageError(f"{declared.name} is empty: give a file or a name from `lse-bench weights list`")
     if flag.names == "settings":
-        settings_of(value)
+        settings_of(value, declared.option)
     if flag.names == "command":
         _refuse_unreadable(declared.name, value)
     if flag.least is not None and not value >= flag.least:  # not a number is below every limit
@@ -187,7 +187,7 @@ def _located(declared: Declared, value: Any, folder: Path) -> Any:
     names = declared.flag.names
     if isinstance(value, Path):
         return whole(folder / value)
-    if names == "weights" and isinstance(value, str):
+    if names in ("file", "weights") and isinstance(value, str):
         return _file_in(folder, value)
     if names == "command" and isinstance(value, str):
         return _located_command(folder, value)
@@ -240,20 +240,21 @@ def words_of(options: TaskOptions) -> list[str]:
     return words
 
 
-def settings_of(pairs: tuple[str, ...]) -> dict[str, str]:
+def settings_of(pairs: tuple[str, ...], option: str = "--set") -> dict[str, str]:
     """Return `NAME=VALUE` pairs as a mapping.
 
-    Raises UsageError if a pair has no `=`, if a name stands twice, or if the quotes of a command line do not close.
+    `option`: the option that gives them, for messages. Raises UsageError if a pair has no `=`, if a name stands twice,
+    or if the quotes of a command line do not close.
     """
     found = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise UsageError(f"--set {pair}: a setting must have the form NAME=VALUE")
+            raise UsageError(f"{option} {pair}: a setting must have the form NAME=VALUE")
         if name in found:
-            raise UsageError(f"--set {name}: the setting is given twice")
+            raise UsageError(f"{option} {name}: the setting is given twice")
         if name == "command":
-            _refuse_unreadable("--set command", value)
+            _refuse_unreadable(f"{option} command", value)
         found[name] = value
     return found
 

@@ -40,7 +40,7 @@ def find_scenes(out: Path, clips: Sequence[ListedClip], options: ScoreOptions, r
             problem = _absent(clip) or _find(clip, tracking, policy, out / clip.id, counter)
             if problem is not None:
                 failed += 1
-                counter.fail(f"{clip.clip}: {problem}")
+                counter.fail(clip.clip, problem)
             counter.advance("finding faces")
     return failed
 

@@ -77,7 +77,7 @@ def score_into(
             nonlocal failed
             if record.status != "ok":
                 failed += 1
-                counter.fail(f"{record.clip}: {record.status}: {record.reason}")
+                counter.fail(record.clip, f"{record.status}: {record.reason}")
             counter.advance(f"scoring ({failed} failed)" if failed else "scoring")
 
         return score_run(
