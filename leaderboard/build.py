@@ -178,7 +178,7 @@ def _provenance(entry: Run) -> list[list[str]]:
         ["failed", ", ".join(f"{n} {status}" for status, n in summary.failed.items()) or "none"],
         ["list", f"sha256 {about.clip_list.sha256}"],
         ["manifest", f"sha256 {about.manifest_sha256}" if about.manifest_sha256 else "none: a folder of videos"],
-        ["frame rate", summary.key.get("fps_policy", "")],
+        ["frame rate", about.key.get("fps_policy", "")],
         ["precision", f"{about.precision} on {about.device}"],
         ["machine", _machine(about.machine or {})],
         ["versions", ", ".join(f"{name} {version}" for name, version in (about.versions or {}).items())],

@@ -19,7 +19,7 @@ def generate(
     *,
     out: Path | str,
     root: Path | str | None = None,
-    checkpoint: Path | str | None = None,
+    weights: Path | str | None = None,
     settings: Mapping[str, str] | None = None,
     detector: str | None = None,
     detector_weights: Path | str = "s3fd",
@@ -52,7 +52,7 @@ def generate(
     job that fails raises nothing: it is a row of `generation.jsonl`.
     """
     options = GenerateOptions(
-        checkpoint=None if checkpoint is None else str(checkpoint),
+        weights=None if weights is None else str(weights),
         settings=tuple(f"{key}={value}" for key, value in (settings or {}).items()),
         detector=detector,
         detector_weights=str(detector_weights),

@@ -91,9 +91,9 @@ def make_shared(shared: Path) -> None:
         minilrs.make_corpus(Spec(speakers=2, clips=2, seed=seed, split=split, frames=75), shared / split, workers=1)
     boxes = shared / "train" / "minilrs" / "truth" / "mvlrs_v1" / "main"
     lse_bench("manifest", "build", shared / "train", "--split", "train", "--pairs", 3, "--out", shared / "pairs.json")
-    lse_bench("generate", "wav2lip", "--manifest", shared / "pairs.json", "--checkpoint", "wav2lip-mini",
+    lse_bench("generate", "wav2lip", "--manifest", shared / "pairs.json", "--weights", "wav2lip-mini",
               "--detector", "boxes", "--boxes", boxes, "--out", shared / "videos")  # fmt: skip
-    lse_bench("prepare", "lrs2", "--root", shared / "train", "--detector", "boxes", "--boxes", boxes,
+    lse_bench("prepare", shared / "train", "--detector", "boxes", "--boxes", boxes,
               "--out", shared / "prepared", "--workers", 1)  # fmt: skip
     (shared / "made").touch()
 
@@ -104,7 +104,7 @@ def videos(shared: Path, out: Path) -> Found:
     scorer = scorer_of()
     boxes = shared / "train" / "minilrs" / "truth" / "mvlrs_v1" / "main"
     for name in GENERATORS:
-        lse_bench("generate", name, "--manifest", shared / "pairs.json", "--checkpoint", f"{name}-mini",
+        lse_bench("generate", name, "--manifest", shared / "pairs.json", "--weights", f"{name}-mini",
                   "--detector", "boxes", "--boxes", boxes, "--out", out / name)  # fmt: skip
         for path in sorted((out / name).glob("*.mp4")):
             found[f"{name}-mini: pictures in the file|{path.stem}"] = np.stack(list(read_frames(probe(path))))

@@ -62,7 +62,7 @@ def checkpoint_of(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize("name", ["wav2lip", "lipgan", "speech2vid"])
 def test_generate_then_score(name: str, pairs: Path, corpus: Path, tmp_path: Path) -> None:
     out, run = tmp_path / "videos", tmp_path / "run"
-    options = ("--manifest", pairs, "--checkpoint", checkpoint_of(name, tmp_path), "--out", out, "--json")
+    options = ("--manifest", pairs, "--weights", checkpoint_of(name, tmp_path), "--out", out, "--json")
     boxes = ("--detector", "boxes", "--boxes", corpus / "minilrs" / "truth" / "mvlrs_v1" / "main")
     made = lse_bench_here(
         "generate", name, *options, *(() if name == "lipgan" else boxes)
@@ -129,7 +129,7 @@ def test_legacy_drops_what_the_original_drops(tmp_path: Path) -> None:
     jobs = tuple(job_of(name, "speech", f"{name}.mp4", "speech.wav") for name in ("enough", "short", "faceless"))
     write_manifest(Manifest(name="made-up", corpus="folder", root=str(sources), jobs=jobs), tmp_path / "pairs.json")
     weights = write_wav2lip(tmp_path / "wav2lip.pth")
-    call = ("generate", "wav2lip", "--legacy", "--manifest", tmp_path / "pairs.json", "--checkpoint", weights)
+    call = ("generate", "wav2lip", "--legacy", "--manifest", tmp_path / "pairs.json", "--weights", weights)
     made = lse_bench_here(*call, "--boxes", sources, "--out", tmp_path / "out", "--max-failed", 2)
     assert made.returncode == 0, made.stderr
     rows_made = {row.id: row for row in read_rows(tmp_path / "out")}

@@ -70,7 +70,7 @@ file = "pairs.json"
 [[methods]]
 name = "Wav2Lip"
 generator = "wav2lip"
-options = { checkpoint = "wav2lip-mini" }
+options = { weights = "wav2lip-mini" }
 [[methods]]
 name = "ours"
 videos = "ours"

@@ -72,7 +72,7 @@ def test_a_worker_that_dies_costs_its_clip_only(corpus: Path, tmp_path: Path) ->
         path = tmp_path / "lrs2" / f"{split}.txt"
         path.write_text(path.read_text().replace(first, f"{first.split('/')[0]}/abort"))
     boxes = ["--boxes", tmp_path / "lrs2" / "minilrs" / "truth" / "mvlrs_v1" / "main", "--detector", "boxes"]
-    ended = lse_bench(tmp_path, "prepare", "lrs2", "--root", tmp_path / "lrs2", *boxes, "--workers", 2, "--out",
+    ended = lse_bench(tmp_path, "prepare", tmp_path / "lrs2", *boxes, "--workers", 2, "--out",
                       tmp_path / "out")  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     problems = json.loads((tmp_path / "out" / "prepared.json").read_text())["problems"]

@@ -87,7 +87,7 @@ def test_t9_a_broken_command_is_stopped(pairs: Path) -> None:
 def test_t7_offline_reaches_every_weight(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LSE_BENCH_OFFLINE", raising=False)
     monkeypatch.setenv("LSE_BENCH_WEIGHTS", str(tmp_path / "weights"))
-    generate = ["generate", "speech2vid", "--checkpoint", "speech2vid-mini", "--set", "deblur=speech2vid_v114",
+    generate = ["generate", "speech2vid", "--weights", "speech2vid-mini", "--set", "deblur=speech2vid_v114",
                 "--manifest", pairs, "--boxes", tmp_path, "--out", tmp_path / "out", "--offline"]  # fmt: skip
     ended = lse_bench_here(*generate)
     assert ended.returncode == 2 and "--offline forbids fetching it" in ended.stderr, ended.stderr

@@ -93,7 +93,7 @@ def _of_generation(step: GenerateStep) -> Needs:
             "to try them again"
         )
     settings = check_generation(step.generator, options)
-    weights = options.checkpoint or plugin.make.weights
+    weights = options.weights or plugin.make.weights
     needs = Needs([] if weights is None else [weights], dict.fromkeys(plugin.make.packages, "generators"))
     needs.weights += [value for value in settings.values() if value in table() or Path(value).suffix in _OF_WEIGHTS]
     if issubclass(plugin.make, FaceGenerator):

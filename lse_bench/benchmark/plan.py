@@ -168,7 +168,7 @@ def _behind(generator: str, options: GenerateOptions) -> Iterator[str]:
     plugin = load(generator)
     if plugin.package != "lse-bench":
         yield f"{plugin.package} {plugin.version}"
-    default = None if plugin.make is None or options.checkpoint else plugin.make.weights
+    default = None if plugin.make is None or options.weights else plugin.make.weights
     if default is not None and default in table():
         yield digest_of(table()[default])
     line = options.command or settings_of(options.settings).get("command", "")
@@ -187,23 +187,23 @@ def _measures(
 ) -> Iterator[Step]:
     """Yield the steps that score one method's videos and compute their FID and fd-sync to the real videos."""
     cell = out / "scores" / slug(manifest.name) / slug(videos.method)
-    common = {"videos": videos, "items": videos.items, "manifest": manifest.name, "method": videos.method}
+    common = {"items": videos.items, "manifest": manifest.name, "method": videos.method}
     scored = list[Step]()
     for given in config.protocols:
         options = read_options(ScoreOptions, given, folder, "protocols")
         # Different versions of FFmpeg make different JPEG files, which give different scores.
         behind = _codecs(options)
         target = cell / safe_id(options.protocol)
-        scored.append(ScoreStep(options=options, folder=target, protocol=options.protocol, behind=behind, **common))  # type: ignore[arg-type]
+        here = {"options": options, "folder": target, "protocol": options.protocol, "behind": behind}
+        scored.append(ScoreStep(videos=videos, **here, **common))  # type: ignore[arg-type]
     yield from scored
-    if isinstance(videos, AdoptStep):
-        common["videos"] = scored[0]  # the folder of finished videos may hold others, too
+    compared = scored[0] if isinstance(videos, AdoptStep) else videos  # a folder of finished videos may hold others
     if config.fid is not None:
         fid = read_options(FidOptions, config.fid, folder, "fid")
-        yield FidStep(options=fid, real=real, folder=cell / "fid", **common)  # type: ignore[arg-type]
+        yield FidStep(options=fid, videos=compared, real=real, folder=cell / "fid", **common)  # type: ignore[arg-type]
     if config.fd_sync is not None:
         lips = read_options(FdSyncOptions, _listening(config, config.fd_sync), folder, "fd_sync")
-        yield FdSyncStep(options=lips, real=real, folder=cell / "fd-sync", **common)  # type: ignore[arg-type]
+        yield FdSyncStep(options=lips, videos=compared, real=real, folder=cell / "fd-sync", **common)  # type: ignore[arg-type]
 
 
 def _codecs(options: ScoreOptions) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ _EXAMPLES = """
 
     lse-bench generate --list
 
-    lse-bench generate wav2lip --manifest lrs2-test.json --root LRS2 --checkpoint wav2lip.pth --out videos/wav2lip
+    lse-bench generate wav2lip --manifest lrs2-test.json --root LRS2 --weights wav2lip.pth --out videos/wav2lip
 
     lse-bench generate command --command "python infer.py {video} {audio} {output}" --manifest pairs.json --out mine
 

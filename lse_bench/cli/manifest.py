@@ -35,7 +35,9 @@ Out = Annotated[Path, typer.Option(help="The manifest to write (.json).")]
 )
 @offers(BuildOptions)
 def build(
-    folder: Annotated[Path, typer.Argument(help="A corpus (LRS2, LRS3, LRW, MiniLRS) or any folder of videos.")],
+    folder: Annotated[
+        Path, typer.Argument(help="A corpus (LRS2, LRS3, LRW, MiniLRS), any folder of videos, or a list of clips.")
+    ],
     out: Out,
     options: BuildOptions,
 ) -> None:

@@ -18,11 +18,13 @@ _SHOWN = 5
 _EXAMPLES = """
 **Examples**
 
-    lse-bench prepare lrs2 --root /data/lrs2 --out prepared/lrs2
+    lse-bench prepare /data/lrs2 --out prepared/lrs2
 
-    lse-bench prepare minilrs --root minilrs --pads 0,10,0,0 --out prepared/mini
+    lse-bench prepare minilrs --pads 0,10,0,0 --out prepared/mini
 
-    lse-bench prepare lrs3 --root /data/lrs3 --crop aligned --sync-weights syncnet_v2 --out prepared/lrs3-aligned
+    lse-bench prepare HDTF --speaker-from '(?P<speaker>[^/]+)/' --out prepared/hdtf
+
+    lse-bench prepare /data/lrs3 --crop aligned --sync-weights syncnet_v2 --out prepared/lrs3-aligned
 
 Speech2Vid trains on aligned faces. All other generators train on boxes. Run the same command with the same --out again
 to continue a stopped preparation.
@@ -32,19 +34,28 @@ to continue a stopped preparation.
 @app.command(epilog=_EXAMPLES, rich_help_panel=MAKE)
 @offers(PrepareOptions)
 def prepare(
-    corpus: Annotated[str, typer.Argument(help="The corpus: lrs2, lrs3, lrw or minilrs.")],
-    root: Annotated[Path, typer.Option(help="Folder of the corpus.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A corpus (LRS2, LRS3, LRW, MiniLRS), any folder of videos, a list of clips, or a manifest, whose "
+            "source videos are prepared.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the prepared clips.")],
     options: PrepareOptions,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder with the files of a list or manifest. Default: the one that it names.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Prepare a corpus for training: crop faces and compute sound features once."""
+    """Prepare clips for training: crop faces and compute sound features once."""
     report = ConsoleReport()
     with report.working("Loading torch"):
         from lse_bench.baselines.speech2vid.alignment import AlignedCropper
         from lse_bench.tasks.preparing import prepare_into
 
-    index = prepare_into(out, corpus, root, options, report, AlignedCropper)
+    index = prepare_into(out, source, options, report, AlignedCropper, root)
     problems: dict[str, str] = index.problems
     if as_json:
         shown = index.model_dump(include={"digest", "problem_counts", "problems"})

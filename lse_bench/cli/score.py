@@ -175,6 +175,7 @@ def _print_summary(report: ConsoleReport, summary: Summary, out: Path) -> None:
         table.add_column(heading, justify="left" if heading == "metric" else "right")
     mini = mark_of(name_of_digest(key["weights_sha256"]))
     labels = {"lse_d": f"LSE-D{mini} ↓", "lse_c": f"LSE-C{mini} ↑", "offset": "AV offset (frames)"}
+    labels["offset_ms"] = "AV offset (ms, + early)"
     for metric, values in summary.metrics.items():
         interval = values.ci95
         table.add_row(
@@ -185,6 +186,9 @@ def _print_summary(report: ConsoleReport, summary: Summary, out: Path) -> None:
         )
     report.console.print(table)
     report.say(f"signature: {summary.signature}")
+    if summary.grades:
+        told = ", ".join(f"{count} {grade}" for grade, count in summary.grades.items())
+        report.say(f"AV offset by ITU-R BT.1359: {told}")
     reasons = [f"{count} {status}" for status, count in summary.failed.items()]
     if summary.pending:
         reasons.append(f"{summary.pending} pending")

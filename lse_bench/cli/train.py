@@ -119,7 +119,9 @@ def syncnet(
     config: Annotated[str, typer.Option(help="A TOML file, or the name of a packaged config.")] = "syncnet-mini",
     corpus: Annotated[
         Path | None,
-        typer.Option(help="Folder of LRS2, LRS3, LRW or MiniLRS. Default: the MiniLRS of the config, made in --out."),
+        typer.Option(
+            help="A corpus, any folder of videos, a list or a manifest. Default: the MiniLRS of the config, in --out."
+        ),
     ] = None,
 ) -> None:
     """Train SyncNet, the scorer, on clips whose picture and sound are synchronised."""
@@ -160,7 +162,7 @@ def expert(
     "--out runs/wav2lip",
     "lse-bench train wav2lip --config l1-mini --data prepared/mini --out runs/l1",
     "lse-bench train wav2lip --config released --data prepared/lrs2 --expert lipsync_expert.pth --device cuda "
-    "--scorer syncnet_v2 --out runs/wav2lip",
+    "--sync-weights syncnet_v2 --out runs/wav2lip",
 )
 def wav2lip(
     settings: Settings,
@@ -170,10 +172,10 @@ def wav2lip(
     ] = "mini",
     expert: Expert = None,
     init: Init = None,
-    scorer: Scorer = "syncnet-mini",
+    sync_weights: Scorer = "syncnet-mini",
 ) -> None:
     """Train Wav2Lip's generator with an L1 loss and the expert's sync loss."""
-    _wav2lip("wav2lip", settings, data, config, expert, init, scorer)
+    _wav2lip("wav2lip", settings, data, config, expert, init, sync_weights)
 
 
 @method(
@@ -187,16 +189,17 @@ def wav2lip_gan(
     config: Annotated[str, typer.Option(help="A TOML file, or the packaged config mini, released or paper.")] = "mini",
     expert: Expert = None,
     init: Init = None,
-    scorer: Scorer = "syncnet-mini",
+    sync_weights: Scorer = "syncnet-mini",
 ) -> None:
     """Train Wav2Lip's generator with a visual quality discriminator as a third loss."""
-    _wav2lip("wav2lip-gan", settings, data, config, expert, init, scorer)
+    _wav2lip("wav2lip-gan", settings, data, config, expert, init, sync_weights)
 
 
 @method(
     "lipgan",
     "lse-bench train lipgan --config mini --data prepared/mini --out runs/lipgan",
-    "lse-bench train lipgan --config released --data prepared/lrs2 --device cuda --scorer syncnet_v2 --out runs/lipgan",
+    "lse-bench train lipgan --config released --data prepared/lrs2 --device cuda --sync-weights syncnet_v2 "
+    "--out runs/lipgan",
 )
 def lipgan(
     settings: Settings,
@@ -205,13 +208,13 @@ def lipgan(
         str, typer.Option(help="A TOML file, or the packaged config mini, released or unet-released.")
     ] = "mini",
     init: Init = None,
-    scorer: Scorer = "syncnet-mini",
+    sync_weights: Scorer = "syncnet-mini",
 ) -> None:
     """Train LipGAN's generator. The config decides whether it trains against a discriminator."""
     from lse_bench.baselines.lipgan import train as trainer
 
     chosen = settings.config(_of("lipgan", config), trainer.LipGanConfig, "lse_bench.baselines.lipgan")
-    listener = _scorer(scorer, chosen.lse_clips, settings)
+    listener = _scorer(sync_weights, chosen.lse_clips, settings)
     make = functools.partial(trainer.LipGanTraining, chosen, data, listener, init)
     _prepared("lipgan", settings, chosen, data, make, trainer.export, {"init": init, "scorer": listener})
 
@@ -229,13 +232,13 @@ def speech2vid(
     content: Annotated[
         Path | None, typer.Option(help="Encoder of the content loss: v201.mat or another MatConvNet file.")
     ] = None,
-    scorer: Scorer = "syncnet-mini",
+    sync_weights: Scorer = "syncnet-mini",
 ) -> None:
     """Train Speech2Vid's generator on clips that were prepared with --crop aligned."""
     from lse_bench.baselines.speech2vid import train as trainer
 
     chosen = settings.config(_of("speech2vid", config), trainer.Speech2VidConfig, _SPEECH2VID)
-    listener = _scorer(scorer, chosen.lse_clips, settings)
+    listener = _scorer(sync_weights, chosen.lse_clips, settings)
     make = functools.partial(trainer.Speech2VidTraining, chosen, data, listener, content, init)
     weights = {"init": init, "scorer": listener, "content": content}
     _prepared("speech2vid", settings, chosen, data, make, trainer.export, weights)
@@ -272,7 +275,7 @@ def _wav2lip(
     config: str,
     expert: Path | None,
     init: Path | None,
-    scorer: str,
+    sync_weights: str,
 ) -> None:
     from lse_bench.baselines.wav2lip import train as trainer
 
@@ -281,7 +284,7 @@ def _wav2lip(
         raise UsageError(
             f"{config}: this config is for {'wav2lip-gan' if chosen.judge is not None else 'wav2lip'}, not for {name}"
         )
-    listener = _scorer(scorer, chosen.lse_clips, settings)
+    listener = _scorer(sync_weights, chosen.lse_clips, settings)
     make = functools.partial(trainer.GeneratorTraining, chosen, data, expert, listener, init)
     weights = {"expert": expert, "init": init, "scorer": listener}
     _prepared(name, settings, chosen, data, make, trainer.export, weights)

@@ -30,7 +30,7 @@ def make_redrawn(clips: Sequence[CorpusClip], corpus: Path, out: Path, folder: P
     manifest = checked(Manifest, name="demo", corpus="minilrs", root=str(corpus.absolute()), jobs=tuple(jobs))
     pairs = out / "pairs.json"
     write_manifest(manifest, pairs)
-    generate_into(out / "videos", GENERATOR, pairs, GenerateOptions(checkpoint=CHECKPOINT), report)
+    generate_into(out / "videos", GENERATOR, pairs, GenerateOptions(weights=CHECKPOINT), report)
     folder.mkdir(parents=True, exist_ok=True)
     for clip, job in zip(clips, jobs, strict=True):
         made = video_path(out / "videos", job.id)

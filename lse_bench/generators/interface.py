@@ -97,7 +97,7 @@ class Options:
     def needed_checkpoint(self, name: str) -> Path:
         """Return the checkpoint. Raises UsageError if there is none. `name`: the generator's name for the message."""
         if self.checkpoint is None:
-            raise UsageError(f"{name} needs its weights; give them with --checkpoint FILE")
+            raise UsageError(f"{name} needs its weights; give them with --weights FILE")
         return self.checkpoint
 
 

@@ -1,4 +1,4 @@
-"""The clips of a plain folder of videos, and who speaks in them."""
+"""The clips of a plain folder of videos or of a list, and who speaks in them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.manifests.clips import find_clips
 from lse_bench.manifests.layouts import CorpusClip
+from lse_bench.manifests.listed import ListedClip
 from lse_bench.manifests.pair_lists import Preview, speaker_rule
 from lse_bench.manifests.search import Passed
 from lse_bench.media.opening import open_media
@@ -18,14 +19,20 @@ from lse_bench.media.opening import open_media
 _SHOWN = 3  # speakers that a message names
 
 
-def clips_in(folder: Path, passed: Passed) -> list[CorpusClip]:
-    """Return the videos of a plain folder that have a picture, a sound and a name that is valid UTF-8.
+def clips_in(source: Path, passed: Passed, root: Path | None = None) -> tuple[Path, list[CorpusClip]]:
+    """Return the videos of a plain folder or of a list of clips, and the folder that holds them all.
 
-    A manifest cannot hold other names. `passed` collects the other videos. Raises UsageError if no video is left.
+    The videos have a picture, a sound and a name that is valid UTF-8. A manifest cannot hold other names. `passed`
+    collects the other videos. `root`: the folder that the names of a list are relative to, None for the list's. Raises
+    UsageError if no video is left, or if a list gives a clip another sound or a part of a file.
     """
+    found = find_clips([source], root, passed)
+    folder = source if source.is_dir() else _folder_of(found, root or source.parent)
     clips = []
-    for clip in find_clips([folder], passed=passed):
-        name = clip.path.relative_to(folder).as_posix()
+    for clip in found:
+        if clip.sound is not None or not clip.files.whole:
+            raise UsageError(f"{source}: {clip.clip} has another sound or is a part of a file; whole clips are needed")
+        name = name_in(folder, clip.path)
         if clip.absent is not None or name != os.fsencode(name).decode("utf-8", "replace"):
             passed.unfit.append(clip.clip)
             continue
@@ -35,12 +42,26 @@ def clips_in(folder: Path, passed: Passed) -> list[CorpusClip]:
         except ClipError:
             fit = False
         if fit:
-            clips.append(CorpusClip(clip.id, clip.path, "test", None, ""))
+            clips.append(CorpusClip(clip.id, clip.path, "test", clip.groups.get("speaker"), ""))
         else:
             passed.unfit.append(clip.clip)
     if not clips:
-        raise UsageError(f"{folder}: none of its {len(passed.unfit)} videos has a picture and a sound")
-    return clips
+        raise UsageError(f"{source}: none of its {len(passed.unfit)} videos has a picture and a sound")
+    return folder, clips
+
+
+def name_in(folder: Path, path: Path) -> str:
+    """Return the name of a file relative to a folder, with links as they are."""
+    return Path(os.path.abspath(path)).relative_to(os.path.abspath(folder)).as_posix()  # noqa: PTH100 - links stay
+
+
+def _folder_of(clips: Sequence[ListedClip], base: Path) -> Path:
+    """Return `base` if it holds all clips, else the deepest folder that does."""
+    paths = [Path(os.path.abspath(clip.path)) for clip in clips]  # noqa: PTH100 - links stay
+    whole = Path(os.path.abspath(base))  # noqa: PTH100 - links stay
+    if all(path.is_relative_to(whole) for path in paths):
+        return base
+    return Path(os.path.commonpath([path.parent for path in paths]))
 
 
 def with_speakers(
@@ -52,7 +73,10 @@ def with_speakers(
     lie in one folder have no speaker. `preview` gets what was done. Raises UsageError if `speaker_from` finds nothing
     in a path.
     """
-    names = [clip.path.relative_to(folder).as_posix() for clip in clips]
+    if all(clip.video is not None for clip in clips):
+        preview.lines.append(f"speaker ← column speaker: {len({clip.video for clip in clips})} speakers")
+        return list(clips)
+    names = [name_in(folder, clip.path) for clip in clips]
     if speaker_from is not None:
         rule = speaker_rule(speaker_from)
         found = [rule(name) for name in names]

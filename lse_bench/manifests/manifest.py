@@ -128,6 +128,12 @@ def read_manifest(path: Path) -> Manifest:
         raise UsageError(f"{path}: not a manifest ({where}: {first['msg']}). {_WAY_OUT}") from None
 
 
+def manifest_in(path: Path) -> Manifest | None:
+    """Return the manifest in a JSON file, None if the file holds a list. Raises UsageError if it is neither."""
+    content = parse_json(read_text(path), path, _WAY_OUT)
+    return None if isinstance(content, list) else read_manifest(path)
+
+
 def write_manifest(manifest: Manifest, path: Path) -> None:
     """Write a manifest. The file appears only when it is complete."""
     content = manifest.model_dump(by_alias=True, exclude={"jobs"})

@@ -10,7 +10,7 @@ import numpy as np
 
 from lse_bench.choices import PairRule
 from lse_bench.errors import UsageError
-from lse_bench.manifests.folders import clips_in, with_speakers
+from lse_bench.manifests.folders import clips_in, name_in, with_speakers
 from lse_bench.manifests.layouts import CorpusClip, NoCorpusError, read_corpus
 from lse_bench.manifests.manifest import Job, Manifest, checked, job_of
 from lse_bench.manifests.pair_lists import Preview
@@ -23,7 +23,7 @@ PRESETS = {"lrs2": 14_239, "lrs3": 14_000, "lrw": 28_000}
 
 
 def build_manifest(
-    folder: Path,
+    source: Path,
     pairs: int | None,
     seed: int = 0,
     rule: PairRule = "other-speaker",
@@ -32,17 +32,19 @@ def build_manifest(
     speaker_from: str | None = None,
     preview: Preview | None = None,
 ) -> Manifest:
-    """Return a manifest of distinct pairs from the folder of a corpus or from any folder of videos.
+    """Return a manifest of distinct pairs from a corpus, any folder of videos, or a list of clips.
 
-    `pairs`: the number of pairs. None means every clip once under the rule `self`, and otherwise the size of the
-    published list. `seed`: the random seed; the same seed gives the same pairs. `rule`: the pairing rule. A speaker is
-    the recording (LRS2, LRS3) or the word (LRW). In a plain folder `speaker_from` finds it in the path of a video, see
-    `speaker_rule`; without it, it is the first folder of the path in which videos differ. `split`: the part of a
-    corpus. `passed` collects what is skipped, including videos of a plain folder without a picture or without a sound.
-    `preview`: gets what was understood. Raises UsageError if the rule or the split is unknown, if the rule allows too
-    few pairs, if `speaker_from` finds no speaker, or if `pairs` is None and no list was published.
+    `source`: the folder or the list. `pairs`: the number of pairs. None means every clip once under the rule `self`,
+    and otherwise the size of the published list. `seed`: the random seed; the same seed gives the same pairs. `rule`:
+    the pairing rule. A speaker is the recording (LRS2, LRS3) or the word (LRW). In a plain folder `speaker_from` finds
+    it in the path of a video, see `speaker_rule`; without it, it is the first folder of the path in which videos
+    differ. `split`: the part of a corpus. `passed` collects what is skipped, including videos of a plain folder without
+    a picture or without a sound. `preview`: gets what was understood.
+
+    Raises UsageError if the rule or the split is unknown, if the rule allows too few pairs, if `speaker_from` finds no
+    speaker, or if `pairs` is None and no list was published.
     """
-    corpus, clips = _clips_of(folder, split, passed or Passed(), speaker_from, preview or Preview())
+    corpus, folder, clips = _clips_of(source, split, passed or Passed(), speaker_from, preview or Preview())
     if rule not in RULES:
         raise UsageError(f"no pairing rule called {rule}; the rules are: {', '.join(RULES)}")
     if rule == "self":
@@ -65,20 +67,22 @@ def build_manifest(
 
 
 def _clips_of(
-    folder: Path, split: str, passed: Passed, speaker_from: str | None, preview: Preview
-) -> tuple[str, list[CorpusClip]]:
+    source: Path, split: str, passed: Passed, speaker_from: str | None, preview: Preview
+) -> tuple[str, Path, list[CorpusClip]]:
     corpus: str
     try:
-        corpus, clips = read_corpus(folder)
+        corpus, clips = read_corpus(source)
     except NoCorpusError:
-        return "folder", with_speakers(clips_in(folder, passed), folder, speaker_from, preview)
+        folder, clips = clips_in(source, passed)
+        return "folder", folder, with_speakers(clips, folder, speaker_from, preview)
+    folder = source
     if speaker_from is not None:
         raise UsageError(f"{folder}: is {corpus}, whose layout names the speakers. Leave out --speaker-from")
     chosen = [clip for clip in clips if clip.split == split]
     if not chosen:
         there = ", ".join(sorted({clip.split for clip in clips}))
         raise UsageError(f"{folder}: no clips of the split {split}; there are: {there}")
-    return ("minilrs" if (folder / "minilrs" / "corpus.json").is_file() else corpus), chosen
+    return ("minilrs" if (folder / "minilrs" / "corpus.json").is_file() else corpus), folder, chosen
 
 
 def _speaker(clip: CorpusClip) -> str:
@@ -138,5 +142,5 @@ def _sample(items: list[T], count: int, chooser: np.random.Generator) -> list[T]
 
 
 def _job(video: CorpusClip, sound: CorpusClip, folder: Path) -> Job:
-    seen, heard = (clip.path.relative_to(folder).as_posix() for clip in (video, sound))
+    seen, heard = (name_in(folder, clip.path) for clip in (video, sound))
     return job_of(video.id, sound.id, seen, heard, speaker=video.video)

@@ -77,6 +77,7 @@ def describe_run(
         source=None if source is None else source.as_json(),
         manifest_sha256=asked if adopted is None else adopted.manifest.sha256,
         adopted=adopted,
+        calibration=scorer.calibration,
         generation=None if generation is None else origin_of(generation),
         shard=None if shard is None else f"{shard.index}/{shard.count}",
         **surroundings(),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,31 +12,32 @@ from numpy.typing import NDArray
 from lse_bench.errors import UsageError
 from lse_bench.runs.agreement import disagreement
 from lse_bench.runs.outcomes import score_fields
-from lse_bench.runs.schema import Record
+from lse_bench.runs.schema import Record, RunDescription, Scores
 from lse_bench.sync import distance
+from lse_bench.sync.offsets import Calibration, grade_of, within_r37
 
 _SHIFTS = 2 * distance.MAX_SHIFT + 1
 _FROM_CURVE = ("lse_d", "lse_c", "offset", "lse_d_at_0")
+_NEWER = ("offset_ms", "offset_margin")  # follow from the curve, too, but records of older versions lack them
 
 
-def refuse_edited_records(run: Path | str, records: Sequence[Record], rule: str | None) -> None:
+def refuse_edited_records(name: str, records: Sequence[Record], about: RunDescription) -> None:
     """Raise UsageError if the scores of a record do not follow from its curves.
 
-    The message names the first such record. `run`: the run's name in the message. `rule`: the track rule; None under
-    whole-frame protocols.
+    The message names the first such record. `name`: the run's name in the message. `about`: its description.
     """
     for record in records:
-        told = next(faults_of(record, rule), None)
+        told = next(faults_of(record, about.track_rule, about.calibration), None)
         if told is not None:
             raise UsageError(
-                f"{run}: {record.id}: {told}: it was edited or is damaged. lse-bench verify {run} lists all faults"
+                f"{name}: {record.id}: {told}: it was edited or is damaged. lse-bench verify {name} lists all faults"
             )
 
 
-def faults_of(record: Record, rule: str | None) -> Iterator[str]:
+def faults_of(record: Record, rule: str | None, calibration: Calibration | None = None) -> Iterator[str]:
     """Yield a description of each part of a record that does not follow from its curves.
 
-    `rule`: the track rule; None under whole-frame protocols.
+    `rule`: the track rule; None under whole-frame protocols. `calibration`: the run's; None without one.
     """
     if record.status != "ok":
         if record.curve is not None or record.lse_d is not None or record.lse_c is not None:
@@ -50,22 +50,40 @@ def faults_of(record: Record, rule: str | None) -> Iterator[str]:
     tracks = [track for track in record.tracks or [] if track.status == "ok"]
     for track in tracks:
         found = _from_curve(np.asarray(track.curve))
-        if (told := disagreement({name: getattr(track, name) for name in _FROM_CURVE}, found)) is not None:
+        if (told := _differs(track, found)) is not None:
             yield f"track {track.track}: {told} (follows from its curve)"
+        yield from _grade_faults(track, calibration, f"track {track.track}: ")
     if rule in ("all", "mean") and len(tracks) > 1:
         # A mean of scores over tracks cannot be computed from the mean curve.
         wanted: dict[str, Any] = {
             name: math.fsum(getattr(track, name) for track in tracks) / len(tracks)
             for name in ("lse_d", "lse_c", "lse_d_at_0")
         }
-        wanted["offset"] = max(tracks, key=lambda track: track.lse_c or 0.0).offset
+        best = max(tracks, key=lambda track: track.lse_c or 0.0)
+        wanted |= {name: getattr(best, name) for name in ("offset", *_NEWER)}
         wanted["curve"] = np.mean([track.curve or [] for track in tracks], axis=0).tolist()
         where = "follows from its tracks"
     else:
         wanted, where = _from_curve(np.asarray(curve)), "follows from its curve"
-    ours = {name: getattr(record, name) for name in wanted}
-    if (told := disagreement(ours, wanted)) is not None:
+    if (told := _differs(record, wanted)) is not None:
         yield f"{told} ({where})"
+    yield from _grade_faults(record, calibration)
+
+
+def _differs(scores: Scores, wanted: Mapping[str, Any]) -> str | None:
+    """Describe the first difference from what follows. Fields that an older version did not store do not count."""
+    names = [name for name in wanted if name not in _NEWER or scores.offset_grade is not None]
+    return disagreement({name: getattr(scores, name) for name in names}, {name: wanted[name] for name in names})
+
+
+def _grade_faults(scores: Scores, calibration: Calibration | None, where: str = "") -> Iterator[str]:
+    if scores.offset_grade is None:
+        return
+    grade = grade_of(scores.offset_ms, scores.offset_margin, calibration)
+    if scores.offset_grade != grade:
+        yield f"{where}offset_grade is {scores.offset_grade}, but {grade} follows from its offset and margin"
+    elif scores.offset_r37 != (allowed := within_r37(scores.offset_ms, grade)):
+        yield f"{where}offset_r37 is {scores.offset_r37}, but {allowed} follows from its offset"
 
 
 def valid_scores(rows: NDArray[np.float64]) -> dict[str, Any]:
@@ -84,4 +102,4 @@ def valid_scores(rows: NDArray[np.float64]) -> dict[str, Any]:
 
 def _from_curve(curve: NDArray[np.float64]) -> dict[str, Any]:
     found = score_fields(distance.summarise(curve, np.full(_SHIFTS, np.nan), 0))
-    return {name: found[name] for name in _FROM_CURVE}
+    return {name: found[name] for name in (*_FROM_CURVE, *_NEWER)}

@@ -123,12 +123,15 @@ class Run:
         columns = ["method", "corpus", *(name for name in Record.model_fields if name not in _NO_COLUMNS), "warnings"]
         found = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
         frame = pd.DataFrame(rows, columns=found)
-        numbers = {name for name in Scores.model_fields if name != "curve"} | {"frames", "fps", "seconds"}
+        numbers = {*Scores.model_fields, "frames", "fps", "seconds", "sound_stream", "sound_seconds", "start", "end"}
+        numbers -= {"curve", "offset_grade"}
         return frame.astype({name: _dtype_of(name) for name in found if name in numbers}).convert_dtypes()
 
 
 def _dtype_of(name: str) -> str:
-    return "Int64" if name in ("offset", "offset_valid", "windows", "frames") else "Float64"
+    if name == "offset_r37":
+        return "boolean"
+    return "Int64" if name in ("offset", "offset_valid", "windows", "frames", "sound_stream") else "Float64"
 
 
 def run_of(

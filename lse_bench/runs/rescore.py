@@ -69,4 +69,4 @@ def rescore(
 
 def _same_files(clip: ListedClip, record: Record) -> bool:
     found = identity_of(clip)
-    return found["sha256"] == record.sha256 is not None and found["sound_sha256"] == record.sound_sha256
+    return bool(found["sha256"] == record.sha256 is not None and found["sound_sha256"] == record.sound_sha256)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lse_bench.errors import Status
 from lse_bench.manifests.generated import ManifestOrigin, Origin
 from lse_bench.stored import Stored, Surroundings
+from lse_bench.sync.offsets import Calibration, Grade
 
 SCHEMA = 2
 
@@ -42,6 +43,14 @@ class Scores(BaseModel):
     """31 mean distances, for shifts of -15 to +15 frames."""
     windows: int | None = None
     """Number of windows that were averaged."""
+    offset_ms: float | None = None
+    """AV offset in milliseconds, below one frame. Positive: the sound comes early. Null at the ends of the curve."""
+    offset_margin: float | None = None
+    """How far the minimum of the curve lies below every shift more than two frames away, in units of LSE-D."""
+    offset_grade: Grade | None = None
+    """Grade of the offset by ITU-R BT.1359-1; `unknown` without a clear minimum; null in files of older versions."""
+    offset_r37: bool | None = None
+    """Whether EBU R37 allows the offset; null if its grade is not known."""
 
 
 def _refuse_ok_without_scores(status: Status, scores: Scores) -> None:
@@ -168,6 +177,8 @@ class Summary(Stored):
     """Means by metric."""
     offsets: dict[str, int]
     """Number of results by AV offset, in frames of 40 ms."""
+    grades: dict[str, int] = {}
+    """Number of results by the grade of their AV offset; empty in files of older versions."""
     seconds: dict[str, float]
     """Quantiles of the clips' lengths in seconds, by share (0 to 1)."""
 
@@ -239,6 +250,8 @@ class RunDescription(Surroundings):
     """How the clips were generated; null if unknown."""
     adopted: Adopted | None = None
     """How finished videos were matched with a manifest; null if the clips were not adopted."""
+    calibration: Calibration | None = None
+    """The calibration by which offsets were graded; null without one."""
     shard: str | None = None
     """The shard that was scored, such as 2/5; null for the whole list."""
     merged_from: list[str | None] | None = None

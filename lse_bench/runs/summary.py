@@ -13,7 +13,8 @@ from lse_bench.runs.schema import MetricSummary, Record, RunDescription, Summary
 from lse_bench.runs.statistics import mean_with_interval
 from lse_bench.sync.signature import as_happened, at_25, signature
 
-METRICS = ("lse_d", "lse_c", "offset", "lse_d_at_0", "lse_d_valid", "lse_c_valid", "offset_valid")
+METRICS = ("lse_d", "lse_c", "offset", "lse_d_at_0", "lse_d_valid", "lse_c_valid", "offset_valid", "offset_ms")
+_NEWER = {"offset_ms"}  # metrics that records of older versions lack
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 HIGHER_IS_BETTER = {"lse_c": True, "lse_c_valid": True, "lse_d": False, "lse_d_at_0": False, "lse_d_valid": False}
 
@@ -34,6 +35,8 @@ def summarise(records: Sequence[Record], listed: int, description: RunDescriptio
     metrics = {}
     for metric in METRICS:
         rows = [(float(values[metric]), members) for _, members, values in results if values[metric] is not None]
+        if metric in _NEWER and not rows:
+            continue
         estimate = mean_with_interval([value for value, _ in rows], [members for _, members in rows], unit)
         metrics[metric] = MetricSummary(
             mean=estimate.mean,
@@ -42,6 +45,7 @@ def summarise(records: Sequence[Record], listed: int, description: RunDescriptio
             n=estimate.n,
             higher_is_better=HIGHER_IS_BETTER.get(metric),
         )
+    grades = Counter(str(values["offset_grade"]) for _, _, values in results if values["offset_grade"] is not None)
     offsets = Counter(int(values["offset"]) for _, _, values in results if values["offset"] is not None)
     converted = sum(not at_25(record.fps, record.warnings) for record in scored)
     rate = as_happened(description.key.get("fps_policy", ""), bool(converted), bool(failed["wrong_fps"]))
@@ -58,6 +62,7 @@ def summarise(records: Sequence[Record], listed: int, description: RunDescriptio
         converted=converted,
         metrics=metrics,
         offsets={str(offset): offsets[offset] for offset in sorted(offsets)},
+        grades=dict(sorted(grades.items())),
         seconds=_quantiles([record.seconds for record in scored if record.seconds is not None]),
     )
 
@@ -82,11 +87,15 @@ def _results(
     """Yield (sort key, members, values by metric) of each clip, or, under the rule `all`, of each scored face track."""
     for record, members in zip(records, units, strict=True):
         if rule != "all" or record.tracks is None:
-            yield record.id, members, {metric: getattr(record, metric) for metric in METRICS}
+            yield record.id, members, {name: getattr(record, name) for name in (*METRICS, "offset_grade")}
             continue
         for track in record.tracks:
             if track.status == "ok":
-                yield f"{record.id} {track.track:06d}", members, {metric: getattr(track, metric) for metric in METRICS}
+                yield (
+                    f"{record.id} {track.track:06d}",
+                    members,
+                    {name: getattr(track, name) for name in (*METRICS, "offset_grade")},
+                )
 
 
 def members_of(records: Sequence[Record]) -> tuple[list[frozenset[str]], str]:

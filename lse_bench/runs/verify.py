@@ -61,9 +61,10 @@ def verify(entry: Run) -> Verdict:
 def consequences(entry: Run) -> Verdict:
     """Verify only the consistency of records, summary, fid.json and fd_sync.json, which is fast."""
     verdict = Verdict()
-    rule = entry.description.track_rule
+    about = entry.description
     for record in entry.records:
-        verdict.differences += [f"{RECORDS_FILE}: {record.id}: {told}" for told in faults_of(record, rule)]
+        told = faults_of(record, about.track_rule, about.calibration)
+        verdict.differences += [f"{RECORDS_FILE}: {record.id}: {one}" for one in told]
     verdict.count("records", len(entry.records))
     verdict.differences += _summary(entry)
     verdict.count("summaries")

@@ -11,8 +11,9 @@ from lse_bench.choices import TrackRule
 from lse_bench.errors import LseBenchError
 from lse_bench.features.syncnet_mfcc import COEFFICIENTS
 from lse_bench.sync.clip_facts import ClipFacts
-from lse_bench.sync.distance import CurveSum, LseScore, combine
+from lse_bench.sync.distance import CurveSum, LseScore, combine, graded
 from lse_bench.sync.feed import Event, Failure
+from lse_bench.sync.offsets import Calibration
 from lse_bench.sync.syncnet import WINDOW_COLUMNS, FastSyncNet
 from lse_bench.sync.windows import Chunk, window_views
 
@@ -45,11 +46,19 @@ class Batch:
     """A buffer that collects windows until the network's input is full, and then adds embeddings to the clips' curves.
 
     `size`: windows per pass of the network. `keep_windows`: whether scores keep the distances of each window. `rule`:
-    how face tracks make a clip's score, None if faces are not tracked.
+    how face tracks make a clip's score, None if faces are not tracked. `calibration`: for the grades of offsets.
     """
 
-    def __init__(self, network: FastSyncNet, size: int, keep_windows: bool, rule: TrackRule | None) -> None:
+    def __init__(
+        self,
+        network: FastSyncNet,
+        size: int,
+        keep_windows: bool,
+        rule: TrackRule | None,
+        calibration: Calibration | None = None,
+    ) -> None:
         self._network = network
+        self._calibration = calibration
         self._keep = keep_windows
         self._rule = rule
         self._lips = network.empty_lips(size)
@@ -112,7 +121,8 @@ class Batch:
         if state is None or state.end is None or state.waiting:
             return
         failure = state.end.failure
-        scores = {} if failure is not None else {part: curve.finish() for part, curve in sorted(state.curves.items())}
+        curves = {} if failure is not None else state.curves
+        scores = {part: graded(curve.finish(), self._calibration) for part, curve in sorted(curves.items())}
         score = None if failure is not None else combine(list(scores.values()), self._rule or "mean")
         tracks = scores if self._rule else {}
         self._ended.append(ClipOutcome(clip, state.end.facts, score, failure, tracks))

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import medfilt
 
+from lse_bench.sync.offsets import Calibration, Grade, grade_of, margin_of, offset_ms, within_r37
+
 MAX_SHIFT = 15  # frames at 25 fps
 MIN_PAIRS = 5  # a shift of the valid curve with fewer pairs is NaN
 _EPS = 1e-6
@@ -39,6 +41,10 @@ class LseScore:
     has 5 pairs. `windows`: the number of averaged windows. `curve`, `curve_valid`: (31,), float64, shifts -15...+15.
     `per_window`: distances (windows,31), float32, None if they are not kept. `warnings`: sentences on what may affect
     the score. `signature`: everything that the score depends on, in one line.
+
+    `offset_ms`: the offset in milliseconds, below one frame; None at the ends of the curve. `offset_margin`: how far
+    the minimum lies below every other shift, see `offsets`. `offset_grade`, `offset_r37`: what ITU-R BT.1359-1 and EBU
+    R37 say about the offset. They need a calibration of the scorer.
     """
 
     lse_d: float
@@ -52,6 +58,10 @@ class LseScore:
     curve: Curve = field(repr=False)
     curve_valid: Curve = field(repr=False)
     per_window: NDArray[np.float32] | None = field(default=None, repr=False)
+    offset_ms: float | None = None
+    offset_margin: float | None = field(default=None, repr=False)
+    offset_grade: Grade = "not calibrated"
+    offset_r37: bool | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
     signature: str = ""
 
@@ -149,7 +159,15 @@ def summarise(
         curve=curve,
         curve_valid=curve_valid,
         per_window=per_window,
+        offset_ms=offset_ms(curve, MAX_SHIFT),
+        offset_margin=margin_of(curve),
     )
+
+
+def graded(score: LseScore, calibration: Calibration | None) -> LseScore:
+    """Return the score with the grades of its offset. `calibration`: of the scorer and protocol, None without one."""
+    grade = grade_of(score.offset_ms, score.offset_margin, calibration)
+    return replace(score, offset_grade=grade, offset_r37=within_r37(score.offset_ms, grade))
 
 
 def combine(scores: Sequence[LseScore], rule: Literal["all", "mean", "best"]) -> LseScore:

@@ -33,6 +33,7 @@ from lse_bench.sync.batch import Batch, ClipOutcome
 from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.distance import LseScore
 from lse_bench.sync.feed import Event, feed
+from lse_bench.sync.offsets import Calibration, calibration_for
 from lse_bench.sync.protocol import FPS_POLICIES, PRECISIONS, TRACK_RULES, Protocol, comparison_key, get_protocol
 from lse_bench.sync.remarks import warnings_of_score
 from lse_bench.sync.signature import as_happened, at_25, signature
@@ -69,6 +70,7 @@ class SyncScorer:
         track_rule: TrackRule = "all",
         ffmpeg: Path | str | None = None,
         sound_stream: str | None = None,
+        calibration: Calibration | None = None,
         device: str = "auto",
         precision: ScoringPrecision = "fp32",
         batch_size: int | None = None,
@@ -79,7 +81,8 @@ class SyncScorer:
         `fps_policy`: None for the protocol's default. `tracking`: detector and settings of a tracked protocol, None for
         CenterFace and the published settings. `track_rule`: how face tracks make a clip's score. `ffmpeg`: the ffmpeg
         program for `tracked-legacy`, None for the one on PATH. `sound_stream`: which sound of a file is heard, by its
-        number, counted from 1, or its language; None for the one that the ffmpeg program chooses.
+        number, counted from 1, or its language; None for the one that the ffmpeg program chooses. `calibration`: for
+        the grades of offsets; None for the package's, if it has one for these weights and this protocol.
 
         `batch_size`: windows per pass, rounded up to whole tiles of the network, None for one tile. `workers`: threads
         that decode ahead, 0 to decode in the caller's thread, None to choose by device. Neither changes a score. Raises
@@ -103,6 +106,7 @@ class SyncScorer:
         self.track_rule: TrackRule = track_rule
         self.tracking, self.ffmpeg = _tracking_for(self.protocol, fps_policy, tracking, ffmpeg)
         self.sound_stream = sound_stream
+        self.calibration = calibration_for(weights_sha256, self.protocol.id, calibration)
         self.precision: ScoringPrecision = precision
         self.device = choose_device(device)
         self.weights_sha256 = weights_sha256
@@ -124,6 +128,7 @@ class SyncScorer:
         track_rule: TrackRule = "all",
         ffmpeg: Path | str | None = None,
         sound_stream: str | None = None,
+        calibration: Calibration | None = None,
         device: str = "auto",
         precision: ScoringPrecision = "fp32",
         batch_size: int | None = None,
@@ -146,6 +151,7 @@ class SyncScorer:
             track_rule=track_rule,
             ffmpeg=ffmpeg,
             sound_stream=sound_stream,
+            calibration=calibration,
             device=device,
             precision=precision,
             batch_size=batch_size,
@@ -215,7 +221,7 @@ class SyncScorer:
         the protocol has a JPEG step, which needs a file. Raises ClipError if the clip cannot be scored.
         """
         facts = ClipFacts()
-        batch = Batch(self.network, self.batch_size, False, self.track_rule if self.tracking else None)
+        batch = self._batch(False)
         chunks = read_arrays(
             frames,
             sound,
@@ -235,6 +241,10 @@ class SyncScorer:
         (outcome,) = batch.finished()
         return self._signed(outcome)
 
+    def _batch(self, keep_windows: bool) -> Batch:
+        rule = self.track_rule if self.tracking else None
+        return Batch(self.network, self.batch_size, keep_windows, rule, self.calibration)
+
     def _signed(self, outcome: ClipOutcome) -> LseScore:
         assert outcome.score is not None
         facts = outcome.facts
@@ -252,7 +262,7 @@ class SyncScorer:
         `on_step`: called now and then, from any thread, with the path of a long clip and a description of the step.
         """
         read = partial(self._read, on_step=on_step)
-        batch = Batch(self.network, self.batch_size, keep_windows, self.track_rule if self.tracking else None)
+        batch = self._batch(keep_windows)
         files = ((number, files_of(clip)) for number, clip in clips)
         for event in feed(files, read, self.workers):
             if event.chunk is not None:

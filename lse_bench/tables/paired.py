@@ -217,7 +217,7 @@ def compare(first: Run | Path | str, second: Run | Path | str) -> Comparison:
     one, other = (run if isinstance(run, Run) else read_run(run) for run in (first, second))
     refuse_mixed((one, other), lists=False)
     for run in (one, other):
-        refuse_edited_records(run.name, run.records, run.description.track_rule)
+        refuse_edited_records(run.name, run.records, run.description)
     both = sum(1 for _ in pairs_of(one.records, other.records))
     if not both:
         raise UsageError(f"{one.name} and {other.name} share no clip that both scored; score both with the same list")

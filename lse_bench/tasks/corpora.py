@@ -29,11 +29,11 @@ def make_minilrs(out: Path, options: MiniLrsOptions, report: Report) -> CorpusSu
 
 
 def build_pairs(out: Path, folder: Path, options: BuildOptions, report: Report) -> Manifest:
-    """Draw pairs from a corpus or any folder of videos, and write them to the file `out`.
+    """Draw pairs from a corpus, any folder of videos or a list of clips, and write them to the file `out`.
 
-    Raises UsageError if the folder does not exist or the rule leaves too few pairs.
+    Raises UsageError if the folder or list does not exist or the rule leaves too few pairs.
     """
-    if not folder.is_dir():
+    if not folder.exists():
         raise UsageError(f"{folder}: no such folder")
     passed, preview = Passed(), Preview()
     with report.working(f"Searching {folder}"):

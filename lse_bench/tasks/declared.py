@@ -125,6 +125,10 @@ class ScoreOptions(FaceOptions):
             metavar="N|LANGUAGE",
         ),
     ] = None
+    calibration: Annotated[
+        Path | None,
+        Flag("For grades of offsets: a file from `lse-bench gate --calibrate`. Default: the package's, if it has one."),
+    ] = None
     ffmpeg: Annotated[Path | None, Flag("For tracked-legacy: the ffmpeg program. Default: the one on the PATH.")] = None
     precision: Annotated[
         ScoringPrecision,
@@ -212,7 +216,7 @@ class FdSyncOptions(WeightsOptions):
 class GenerateOptions(FaceOptions):
     """The options of `lse-bench generate`."""
 
-    checkpoint: Annotated[
+    weights: Annotated[
         str | None, Flag(f"Checkpoint of the generator: {TABLE}. Default: see --list.", names="weights")
     ] = None
     legacy: Annotated[
@@ -287,7 +291,10 @@ class PrepareOptions(DetectorOptions):
             metavar="T,B,L,R",
         ),
     ] = "0,0,0,0"
-    split: Annotated[tuple[str, ...], Flag("Prepare only this split. Repeatable. Default: all splits.")] = ()
+    split: Annotated[
+        tuple[str, ...], Flag("Prepare only this split of a corpus. Repeatable. Default: all splits.")
+    ] = ()
+    speaker_from: Annotated[str | None, Flag(SPEAKER_FROM, metavar="REGEX")] = None
     sync_weights: Annotated[
         str | None, Flag("SyncNet's checkpoint. With it, clips out of sync are corrected or dropped.", names="weights")
     ] = None

@@ -80,7 +80,7 @@ def call_for(
     folder = pairs.folder(root)
     plugin = load(name)
     settings = check_generation(name, options)
-    wanted = options.checkpoint or (None if plugin.make is None else plugin.make.weights)
+    wanted = options.weights or (None if plugin.make is None else plugin.make.weights)
     with report.working("Loading the generator"):
         device = choose_device(options.device)
     weights = None if wanted is None else report.weights(wanted, options.offline, options.trust)

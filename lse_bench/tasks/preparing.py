@@ -1,4 +1,4 @@
-"""The task that prepares a corpus for training."""
+"""The task that prepares clips for training."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.layouts import CorpusClip, read_corpus
-from lse_bench.minilrs.summary import read_summary
+from lse_bench.manifests.layouts import CorpusClip
+from lse_bench.manifests.pair_lists import Preview
+from lse_bench.manifests.search import Passed
+from lse_bench.manifests.training_clips import clips_to_train
 from lse_bench.processor import usable_cores
 from lse_bench.reporting import Report
 from lse_bench.tasks.checks import detector_of
@@ -19,15 +21,21 @@ from lse_bench.training.prepared import PreparedIndex
 
 
 def prepare_into(
-    out: Path, corpus: str, root: Path, options: PrepareOptions, report: Report, aligned: Callable[[], Cropper]
+    out: Path,
+    source: Path,
+    options: PrepareOptions,
+    report: Report,
+    aligned: Callable[[], Cropper],
+    root: Path | None = None,
 ) -> PreparedIndex:
-    """Prepare the clips of the corpus in `root` into `out` and return the content of prepared.json.
+    """Prepare clips into `out` and return the content of prepared.json.
 
-    A repeated call continues a stopped one. `corpus`: lrs2, lrs3, lrw or minilrs. `aligned`: makes the cropper for
-    --crop aligned. Raises UsageError if `root` holds another corpus, if it lacks a given split, or if options exclude
-    each other.
+    A repeated call continues a stopped one. `source`: a corpus, any folder of videos, a list of clips, or a manifest,
+    whose source videos are prepared. Clips without a split count as `train`. `root`: the folder with the files of a
+    list or manifest, None for the one that it names. `aligned`: makes the cropper for --crop aligned. Raises UsageError
+    if there are no clips, if a corpus lacks a given split, or if options exclude each other.
     """
-    clips = _clips(corpus, root, options.split)
+    root, clips = _clips(source, root, options, report)
     cropper = _cropper(options, aligned)
     weights = None
     detector = detector_of(options)
@@ -43,20 +51,22 @@ def prepare_into(
         return prepare(clips, root, out, preparation, processes, lambda id: counter.advance())
 
 
-def _clips(corpus: str, root: Path, splits: Sequence[str]) -> list[CorpusClip]:
-    if corpus not in ("lrs2", "lrs3", "lrw", "minilrs"):
-        raise UsageError(f"{corpus}: not a known corpus. Choose lrs2, lrs3, lrw or minilrs")
-    flavour, clips = read_corpus(root)
-    if corpus == "minilrs" and read_summary(root) is None:
-        raise UsageError(f"{root}: the folder holds {flavour}, not MiniLRS")
-    if corpus not in ("minilrs", flavour):
-        raise UsageError(f"{root}: the folder holds {flavour}, not {corpus}")
-    if not splits:
-        return clips
+def _clips(source: Path, root: Path | None, options: PrepareOptions, report: Report) -> tuple[Path, list[CorpusClip]]:
+    """Return the folder of the clips, and the clips."""
+    passed, preview = Passed(), Preview()
+    folder, clips = clips_to_train(source, passed, preview, root, options.speaker_from)
+    for line in preview.lines:
+        report.say(line)
+    if (told := passed.sentence()) is not None:
+        report.warn(told)
+    return folder, _only(options.split, source, clips)
+
+
+def _only(splits: Sequence[str], source: Path, clips: list[CorpusClip]) -> list[CorpusClip]:
     there = sorted({clip.split for clip in clips})
     if unknown := set(splits) - set(there):
-        raise UsageError(f"--split {', '.join(sorted(unknown))}: {root} only has {', '.join(there)}")
-    return [clip for clip in clips if clip.split in splits]
+        raise UsageError(f"--split {', '.join(sorted(unknown))}: {source} only has {', '.join(there)}")
+    return [clip for clip in clips if not splits or clip.split in splits]
 
 
 def _cropper(options: PrepareOptions, aligned: Callable[[], Cropper]) -> Cropper:

@@ -12,6 +12,7 @@ from lse_bench.reporting import Report
 from lse_bench.runs.directory import Shard
 from lse_bench.runs.run import score_run
 from lse_bench.runs.schema import Record, Summary
+from lse_bench.sync.offsets import read_calibration
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.tasks.checks import check_scoring
@@ -43,6 +44,7 @@ def scorer_of(options: ScoreOptions, report: Report) -> SyncScorer:
             track_rule=options.track_rule,
             ffmpeg=options.ffmpeg,
             sound_stream=options.sound_stream,
+            calibration=None if options.calibration is None else read_calibration(options.calibration),
             device=options.device,
             precision=options.precision,
             batch_size=options.batch_size,

@@ -135,7 +135,7 @@ def hostile(folder: Path, count: int, seed: int) -> Findings:
         generator = {".h5": "lipgan", ".mat": "speech2vid"}.get(path.suffix)
         command = ["score", _pairs(folder).parent / "clips", "--weights", path, "--out", folder / "run"]
         if generator:
-            command = ["generate", generator, "--checkpoint", path, "--manifest", _pairs(folder), "--out", folder / "v"]
+            command = ["generate", generator, "--weights", path, "--manifest", _pairs(folder), "--out", folder / "v"]
         began = time.monotonic()
         found.tried += 1
         try:

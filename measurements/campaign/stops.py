@@ -70,7 +70,7 @@ def commands(base: Path) -> dict[str, Tried]:
     corpus, prepared, pairs = base / "corpus", base / "prepared", base / "pairs.json"
     make = ["minilrs", "--speakers", 3, "--clips", 3, "--frames", 40, "--style", "plain", "--seed", 5]
     run(*make, "--out", corpus)
-    run("prepare", "minilrs", "--root", corpus, "--out", prepared)
+    run("prepare", corpus, "--out", prepared)
     run("manifest", "build", corpus, "--split", "train", "--rule", "self", "--out", pairs)
     run("generate", "unsynced", "--manifest", pairs, "--out", base / "videos")
     score: list[object] = ["score", corpus, "--weights", "syncnet-mini", "--protocol", "lrs-lossless"]
@@ -91,12 +91,12 @@ def commands(base: Path) -> dict[str, Tried]:
         "score, tracked": Tried(lambda out: [*tracked, "--out", out], _scores),
         "generate": Tried(lambda out: ["generate", "unsynced", "--manifest", pairs, "--out", out], _rows),
         "generate wav2lip": Tried(
-            lambda out: ["generate", "wav2lip", "--checkpoint", "wav2lip-mini", "--manifest", pairs, "--out", out],
+            lambda out: ["generate", "wav2lip", "--weights", "wav2lip-mini", "--manifest", pairs, "--out", out],
             _rows,
         ),
         "minilrs": Tried(lambda out: [*make, "--workers", 2, "--out", out], _clips),
         "prepare": Tried(
-            lambda out: ["prepare", "minilrs", "--root", corpus, "--out", out, "--workers", 2],
+            lambda out: ["prepare", corpus, "--out", out, "--workers", 2],
             _files("*.prepared", "prepared.json"),
         ),
         "manifest": Tried(

@@ -73,8 +73,8 @@ def train_all(work: Path) -> dict[str, Path]:
     corpus, box, aligned = work / "corpus", work / "box", work / "aligned"
     sizes = ("--speakers", SPEAKERS, "--clips", CLIPS, "--frames", FRAMES, "--style", "plain", "--seed", SEED)
     once(corpus / "minilrs" / "corpus.json", "minilrs", *sizes, "--out", corpus)
-    once(box / "prepared.json", "prepare", "minilrs", "--root", corpus, "--pads", PADS, "--out", box)
-    once(aligned / "prepared.json", "prepare", "minilrs", "--root", corpus, "--crop", "aligned", "--out", aligned)
+    once(box / "prepared.json", "prepare", corpus, "--pads", PADS, "--out", box)
+    once(aligned / "prepared.json", "prepare", corpus, "--crop", "aligned", "--out", aligned)
 
     def train(name: str, method: str, config: str, data: Path, *more: object) -> Path:
         out = work / "runs" / name
@@ -201,7 +201,7 @@ def main() -> None:
     once(corpus / "minilrs" / "corpus.json", "minilrs", *sizes, "--split", "val", "--seed", TEST_SEED, "--out", corpus)
     for crop, more in (("box", ("--pads", PADS)), ("aligned", ("--crop", "aligned"))):
         out = work / f"test-{crop}"
-        once(out / "prepared.json", "prepare", "minilrs", "--root", corpus, *more, "--out", out)
+        once(out / "prepared.json", "prepare", corpus, *more, "--out", out)
     torch.set_num_threads(2)
     by_sample = mouths(weights, work)
     by_clip = judged(bench(weights, work))

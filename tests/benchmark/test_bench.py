@@ -214,9 +214,9 @@ def test_a_step_that_raises_is_that_steps_failure(bench_file: Path, tmp_path: Pa
         ("[fd_sync]\nweights = \"syncnet-mini\"", "[fd_sync]\nweights = \"\"", "fd_sync: weights is empty"),
         ("options = {", "options = { timeout = nan,", "timeout = nan: the value must be at least 0.1"),
         ("name = \"copy\"\ngenerator = \"command\"\noptions = {", "name = \"copy\"\ngenerator = \"lipgan\"\n"
-         "options = { checkpoint = \"lipgan-mini\", pads = \"a\" } # {", "copy: --pads a: give four whole numbers"),
+         "options = { weights = \"lipgan-mini\", pads = \"a\" } # {", "copy: --pads a: give four whole numbers"),
         ("name = \"copy\"\ngenerator = \"command\"\noptions = {", "name = \"copy\"\ngenerator = \"lipgan\"\n"
-         "options = { checkpoint = \"lipgan-mini\", detector = \"nope\" } # {", "no face detector called nope"),
+         "options = { weights = \"lipgan-mini\", detector = \"nope\" } # {", "no face detector called nope"),
     ],
 )  # fmt: skip
 def test_mistakes_are_found_before_the_first_clip(
@@ -246,7 +246,7 @@ def test_digests_cover_files_whatever_their_names(bench_file: Path, tmp_path: Pa
     def digest(name: str, content: bytes) -> str:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
-        method = f'[[methods]]\nname = "m"\ngenerator = "wav2lip"\noptions = {{ checkpoint = "{name}" }}\n'
+        method = f'[[methods]]\nname = "m"\ngenerator = "wav2lip"\noptions = {{ weights = "{name}" }}\n'
         steps = steps_of(config_of(f"{bench_file.read_text()}\n{method}", bench_file), tmp_path, tmp_path / "out")
         return next(step.digest for step in steps if step.method == "m" and step.kind == "generate")
 
@@ -375,8 +375,8 @@ def test_the_published_comparison_runs_on_a_mock_of_lrs2(corpus: Path, tmp_path:
         ('"syncnet_v2"', '"syncnet-mini"'),
         ("[fid]\n", ""),
         ('corpus = "lrs2"', 'corpus = "lrs2", any_digest = true'),
-        ('"wav2lip"\noptions = { legacy = true }', '"wav2lip"\noptions = { checkpoint = "wav2lip-mini" }'),
-        ('"wav2lip-gan"\noptions = { legacy = true }', '"wav2lip-gan"\noptions = { checkpoint = "wav2lip-gan-mini" }'),
+        ('"wav2lip"\noptions = { legacy = true }', '"wav2lip"\noptions = { weights = "wav2lip-mini" }'),
+        ('"wav2lip-gan"\noptions = { legacy = true }', '"wav2lip-gan"\noptions = { weights = "wav2lip-gan-mini" }'),
     ):
         assert old in text
         text = text.replace(old, new)

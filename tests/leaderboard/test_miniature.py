@@ -78,7 +78,7 @@ def test_records_are_those_of_the_committed_config_and_weights() -> None:
     assert stored["config"] == config.model_dump(mode="json")
     digests = {step.label: step.digest for step in steps_of(config, CONFIG.parent, Path("/anywhere"))}
     assert {step["step"]: step["digest"] for step in stored["steps"]} == digests
-    checkpoints = {method.name: str(method.options.get("checkpoint", "")) for method in config.methods}
+    checkpoints = {method.name: str(method.options.get("weights", "")) for method in config.methods}
     entries = find_entries([str(RESULTS)])
     assert len(entries) == len(config.manifests) * len(config.methods)
     for entry in entries:

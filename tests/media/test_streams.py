@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from lse_bench.errors import ClipError
+from lse_bench.media.clip_files import ClipFiles
 from lse_bench.media.opening import packets
 from lse_bench.media.probe import probe
 from lse_bench.media.video import _ONLY_LOG, DecodeReport, _decode, decode
 from lse_bench.sync.clip_facts import ClipFacts
-from lse_bench.sync.windows import open_clip
+from lse_bench.sync.open_clip import open_clip
 
 
 def test_a_stream_that_appears_in_mid_file_is_passed_over(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_a_stream_of_an_unknown_codec_is_none(tmp_path: Path, codec: bytes, stat
     described = content[place:].replace(codec, b"zzzz", 1).replace(b"esds", b"zzzz", 1 if codec == b"mp4a" else 0)
     (tmp_path / "clip.mp4").write_bytes(content[:place] + described)
     with pytest.raises(ClipError) as caught:
-        open_clip(tmp_path / "clip.mp4", "as-published", ClipFacts())
+        open_clip(ClipFiles(tmp_path / "clip.mp4"), "as-is", ClipFacts())
     assert caught.value.status == status
 
 

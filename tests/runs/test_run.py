@@ -46,6 +46,12 @@ FIELDS = [
     "tracks",
     "groups",
     "sha256",
+    "sound",
+    "sound_sha256",
+    "sound_stream",
+    "sound_seconds",
+    "start",
+    "end",
 ]
 
 

@@ -122,10 +122,11 @@ def test_a_folder_of_sounds(talker: Path, speech: np.ndarray, tmp_path: Path) ->
     assert any("sound longer than picture: 3.01 s against 2.40 s" in text for text in first["warnings"])
     checked = lse_bench_here("verify", tmp_path / "run", "--json")
     assert checked.returncode == 0 and '"sounds": 2' in checked.stdout
-    clips.sound_file(tmp_path / "sounds" / "a.wav", speech[::-1])
+    clips.sound_file(tmp_path / "sounds" / "a.wav", speech[::-1].copy())
     changed = lse_bench_here(*score, *options)
     assert changed.returncode == 2 and "a.wav has changed since this run recorded it" in changed.stderr
-    assert "a.wav: the file is not the one that was scored" in lse_bench_here("verify", tmp_path / "run").stderr
+    told = lse_bench_here("verify", tmp_path / "run")
+    assert "a.wav: the file is not the one that was scored" in told.stdout + told.stderr
     clips.sound_file(tmp_path / "sounds" / "b.flac", speech)
     two = lse_bench_here(*score, "--sounds", tmp_path / "sounds", "--out", tmp_path / "two")
     assert two.returncode == 2 and "1 clips have several sounds: b has b.flac, b.wav" in two.stderr

@@ -270,7 +270,9 @@ def test_results_of_schema_1_stay_readable() -> None:
     entry = read_run(run)
     stored = json.loads((run / "summary.json").read_text())
     assert len(read_records(run)) == stored["listed"] == 3
-    assert disagreement({name: to_json(entry.summary)[name] for name in stored} | {"schema": 1}, stored) is None
+    found = {name: to_json(entry.summary)[name] for name in stored} | {"schema": 1, "key": entry.description.key}
+    assert disagreement(found, stored) is None
+    assert entry.summary.key == entry.description.key | {"fps_policy": "25"}
 
 
 def test_an_unknown_schema_is_refused_with_the_version_that_reads_it(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_the_command_prepares_and_trains(corpus: Path, tmp_path: Path) -> None:
     from trainers import config_of
 
     boxes = ("--detector", "boxes", "--boxes", truth_boxes(corpus), "--workers", 1)
-    result = lse_bench_here("prepare", "lrs2", "--root", corpus, "--out", tmp_path / "box", *boxes, "--json")
+    result = lse_bench_here("prepare", corpus, "--out", tmp_path / "box", *boxes, "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["clips"] == 12
     recipe = tmp_path / "tiny.toml"
@@ -181,6 +181,29 @@ def test_the_command_prepares_and_trains(corpus: Path, tmp_path: Path) -> None:
     again = lse_bench_here(*train, "--out", tmp_path / "run")
     assert again.returncode == 2
     assert "pass --resume" in again.stderr
-    wrong = lse_bench_here("prepare", "lrs3", "--root", corpus, "--out", tmp_path / "x")
+    wrong = lse_bench_here("prepare", corpus, "--split", "dev", "--out", tmp_path / "x")
     assert wrong.returncode == 2
-    assert "the folder holds lrs2, not lrs3" in wrong.stderr
+    assert "--split dev: " in wrong.stderr and "only has test, train, val" in wrong.stderr
+
+
+@pytest.mark.slow
+def test_any_folder_list_and_manifest_is_prepared(corpus: Path, tmp_path: Path) -> None:
+    found = sorted((corpus / "mvlrs_v1" / "main").rglob("*.mp4"))[:4]
+    for clip in found:
+        (tmp_path / "plain" / clip.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(clip, tmp_path / "plain" / clip.parent.name / clip.name)
+    names = [f"{clip.parent.name}/{clip.name}" for clip in found]
+    (tmp_path / "plain" / "some.csv").write_text("clip\n" + "\n".join(names[:2]) + "\n")
+    (tmp_path / "plain" / "pairs.csv").write_text(f"video,sound\n{names[0]},{names[1]}\n{names[0]},{names[2]}\n")
+    ended = lse_bench_here("manifest", "from", tmp_path / "plain" / "pairs.csv", "--out", tmp_path / "pairs.json")
+    assert ended.returncode == 0, ended.stderr
+    sources = ((tmp_path / "plain", 4), (tmp_path / "plain" / "some.csv", 2), (tmp_path / "pairs.json", 1))
+    digests = []
+    for number, (source, count) in enumerate(sources):
+        made = lse_bench_here("prepare", source, "--out", tmp_path / f"out{number}", "--json")
+        assert made.returncode == 0, made.stderr
+        assert json.loads(made.stdout)["clips"] == count
+        digests.append(json.loads(made.stdout)["digest"])
+    assert len(set(digests)) == 3
+    index = json.loads((tmp_path / "out0" / "prepared.json").read_text())
+    assert {clip["split"] for clip in index["clips"]} == {"train"}

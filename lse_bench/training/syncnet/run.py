@@ -10,7 +10,10 @@ from typing import Any
 from torch import nn
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.layouts import CorpusClip, read_corpus
+from lse_bench.manifests.layouts import CorpusClip
+from lse_bench.manifests.pair_lists import Preview
+from lse_bench.manifests.search import Passed
+from lse_bench.manifests.training_clips import clips_to_train
 from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.summary import read_summary
 from lse_bench.minilrs.truth import truth_path
@@ -36,15 +39,15 @@ def train_syncnet(
 ) -> tuple[dict[str, float], list[Path]]:
     """Train SyncNet into the run directory `out`, and return the last validation and the weights files.
 
-    `corpus`: the folder of a corpus; None makes a MiniLRS corpus in `out`. `resume`: continue the run in `out`. Other
-    processes than the first return no files. Raises UsageError if the hardware is missing, the corpus cannot be used,
-    or `out` holds another run.
+    `corpus`: a corpus, any folder of videos, a list or a manifest; None makes a MiniLRS corpus in `out`. `resume`:
+    continue the run in `out`. Other processes than the first return no files. Raises UsageError if the hardware is
+    missing, the corpus cannot be used, or `out` holds another run.
     """
     refuse_to_overwrite(out, resume)
     config, hardware = with_precision(config, hardware, out, resume, report.say)
     fabric = launch(hardware)
-    root = corpus or out / "corpus"
-    on_first(fabric, lambda: _prepare(config, hardware, out, root, corpus is None, resume, report))
+    source = corpus or out / "corpus"
+    on_first(fabric, lambda: _prepare(config, hardware, out, source, corpus is None, resume, report))
     method = SyncNetMethod(config, out / "data" / "training", out / "data" / "validation")
     method.open()
     measures = run_method(fabric, method, config, hardware, out, report)
@@ -65,17 +68,17 @@ def export(networks: dict[str, nn.Module], config: TrainConfig, out: Path) -> li
 
 
 def _prepare(
-    config: TrainConfig, hardware: Hardware, out: Path, root: Path, make: bool, resume: bool, report: Report
+    config: TrainConfig, hardware: Hardware, out: Path, source: Path, make: bool, resume: bool, report: Report
 ) -> None:
     """Make the corpus if `make` is set, write `run.json` and decode the clips. Only the first process calls it."""
     if make:
         with report.counting("making the corpus", config.corpus.speakers * config.corpus.clips) as counter:
-            make_corpus(config.corpus.spec(), root, on_clip=lambda made: counter.advance())
-    flavour, clips = read_corpus(root)
+            make_corpus(config.corpus.spec(), source, on_clip=lambda made: counter.advance())
+    root, clips = clips_to_train(source, Passed(), Preview())
     parts = split_clips(clips)
     for name, part in parts.items():
         if not part:
-            raise UsageError(f"{root}: this {flavour} corpus has no clips for {name}")
+            raise UsageError(f"{source}: there are no clips for {name}")
     if config.guide.steps and not truth_path(parts["training"][0].path, root).exists():
         raise UsageError(f"{root}: the guide needs lip parameters, which only MiniLRS has; set guide.steps = 0")
     describe(out, "syncnet", config, hardware, {"corpus": _about(root, clips)}, resume)
