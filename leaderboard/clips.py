@@ -12,9 +12,10 @@ from urllib.parse import quote
 from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import Source
 from lse_bench.naming import slug
-from lse_bench.runs.directory import WINDOWS_FOLDER
+from lse_bench.runs.directory import TIMELINES_FOLDER, WINDOWS_FOLDER
 from lse_bench.runs.read import Run
-from lse_bench.storage import read_arrays
+from lse_bench.runs.trends import told
+from lse_bench.storage import read_arrays, read_object
 from lse_bench.sync.distance import running_confidence
 from lse_bench.tables.paired import sources_of
 from lse_bench.tables.table import REAL, UNSYNCED
@@ -116,5 +117,25 @@ def _player(out: Path, entry: Run, clip: str, video: Path) -> dict[str, Any]:
         windows = read_arrays(kept, "Remove it, and the page shows no running confidence")
         if "distances" in windows:
             confidence = [round(float(value), 3) for value in running_confidence(windows["distances"])]
-    return {"method": entry.method, "file": quote(target.as_posix()), "status": record.status, "lse_d": record.lse_d,
-            "lse_c": record.lse_c, "offset": record.offset, "confidence": confidence}  # fmt: skip
+    shown = {"method": entry.method, "file": quote(target.as_posix()), "status": record.status, "lse_d": record.lse_d,
+             "lse_c": record.lse_c, "offset": record.offset, "confidence": confidence}  # fmt: skip
+    line = _timeline(entry, clip)
+    return (
+        shown
+        if line is None or record.timeline is None
+        else shown | {"timeline": line | {"told": told(record.timeline)}}
+    )
+
+
+def _timeline(entry: Run, clip: str) -> dict[str, Any] | None:
+    """Return the offsets over time of a clip for the page, None if they were not measured."""
+    kept = entry.folder / TIMELINES_FOLDER / f"{clip}.json"
+    if not kept.exists():
+        return None
+    found = read_object(kept, "Remove it, and the page shows no offsets over time").get("clip") or {}
+    pieces = [
+        {name: piece[name] for name in ("start", "end")}
+        | {"offset_ms": piece["offset_ms"] if piece["clear"] is not False else None}
+        for piece in found.get("pieces", [])
+    ]
+    return {"pieces": pieces} if pieces else None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lse_bench.runs.read import Run
-from lse_bench.sync.distance import MAX_SHIFT
+from lse_bench.sync.curve import MAX_SHIFT
 from lse_bench.tables import escape
 from lse_bench.tables.curves import Draw, draw_curves, draw_legend, svg_of
 from lse_bench.tables.table import Table

@@ -13,7 +13,7 @@ from lse_bench.errors import UsageError
 from lse_bench.leaderboard.build import COLLECTION_FILE, find_entries
 from lse_bench.leaderboard.clips import CLIPS_FOLDER, copied_clips
 from lse_bench.manifests.generated import FAULTS
-from lse_bench.runs.directory import RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER
+from lse_bench.runs.directory import RUN_FILE, SUMMARY_FILE, TIMELINES_FOLDER, WINDOWS_FOLDER
 from lse_bench.runs.read import EXTRAS, Run
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.runs.verify import consequences
@@ -127,6 +127,7 @@ def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:
             for source, folder in (
                 (video, CLIPS_FOLDER),
                 (entry.folder / WINDOWS_FOLDER / f"{clip}.npz", WINDOWS_FOLDER),
+                (entry.folder / TIMELINES_FOLDER / f"{clip}.json", TIMELINES_FOLDER),
             ):
                 if source.exists():
                     (place / folder).mkdir(exist_ok=True)

@@ -17,6 +17,7 @@ from lse_bench.runs.read import EXTRAS, Run, read_run, run_of
 from lse_bench.runs.run import OnRecord, score_clips, score_run
 from lse_bench.runs.scored_clips import items_of_clips
 from lse_bench.stored import write_stored
+from lse_bench.sync.offsets import Calibration
 from lse_bench.sync.scorer import SyncScorer
 
 Metric = Literal["lse", "fid", "fd_sync"]
@@ -34,6 +35,15 @@ def evaluate(
     fps_policy: FpsPolicy | None = None,
     tracking: Tracking | None = None,
     track_rule: TrackRule = "all",
+    sound_stream: str | None = None,
+    calibration: Calibration | None = None,
+    search: float | None = None,
+    timeline: float | None = None,
+    root: Path | str | None = None,
+    manifest: Path | str | None = None,
+    names: str | None = None,
+    pair_sounds: bool = False,
+    sounds: Path | str | None = None,
     device: str = "auto",
     precision: ScoringPrecision = "fp32",
     batch_size: int | None = None,
@@ -51,6 +61,8 @@ def evaluate(
     `weights`: SyncNet's weights, a file or a name. `inception`: the weights for `fid`, a file or a name.
     `out`: a run directory, in which an interrupted run is resumed; None: nothing is written.
     `method`: the name of the method in tables. `on_record`: a function that is called with every record.
+    `manifest`, `names`, `pair_sounds`: `inputs` is a folder of finished videos of these pairs. `sounds`: a folder with
+    the sounds to hear. `root`: the folder of names in lists. The command has the same options.
     The other options are those of `SyncScorer.load`.
 
     Raises UsageError if the options or inputs are wrong, and WeightsError if weights are missing or damaged. A clip
@@ -61,7 +73,14 @@ def evaluate(
     reference = [] if originals is None else items_of(Path(originals))
     network = load_inception(inception, device, offline) if "fid" in distances else None
     paths = [Path(inputs)] if isinstance(inputs, str | Path) else [Path(path) for path in inputs]
-    source = Source(paths)
+    source = Source(
+        paths,
+        root=None if root is None else Path(root),
+        manifest=None if manifest is None else Path(manifest),
+        names=names,
+        pair_sounds=pair_sounds,
+        sounds=None if sounds is None else Path(sounds),
+    )
     clips = source.clips()
     scorer = SyncScorer.load(
         weights,
@@ -69,6 +88,10 @@ def evaluate(
         fps_policy=fps_policy,
         tracking=tracking,
         track_rule=track_rule,
+        sound_stream=sound_stream,
+        calibration=calibration,
+        search=search,
+        timeline=timeline,
         device=device,
         precision=precision,
         batch_size=batch_size,

@@ -133,6 +133,31 @@ function drawConfidence(canvas, values, colour, share) {
   pen.stroke();
 }
 
+// Offsets over time, null where unknown: one step a piece, the middle line at 0 ms.
+function drawOffsets(canvas, pieces, colour) {
+  const scale = window.devicePixelRatio || 1;
+  canvas.width = canvas.clientWidth * scale;
+  canvas.height = canvas.clientHeight * scale;
+  const pen = canvas.getContext("2d");
+  const end = pieces[pieces.length - 1].end;
+  const most = Math.max(100, ...pieces.map((piece) => Math.abs(piece.offset_ms ?? 0)));
+  const y = (value) => canvas.height * (0.5 - 0.45 * value / most);
+  pen.strokeStyle = getComputedStyle(canvas).color;
+  pen.lineWidth = 0.5 * scale;
+  pen.beginPath();
+  pen.moveTo(0, y(0));
+  pen.lineTo(canvas.width, y(0));
+  pen.stroke();
+  pen.strokeStyle = colour;
+  pen.lineWidth = 2 * scale;
+  for (const piece of pieces.filter((one) => one.offset_ms !== null)) {
+    pen.beginPath();
+    pen.moveTo(piece.start / end * canvas.width, y(piece.offset_ms));
+    pen.lineTo(piece.end / end * canvas.width, y(piece.offset_ms));
+    pen.stroke();
+  }
+}
+
 function drawPair(pair) {
   const box = make("div", null, { class: "pair", "data-corpus": pair.corpus });
   const title = make("h3", `${pair.corpus}: ${pair.id}`);
@@ -163,6 +188,11 @@ function drawPair(pair) {
       video.addEventListener("timeupdate", draw);
       new ResizeObserver(draw).observe(canvas);
       figure.append(canvas);
+    }
+    if (one.timeline) {
+      const canvas = make("canvas", null, { role: "img", "aria-label": `Offset over time: ${one.timeline.told}` });
+      new ResizeObserver(() => drawOffsets(canvas, one.timeline.pieces, data.colours[one.method] || "#888")).observe(canvas);
+      figure.append(canvas, make("p", `Offset: ${one.timeline.told}`, { class: "note" }));
     }
     figure.append(caption);
     players.append(figure);

@@ -17,7 +17,7 @@ from lse_bench.supervisor import STARTED
 SCORE, COMPARE, MAKE, SET_UP = "Score", "Compare", "Generate and train", "Set up"
 
 _ORDER = (
-    *("demo", "score", "fid", "fd-sync", "merge"),
+    *("demo", "score", "gate", "fid", "fd-sync", "merge"),
     *("compare", "benchmark", "leaderboard", "verify", "cite"),
     *("generate", "manifest", "train", "prepare", "minilrs"),
     *("doctor", "weights"),

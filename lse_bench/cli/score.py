@@ -198,7 +198,7 @@ def _print_summary(report: ConsoleReport, summary: Summary, out: Path) -> None:
         records = read_records(out)
         kinds = ", ".join(f"{count} {kind}" for kind, count in warnings_by_kind(records).most_common())
         report.say(f"scored with a warning: {summary.warned} (see records.jsonl): {kinds}")
-        if (told := wrong_protocol(records, key["protocol"])) is not None:
-            report.warn(told)
+        if (advice := wrong_protocol(records, key["protocol"])) is not None:
+            report.warn(advice)
     warn_of_weights(report, key["weights_sha256"])
     report.say(f"run: {out}")

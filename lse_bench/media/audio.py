@@ -35,7 +35,25 @@ def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[
     `info`: a file with sound. `report`: counts damaged packets, which are left out. Raises ClipError `unreadable` if
     nothing can be decoded, if the channels cannot be mixed to one, or if rates, channels or holes exceed the bounds.
     """
-    report = report or DecodeReport()
+    shape = f"sample_fmts=s16:sample_rates={SAMPLE_RATE}:channel_layouts=mono"
+    for block in _decoded(info, report or DecodeReport(), shape):
+        yield np.asarray(block.to_ndarray(), dtype=np.int16).reshape(-1)
+
+
+def read_whole_sound(info: MediaInfo) -> Iterator[NDArray[np.float32]]:
+    """Yield the sound in blocks (channels,n), float32 in -1...1, with the rate and channels of the file.
+
+    `info`: a file with sound. Raises ClipError as `read_sound` does.
+    """
+    assert info.sound is not None
+    layout = info.sound.layout or f"{info.sound.channels}c"
+    shape = f"sample_fmts=fltp:sample_rates={info.sound.rate}:channel_layouts={layout}"
+    for block in _decoded(info, DecodeReport(), shape):
+        yield np.asarray(block.to_ndarray(), dtype=np.float32)
+
+
+def _decoded(info: MediaInfo, report: DecodeReport, wanted: str) -> Iterator[av.AudioFrame]:
+    """Yield the sound of a file in the sample format, rate and channels `wanted`, in words of the filter aformat."""
     assert info.sound is not None
     count = 0
     with open_media(info.path) as container:
@@ -66,15 +84,15 @@ def read_sound(info: MediaInfo, report: DecodeReport | None = None) -> Iterator[
                     if graph is not None:  # the format changes inside the stream: flush the sound before the change
                         graph.push(None)
                         yield from _pull(graph)
-                    graph, shape = _chain(info, frame, tick, first=count == 0), now
+                    graph, shape = _chain(info, frame, tick, wanted, first=count == 0), now
                 graph.push(frame)
                 for block in _pull(graph):
-                    count += len(block)
+                    count += block.samples
                     yield block
         if graph is not None:
             graph.push(None)
             for block in _pull(graph):
-                count += len(block)
+                count += block.samples
                 yield block
     if not count:
         raise ClipError(info.path, "unreadable", "nothing in the sound stream can be decoded; it is damaged")
@@ -137,13 +155,13 @@ def keep_padding(packet: av.Packet[av.AudioStream]) -> None:
         packet.set_sidedata(skips)
 
 
-def _chain(info: MediaInfo, frame: av.AudioFrame, tick: Fraction, first: bool) -> Graph:
+def _chain(info: MediaInfo, frame: av.AudioFrame, tick: Fraction, wanted: str, first: bool) -> Graph:
     graph = Graph()
     source = graph.add_abuffer(
         format=frame.format.name, sample_rate=frame.sample_rate, layout=frame.layout.name, time_base=tick
     )
     align = graph.add("aresample", "async=1:first_pts=0" if first else "async=1")
-    shape = graph.add("aformat", f"sample_fmts=s16:sample_rates={SAMPLE_RATE}:channel_layouts=mono")
+    shape = graph.add("aformat", wanted)
     sink = graph.add("abuffersink")
     for left, right in ((source, align), (align, shape), (shape, sink)):
         left.link_to(right)
@@ -159,14 +177,14 @@ def _chain(info: MediaInfo, frame: av.AudioFrame, tick: Fraction, first: bool) -
     return graph
 
 
-def _pull(graph: Graph) -> Iterator[Sound]:
+def _pull(graph: Graph) -> Iterator[av.AudioFrame]:
     while True:
         try:
             block = graph.pull()
         except (av.BlockingIOError, av.EOFError):
             return
         assert isinstance(block, av.AudioFrame)
-        yield np.asarray(block.to_ndarray(), dtype=np.int16).reshape(-1)
+        yield block
 
 
 def resample(samples: NDArray[np.int16] | NDArray[np.float32], rate: int) -> Sound:
@@ -191,4 +209,4 @@ def resample(samples: NDArray[np.int16] | NDArray[np.float32], rate: int) -> Sou
     graph.configure()
     graph.push(frame)
     graph.push(None)
-    return np.concatenate(list(_pull(graph)))
+    return np.concatenate([np.asarray(block.to_ndarray(), dtype=np.int16).reshape(-1) for block in _pull(graph)])

@@ -1,4 +1,4 @@
-"""Replace the sound of a video. The video packets are copied without re-encoding."""
+"""Replace or move the sound of a video. The video packets are copied without re-encoding."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 from av.container import InputContainer, OutputContainer
+from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError
-from lse_bench.media.audio import Sound
+from lse_bench.media.audio import Sound, read_whole_sound
 from lse_bench.media.clock import Clock
 from lse_bench.media.opening import open_media, packets
 from lse_bench.media.probe import MediaInfo, probe
@@ -60,15 +61,64 @@ def replace_sound(source: Path | str, sound: Sound, path: Path | str) -> list[st
     return [f"the picture was re-encoded: mp4 cannot hold {info.video.codec}"]
 
 
-def _copy(info: MediaInfo, old: InputContainer, seen: av.VideoStream, sound: Sound, new: OutputContainer) -> None:
+def move_sound(source: Path, heard: Path, milliseconds: float, path: Path) -> Path:
+    """Write a copy of a video whose sound comes later (earlier if negative), and return its path.
+
+    The packets of the picture are copied. The samples of the sound are moved, with the rate and the channels of the
+    file: silence fills the gap, and the sound keeps its length. Moved time stamps would be undone by many readers.
+    `heard`: the file with the sound. `path`: the name of the copy; its suffix becomes .mkv if mp4 cannot hold the
+    picture. The file gets its name only when it is complete. Raises ClipError `no_video`, `no_audio` or `unreadable`.
+    """
+    info, sounds = probe(source), probe(heard)
+    if info.video is None:
+        raise ClipError(source, "no_video", "no video stream, so there is no picture for the sound")
+    if sounds.sound is None:
+        raise ClipError(heard, "no_audio", "no sound stream that could be moved")
+    rate = sounds.sound.rate
+    sound = _moved(np.concatenate(list(read_whole_sound(sounds)), axis=1), round(milliseconds * rate / 1000))
+    with open_media(source) as old:
+        seen = old.streams[info.video.index]
+        assert isinstance(seen, av.VideoStream)
+        with av.open(os.devnull, "w", format="mp4") as mp4:
+            fits = seen.codec_context.codec.canonical_name in mp4.supported_codecs
+        target = path.with_suffix(".mp4" if fits else ".mkv")
+        partial = partial_of(target)
+        try:
+            with av.open(str(partial.absolute()), "w", format="mp4" if fits else "matroska") as new:
+                _copy(info, old, seen, sound, new, rate, sounds.sound.layout or f"{len(sound)}c")
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+    return target
+
+
+def _moved(sound: NDArray[np.float32], samples: int) -> NDArray[np.float32]:
+    count = sound.shape[1]
+    gap = np.zeros((len(sound), min(count, abs(samples))), np.float32)
+    kept = sound[:, : count - samples] if samples > 0 else sound[:, -samples:]
+    return np.concatenate([gap, kept] if samples > 0 else [kept, gap], axis=1)[:, :count]
+
+
+def _copy(
+    info: MediaInfo,
+    old: InputContainer,
+    seen: av.VideoStream,
+    sound: Sound | NDArray[np.float32],
+    new: OutputContainer,
+    rate: int = SAMPLE_RATE,
+    layout: str = "mono",
+) -> None:
+    """Write the picture `seen` with new sound: mono int16 (n,), or float32 (channels,n) with `rate` and `layout`."""
     picture = new.add_stream_from_template(seen, opaque=True)  # opaque: no encoder of this codec is needed
-    heard = new.add_stream(AUDIO_CODEC, rate=SAMPLE_RATE, options=dict(AUDIO_OPTIONS), layout="mono")
+    heard = new.add_stream(AUDIO_CODEC, rate=rate, options=dict(AUDIO_OPTIONS), layout=layout)
     assert isinstance(heard, av.AudioStream)
-    heard.bit_rate = AUDIO_BIT_RATE
-    for start in range(0, len(sound), _BLOCK):
-        piece = np.ascontiguousarray(sound[None, start : start + _BLOCK])
-        block = av.AudioFrame.from_ndarray(piece, format="s16", layout="mono")
-        block.sample_rate, block.pts, block.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
+    channels = np.atleast_2d(sound)
+    heard.bit_rate = AUDIO_BIT_RATE * len(channels)
+    for start in range(0, channels.shape[1], _BLOCK):
+        piece = np.ascontiguousarray(channels[:, start : start + _BLOCK])
+        kind = "s16" if piece.dtype == np.int16 else "fltp"
+        block = av.AudioFrame.from_ndarray(piece, format=kind, layout=layout)
+        block.sample_rate, block.pts, block.time_base = rate, start, Fraction(1, rate)
         new.mux(heard.encode(block))
     new.mux(heard.encode(None))
     tick = seen.time_base or Fraction(1, 1000)

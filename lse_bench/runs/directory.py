@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 READ_SCHEMAS = (1, 2)
 _WAY_OUT = "Score into a new --out, or restore the file"
-RUN_FILE, SUMMARY_FILE, WINDOWS_FOLDER = "run.json", "summary.json", "windows"
+RUN_FILE, SUMMARY_FILE = "run.json", "summary.json"
+WINDOWS_FOLDER, TIMELINES_FOLDER = "windows", "timelines"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,9 @@ def describe_run(
         source=None if source is None else source.as_json(),
         manifest_sha256=asked if adopted is None else adopted.manifest.sha256,
         adopted=adopted,
-        calibration=scorer.calibration,
+        calibration=scorer.offsets.calibration,
+        search=scorer.offsets.search,
+        timeline=scorer.offsets.timeline,
         generation=None if generation is None else origin_of(generation),
         shard=None if shard is None else f"{shard.index}/{shard.count}",
         **surroundings(),
@@ -160,11 +163,15 @@ def key_differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[tu
 def refuse_difference(first: Path, one: RunDescription, second: Path, other: RunDescription) -> None:
     """Raise UsageError if the scores of two runs must not be averaged together. The message names the field.
 
-    The comparison key and the list of clips must be equal. `first`, `second`: the runs' names in the message.
+    The comparison key, the list of clips and what is said about offsets must be equal. `first`, `second`: the runs'
+    names in the message.
     """
     differing = key_differences(one.key, other.key)
     if one.clip_list.sha256 != other.clip_list.sha256:
         differing.append(("list", one.clip_list.sha256, other.clip_list.sha256))
+    for field in ("calibration", "search", "timeline"):
+        if (here := getattr(one, field)) != (there := getattr(other, field)):
+            differing.append((field, str(here), str(there)))
     for name, here, there in differing:
         raise UsageError(
             f"{first} and {second} cannot be joined: {name} differs ({here} and {there}). Such scores are never "

@@ -14,9 +14,9 @@ from lse_bench.runs.agreement import disagreement
 from lse_bench.runs.outcomes import score_fields
 from lse_bench.runs.schema import Record, RunDescription, Scores
 from lse_bench.sync import distance
+from lse_bench.sync.curve import SHIFTS, valid_curve
 from lse_bench.sync.offsets import Calibration, grade_of, within_r37
 
-_SHIFTS = 2 * distance.MAX_SHIFT + 1
 _FROM_CURVE = ("lse_d", "lse_c", "offset", "lse_d_at_0")
 _NEWER = ("offset_ms", "offset_margin")  # follow from the curve, too, but records of older versions lack them
 
@@ -44,8 +44,8 @@ def faults_of(record: Record, rule: str | None, calibration: Calibration | None 
             yield f"the status is {record.status}, but it has scores"
         return
     curve = record.curve
-    if curve is None or len(curve) != _SHIFTS or not np.isfinite(curve).all():
-        yield f"a curve of {_SHIFTS} finite distances is needed"
+    if curve is None or len(curve) != SHIFTS or not np.isfinite(curve).all():
+        yield f"a curve of {SHIFTS} finite distances is needed"
         return
     tracks = [track for track in record.tracks or [] if track.status == "ok"]
     for track in tracks:
@@ -91,15 +91,10 @@ def valid_scores(rows: NDArray[np.float64]) -> dict[str, Any]:
 
     Pairs of a window with the padding do not count. A shift with fewer than `MIN_PAIRS` pairs is left out.
     """
-    sound = np.arange(len(rows))[:, None] + np.arange(_SHIFTS)[None, :] - distance.MAX_SHIFT
-    exists = (sound >= 0) & (sound < len(rows))
-    pairs = exists.sum(axis=0)
-    sums = np.where(exists, rows, 0).sum(axis=0)
-    curve = np.where(pairs >= distance.MIN_PAIRS, sums / np.maximum(pairs, 1), np.nan)
-    found = score_fields(distance.summarise(rows.mean(axis=0), curve, len(rows)))
+    found = score_fields(distance.summarise(rows.mean(axis=0), valid_curve(rows, 0, len(rows)), len(rows)))
     return {name: found[name] for name in ("lse_d_valid", "lse_c_valid", "offset_valid")}
 
 
 def _from_curve(curve: NDArray[np.float64]) -> dict[str, Any]:
-    found = score_fields(distance.summarise(curve, np.full(_SHIFTS, np.nan), 0))
+    found = score_fields(distance.summarise(curve, np.full(SHIFTS, np.nan), 0))
     return {name: found[name] for name in (*_FROM_CURVE, *_NEWER)}

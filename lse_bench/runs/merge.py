@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lse_bench.errors import UsageError
 from lse_bench.runs.directory import (
+    TIMELINES_FOLDER,
     WINDOWS_FOLDER,
     prepare_directory,
     read_description,
@@ -24,9 +25,9 @@ from lse_bench.versions import joined, surroundings_of
 def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> Summary:
     """Join the shards of one list of clips into the new run directory `out` and return its summary.
 
-    `command`: the command line, for run.json. Kept windows are copied as well. Raises UsageError if the runs differ in
-    the comparison key or the list (the message names the field), if two of them recorded the same clip, if a record was
-    edited, or if `out` is not empty.
+    `command`: the command line, for run.json. Kept windows and timelines are copied as well. Raises UsageError if the
+    runs differ in the comparison key or the list (the message names the field), if two of them recorded the same clip,
+    if a record was edited, or if `out` is not empty.
     """
     if not runs:
         raise UsageError("no runs to merge; give at least one run directory")
@@ -38,7 +39,7 @@ def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> 
     records = [record for run in runs for record in read_records(run)]
     refuse_doubles(records, out)
     for run in runs:
-        refuse_edited_records(run, read_records(run), descriptions[0].track_rule)
+        refuse_edited_records(str(run), read_records(run), descriptions[0])
     whole = to_json(descriptions[0])
     for description in descriptions[1:]:
         for one in (surroundings_of(to_json(description)), *(description.continued_with or [])):
@@ -50,6 +51,7 @@ def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> 
         for record in records:
             append(record)
     for run in runs:
-        for kept in (run / WINDOWS_FOLDER).glob("[!.]*.npz"):
-            write_atomically(out / WINDOWS_FOLDER / kept.name, kept.read_bytes())
+        for folder, suffix in ((WINDOWS_FOLDER, ".npz"), (TIMELINES_FOLDER, ".json")):
+            for kept in (run / folder).glob(f"[!.]*{suffix}"):
+                write_atomically(out / folder / kept.name, kept.read_bytes())
     return write_summary(out, records, merged.clip_list.clips, merged)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lse_bench.manifests.listed import ListedClip
 from lse_bench.rates import SAMPLE_RATE
-from lse_bench.runs.schema import Record, Scores, TrackRecord
+from lse_bench.runs.schema import Record, Scores, TrackRecord, Trend, WideSearch
 from lse_bench.sync.clip_facts import why_too_short, windows_of
 from lse_bench.sync.remarks import warnings_of_score
 from lse_bench.weights.readers import file_digest
@@ -27,7 +27,11 @@ def score_fields(score: LseScore) -> dict[str, Any]:
     found = {name: getattr(score, name) for name in Scores.model_fields}
     if score.offset_valid is None:
         found |= {"lse_d_valid": None, "lse_c_valid": None}
-    return found | {"curve": score.curve.tolist()}
+    beside = {
+        "search": None if score.search is None else WideSearch.model_validate(score.search),
+        "timeline": None if score.timeline is None else Trend.model_validate(score.timeline),
+    }
+    return found | {"curve": score.curve.tolist()} | beside
 
 
 def identity_of(clip: ListedClip) -> dict[str, Any]:

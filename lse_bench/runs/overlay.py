@@ -16,10 +16,12 @@ from lse_bench.media.audio import read_sound, samples_between
 from lse_bench.media.clip_files import ClipFiles
 from lse_bench.media.video import Frame, of_one_size, read_frames
 from lse_bench.media.writer import write_clip
+from lse_bench.rates import FPS
 from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.distance import running_confidence
 from lse_bench.sync.open_clip import open_clip
 from lse_bench.sync.syncnet import WINDOW_FRAMES
+from lse_bench.sync.timeline import Timeline
 
 if TYPE_CHECKING:
     from lse_bench.sync.batch import ClipOutcome
@@ -54,10 +56,11 @@ def write_overlay(
     clip = open_clip(files, policy, ClipFacts(), sound_stream)
     assert clip.sound is not None
     rate, part = clip.rate, clip.part
-    tracks = list(_tracks_of(outcome))
+    tracks, line = list(_tracks_of(outcome)), _timeline_of(outcome)
     heard = [np.zeros(0, np.int16), *samples_between(read_sound(clip.sound), part.first_sample, part.stop_sample)]
     sound = np.concatenate(heard)
-    frames = (_draw(frame, number, tracks) for number, frame in enumerate(clip.frames(read_frames(clip.picture, rate))))
+    pictures = clip.frames(read_frames(clip.picture, rate))
+    frames = (_draw(frame, number, tracks, line) for number, frame in enumerate(pictures))
     path.parent.mkdir(parents=True, exist_ok=True)
     # Browsers play 4:2:0 colour only, which needs an even width and height. The last line of an odd side is cut off.
     shown = (frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2] for frame in of_one_size(frames))
@@ -85,10 +88,25 @@ def _tracks_of(outcome: ClipOutcome) -> Iterator[_Drawn]:
         yield _Drawn(-1, track.first, track.boxes, None, "dropped")
 
 
-def _draw(frame: Frame, number: int, tracks: list[_Drawn]) -> Frame:
+def _timeline_of(outcome: ClipOutcome) -> Timeline | None:
+    """Return the timeline to draw: that of the clip's score."""
+    return None if outcome.score is None else outcome.score.timeline
+
+
+def _offset_at(line: Timeline, seconds: float) -> str:
+    """Return the offset at a time, that of the piece whose middle is nearest."""
+    piece = min(line.pieces, key=lambda one: abs(one.middle - seconds))
+    if piece.offset_ms is None or piece.clear is False:
+        return "offset unknown"
+    return f"offset {piece.offset_ms:+.0f} ms" + ("" if piece.clear else " (not calibrated)")
+
+
+def _draw(frame: Frame, number: int, tracks: list[_Drawn], offsets: Timeline | None) -> Frame:
     frame = frame.copy()
     scale = max(0.55, min(frame.shape[:2]) / 900)
     thick = max(1, round(2 * scale))
+    if offsets is not None and offsets.pieces:
+        _write(frame, _offset_at(offsets, number / FPS), (4, frame.shape[0] - 4), 0.8 * scale, (255, 255, 255), thick)
     for track in tracks:
         at = number - track.first
         if not 0 <= at < len(track.boxes):

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 Extra = FidResult | FdSyncResult
 EXTRAS = {"fid": "fid.json", "fd_sync": "fd_sync.json"}  # files of other commands that a run directory may hold
-_NO_COLUMNS = {"curve", "tracks", "warnings", "groups"}  # fields without a column of the same name in a data frame
+_NO_COLUMNS = {
+    "curve",
+    "tracks",
+    "warnings",
+    "groups",
+    "search",
+    "timeline",
+}  # fields without a column of the same name in a data frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +123,10 @@ class Run:
             row: dict[str, Any] = {"method": self.method, "corpus": self.corpus}
             row |= record.model_dump(exclude=_NO_COLUMNS)
             row["warnings"] = "; ".join(record.warnings)
+            if record.search is not None:
+                row["search_offset_ms"] = record.search.offset_ms
+            if record.timeline is not None:
+                row |= {"trend": record.timeline.trend, "ms_per_minute": record.timeline.ms_per_minute}
             row |= {f"group_{name}": value for name, value in record.groups.items()}
             if curves and record.curve is not None:
                 row |= {f"curve_{place - 15:+d}": value for place, value in enumerate(record.curve)}
@@ -124,7 +135,7 @@ class Run:
         found = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
         frame = pd.DataFrame(rows, columns=found)
         numbers = {*Scores.model_fields, "frames", "fps", "seconds", "sound_stream", "sound_seconds", "start", "end"}
-        numbers -= {"curve", "offset_grade"}
+        numbers = numbers - {"curve", "offset_grade", "search", "timeline"} | {"search_offset_ms", "ms_per_minute"}
         return frame.astype({name: _dtype_of(name) for name in found if name in numbers}).convert_dtypes()
 
 

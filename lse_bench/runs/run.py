@@ -7,6 +7,7 @@ A run directory holds `run.json` (a description of clips, scorer and settings), 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import ListedClip
 from lse_bench.runs.directory import (
+    TIMELINES_FOLDER,
     WINDOWS_FOLDER,
     Shard,
     describe_run,
@@ -25,7 +27,7 @@ from lse_bench.runs.directory import (
 from lse_bench.runs.outcomes import identity_of, record_of
 from lse_bench.runs.records import open_records, read_records
 from lse_bench.runs.schema import Record, Summary
-from lse_bench.storage import replacing
+from lse_bench.storage import json_bytes, replacing, write_atomically
 
 if TYPE_CHECKING:
     from lse_bench.media.clip_files import ClipFiles
@@ -64,8 +66,11 @@ def score_run(
     if an earlier call did not keep windows, or if `overlay` is set under a protocol without face tracks.
     """
     description = describe_run(scorer, clips, weights=weights, command=command, source=source, shard=shard)
-    if overlay is not None and scorer.tracking is None:
-        raise UsageError(f"--overlay draws face tracks, but {scorer.protocol.id} has none; use --protocol tracked")
+    if overlay is not None and scorer.tracking is None and scorer.offsets.timeline is None:
+        raise UsageError(
+            f"--overlay draws face tracks or the offset over time, but {scorer.protocol.id} has no tracks; use "
+            "--protocol tracked or --timeline SECONDS"
+        )
     prepare_directory(out, description)
     files = {clip.id: clip.files for clip in clips}
     mine = shard.of(clips) if shard is not None else list(clips)
@@ -85,6 +90,8 @@ def score_run(
         for record, outcome in score_clips(scorer, rest, keep_windows or overlay is not None, on_step):
             if outcome is not None and outcome.score is not None and keep_windows:
                 _write_windows(out, record.id, outcome)
+            if outcome is not None and outcome.score is not None and outcome.score.timeline is not None:
+                _write_timelines(out, record.id, outcome)
             append(record)
             on_record(record)
             if overlay is not None and outcome is not None and outcome.score is not None:
@@ -142,6 +149,14 @@ def _write_windows(out: Path, clip_id: str, outcome: ClipOutcome) -> None:
         scores = {"distances": outcome.score}
     with replacing(folder / f"{clip_id}.npz") as partial:
         np.savez_compressed(partial, **{name: _per_window(score) for name, score in scores.items()})
+
+
+def _write_timelines(out: Path, clip_id: str, outcome: ClipOutcome) -> None:
+    """Write the offsets over time to `timelines/ID.json`, by face track under tracked protocols, else as `clip`."""
+    scores: dict[str, LseScore | None] = {f"track_{number}": score for number, score in outcome.tracks.items()}
+    scores = scores or {"clip": outcome.score}
+    found = {name: asdict(score.timeline) for name, score in scores.items() if score is not None and score.timeline}
+    write_atomically(out / TIMELINES_FOLDER / f"{clip_id}.json", json_bytes(found))
 
 
 def _per_window(score: LseScore) -> Any:

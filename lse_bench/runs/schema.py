@@ -20,6 +20,53 @@ SCHEMA = 2
 Curve = Annotated[list[float], Field(min_length=31, max_length=31)]
 
 
+class _Part(BaseModel):
+    """The base of parts of scores."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True, from_attributes=True
+    )
+
+
+class WideSearch(_Part):
+    """The best shift of a search beyond 0.6 s. LSE-D and LSE-C do not depend on it."""
+
+    seconds: float
+    """How far was searched to either side, in seconds."""
+    offset_ms: float | None
+    """AV offset there, in milliseconds. Null at the ends of what was measured."""
+    distance: float
+    """Mean distance there, in units of LSE-D."""
+    margin: float | None
+    """How far it lies below every shift more than two frames away."""
+
+
+class JumpRecord(_Part):
+    """A sudden change of the AV offset."""
+
+    at: float
+    """Time of the change in seconds."""
+    before_ms: float
+    """AV offset before, in milliseconds."""
+    after_ms: float
+    """AV offset after, in milliseconds."""
+
+
+class Trend(_Part):
+    """The AV offset over time. `timelines/ID.json` holds the pieces."""
+
+    seconds: float
+    """Length of a piece in seconds."""
+    trend: Literal["constant", "drift", "jumps", "unknown"]
+    """What the offset does. `unknown` if too few pieces have a clear minimum."""
+    ms_per_minute: float | None
+    """The drift in milliseconds a minute. Positive: the sound comes earlier and earlier."""
+    ci95: tuple[float, float] | None
+    """95 % interval of the drift."""
+    jumps: list[JumpRecord]
+    """The sudden changes."""
+
+
 class Scores(BaseModel):
     """The scores of a clip or of a face track; all null if it was not scored."""
 
@@ -51,6 +98,10 @@ class Scores(BaseModel):
     """Grade of the offset by ITU-R BT.1359-1; `unknown` without a clear minimum; null in files of older versions."""
     offset_r37: bool | None = None
     """Whether EBU R37 allows the offset; null if its grade is not known."""
+    search: WideSearch | None = None
+    """The best shift of a wider search; null if none was made."""
+    timeline: Trend | None = None
+    """The offset over time; null if it was not measured."""
 
 
 def _refuse_ok_without_scores(status: Status, scores: Scores) -> None:
@@ -252,6 +303,10 @@ class RunDescription(Surroundings):
     """How finished videos were matched with a manifest; null if the clips were not adopted."""
     calibration: Calibration | None = None
     """The calibration by which offsets were graded; null without one."""
+    search: float | None = None
+    """How far was searched for larger delays, in seconds; null for not at all."""
+    timeline: float | None = None
+    """Length of the pieces of offsets over time, in seconds; null without them."""
     shard: str | None = None
     """The shard that was scored, such as 2/5; null for the whole list."""
     merged_from: list[str | None] | None = None

@@ -25,11 +25,10 @@ from lse_bench.runs.read import Extra, Run
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.storage import read_arrays, read_object
 from lse_bench.stored import to_json
-from lse_bench.sync import distance
+from lse_bench.sync.curve import SHIFTS
 from lse_bench.weights.readers import digest_of_digests, file_digest
 
 WINDOWS_TOLERANCE = 1e-5  # windows are stored as float32
-_SHIFTS = 2 * distance.MAX_SHIFT + 1
 _STORED = ("listed", "scored", "failed", "metrics")  # the fields that a summary of every version has
 
 
@@ -139,7 +138,7 @@ def _windows(entry: Run, verdict: Verdict) -> None:
         verdict.count("windows")
         for name, follows in wanted.items():
             rows = stored[name]
-            shape = (follows["windows"], _SHIFTS)
+            shape = (follows["windows"], SHIFTS)
             if follows["windows"] is not None and rows.shape != shape:
                 verdict.differences.append(
                     f"{WINDOWS_FOLDER}/{path.name}: {name} has shape {rows.shape}, but the record gives {shape}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -13,8 +13,10 @@ from lse_bench.features.syncnet_mfcc import COEFFICIENTS
 from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.distance import CurveSum, LseScore, combine, graded
 from lse_bench.sync.feed import Event, Failure
-from lse_bench.sync.offsets import Calibration
+from lse_bench.sync.offset_settings import OffsetSettings
+from lse_bench.sync.search import WideCurve
 from lse_bench.sync.syncnet import WINDOW_COLUMNS, FastSyncNet
+from lse_bench.sync.timeline import timeline_of
 from lse_bench.sync.windows import Chunk, window_views
 
 
@@ -38,6 +40,7 @@ class _Open:
     """The state of an unfinished clip: one curve for each face track, or one curve if faces are not tracked."""
 
     curves: dict[int, CurveSum] = field(default_factory=dict)
+    searches: dict[int, WideCurve] = field(default_factory=dict)
     waiting: int = 0  # windows that are still in the batch
     end: Event | None = None
 
@@ -46,7 +49,7 @@ class Batch:
     """A buffer that collects windows until the network's input is full, and then adds embeddings to the clips' curves.
 
     `size`: windows per pass of the network. `keep_windows`: whether scores keep the distances of each window. `rule`:
-    how face tracks make a clip's score, None if faces are not tracked. `calibration`: for the grades of offsets.
+    how face tracks make a clip's score, None if faces are not tracked. `offsets`: what is said about offsets.
     """
 
     def __init__(
@@ -55,10 +58,10 @@ class Batch:
         size: int,
         keep_windows: bool,
         rule: TrackRule | None,
-        calibration: Calibration | None = None,
+        offsets: OffsetSettings | None = None,
     ) -> None:
         self._network = network
-        self._calibration = calibration
+        self._offsets = offsets or OffsetSettings()
         self._keep = keep_windows
         self._rule = rule
         self._lips = network.empty_lips(size)
@@ -70,7 +73,9 @@ class Batch:
 
     def add(self, clip: int, chunk: Chunk) -> None:
         state = self._open.setdefault(clip, _Open())
-        state.curves.setdefault(chunk.part, CurveSum(self._keep))
+        state.curves.setdefault(chunk.part, CurveSum(self._keep or self._offsets.timeline is not None))
+        if self._offsets.search is not None:
+            state.searches.setdefault(chunk.part, WideCurve(self._offsets.search))
         lips, mfcc = window_views(chunk, self._lips.device, self._lips.dtype)
         start = 0
         while start < len(chunk):
@@ -107,6 +112,8 @@ class Batch:
         for clip, part, count in owners:
             state = self._open[clip]
             state.curves[part].push(lip[row : row + count], sound[row : row + count])
+            if part in state.searches:
+                state.searches[part].push(lip[row : row + count], sound[row : row + count])
             state.waiting -= count
             row += count
             self._close(clip)
@@ -121,9 +128,19 @@ class Batch:
         if state is None or state.end is None or state.waiting:
             return
         failure = state.end.failure
-        curves = {} if failure is not None else state.curves
-        scores = {part: graded(curve.finish(), self._calibration) for part, curve in sorted(curves.items())}
+        parts = [] if failure is not None else sorted(state.curves)
+        scores = {part: self._finished(state, part) for part in parts}
         score = None if failure is not None else combine(list(scores.values()), self._rule or "mean")
         tracks = scores if self._rule else {}
         self._ended.append(ClipOutcome(clip, state.end.facts, score, failure, tracks))
         del self._open[clip]
+
+    def _finished(self, state: _Open, part: int) -> LseScore:
+        score = graded(state.curves[part].finish(), self._offsets.calibration)
+        if part in state.searches:
+            score = replace(score, search=state.searches[part].finish())
+        if self._offsets.timeline is None:
+            return score
+        assert score.per_window is not None
+        found = timeline_of(score.per_window, self._offsets.timeline, self._offsets.calibration)
+        return replace(score, timeline=found, per_window=score.per_window if self._keep else None)

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import medfilt
 
+from lse_bench.sync.curve import MAX_SHIFT, MIN_PAIRS, SHIFTS
 from lse_bench.sync.offsets import Calibration, Grade, grade_of, margin_of, offset_ms, within_r37
+from lse_bench.sync.search import Found
+from lse_bench.sync.timeline import Timeline
 
-MAX_SHIFT = 15  # frames at 25 fps
-MIN_PAIRS = 5  # a shift of the valid curve with fewer pairs is NaN
 _EPS = 1e-6
 _SMOOTHED_OVER = 9  # windows: the published code smooths its framewise confidence over as many
-_SHIFTS = 2 * MAX_SHIFT + 1
 
 Curve = NDArray[np.float64]
 
@@ -44,7 +44,8 @@ class LseScore:
 
     `offset_ms`: the offset in milliseconds, below one frame; None at the ends of the curve. `offset_margin`: how far
     the minimum lies below every other shift, see `offsets`. `offset_grade`, `offset_r37`: what ITU-R BT.1359-1 and EBU
-    R37 say about the offset. They need a calibration of the scorer.
+    R37 say about the offset. They need a calibration of the scorer. `search`: the best shift of a wider search.
+    `timeline`: the offset over time. Both are None unless they were asked for.
     """
 
     lse_d: float
@@ -62,6 +63,8 @@ class LseScore:
     offset_margin: float | None = field(default=None, repr=False)
     offset_grade: Grade = "not calibrated"
     offset_r37: bool | None = field(default=None, repr=False)
+    search: Found | None = None
+    timeline: Timeline | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
     signature: str = ""
 
@@ -78,9 +81,9 @@ def pairwise_distances(lip: ArrayLike, sound: ArrayLike) -> NDArray[np.float64]:
         raise ValueError(
             f"{len(lip)} lip embeddings need {len(lip) + 2 * MAX_SHIFT} sound embeddings, got {len(sound)}"
         )
-    distances = np.empty((len(lip), _SHIFTS))
+    distances = np.empty((len(lip), SHIFTS))
     for i, row in enumerate(lip):
-        difference = row + _EPS - sound[i : i + _SHIFTS]
+        difference = row + _EPS - sound[i : i + SHIFTS]
         distances[i] = np.sqrt(np.einsum("kd,kd->k", difference, difference))
     return distances
 
@@ -95,9 +98,9 @@ class CurveSum:
     def __init__(self, keep_windows: bool = False) -> None:
         self._lip = np.zeros((0, 0))  # pending windows, whose later sounds are still missing
         self._sound = np.zeros((0, 0))  # sounds, beginning 15 before the first pending lip
-        self._sum = np.zeros(_SHIFTS)
-        self._sum_valid = np.zeros(_SHIFTS)
-        self._pairs = np.zeros(_SHIFTS, dtype=np.int64)
+        self._sum = np.zeros(SHIFTS)
+        self._sum_valid = np.zeros(SHIFTS)
+        self._pairs = np.zeros(SHIFTS, dtype=np.int64)
         self._windows = 0
         self._kept: list[NDArray[np.float32]] | None = [] if keep_windows else None
 
@@ -126,7 +129,7 @@ class CurveSum:
         if rows <= 0:
             return
         distances = pairwise_distances(self._lip[:rows], self._sound[: rows + 2 * MAX_SHIFT])
-        position = np.arange(rows)[:, None] + np.arange(_SHIFTS)[None, :]  # in self._sound
+        position = np.arange(rows)[:, None] + np.arange(SHIFTS)[None, :]  # in self._sound
         exists = (self._windows + position >= MAX_SHIFT) & (position < len(self._sound) - after_end)
         self._sum += distances.sum(axis=0)
         self._sum_valid += np.where(exists, distances, 0).sum(axis=0)

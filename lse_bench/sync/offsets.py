@@ -57,12 +57,14 @@ class Calibration(BaseModel):
 
 
 def offset_ms(curve: ArrayLike, middle: int) -> float | None:
-    """Return the AV offset in milliseconds, None if the minimum lies at an end of the curve.
+    """Return the AV offset in milliseconds, None if the minimum lies at an end of the curve or is no number.
 
     `curve`: mean distances at consecutive shifts of one frame; NaN marks a shift that was not measured. `middle`: the
     place of shift 0.
     """
     values = np.asarray(curve, dtype=np.float64)
+    if np.isnan(values).all():
+        return None
     place = int(np.nanargmin(values))
     if place in (0, len(values) - 1):
         return None
@@ -80,6 +82,8 @@ def margin_of(curve: ArrayLike) -> float | None:
     It is None if no such shift was measured. `curve`: see `offset_ms`.
     """
     values = np.asarray(curve, dtype=np.float64)
+    if np.isnan(values).all():
+        return None
     place = int(np.nanargmin(values))
     far = np.abs(np.arange(len(values)) - place) > _NEAR
     rest = values[far & ~np.isnan(values)]

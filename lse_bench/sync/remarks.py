@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from lse_bench.choices import FpsPolicy
 from lse_bench.rates import FRAME_RATE, SAMPLE_RATE
-from lse_bench.sync.distance import MAX_SHIFT, LseScore
+from lse_bench.sync.curve import MAX_SHIFT
+from lse_bench.sync.distance import LseScore
 from lse_bench.sync.protocol import Protocol
 
 if TYPE_CHECKING:

@@ -33,6 +33,7 @@ from lse_bench.sync.batch import Batch, ClipOutcome
 from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.distance import LseScore
 from lse_bench.sync.feed import Event, feed
+from lse_bench.sync.offset_settings import OffsetSettings
 from lse_bench.sync.offsets import Calibration, calibration_for
 from lse_bench.sync.protocol import FPS_POLICIES, PRECISIONS, TRACK_RULES, Protocol, comparison_key, get_protocol
 from lse_bench.sync.remarks import warnings_of_score
@@ -71,6 +72,8 @@ class SyncScorer:
         ffmpeg: Path | str | None = None,
         sound_stream: str | None = None,
         calibration: Calibration | None = None,
+        search: float | None = None,
+        timeline: float | None = None,
         device: str = "auto",
         precision: ScoringPrecision = "fp32",
         batch_size: int | None = None,
@@ -82,7 +85,9 @@ class SyncScorer:
         CenterFace and the published settings. `track_rule`: how face tracks make a clip's score. `ffmpeg`: the ffmpeg
         program for `tracked-legacy`, None for the one on PATH. `sound_stream`: which sound of a file is heard, by its
         number, counted from 1, or its language; None for the one that the ffmpeg program chooses. `calibration`: for
-        the grades of offsets; None for the package's, if it has one for these weights and this protocol.
+        the grades of offsets; None for the package's, if it has one for these weights and this protocol. `search`: how
+        many seconds to look for delays beyond 0.6 s. `timeline`: length of the pieces of a timeline, in seconds. None
+        leaves them out.
 
         `batch_size`: windows per pass, rounded up to whole tiles of the network, None for one tile. `workers`: threads
         that decode ahead, 0 to decode in the caller's thread, None to choose by device. Neither changes a score. Raises
@@ -106,7 +111,7 @@ class SyncScorer:
         self.track_rule: TrackRule = track_rule
         self.tracking, self.ffmpeg = _tracking_for(self.protocol, fps_policy, tracking, ffmpeg)
         self.sound_stream = sound_stream
-        self.calibration = calibration_for(weights_sha256, self.protocol.id, calibration)
+        self.offsets = OffsetSettings(calibration_for(weights_sha256, self.protocol.id, calibration), search, timeline)
         self.precision: ScoringPrecision = precision
         self.device = choose_device(device)
         self.weights_sha256 = weights_sha256
@@ -129,6 +134,8 @@ class SyncScorer:
         ffmpeg: Path | str | None = None,
         sound_stream: str | None = None,
         calibration: Calibration | None = None,
+        search: float | None = None,
+        timeline: float | None = None,
         device: str = "auto",
         precision: ScoringPrecision = "fp32",
         batch_size: int | None = None,
@@ -152,6 +159,8 @@ class SyncScorer:
             ffmpeg=ffmpeg,
             sound_stream=sound_stream,
             calibration=calibration,
+            search=search,
+            timeline=timeline,
             device=device,
             precision=precision,
             batch_size=batch_size,
@@ -243,7 +252,7 @@ class SyncScorer:
 
     def _batch(self, keep_windows: bool) -> Batch:
         rule = self.track_rule if self.tracking else None
-        return Batch(self.network, self.batch_size, keep_windows, rule, self.calibration)
+        return Batch(self.network, self.batch_size, keep_windows, rule, self.offsets)
 
     def _signed(self, outcome: ClipOutcome) -> LseScore:
         assert outcome.score is not None

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from scipy.stats import theilslopes
 
 from lse_bench.rates import FPS
-from lse_bench.sync.distance import MAX_SHIFT, MIN_PAIRS
+from lse_bench.sync.curve import MAX_SHIFT, SHIFTS, valid_curve
 from lse_bench.sync.offsets import MS_PER_FRAME, Calibration, is_clear, margin_of, offset_ms
 from lse_bench.sync.syncnet import WINDOW_FRAMES
 
 Trend = Literal["constant", "drift", "jumps", "unknown"]
 SHORTEST, LONGEST = 2.0, 600.0  # seconds of a piece
-_SHIFTS = 2 * MAX_SHIFT + 1
 _FEWEST = 3  # clear pieces that a verdict needs
 _STRAIGHT = 20.0  # ms: offsets that lie as near to a line follow it
 _LEAST_DRIFT = 20.0  # ms over the whole clip: half a frame
@@ -104,10 +103,7 @@ def _pieces(per_window: NDArray[np.floating], seconds: float, calibration: Calib
     starts = sorted({*range(0, max(1, count - length + 1), step), max(0, count - length)})
     for first in starts:
         rows = np.asarray(per_window[first : first + length], dtype=np.float64)
-        sound = np.arange(first, first + len(rows))[:, None] + np.arange(_SHIFTS)[None, :] - MAX_SHIFT
-        exists = (sound >= 0) & (sound < count)
-        pairs = exists.sum(axis=0)
-        curve = np.where(pairs >= MIN_PAIRS, np.where(exists, rows, 0).sum(axis=0) / np.maximum(pairs, 1), np.nan)
+        curve = valid_curve(rows, first, count)
         if np.isnan(curve).all():
             continue
         margin, least = margin_of(curve), float(np.nanmin(curve))
@@ -165,7 +161,7 @@ def _placed(per_window: NDArray[np.floating], jump: Jump, seconds: float) -> Jum
     first = max(0, round((jump.at - seconds) * FPS))
     rows = np.asarray(per_window[first : round((jump.at + seconds) * FPS)], dtype=np.float64)
     here, there = (
-        min(_SHIFTS - 1, max(0, MAX_SHIFT - round(offset / MS_PER_FRAME))) for offset in (jump.before_ms, jump.after_ms)
+        min(SHIFTS - 1, max(0, MAX_SHIFT - round(offset / MS_PER_FRAME))) for offset in (jump.before_ms, jump.after_ms)
     )
     gain = np.cumsum(rows[:, here] - rows[:, there])  # falls while the offset before the jump is nearer
     return Jump((first + int(gain.argmin()) + 1 + WINDOW_FRAMES / 2) / FPS, jump.before_ms, jump.after_ms)

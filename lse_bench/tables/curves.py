@@ -10,7 +10,7 @@ from lse_bench.errors import UsageError
 from lse_bench.runs.schema import Record
 from lse_bench.runs.statistics import mean_with_interval
 from lse_bench.runs.summary import members_of
-from lse_bench.sync.distance import MAX_SHIFT
+from lse_bench.sync.curve import MAX_SHIFT
 from lse_bench.tables import escape
 
 if TYPE_CHECKING:

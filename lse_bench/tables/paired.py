@@ -112,12 +112,12 @@ def ranks(methods: Mapping[str, Sequence[Record]], metric: str) -> dict[str, int
     return result
 
 
-def refuse_mixed(runs: Sequence[Run], lists: bool = True) -> None:
+def refuse_mixed(runs: Sequence[Run], lists: bool | None = True) -> None:
     """Raise UsageError unless all runs may be in one table. The message names the field that differs.
 
     The comparison key and the manifest must be equal. Runs whose clips have 25 frames per second may stand beside runs
     whose clips were converted to it by presentation time, which changes no clip of 25. `lists`: if there is no
-    manifest, the lists of clips must be equal, too.
+    manifest, the lists of clips must be equal, too; None means that neither need be equal.
     """
     for first, second in product(runs[:1], runs[1:]):
         one, other = first.description, second.description
@@ -129,7 +129,7 @@ def refuse_mixed(runs: Sequence[Run], lists: bool = True) -> None:
         whole = [("manifest_sha256", one.manifest_sha256, other.manifest_sha256)]
         if lists and one.manifest_sha256 is None:
             whole.append(("the list of clips", one.clip_list.sha256, other.clip_list.sha256))
-        differing += [value for value in whole if value[1] != value[2]]
+        differing += [value for value in whole if value[1] != value[2] and lists is not None]
         for field, here, there in differing:
             cure = "Score both with the same settings and the same list of clips"
             if field == "fps_policy":

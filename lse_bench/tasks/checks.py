@@ -8,6 +8,7 @@ from lse_bench.faces.detectors import DETECTORS
 from lse_bench.generators.interface import FaceGenerator
 from lse_bench.generators.registry import load
 from lse_bench.minilrs.plan import Spec
+from lse_bench.sync.offset_settings import OffsetSettings
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.tasks.declared import (
     DetectorOptions,
@@ -21,7 +22,7 @@ from lse_bench.tasks.options import changed, parse_pads, settings_of
 
 _OF_FACES = {"detector", "boxes", "pads", "smoothing", "face", "sound_offset"}
 _POLICIES = {"short", "faceless", "nan_sound", "paste"}  # their defaults are the published choices
-_OF_TRACKS = {"detector", "boxes", "overlay", "tracker", "min_track", "stride", "track_rule"}
+_OF_TRACKS = {"detector", "boxes", "tracker", "min_track", "stride", "track_rule"}
 
 
 def detector_of(options: DetectorOptions) -> str:
@@ -54,6 +55,12 @@ def check_scoring(options: ScoreOptions) -> None:
             f"{protocol.id} treats the whole frame as a face. Leave out {', '.join(wrong)}, or use --protocol tracked "
             "or tracked-legacy"
         )
+    if not protocol.tracked and options.overlay is not None and options.timeline is None:
+        raise UsageError(
+            f"{protocol.id} treats the whole frame as a face, so --overlay has no face tracks to draw. Use --protocol "
+            "tracked, or --timeline SECONDS to draw the offset over time"
+        )
+    OffsetSettings(search=options.search, timeline=options.timeline)
     if protocol.codec != "pipeline" and "ffmpeg" in given:
         raise UsageError(f"{protocol.id} uses no ffmpeg program. --ffmpeg needs --protocol tracked-legacy")
     if protocol.tracked:

@@ -125,6 +125,17 @@ class ScoreOptions(FaceOptions):
             metavar="N|LANGUAGE",
         ),
     ] = None
+    search: Annotated[
+        float | None,
+        Flag("Look for delays of up to SECONDS, beyond the 0.6 s of the curve. It changes no LSE.", metavar="SECONDS"),
+    ] = None
+    timeline: Annotated[
+        float | None,
+        Flag(
+            "Measure the offset over time, in pieces of SECONDS, and say whether it is constant, drifts or jumps.",
+            metavar="SECONDS",
+        ),
+    ] = None
     calibration: Annotated[
         Path | None,
         Flag("For grades of offsets: a file from `lse-bench gate --calibrate`. Default: the package's, if it has one."),
@@ -144,7 +155,8 @@ class ScoreOptions(FaceOptions):
     overlay: Annotated[
         Path | None,
         Flag(
-            "For tracked protocols: a folder for copies of the scored clips with face boxes and running confidence.",
+            "A folder for copies of the scored clips with face boxes and running confidence (tracked protocols), and "
+            "with the offset over time (--timeline).",
         ),
     ] = None
 
@@ -163,6 +175,29 @@ class AdoptOptions(TaskOptions):
         ),
     ] = None
     pair_sounds: Annotated[bool, Flag("Hear the sound of each pair in place of the video's own.")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateOptions(TaskOptions):
+    """The options of `lse-bench gate`."""
+
+    require: Annotated[
+        tuple[str, ...],
+        Flag(
+            "A condition that accepted clips meet, such as lse_c >= 3 or abs(offset_ms) <= 80. Repeatable.",
+            metavar="CONDITION",
+        ),
+    ] = ()
+    max_rejected: Annotated[
+        float, Flag("Share of rejected clips (0 to 1) from which the exit status is 1.", least=0, most=1)
+    ] = 0.0
+    fix: Annotated[
+        bool,
+        Flag(
+            "Also write copies of clips whose offset is sure, with the sound moved by it, to OUT/fixed. The picture is "
+            "copied."
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from lse_bench.manifests.listed import ListedClip
 from lse_bench.reporting import Report
 from lse_bench.runs.directory import Shard
 from lse_bench.runs.run import score_run
-from lse_bench.runs.schema import Record, Summary
+from lse_bench.runs.schema import Record, Summary, Trend
+from lse_bench.runs.trends import told
 from lse_bench.sync.offsets import read_calibration
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.sync.scorer import SyncScorer
@@ -44,12 +45,18 @@ def scorer_of(options: ScoreOptions, report: Report) -> SyncScorer:
             track_rule=options.track_rule,
             ffmpeg=options.ffmpeg,
             sound_stream=options.sound_stream,
+            search=options.search,
+            timeline=options.timeline,
             calibration=None if options.calibration is None else read_calibration(options.calibration),
             device=options.device,
             precision=options.precision,
             batch_size=options.batch_size,
             workers=options.workers,
         )
+
+
+def _phrase(trend: Trend) -> str:
+    return "over time is unknown" if trend.trend == "unknown" else told(trend)
 
 
 def score_into(
@@ -80,6 +87,8 @@ def score_into(
             if record.status != "ok":
                 failed += 1
                 counter.fail(record.clip, f"{record.status}: {record.reason}")
+            elif record.timeline is not None and record.timeline.trend != "constant":
+                counter.say(f"{record.clip}: the offset {_phrase(record.timeline)}")
             counter.advance(f"scoring ({failed} failed)" if failed else "scoring")
 
         return score_run(

@@ -13,7 +13,8 @@ from parts import NARROW, ROOT, Row, Setting, dtype_of, filled, relative, tf32, 
 
 from lse_bench.faces.s3fd_network import SFD_FACE, S3fdNetwork
 from lse_bench.fidelity.inception import FidInception
-from lse_bench.sync.distance import MAX_SHIFT, CurveSum, LseScore
+from lse_bench.sync.curve import MAX_SHIFT
+from lse_bench.sync.distance import CurveSum, LseScore
 from lse_bench.sync.syncnet import FastSyncNet, SyncNet
 from lse_bench.weights.formula import formula_weights
 

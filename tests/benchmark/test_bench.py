@@ -201,7 +201,7 @@ def test_a_step_that_raises_is_that_steps_failure(bench_file: Path, tmp_path: Pa
         ("frames = 40", "frames = 40.5", "frames = 40.5: a whole number is needed"),
         ("frames = 40", "frames = true", "frames = True: a whole number is needed"),
         ("keep_windows = true", "keep_windows = \"on\"", "keep_windows = 'on': true or false is needed"),
-        ("keep_windows = true", "overlay = \"seen\"", "Leave out --overlay, or use --protocol tracked"),
+        ("keep_windows = true", "overlay = \"seen\"", "so --overlay has no face tracks to draw. Use --protocol"),
         ("keep_windows = true", "tracker = \"matched\"", "Leave out --tracker, or use --protocol tracked"),
         ("keep_windows = true", "device = \"gpu\"", "score mini real lrs-lossless@1: .*gpu"),
         ("[fd_sync]", "[fd_sync]\nprotocol = \"nope\"", "fd-sync mini real: no protocol called nope"),
