@@ -5,9 +5,10 @@ A frame is uint8, height x width x 3, in BGR order. Every pixel equals the one t
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from typing import Generic, TypeVar
@@ -40,13 +41,19 @@ class DecodeReport:
 
     `damaged`: packets that could not be decoded. `guessed_from`: the first frame from which on the decoder conceals
     damaged data, None if it conceals none. `repeated`, `dropped`: frames that were repeated or left out for a constant
-    rate.
+    rate. `lags`: by how many seconds each frame of the constant rate comes later than the decoded frame that it shows.
     """
 
     damaged: int = 0
     guessed_from: int | None = None
     repeated: int = 0
     dropped: int = 0
+    lags: array[float] = field(default_factory=lambda: array("f"))
+
+    @property
+    def lag(self) -> float:
+        """The median of `lags` in seconds: by how much the constant rate delays the picture; 0 without frames."""
+        return float(np.median(self.lags)) if self.lags else 0.0
 
     def damage(self) -> list[str]:
         """Return the warnings on damaged data, an empty list if there is none."""
@@ -164,6 +171,7 @@ def at_constant_rate(
     report = report or DecodeReport()
     written = 0
     previous: Picture | None = None
+    previous_shown = 0.0
     earlier_repeats = [0, 0, 0]
     for frame in frames:
         shown = float(frame.time * rate)
@@ -182,10 +190,12 @@ def at_constant_rate(
             if ahead > 1.1:
                 of_previous = round(ahead - 0.6)
         for k in range(copies):
-            yield previous if k < of_previous and previous is not None else frame.picture
+            older = k < of_previous and previous is not None
+            report.lags.append((written + k - (previous_shown if older else shown)) / float(rate))
+            yield previous if older and previous is not None else frame.picture
         report.repeated += max(0, copies - 1)
         written += copies
-        previous = frame.picture
+        previous, previous_shown = frame.picture, shown
         earlier_repeats = [of_previous, *earlier_repeats[:2]]
     if previous is not None:
         closing = sorted(earlier_repeats)[1]  # ffmpeg adds this median of its last three repeats at the end of a stream

@@ -49,7 +49,7 @@ def faults_of(record: Record, rule: str | None, calibration: Calibration | None 
         return
     tracks = [track for track in record.tracks or [] if track.status == "ok"]
     for track in tracks:
-        found = _from_curve(np.asarray(track.curve))
+        found = _from_curve(np.asarray(track.curve), record.conversion_ms)
         if (told := _differs(track, found)) is not None:
             yield f"track {track.track}: {told} (follows from its curve)"
         yield from _grade_faults(track, calibration, f"track {track.track}: ")
@@ -64,7 +64,7 @@ def faults_of(record: Record, rule: str | None, calibration: Calibration | None 
         wanted["curve"] = np.mean([track.curve or [] for track in tracks], axis=0).tolist()
         where = "follows from its tracks"
     else:
-        wanted, where = _from_curve(np.asarray(curve)), "follows from its curve"
+        wanted, where = _from_curve(np.asarray(curve), record.conversion_ms), "follows from its curve"
     if (told := _differs(record, wanted)) is not None:
         yield f"{told} ({where})"
     yield from _grade_faults(record, calibration)
@@ -95,6 +95,7 @@ def valid_scores(rows: NDArray[np.float64]) -> dict[str, Any]:
     return {name: found[name] for name in ("lse_d_valid", "lse_c_valid", "offset_valid")}
 
 
-def _from_curve(curve: NDArray[np.float64]) -> dict[str, Any]:
-    found = score_fields(distance.summarise(curve, np.full(SHIFTS, np.nan), 0))
+def _from_curve(curve: NDArray[np.float64], conversion_ms: float | None) -> dict[str, Any]:
+    score = distance.summarise(curve, np.full(SHIFTS, np.nan), 0)
+    found = score_fields(distance.graded(score, None, conversion_ms))
     return {name: found[name] for name in (*_FROM_CURVE, *_NEWER)}

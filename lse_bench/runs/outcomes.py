@@ -60,6 +60,7 @@ def record_of(clip: ListedClip, outcome: ClipOutcome) -> Record:
         "fps": facts.fps,
         "seconds": facts.seconds,
         "sound_stream": facts.sound_stream,
+        "conversion_ms": facts.conversion_ms,
         "sound_seconds": round(facts.samples / SAMPLE_RATE, 4) if facts.samples else None,
         "tracks": track_rows(outcome),
         **identity_of(clip),

@@ -135,6 +135,7 @@ class Run:
         found = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
         frame = pd.DataFrame(rows, columns=found)
         numbers = {*Scores.model_fields, "frames", "fps", "seconds", "sound_stream", "sound_seconds", "start", "end"}
+        numbers |= {"conversion_ms"}
         numbers = numbers - {"curve", "offset_grade", "search", "timeline"} | {"search_offset_ms", "ms_per_minute"}
         return frame.astype({name: _dtype_of(name) for name in found if name in numbers}).convert_dtypes()
 

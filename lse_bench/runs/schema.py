@@ -181,6 +181,9 @@ class Record(Scores, _ClipFacts):
     """Start of the scored part in the files, in seconds; null for their beginning."""
     end: float | None = None
     """End of the scored part in the files, in seconds; null for their end."""
+    conversion_ms: float | None = None
+    """Delay that the conversion to 25 frames per second added to the picture, in milliseconds. It is taken off offsets
+    in milliseconds, and not off `offset`. Null if it is not known."""
 
 
 class MetricSummary(BaseModel):

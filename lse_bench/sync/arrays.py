@@ -23,7 +23,7 @@ from lse_bench.media.bounds import MAX_FPS
 from lse_bench.media.clip_files import ClipFiles, part_of
 from lse_bench.media.video import DecodeReport, Frame, TimedFrame, at_constant_rate
 from lse_bench.rates import FRAME_RATE, SAMPLE_RATE
-from lse_bench.sync.clip_facts import ClipFacts, why_too_short
+from lse_bench.sync.clip_facts import ClipFacts, conversion_of, why_too_short
 from lse_bench.sync.protocol import Protocol, counts_as_25
 from lse_bench.sync.remarks import silent_sound, still_picture, unequal_lengths
 from lse_bench.sync.tracked import HeldSound, keep_scene, refuse_too_short, windows_of_faces, windows_of_pictures
@@ -117,6 +117,7 @@ def _at_25(pictures: Sequence[Frame], fps: float | Fraction, policy: FpsPolicy, 
     rate, report = Fraction(fps), DecodeReport()
     timed = (TimedFrame(number / rate, 1 / rate, picture) for number, picture in enumerate(pictures))
     shown = list(at_constant_rate(timed, FRAME_RATE, report))
+    facts.conversion_ms = conversion_of(report)
     moved = f"{report.repeated} frames repeated, {report.dropped} dropped"
     facts.warnings.append(f"resampled from {float(fps):.2f} to 25 fps: {moved}")
     return shown

@@ -136,11 +136,13 @@ class Batch:
         del self._open[clip]
 
     def _finished(self, state: _Open, part: int) -> LseScore:
-        score = graded(state.curves[part].finish(), self._offsets.calibration)
+        assert state.end is not None
+        conversion = state.end.facts.conversion_ms
+        score = graded(state.curves[part].finish(), self._offsets.calibration, conversion)
         if part in state.searches:
-            score = replace(score, search=state.searches[part].finish())
+            score = replace(score, search=state.searches[part].finish(conversion))
         if self._offsets.timeline is None:
             return score
         assert score.per_window is not None
-        found = timeline_of(score.per_window, self._offsets.timeline, self._offsets.calibration)
+        found = timeline_of(score.per_window, self._offsets.timeline, self._offsets.calibration, conversion)
         return replace(score, timeline=found, per_window=score.per_window if self._keep else None)

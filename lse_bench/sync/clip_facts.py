@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.faces.tracking import Scene
+from lse_bench.media.video import DecodeReport
 from lse_bench.rates import SAMPLES_PER_FRAME
 
 SPARE = 5  # frames: a clip of n frames has n - 5 windows
@@ -48,10 +49,11 @@ class ClipFacts:
 
     `frames`: number of frames that are scored. `samples`: number of 16 kHz samples. `fps`: frame rate of the file, its
     average if the rate is variable. `seconds`: length of the picture at the rate of the file. `sound_stream`: number of
-    the stream that is heard, in its file. `warnings`: sentences for the record. `scene`: shots and face tracks, None if
-    faces are not tracked. `parts`: (frames, samples) of each face track. `motion`: whether any face moves. `on_step`:
-    called now and then with a short description of the current step. `stopped`: returns True if the result is no longer
-    wanted.
+    the stream that is heard, in its file. `conversion_ms`: the delay that the conversion to 25 frames per second added
+    to the picture; None if it is not known. `warnings`: sentences for the record. `scene`: shots and face tracks, None
+    if faces are not tracked. `parts`: (frames, samples) of each face track. `motion`: whether any face moves.
+    `on_step`: called now and then with a short description of the current step. `stopped`: returns True if the result
+    is no longer wanted.
     """
 
     frames: int = 0
@@ -59,6 +61,7 @@ class ClipFacts:
     fps: float | None = None
     seconds: float | None = None
     sound_stream: int | None = None
+    conversion_ms: float | None = 0.0
     warnings: list[str] = field(default_factory=list)
     scene: Scene | None = None
     parts: list[tuple[int, int]] = field(default_factory=list)
@@ -70,6 +73,15 @@ class ClipFacts:
     def windows(self) -> int:
         """The number of windows: min(frames, samples // 640) - 5, at least 0."""
         return windows_of(self.frames, self.samples)
+
+
+def conversion_of(report: DecodeReport) -> float:
+    """Return the delay in milliseconds that a constant rate added to the picture.
+
+    It is 0 for an evenly spaced clip of that rate. Less than a millisecond comes from rounded time stamps.
+    """
+    lag = 1000 * report.lag
+    return round(lag, 3) if abs(lag) >= 1 else 0.0
 
 
 def windows_of(frames: int, samples: int) -> int:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.signal import medfilt
 
 from lse_bench.sync.curve import MAX_SHIFT, MIN_PAIRS, SHIFTS
-from lse_bench.sync.offsets import Calibration, Grade, grade_of, margin_of, offset_ms, within_r37
+from lse_bench.sync.offsets import Calibration, Grade, grade_of, margin_of, offset_ms, within_r37, without_conversion
 from lse_bench.sync.search import Found
 from lse_bench.sync.timeline import Timeline
 
@@ -167,10 +167,15 @@ def summarise(
     )
 
 
-def graded(score: LseScore, calibration: Calibration | None) -> LseScore:
-    """Return the score with the grades of its offset. `calibration`: of the scorer and protocol, None without one."""
-    grade = grade_of(score.offset_ms, score.offset_margin, calibration)
-    return replace(score, offset_grade=grade, offset_r37=within_r37(score.offset_ms, grade))
+def graded(score: LseScore, calibration: Calibration | None, conversion_ms: float | None = 0.0) -> LseScore:
+    """Return the score with the offset in milliseconds of the file, and its grades.
+
+    `calibration`: of the scorer and protocol, None without one. `conversion_ms`: the delay that the conversion to 25
+    frames per second added to the picture, which is taken off; None if it is not known, and then nothing is.
+    """
+    offset = without_conversion(score.offset_ms, conversion_ms)
+    grade = grade_of(offset, score.offset_margin, calibration)
+    return replace(score, offset_ms=offset, offset_grade=grade, offset_r37=within_r37(offset, grade))
 
 
 def combine(scores: Sequence[LseScore], rule: Literal["all", "mean", "best"]) -> LseScore:

@@ -76,6 +76,14 @@ def offset_ms(curve: ArrayLike, middle: int) -> float | None:
     return float((middle - place - moved) * MS_PER_FRAME) + 0.0
 
 
+def without_conversion(offset: float | None, conversion_ms: float | None) -> float | None:
+    """Return an offset in milliseconds without the delay that a conversion added to the picture.
+
+    A late picture looks like early sound. `conversion_ms`: None if the delay is not known. Then nothing is taken off.
+    """
+    return None if offset is None else offset - (conversion_ms or 0.0)
+
+
 def margin_of(curve: ArrayLike) -> float | None:
     """Return how far the minimum lies below every shift more than two frames away, in units of LSE-D.
 

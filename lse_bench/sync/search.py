@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from lse_bench.rates import FPS
-from lse_bench.sync.offsets import margin_of, offset_ms
+from lse_bench.sync.offsets import margin_of, offset_ms, without_conversion
 
 LONGEST = 60.0  # seconds
 _EPS = 1e-6  # as in the curve: torch's pairwise_distance adds it to each component
@@ -67,9 +67,13 @@ class WideCurve:
         self._sum += np.bincount(places, distances[inside], len(self._sum))
         self._pairs += np.bincount(places, minlength=len(self._sum))
 
-    def finish(self) -> Found | None:
-        """Return the best shift, None if picture and sound have less than 1 s in common at every shift."""
+    def finish(self, conversion_ms: float | None = 0.0) -> Found | None:
+        """Return the best shift, None if picture and sound have less than 1 s in common at every shift.
+
+        `conversion_ms`: see `without_conversion`.
+        """
         curve = np.where(self._pairs >= _OVERLAP, self._sum / np.maximum(self._pairs, 1), np.nan)
         if np.isnan(curve).all():
             return None
-        return Found(self._seconds, offset_ms(curve, self._most), float(np.nanmin(curve)), margin_of(curve))
+        offset = without_conversion(offset_ms(curve, self._most), conversion_ms)
+        return Found(self._seconds, offset, float(np.nanmin(curve)), margin_of(curve))

@@ -16,7 +16,7 @@ from scipy.stats import theilslopes
 
 from lse_bench.rates import FPS
 from lse_bench.sync.curve import MAX_SHIFT, SHIFTS, valid_curve
-from lse_bench.sync.offsets import MS_PER_FRAME, Calibration, is_clear, margin_of, offset_ms
+from lse_bench.sync.offsets import MS_PER_FRAME, Calibration, is_clear, margin_of, offset_ms, without_conversion
 from lse_bench.sync.syncnet import WINDOW_FRAMES
 
 Trend = Literal["constant", "drift", "jumps", "unknown"]
@@ -76,12 +76,18 @@ class Timeline:
     jumps: tuple[Jump, ...] = ()
 
 
-def timeline_of(per_window: NDArray[np.floating], seconds: float, calibration: Calibration | None) -> Timeline:
+def timeline_of(
+    per_window: NDArray[np.floating],
+    seconds: float,
+    calibration: Calibration | None,
+    conversion_ms: float | None = 0.0,
+) -> Timeline:
     """Return the timeline of a clip.
 
-    `per_window`: distances (windows,31), as `LseScore.per_window`. `seconds`: the length of a piece.
+    `per_window`: distances (windows,31), as `LseScore.per_window`. `seconds`: the length of a piece. `conversion_ms`:
+    see `without_conversion`.
     """
-    pieces = tuple(_pieces(per_window, seconds, calibration))
+    pieces = tuple(_pieces(per_window, seconds, calibration, conversion_ms))
     clear = [piece for piece in pieces if piece.clear and piece.offset_ms is not None]
     if len(clear) < _FEWEST:
         return Timeline(seconds, pieces, "unknown")
@@ -92,11 +98,14 @@ def timeline_of(per_window: NDArray[np.floating], seconds: float, calibration: C
         sure = not low <= 0 <= high
         drifts = sure and abs(slope) * (times[-1] - times[0]) >= _LEAST_DRIFT
         return Timeline(seconds, pieces, "drift" if drifts else "constant", 60 * slope, (60 * low, 60 * high))
-    jumps = tuple(_placed(per_window, jump, seconds) for jump in _steps(times, offsets))
+    moved = conversion_ms or 0.0
+    jumps = tuple(_placed(per_window, jump, seconds, moved) for jump in _steps(times, offsets))
     return Timeline(seconds, pieces, "jumps" if jumps else "unknown", jumps=jumps)
 
 
-def _pieces(per_window: NDArray[np.floating], seconds: float, calibration: Calibration | None) -> Iterator[Piece]:
+def _pieces(
+    per_window: NDArray[np.floating], seconds: float, calibration: Calibration | None, conversion_ms: float | None
+) -> Iterator[Piece]:
     count, step = len(per_window), max(1, round(seconds * FPS / 2))
     length = max(1, round(seconds * FPS) - WINDOW_FRAMES + 1)
     # The last piece is not shorter than the others, so it may lie further over the piece before it.
@@ -110,7 +119,7 @@ def _pieces(per_window: NDArray[np.floating], seconds: float, calibration: Calib
         yield Piece(
             first / FPS,
             (first + len(rows) + WINDOW_FRAMES - 1) / FPS,
-            offset_ms(curve, MAX_SHIFT),
+            without_conversion(offset_ms(curve, MAX_SHIFT), conversion_ms),
             margin,
             least,
             float(np.nanmedian(curve)) - least,
@@ -156,12 +165,16 @@ def _spread(offsets: NDArray[np.float64]) -> float:
     return float(np.abs(offsets - np.median(offsets)).sum())
 
 
-def _placed(per_window: NDArray[np.floating], jump: Jump, seconds: float) -> Jump:
-    """Return the jump at the window where the nearer of its two offsets changes."""
+def _placed(per_window: NDArray[np.floating], jump: Jump, seconds: float, moved: float) -> Jump:
+    """Return the jump at the window where the nearer of its two offsets changes.
+
+    `moved`: what was taken off the offsets, in milliseconds.
+    """
     first = max(0, round((jump.at - seconds) * FPS))
     rows = np.asarray(per_window[first : round((jump.at + seconds) * FPS)], dtype=np.float64)
     here, there = (
-        min(SHIFTS - 1, max(0, MAX_SHIFT - round(offset / MS_PER_FRAME))) for offset in (jump.before_ms, jump.after_ms)
+        min(SHIFTS - 1, max(0, MAX_SHIFT - round((offset + moved) / MS_PER_FRAME)))
+        for offset in (jump.before_ms, jump.after_ms)
     )
     gain = np.cumsum(rows[:, here] - rows[:, there])  # falls while the offset before the jump is nearer
     return Jump((first + int(gain.argmin()) + 1 + WINDOW_FRAMES / 2) / FPS, jump.before_ms, jump.after_ms)

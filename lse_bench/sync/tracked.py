@@ -28,7 +28,7 @@ from lse_bench.media.program import Ffmpeg, Sources, convert, dump_crop, read_wa
 from lse_bench.media.video import DecodeReport, Frame, read_frames
 from lse_bench.rates import SAMPLES_PER_FRAME
 from lse_bench.sync import protocol as protocols
-from lse_bench.sync.clip_facts import ClipFacts, Motion, StoppedError, why_too_short, windows_of
+from lse_bench.sync.clip_facts import ClipFacts, Motion, StoppedError, conversion_of, why_too_short, windows_of
 from lse_bench.sync.open_clip import OpenClip, open_clip
 from lse_bench.sync.remarks import warnings_of
 from lse_bench.sync.windows import Chunk, SoundReader, WindowAssembler
@@ -53,7 +53,7 @@ def read_tracked(
     scene, report = look_at(clip, tracking, facts)
     sound = SoundReader(clip, report)
     yield from windows_of_faces(clip.frames(read_frames(clip.picture, clip.rate)), sound, scene, facts)
-    facts.samples = sound.read_to_end()
+    facts.samples, facts.conversion_ms = sound.read_to_end(), conversion_of(report)
     facts.warnings += warnings_of(clip, facts, report, sound.peak, protocol, fps_policy)
     refuse_too_short(files.path, facts)
 
@@ -145,6 +145,7 @@ def read_legacy(
     under the conditions of `read_tracked`.
     """
     opened = open_clip(files, "resample", facts, sound_stream)
+    facts.conversion_ms = None  # the ffmpeg program converts, and does not say by how much
     path, report = files.path, DecodeReport()
     with tempfile.TemporaryDirectory(prefix="lse-bench-") as name:
         folder = Path(name)

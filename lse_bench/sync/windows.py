@@ -23,7 +23,7 @@ from lse_bench.media.clip_files import ClipFiles
 from lse_bench.media.jpeg import through_jpeg
 from lse_bench.media.video import DecodeReport, Frame, at_constant_rate, decode, read_frames
 from lse_bench.rates import SAMPLE_RATE, SAMPLES_PER_FRAME
-from lse_bench.sync.clip_facts import SPARE, ClipFacts, Motion, why_too_short, windows_of
+from lse_bench.sync.clip_facts import SPARE, ClipFacts, Motion, conversion_of, why_too_short, windows_of
 from lse_bench.sync.open_clip import OpenClip, open_clip
 from lse_bench.sync.protocol import Protocol
 from lse_bench.sync.remarks import warnings_of
@@ -77,6 +77,7 @@ def read_windows(
         yield chunk
     facts.samples = sound.read_to_end()
     facts.frames = windows.frames + sum(1 for _ in frames)  # counts the frames that are left if the sound ends first
+    facts.conversion_ms = conversion_of(report)
     facts.warnings += warnings_of(clip, facts, report, sound.peak, protocol, fps_policy)
     if not facts.windows:
         raise ClipError(info.path, "too_short", why_too_short(facts.frames, facts.samples))

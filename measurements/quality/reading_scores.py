@@ -137,10 +137,8 @@ def row(name: str, scores: Sequence[LseScore]) -> str:
     def mean(field: str) -> str:
         return f"{np.mean([getattr(score, field) for score in scores]):.2f}"
 
-    moved = [score.offset_ms for score in scores if score.offset_ms is not None]
-    sure = [score for score in scores if score.offset_grade not in ("unknown", "not calibrated")]
-    offset = f"{np.mean([score.offset_ms for score in sure]):+.0f}" if sure else "unknown"
-    assert len(moved) <= len(scores)
+    sure = [score.offset_ms for score in scores if score.offset_grade not in ("unknown", "not calibrated")]
+    offset = f"{round(np.mean([ms for ms in sure if ms is not None])):+d}" if sure else "unknown"
     cells = (
         mean("lse_d"),
         mean("lse_c"),
@@ -187,7 +185,10 @@ def encoded(media: Sequence[Media], folder: Path) -> Iterator[tuple[str, list[Ls
         scores = []
         for number, one in enumerate(media):
             path = folder / f"{number}.mp4"
-            frames = [one.frames[int(n * 25 / rate)] for n in range(int(len(one.frames) * rate / 25))]
+            frames = [
+                one.frames[min(len(one.frames) - 1, round(n * 25 / rate))]
+                for n in range(int(len(one.frames) * rate / 25))
+            ]
             write_clip(path, frames, one.sound, rate, quality=quality)
             scores.append(scorer.score(path))
         yield name, scores

@@ -58,6 +58,7 @@ FIELDS = [
     "sound_seconds",
     "start",
     "end",
+    "conversion_ms",
 ]
 
 

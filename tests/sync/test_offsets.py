@@ -90,6 +90,12 @@ def test_grades_of_bt_1359_and_r37(offset: float | None, margin: float | None, g
     assert grade_of(offset, margin, None) == "not calibrated"
 
 
+def test_the_delay_of_a_conversion_is_taken_off() -> None:
+    score = graded(summarise(bowl(-2), bowl(-2), 40), CALIBRATION.model_copy(update={"margin": 0.1}), 60.0)
+    assert score.offset == 2 and score.offset_ms == pytest.approx(20) and score.offset_grade == "not detectable"
+    assert graded(score, None, None).offset_ms == score.offset_ms
+
+
 def test_a_score_is_graded_by_its_calibration() -> None:
     score = summarise(bowl(2), bowl(2), 40)
     assert graded(score, None).offset_grade == "not calibrated" and graded(score, None).offset_r37 is None

@@ -14,6 +14,7 @@ from lse_bench.manifests.layouts import read_corpus
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
+from lse_bench.media.writer import write_clip
 from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.plan import Spec
 from lse_bench.runs.records import read_records
@@ -105,6 +106,26 @@ def test_a_splice_and_a_drift_are_told_drawn_and_stored(
     assert other.returncode == 2 and "timeline differs (4.0 and 5.0)" in other.stderr
     bare = lse_bench_here("score", talks[0], *OPTIONS, "--overlay", seen, "--out", tmp_path / "bare")
     assert bare.returncode == 2 and "--timeline SECONDS to draw the offset over time" in bare.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [30, 50])
+def test_a_conversion_adds_nothing_to_the_offset(
+    rate: int, talks: list[Path], speeches: list[np.ndarray], tmp_path: Path
+) -> None:
+    frames = list(read_frames(probe(talks[0])))[:150]
+    shown = [frames[min(149, round(number * 25 / rate))] for number in range(6 * rate)]
+    write_clip(tmp_path / "fast.mp4", shown, speeches[0][: 6 * 16000], rate)
+    scorer = SyncScorer.load("syncnet-mini", protocol="lrs-lossless", fps_policy="resample", device="cpu")
+    score = scorer.score(tmp_path / "fast.mp4")
+    assert score.offset in (1, 2), "the rule of ffmpeg delays the picture by one and a half frames"
+    assert score.offset_ms == pytest.approx(0, abs=15) and score.offset_grade == "not detectable"
+    run = tmp_path / "run"
+    options = (*OPTIONS, "--fps-policy", "resample", "--out", run)
+    assert lse_bench_here("score", tmp_path / "fast.mp4", *options).returncode == 0
+    (record,) = read_records(run)
+    assert record.offset_ms == pytest.approx(score.offset_ms) and 40 < (record.conversion_ms or 0) < 80
+    assert lse_bench_here("verify", run).returncode == 0
 
 
 @pytest.mark.slow
