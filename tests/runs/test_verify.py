@@ -63,16 +63,19 @@ def forge(run: Path) -> None:
             rows = held["distances"].copy()
         rows[:, 15] -= 2.0
         np.savez_compressed(path, distances=rows)
-        edit_record(run, number, **scores_of(rows))
+        edit_record(run, number, **scores_of(rows, run))
     rebuild_summary(run)
 
 
-def scores_of(rows: np.ndarray) -> dict[str, Any]:
+def scores_of(rows: np.ndarray, run: Path) -> dict[str, Any]:
+    from lse_bench.runs.directory import read_description
     from lse_bench.runs.follows import valid_scores
     from lse_bench.runs.outcomes import score_fields
+    from lse_bench.sync.distance import graded
     from lse_bench.sync.distance import summarise as score
 
-    found = score_fields(score(rows.astype(np.float64).mean(axis=0), np.full(31, np.nan), len(rows)))
+    plain = score(rows.astype(np.float64).mean(axis=0), np.full(31, np.nan), len(rows))
+    found = score_fields(graded(plain, read_description(run).calibration))
     return found | valid_scores(rows.astype(np.float64))
 
 
