@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from lse_bench.errors import UsageError, no_such
 from lse_bench.runs.schema import Record
+from lse_bench.sync.distance import LseScore
 
 NUMBERS = (
     *("lse_d", "lse_c", "offset", "offset_ms", "offset_margin", "lse_d_at_0"),
@@ -52,8 +53,8 @@ class Condition:
     operator: str
     value: float | str
 
-    def reason(self, record: Record) -> str | None:
-        """Return why a scored record fails the condition, None if it passes."""
+    def reason(self, record: Record | LseScore) -> str | None:
+        """Return why a scored record or a score fails the condition, None if it passes."""
         found = value_of(record, self.field)
         if found is None or found in _UNKNOWN:
             return f"{self.field} is {found or 'not known'}; {self.text} is required"
@@ -95,7 +96,7 @@ def _number(text: str, given: str) -> float:
     return value
 
 
-def value_of(record: Record, field: str) -> float | str | None:
+def value_of(record: Record | LseScore, field: str) -> float | str | None:
     """Return the value of a field, None if it is not known."""
     if field == "warnings":
         return float(len(record.warnings))

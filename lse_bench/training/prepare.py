@@ -30,6 +30,7 @@ from lse_bench.media.video import read_frames
 from lse_bench.minilrs.truth import truth_path
 from lse_bench.place import PlaceError, refuse_place
 from lse_bench.rates import FPS, FRAME_RATE, SAMPLES_PER_FRAME
+from lse_bench.runs.gate import Condition, parse
 from lse_bench.storage import read_arrays, refuse_another, write_atomically
 from lse_bench.stored import read_stored, write_stored
 from lse_bench.training.croppers import Cropper
@@ -55,6 +56,11 @@ class SyncFilter:
     confidence: float = 3.0
     largest: int = 13
     correct: bool = True
+
+    def conditions(self) -> list[Condition]:
+        """Return the conditions that a kept clip meets, as `lse-bench gate` has them."""
+        largest = self.largest if self.correct else 0
+        return [parse(f"lse_c >= {self.confidence!r}"), parse(f"abs(offset) <= {largest}")]
 
 
 @dataclass(frozen=True)
@@ -280,10 +286,9 @@ class _Worker:
         if rule is None or self._scorer is None:
             return 0
         score = self._scorer.score(clip.path)
-        if score.lse_c < rule.confidence:
-            raise ClipError(clip.path, "error", f"out of sync: confidence {score.lse_c:.2f} below {rule.confidence:g}")
-        if abs(score.offset) > (rule.largest if rule.correct else 0):
-            raise ClipError(clip.path, "error", f"out of sync: offset {score.offset:+d} frames")
+        for condition in rule.conditions():
+            if (told := condition.reason(score)) is not None:
+                raise ClipError(clip.path, "error", f"out of sync: {told}")
         return score.offset
 
 

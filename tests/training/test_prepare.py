@@ -140,7 +140,7 @@ def test_syncnet_corrects_what_is_early_or_late(corpus: Path, clips: list[Corpus
         assert np.corrcoef(heard[2000:-2000], own[2000:-2000])[0, 1] > 0.9
     strict = Preparation(BoxCropper(), "centerface", sync=SyncFilter(weights, confidence=0.5, correct=False))
     dropped = prepare(chosen, root, tmp_path / "strict", strict)
-    assert "offset +6" in dropped.problems[chosen[0].id]
+    assert "offset is 6; abs(offset) <= 0 is required" in dropped.problems[chosen[0].id]
     assert [clip.id for clip in dropped.clips] == [chosen[2].id]
     unsure = Preparation(BoxCropper(), "centerface", sync=SyncFilter(weights, confidence=100))
     with pytest.raises(UsageError, match="confidence"):
