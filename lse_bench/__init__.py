@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lse_bench.generation import generate
     from lse_bench.runs.read import Run, read_run
     from lse_bench.sync.distance import LseScore
+    from lse_bench.sync.offsets import Calibration, read_calibration
     from lse_bench.sync.quality import lse
     from lse_bench.sync.scorer import SyncScorer
     from lse_bench.tables.paired import Comparison, compare
@@ -32,6 +33,7 @@ except _NotInstalled:  # the package is used from a source tree that was never i
     __version__ = "0+unknown"
 
 _LAZY = {
+    "Calibration": "lse_bench.sync.offsets",
     "Comparison": "lse_bench.tables.paired",
     "LseScore": "lse_bench.sync.distance",
     "Run": "lse_bench.runs.read",
@@ -40,10 +42,12 @@ _LAZY = {
     "evaluate": "lse_bench.evaluation",
     "generate": "lse_bench.generation",
     "lse": "lse_bench.sync.quality",
+    "read_calibration": "lse_bench.sync.offsets",
     "read_run": "lse_bench.runs.read",
 }
 
 __all__ = [
+    "Calibration",
     "ClipError",
     "Comparison",
     "LseBenchError",
@@ -57,6 +61,7 @@ __all__ = [
     "evaluate",
     "generate",
     "lse",
+    "read_calibration",
     "read_run",
 ]
 

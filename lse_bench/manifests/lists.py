@@ -23,6 +23,8 @@ from lse_bench.storage import parse_json, read_text
 VIDEO = ("clip", "path", "file", "filename", "video")  # the names of the column of video files
 COLUMNS = (*VIDEO, "sound", "start", "end", "id", "speaker")
 _GROUP = re.compile(r"group_[a-z0-9][a-z0-9_]*")
+# Bounds of a Parquet file, whose size on the disk says nothing about its size in memory.
+_MOST_ROWS, _MOST_BYTES, _MOST_CHARACTERS = 20_000_000, 2_000_000_000, 10_000
 _NEAR = 0.75  # similarity of an unknown column name to a known one (0-1) from which it counts as misspelt
 _WAY_OUT = "Give a list of names, or of objects with `clip`"
 
@@ -189,12 +191,31 @@ def _object(row: object) -> Values:
 
 def _parquet_rows(path: Path) -> list[Values]:
     try:
-        from pyarrow import ArrowException, parquet
+        import pyarrow
+        from pyarrow import parquet
     except ImportError:
         raise UsageError(f"{path}: reading Parquet needs: pip install 'lse-bench[parquet]'") from None
+    if not path.is_file():
+        raise UsageError(f"{path}: no regular file")
     try:
-        rows: list[Values] = parquet.read_table(path).to_pylist()
-    except (ArrowException, OSError) as error:
+        with parquet.ParquetFile(path) as file:
+            about = file.metadata
+            size = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
+            if about.num_rows > _MOST_ROWS or size > _MOST_BYTES:
+                raise UsageError(
+                    f"{path}: announces {about.num_rows:,} rows and {size:,} bytes; at most {_MOST_ROWS:,} rows and "
+                    f"{_MOST_BYTES:,} bytes are read"
+                )
+            texts = [field.name for field in file.schema_arrow if pyarrow.types.is_string(field.type)]
+        # A dictionary keeps a text that a million rows share once. Decoded, a small file could fill the memory.
+        found = parquet.read_table(path, read_dictionary=texts)
+        for name, column in zip(found.column_names, found.columns, strict=True):
+            for chunk in column.chunks if pyarrow.types.is_dictionary(column.type) else ():
+                longest = max((len(text) for text in chunk.dictionary.to_pylist() if text is not None), default=0)
+                if longest > _MOST_CHARACTERS:
+                    raise UsageError(f"{path}: {name}: a text of {longest:,} characters; at most {_MOST_CHARACTERS:,}")
+        rows: list[Values] = found.to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
         raise UsageError(f"{path}: not a Parquet file, or damaged: {str(error).splitlines()[0]}") from None
     return rows
 

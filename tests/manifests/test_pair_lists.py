@@ -117,6 +117,17 @@ def test_wrong_lists_are_refused_with_row_and_column(data: Path, name: str, cont
         manifest_from(data / name)
 
 
+def test_a_small_parquet_file_cannot_fill_the_memory(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    path = tmp_path / "bomb.parquet"
+    texts = pyarrow.array(["v" * 1_000_000]).dictionary_encode()
+    column = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 300_000, pyarrow.int32()), texts.dictionary)
+    pyarrow.parquet.write_table(pyarrow.table({"video": column, "sound": column}), path)
+    assert path.stat().st_size < 5_000_000, "300 GB if it were decoded"
+    with pytest.raises(UsageError, match="a text of 1,000,000 characters; at most 10,000"):
+        manifest_from(path)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -143,7 +143,7 @@ def test_syncnet_corrects_what_is_early_or_late(corpus: Path, clips: list[Corpus
     assert "offset is 6; abs(offset) <= 0 is required" in dropped.problems[chosen[0].id]
     assert [clip.id for clip in dropped.clips] == [chosen[2].id]
     unsure = Preparation(BoxCropper(), "centerface", sync=SyncFilter(weights, confidence=100))
-    with pytest.raises(UsageError, match="confidence"):
+    with pytest.raises(UsageError, match="lse_c >= 100 is required"):
         prepare(chosen, root, tmp_path / "unsure", unsure)
 
 
