@@ -1,5 +1,5 @@
 """Sessions: demo, quick, tests, lint, types, docs, oldest, newest, lock, and measurements: bench, precision,
-processors, decoding, campaign, libraries, faults, gpu, quality, miniature.
+processors, decoding, campaign, libraries, faults, gpu, quality, offsets, miniature.
 
 `python3 bootstrap.py SESSION` runs one on a machine that has only Python. `nox -s SESSION` does the same beside an
 installed `nox[uv]`.
@@ -261,6 +261,20 @@ def libraries(session: nox.Session) -> None:
             session.run(interpreter, program, "make", str(folder), external=True)
         session.run(interpreter, program, "measure", str(folder), name, external=True)
     session.run(interpreter, program, "compare", str(folder), external=True)
+
+
+@nox.session
+def offsets(session: nox.Session) -> None:
+    """Delays, drifts, splices and sounds of other files that were planted, and what is found; some two hours."""
+    for name, *options in (
+        ("offsets",),
+        ("offsets", "--fix"),
+        ("timelines",),
+        ("timelines", "--search"),
+        ("timelines", "--memory"),
+        ("other_sounds",),
+    ):
+        session.run(python(session), "-m", f"measurements.quality.{name}", *options, external=True)
 
 
 @nox.session

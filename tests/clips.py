@@ -174,6 +174,7 @@ def muxed(video: Path, sounds: Sequence[Path], path: Path, languages: Sequence[s
     """The picture of `video` with the sounds of other files, as the ffmpeg program joins them, without further loss."""
     import imageio_ffmpeg
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     inputs = [word for source in (video, *sounds) for word in ("-i", str(source))]
     streams = ["-map", "0:v", *(word for n in range(len(sounds)) for word in ("-map", f"{n + 1}:a"))]
     told = [word for n, tag in enumerate(languages) for word in (f"-metadata:s:a:{n}", f"language={tag}")]

@@ -1,6 +1,6 @@
 """Does a clip score the same with its sound in another file, and as a part of a long file? Figures on MiniLRS.
 
-Run by `bootstrap.py quality`, or: python -m measurements.quality.other_sounds [--clips 200]
+Run by `bootstrap.py offsets`, or: python -m measurements.quality.other_sounds [--clips 200]
 """
 
 from __future__ import annotations

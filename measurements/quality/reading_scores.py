@@ -44,7 +44,7 @@ from lse_bench.weights.table import table
 
 PAGE = Path(__file__).parents[2] / "docs" / "reading-scores.md"
 FIGURE = PAGE.parent / "figures" / "reading-scores.svg"
-WEIGHTS, SPEAKERS, CLIPS, FRAMES, SEEDS = "syncnet-mini", 3, 2, 75, 4
+WEIGHTS, SPEAKERS, CLIPS, FRAMES, SEEDS = "syncnet-mini", 4, 1, 75, 4
 NOISE = 30  # dB below the speech: what a seed adds to the sound that a generator hears
 DRAWN = ("in sync", "sound 0.2 s late", "sound 1.2 s late", "foreign sound", "silent", "frozen picture")
 

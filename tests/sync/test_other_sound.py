@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import clips
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from commands import lse_bench_here
@@ -166,3 +167,21 @@ def test_tracked_protocols_hear_other_files_too(talker: Path, speech: np.ndarray
     np.testing.assert_allclose(apart.curve, own.curve, rtol=0, atol=1e-6)
     whole = scorer.score(clips.cut(talker, 10, 60, tmp_path / "cut.mkv"))
     np.testing.assert_allclose(scorer.score(talker, start=0.4, end=2.4).curve, whole.curve, rtol=0, atol=1e-6)
+
+
+def test_the_published_pipeline_hears_other_files_too(talker: Path, speech: np.ndarray, tmp_path: Path) -> None:
+    np.savez(tmp_path / f"{talker.stem}.npz", boxes=np.tile([20.0, 20, 140, 140], (80, 1)))
+    tracking = Tracking(load_detector("boxes", boxes=tmp_path), min_track=20)
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    options = {"protocol": "tracked-legacy", "tracking": tracking, "ffmpeg": program, "device": "cpu"}
+    scorer = SyncScorer.load("syncnet-mini", **options)
+    sound = clips.sound_file(tmp_path / "speech.wav", speech)
+    muxed = clips.muxed(talker, [sound], tmp_path / f"{talker.stem}.mkv")
+    own, apart = scorer.score(muxed), scorer.score(talker, sound)
+    np.testing.assert_allclose(apart.curve, own.curve, rtol=0, atol=1e-6)
+    both = clips.muxed(talker, [clips.sound_file(tmp_path / "x.wav", np.roll(speech, 9000)), sound],
+                       tmp_path / "two" / f"{talker.stem}.mkv")  # fmt: skip
+    asked = SyncScorer.load("syncnet-mini", **options, sound_stream="2")
+    np.testing.assert_allclose(asked.score(both).curve, own.curve, rtol=0, atol=1e-6)
+    part, whole = scorer.score(talker, sound, start=0.4, end=2.4), scorer.score(talker, sound)
+    assert whole.windows - part.windows == pytest.approx(25, abs=2)
