@@ -91,7 +91,7 @@ def test_what_is_no_part_is_refused(
 def test_one_of_several_sounds(talker: Path, speech: np.ndarray, scorer: SyncScorer, tmp_path: Path) -> None:
     own = clips.sound_file(tmp_path / "own.wav", speech)
     foreign = clips.sound_file(tmp_path / "foreign.wav", np.roll(speech, 9000))
-    both = clips.muxed(talker, [foreign, own], tmp_path / "both.mkv", ["fre", "eng"])
+    both = clips.muxed(talker, [foreign, own], tmp_path / "both.mkv", ["spa", "eng"])
     chosen = scorer.score(both)
     assert any("2 sounds: stream 1" in text and "as the ffmpeg program chooses it" in text for text in chosen.warnings)
     for wanted in ("2", "eng", "ENG"):
