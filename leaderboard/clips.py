@@ -98,7 +98,9 @@ def _files_of(entry: Run) -> dict[str, Path]:
     if not found and entry.description.source:
         with suppress(UsageError):  # the clips have moved; the scores can be shown without them
             clips = Source.from_json(entry.description.source).clips()
-            found = {clip.id: clip.path for clip in clips if clip.path.suffix == ".mp4" and clip.path.exists()}
+            # A part, or a clip that was heard with another sound, would play what was not scored.
+            plain = [clip for clip in clips if clip.files.whole and clip.sound is None]
+            found = {clip.id: clip.path for clip in plain if clip.path.suffix == ".mp4" and clip.path.exists()}
     return {record.id: found[record.id] for record in entry.records if record.id in found}
 
 

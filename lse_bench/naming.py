@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import os
 import re
@@ -52,6 +53,17 @@ def safe_id(name: str) -> str:
         digest = hashlib.sha256(name.encode()).hexdigest()[:12]
         escaped = escaped.encode()[: _MAX_ID - 13].decode(errors="ignore") + "~" + digest
     return escaped or "%00"
+
+
+def id_of(name: str) -> str:
+    """Return an id that was given by name: as it is, if it is safe as a file name, else made safe."""
+    safe = re.fullmatch(r"[\w%+=@~][\w%.+=@ ~-]*", name) is not None and len(name.encode()) <= _MAX_ID
+    return name if safe else safe_id(name)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Return whether a name fits a pattern, in which only `*` and `?` are special."""
+    return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
 def slug(name: str) -> str:

@@ -148,6 +148,11 @@ def test_outputs_are_adopted_by_id_template_and_table(story: Path, tmp_path: Pat
         ("ours.mp4", "all pairs would have this file"),
         ("../{id}.mp4", "leads out of the folder"),
         ("{id", "--names {id: expected '}'"),
+        ("{id!r:>9999999}.mp4", "a field stands alone"),
+        ("{id:{id.__class__}}.mp4", "a field stands alone"),
+        ("{id.__class__}.mp4", "no field called id.__class__"),
+        ("part.csv", "row 1: a list for --names has only the columns id and video"),
+        ("shared.csv", "row 2: video: notes.mp4 is listed for two pairs"),
         ("lost.csv", "lost.csv"),
         ("wrong.csv", "row 1: id: no pair called spk1_utt9"),
         ("twice.csv", "row 2: id: spk1_utt1 is listed twice"),
@@ -158,6 +163,8 @@ def test_wrong_names_are_refused(names: str | None, words: str, story: Path, tmp
     lse_bench_here("manifest", "from", story / "pairs.csv", "--out", tmp_path / "pairs.json")
     (tmp_path / "wrong.csv").write_text("id,video\nspk1_utt9,notes.mp4\n")
     (tmp_path / "twice.csv").write_text("id,video\nspk1_utt1,notes.mp4\nspk1_utt1,notes.mp4\n")
+    (tmp_path / "part.csv").write_text("id,video,start\nspk1_utt1,notes.mp4,1\n")
+    (tmp_path / "shared.csv").write_text("id,video\nspk1_utt1,notes.mp4\nspk1_utt2,notes.mp4\n")
     (tmp_path / "empty.csv").write_text("id,video\nspk1_utt1,\n")
     given = () if names is None else ("--names", tmp_path / names if names.endswith(".csv") else names)
     ended = lse_bench_here("score", story / "ours", "--manifest", tmp_path / "pairs.json", *given, "--out", tmp_path)

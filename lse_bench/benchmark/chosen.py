@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import get_args
 
 from lse_bench.benchmark.endings import Ended, finished
 from lse_bench.benchmark.steps import Kind, Step
 from lse_bench.errors import UsageError, no_such
+from lse_bench.naming import matches
 
 _CELLS = ("generate", "adopt", "score", "fid", "fd-sync")  # the kinds of steps that belong to one cell
 
@@ -29,9 +29,7 @@ def only(steps: Sequence[Step], cells: Sequence[str]) -> list[Step]:
         found = [
             step
             for step in steps
-            if step.kind in _CELLS
-            and fnmatchcase(step.method, method or "*")
-            and fnmatchcase(step.manifest, corpus or "*")
+            if step.kind in _CELLS and matches(step.method, method or "*") and matches(step.manifest, corpus or "*")
         ]
         if not found:
             there = dict.fromkeys(f"{step.method}@{step.manifest}" for step in steps if step.kind in _CELLS)

@@ -22,8 +22,9 @@ from lse_bench.benchmark.steps import (
 from lse_bench.errors import UsageError
 from lse_bench.generators.registry import load
 from lse_bench.manifests.manifest import read_manifest
+from lse_bench.manifests.search import Passed, search
 from lse_bench.media.program import find_ffmpeg
-from lse_bench.naming import safe_id, slug
+from lse_bench.naming import MEDIA_SUFFIXES, safe_id, slug
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.tasks.declared import (
     AdoptOptions,
@@ -138,8 +139,10 @@ def _adoption(
 ) -> AdoptStep:
     listed = (read_manifest(pairs).sha256,) if isinstance(pairs, Path) else ()
     videos = (folder / method.videos.replace("{manifest}", slug(manifest.name))).absolute()
+    options = read_options(AdoptOptions, method.adopt, folder, method.name)
+    sounds = _states_of_sounds(pairs, root) if options.pair_sounds and isinstance(pairs, Path) else ()
     return AdoptStep(
-        options=read_options(AdoptOptions, method.adopt, folder, method.name),
+        options=options,
         videos=videos,
         pairs=pairs,
         root=root,
@@ -147,16 +150,28 @@ def _adoption(
         items=items,
         manifest=manifest.name,
         method=method.name,
-        behind=(*listed, *_state_of(videos)),
+        behind=(*listed, *_state_of(videos), *sounds),
     )
 
 
 def _state_of(folder: Path) -> Iterator[str]:
     """Yield name, size and time of each file in a folder of finished videos. Hashing them could take hours."""
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-        if path.is_file():
-            about = path.stat()
-            yield f"{path.relative_to(folder).as_posix()} {about.st_size} {about.st_mtime_ns}"
+    for path in search(folder, MEDIA_SUFFIXES, Passed()).files if folder.is_dir() else ():
+        yield _state(path, folder)
+
+
+def _state(path: Path, folder: Path) -> str:
+    about = path.stat()
+    return f"{path.relative_to(folder)} {about.st_size} {about.st_mtime_ns}"
+
+
+def _states_of_sounds(pairs: Path, root: Path | None) -> Iterator[str]:
+    """Yield name, size and time of each sound of a manifest that exists."""
+    manifest = read_manifest(pairs)
+    folder = root if root is not None else Path(manifest.root) if manifest.root is not None else None
+    for name in dict.fromkeys(job.sound for job in manifest.jobs) if folder is not None else ():
+        if folder is not None and (folder / name).is_file():
+            yield _state(folder / name, folder)
 
 
 def _behind(generator: str, options: GenerateOptions) -> Iterator[str]:

@@ -6,6 +6,7 @@ out would change the mean.
 
 from __future__ import annotations
 
+import re
 import string
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lse_bench.errors import UsageError, no_such
-from lse_bench.manifests.listed import Absent, ListedClip
+from lse_bench.manifests.listed import Absent, ListedClip, is_there, shown
 from lse_bench.manifests.lists import READERS, read_list
 from lse_bench.manifests.manifest import Job, Manifest
 from lse_bench.manifests.search import Passed, search
@@ -37,11 +38,14 @@ class Adoption:
 
     def sentences(self) -> list[str]:
         """Return what was found and what is missing, one sentence each."""
-        missing = [clip for clip in self.clips if clip.absent is not None]
+        missing = [clip for clip in self.clips if clip.absent is not None and not is_there(clip.path)]
+        silent = [clip for clip in self.clips if clip.absent is not None and is_there(clip.path)]
         made = len(self.clips) - len(missing)
         told = [f"{made} of {len(self.clips)} pairs of {self.manifest.name} have a video, {self.rule}"]
         if missing:
             told.append(f"missing, and counted as failed clips: {_some([clip.clip for clip in missing])}")
+        if silent:
+            told.append(f"without their sound, and counted as failed clips: {_some([clip.clip for clip in silent])}")
         if self.extra:
             told.append(f"{len(self.extra)} videos belong to no pair: {_some(self.extra)}")
         return told
@@ -66,8 +70,8 @@ def adopt(folder: Path, manifest: Manifest, names: str | None = None, sounds: Pa
     else:
         placed, rule = _by_template(names, manifest), f"named {names}"
     clips = [_clip(folder, job, placed[job.id], sounds) for job in manifest.jobs]
-    used = {clip.clip for clip in clips if clip.absent is None}
-    extra = [name for name in files if name not in used]
+    used = {placed[clip.id] for clip in clips if is_there(clip.path)}
+    extra = [shown(name) for name in files if name not in used]
     if not used:
         there = f"; it holds {_some(extra)}" if extra else "; it holds no videos"
         raise UsageError(
@@ -80,11 +84,11 @@ def adopt(folder: Path, manifest: Manifest, names: str | None = None, sounds: Pa
 
 def _clip(folder: Path, job: Job, name: str, sounds: Path | None) -> ListedClip:
     path = folder / name
-    absent = None if path.exists() else Absent("generator_failed", f"no video for this pair: {path} does not exist")
+    absent = None if is_there(path) else Absent("generator_failed", f"no video for this pair: {path} does not exist")
     sound = None if sounds is None else sounds / job.sound
-    if absent is None and sound is not None and not sound.exists():
+    if absent is None and sound is not None and not is_there(sound):
         absent = Absent("unreadable", f"no such file: {sound}")
-    return ListedClip(job.id, name, path, job.groups, absent, sound, None if sound is None else job.sound)
+    return ListedClip(job.id, shown(name), path, job.groups, absent, sound, None if sound is None else job.sound)
 
 
 def _by_id(folder: Path, files: Mapping[str, Path], manifest: Manifest) -> dict[str, str]:
@@ -101,7 +105,7 @@ def _by_template(template: str, manifest: Manifest) -> dict[str, str]:
     placed = {}
     for number, job in enumerate(manifest.jobs):
         stems = {name: PurePosixPath(value).stem for name, value in (("video", job.video), ("sound", job.sound))}
-        known = {**job.groups, **stems, "id": job.id, "number": str(number)}
+        known: dict[str, str | int] = {**job.groups, **stems, "id": job.id, "number": number}
         placed[job.id] = _filled(template, known, job.id)
     double = next((name for name, count in Counter(placed.values()).items() if count > 1), None)
     if double is not None:
@@ -110,26 +114,34 @@ def _by_template(template: str, manifest: Manifest) -> dict[str, str]:
     return placed
 
 
-def _filled(template: str, known: Mapping[str, str], pair: str) -> str:
+def _filled(template: str, known: Mapping[str, str | int], pair: str) -> str:
     try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+        parts = [(field, spec, how) for _, field, spec, how in string.Formatter().parse(template) if field is not None]
     except ValueError as error:
         raise UsageError(f"--names {template}: {error}") from None
-    for field in fields:
+    for field, spec, how in parts:
         if field not in known:
             raise UsageError(f"--names {template}: the pair {pair} has {no_such('field', field, sorted(known))}")
+        if how or (spec and not (field == "number" and re.fullmatch(r"0?\d{1,2}d", spec))):
+            raise UsageError(
+                f"--names {template[:80]}: a field stands alone, as {{id}}; only number has digits, as {{number:05d}}"
+            )
+    fields = [field for field, _, _ in parts]
     if not fields:
         raise UsageError(f"--names {template}: all pairs would have this file. Add a field, such as {{id}}")
     name = template.format_map(known)
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
         raise UsageError(f"--names {template}: {name} leads out of the folder")
-    return name
+    return PurePosixPath(name).as_posix()
 
 
 def _by_list(path: Path, manifest: Manifest) -> dict[str, str]:
     ids = {job.id for job in manifest.jobs}
     placed: dict[str, str] = {}
-    for row in read_list(path).rows:
+    rows = read_list(path).rows
+    for row in rows:
+        if (row.sound, row.start, row.end) != (None, None, None):
+            raise UsageError(f"{path}: row {row.number}: a list for --names has only the columns id and video")
         if row.id is None or row.video is None:
             raise UsageError(
                 f"{path}: row {row.number}: {'id' if row.id is None else 'video'} is empty; both are needed"
@@ -140,7 +152,9 @@ def _by_list(path: Path, manifest: Manifest) -> dict[str, str]:
             raise UsageError(f"{path}: row {row.number}: id: {row.id} is listed twice")
         if PurePosixPath(row.video).is_absolute() or ".." in PurePosixPath(row.video).parts:
             raise UsageError(f"{path}: row {row.number}: video: {row.video} leads out of the folder of the videos")
-        placed[row.id] = row.video
+        if row.video in placed.values():
+            raise UsageError(f"{path}: row {row.number}: video: {row.video} is listed for two pairs")
+        placed[row.id] = PurePosixPath(row.video).as_posix()
     return {id_: placed.get(id_, f"(not in {path.name}) {id_}") for id_ in (job.id for job in manifest.jobs)}
 
 

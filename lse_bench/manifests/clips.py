@@ -18,13 +18,13 @@ from typing import Any
 from lse_bench.errors import UsageError
 from lse_bench.manifests.adopted import Adoption, adopt
 from lse_bench.manifests.generated import GENERATION_FILE, clips_of_generation
-from lse_bench.manifests.listed import Absent, ListedClip
+from lse_bench.manifests.listed import Absent, ListedClip, is_there, shown
 from lse_bench.manifests.lists import READERS, ClipList, ListRow, read_list
 from lse_bench.manifests.manifest import read_manifest
 from lse_bench.manifests.search import Passed, search
 from lse_bench.manifests.sounds import with_one_sound, with_sounds
 from lse_bench.media.clip_files import ClipFiles
-from lse_bench.naming import MEDIA_SUFFIXES, natural_key, safe_id
+from lse_bench.naming import MEDIA_SUFFIXES, id_of, natural_key, safe_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,9 @@ class Source:
         """
         if sum((self.sound is not None, self.sounds is not None, self.pair_sounds)) > 1:
             raise UsageError("--sound, --sounds and --pair-sounds exclude each other. Give one of them")
+        lists = any(path.suffix.lower() in READERS for path in self.inputs)
+        if self.root is not None and not lists and not self.pair_sounds:
+            raise UsageError("--root belongs to names in lists or to --pair-sounds. Leave it out")
         adopted = self.adoption()
         clips = find_clips(self.inputs, self.root, passed) if adopted is None else adopted.clips
         if self.sound is not None:
@@ -125,17 +128,12 @@ def find_clips(inputs: Sequence[Path], root: Path | None = None, passed: Passed 
         elif path.suffix.lower() in READERS:
             clips += _from_list(path, root, passed)
         elif path.exists() or path.is_symlink():
-            clips.append(ListedClip(safe_id(path.stem), _shown(path.as_posix()), path))
+            clips.append(ListedClip(safe_id(path.stem), shown(path.name), path))
         else:
             raise UsageError(f"{path}: no such file or folder")
     if not clips:
         raise UsageError(f"{', '.join(map(str, inputs))}: no clips to score")
     return _with_unique_ids(clips)
-
-
-def _shown(name: str) -> str:
-    """Return `name` with bytes that are not UTF-8 written as \\xNN. Old archives contain such names."""
-    return os.fsencode(name).decode("utf-8", errors="backslashreplace")
 
 
 def _in_folder(folder: Path, passed: Passed) -> list[ListedClip]:
@@ -146,11 +144,11 @@ def _in_folder(folder: Path, passed: Passed) -> list[ListedClip]:
     ):
         name = path.relative_to(folder)
         absent = None if path.exists() else Absent("unreadable", f"a link to {path.readlink()}, which is not there")
-        clips.append(ListedClip(safe_id(name.with_suffix("").as_posix()), _shown(name.as_posix()), path, absent=absent))
+        clips.append(ListedClip(safe_id(name.with_suffix("").as_posix()), shown(name.as_posix()), path, absent=absent))
     for generation in found.generations:
         inside = generation.relative_to(folder)
         clips += [
-            replace(clip, clip=_shown((inside / clip.clip).as_posix())) for clip in clips_of_generation(generation)
+            replace(clip, clip=shown((inside / clip.clip).as_posix())) for clip in clips_of_generation(generation)
         ]
     if not clips:
         over = passed.sentence()
@@ -166,6 +164,12 @@ def _from_list(path: Path, root: Path | None, passed: Passed) -> list[ListedClip
     passed.columns += table.passed
     folder = root or path.parent
     _refuse_lost_sounds(path, folder, table)
+    seen: dict[str, int] = {}
+    for row in table.rows:
+        if row.id is not None and seen.setdefault(row.id, row.number) != row.number:
+            raise UsageError(
+                f"{path}: rows {seen[row.id]} and {row.number} have the id {row.id}; each row needs its own"
+            )
     return [_listed(path, folder, row) for row in table.rows]
 
 
@@ -180,9 +184,9 @@ def _listed(path: Path, folder: Path, row: ListRow) -> ListedClip:
         ClipFiles(target, sound, row.start, row.end)
     except UsageError as error:
         raise UsageError(f"{path}: row {row.number}: {error}") from None
-    lost = next((one for one in (target, sound) if one is not None and not one.exists()), None)
+    lost = next((one for one in (target, sound) if one is not None and not is_there(one)), None)
     absent = None if lost is None else Absent("unreadable", f"no such file: {lost}")
-    name = safe_id(row.id or _part_of(_without_suffix(row.video), row))
+    name = safe_id(_part_of(_without_suffix(row.video), row)) if row.id is None else id_of(row.id)
     return ListedClip(name, row.video, target, row.groups, absent, sound, row.sound, row.start, row.end)
 
 
@@ -190,13 +194,13 @@ def _part_of(name: str, row: ListRow) -> str:
     """Return the name of a part of a file: the file's name with its start and end in seconds."""
     if row.start is None and row.end is None:
         return name
-    return f"{name}@{row.start or 0:g}-{'' if row.end is None else f'{row.end:g}'}"
+    return f"{name}@{row.start or 0:.10g}-{'' if row.end is None else f'{row.end:.10g}'}"
 
 
 def _refuse_lost_sounds(path: Path, folder: Path, table: ClipList) -> None:
     """Raise UsageError if no sound of a list exists. In lists of older versions, `sound` named the source sound."""
     named = [row.sound for row in table.rows if row.sound is not None]
-    if named and not any((folder / name).exists() for name in named):
+    if named and not any(is_there(folder / name) for name in named):
         raise UsageError(
             f"{path}: row 1: sound: no such file: {folder / named[0]}. The column `sound` names the file to hear in "
             "place of the clip's own sound; rename it to `group_sound` if it only names the source sound"
@@ -215,7 +219,11 @@ def _with_unique_ids(clips: list[ListedClip]) -> list[ListedClip]:
     """
     for full in (False, True):
         counts = Counter(clip.id for clip in clips)
-        names = [clip.path.as_posix() if full else clip.clip for clip in clips]
+        # Below the deepest folder that holds all, so that the way in which a path is written does not count.
+        whole = [Path(os.path.abspath(clip.path)) for clip in clips]  # noqa: PTH100 - links stay
+        base = Path(os.path.commonpath([path.parent for path in whole]))
+        places = [path.relative_to(base).as_posix() for path in whole]
+        names = places if full else [clip.clip for clip in clips]
         clips = [
             clip if counts[clip.id] == 1 else replace(clip, id=safe_id(name))
             for clip, name in zip(clips, names, strict=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 from collections import defaultdict
@@ -13,6 +12,9 @@ import numpy as np
 
 from lse_bench.errors import UsageError, no_such
 from lse_bench.manifests.manifest import Job, Manifest, checked
+from lse_bench.naming import matches
+
+_SHARED = ("video", "sound", "speaker")  # groups whose names belong to one folder
 
 
 def join(manifests: Sequence[Manifest], name: str | None = None) -> Manifest:
@@ -23,23 +25,24 @@ def join(manifests: Sequence[Manifest], name: str | None = None) -> Manifest:
     """
     if len(manifests) == 1:
         return manifests[0] if name is None else manifests[0].model_copy(update={"name": name})
-    roots = [manifest.root for manifest in manifests]
-    base = None
+    roots = [None if manifest.root is None else os.path.abspath(manifest.root) for manifest in manifests]  # noqa: PTH100 - links stay
     if None in roots and set(roots) != {None}:
         nameless = next(manifest.name for manifest in manifests if manifest.root is None)
         raise UsageError(f"the manifest {nameless} records no folder, but others do. Import it with --root first")
-    if roots[0] is not None:
-        base = os.path.commonpath([str(root) for root in roots])
-    jobs = [_moved(job, manifest.root, base) for manifest in manifests for job in manifest.jobs]
+    base = os.path.commonpath([root for root in roots if root is not None]) if roots[0] is not None else None
+    jobs = [_moved(job, root, base) for manifest, root in zip(manifests, roots, strict=True) for job in manifest.jobs]
     corpora = "+".join(dict.fromkeys(manifest.corpus for manifest in manifests))
     return _made(name or "+".join(manifest.name for manifest in manifests), corpora, base, jobs)
 
 
 def _moved(job: Job, root: str | None, base: str | None) -> Job:
+    """Return a job relative to another folder. Groups get the folder, too: speaker 1 of two corpora is two people."""
     if root == base or root is None or base is None:
         return job
     inside = Path(root).relative_to(base)
-    return job.model_copy(update={"video": (inside / job.video).as_posix(), "sound": (inside / job.sound).as_posix()})
+    groups = {name: f"{inside.as_posix()}/{value}" if name in _SHARED else value for name, value in job.groups.items()}
+    video, sound = ((inside / name).as_posix() for name in (job.video, job.sound))
+    return checked(Job, id=job.id, video=video, sound=sound, groups=groups)
 
 
 def keep(manifest: Manifest, conditions: Sequence[str]) -> Manifest:
@@ -70,7 +73,7 @@ def _condition(text: str, manifest: Manifest) -> Callable[[Job], bool]:
 
     def holds(job: Job) -> bool:
         value = getattr(job, name) if own else job.groups.get(name, "")
-        return any(fnmatch.fnmatchcase(value, pattern) for pattern in patterns) == (equals == "=")
+        return any(matches(value, pattern) for pattern in patterns) == (equals == "=")
 
     return holds
 

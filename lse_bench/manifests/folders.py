@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.manifests.clips import find_clips
@@ -42,12 +42,22 @@ def clips_in(source: Path, passed: Passed, root: Path | None = None) -> tuple[Pa
         except ClipError:
             fit = False
         if fit:
-            clips.append(CorpusClip(clip.id, clip.path, "test", clip.groups.get("speaker"), ""))
+            clips.append(clip)
         else:
             passed.unfit.append(clip.clip)
     if not clips:
         raise UsageError(f"{source}: none of its {len(passed.unfit)} videos has a picture and a sound")
-    return folder, clips
+    ids = ids_of_files([name_in(folder, clip.path) for clip in clips])
+    return folder, [
+        CorpusClip(id_, clip.path, "test", clip.groups.get("speaker"), "") for id_, clip in zip(ids, clips, strict=True)
+    ]
+
+
+def ids_of_files(names: Sequence[str]) -> list[str]:
+    """Return ids for files: their names without suffix, or with it where two files differ in it only."""
+    stems = [PurePosixPath(name).with_suffix("").as_posix() for name in names]
+    counts = Counter(stems)
+    return [stem if counts[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
 
 
 def name_in(folder: Path, path: Path) -> str:
@@ -73,8 +83,13 @@ def with_speakers(
     lie in one folder have no speaker. `preview` gets what was done. Raises UsageError if `speaker_from` finds nothing
     in a path.
     """
-    if all(clip.video is not None for clip in clips):
-        preview.lines.append(f"speaker ← column speaker: {len({clip.video for clip in clips})} speakers")
+    told = {clip.video for clip in clips if clip.video is not None}
+    if told and speaker_from is not None:
+        raise UsageError("the list has a column speaker already. Leave out --speaker-from, or remove the column")
+    if told:
+        preview.lines.append(f"speaker ← column speaker: {len(told)} speakers")
+        if lost := sum(clip.video is None for clip in clips):
+            preview.doubts.append(f"{lost} clips name no speaker; each counts as a speaker of its own")
         return list(clips)
     names = [name_in(folder, clip.path) for clip in clips]
     if speaker_from is not None:

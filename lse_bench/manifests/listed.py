@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,19 @@ class ListedClip:
         return ClipFiles(self.path, self.sound, self.start, self.end)
 
 
+def shown(name: str) -> str:
+    """Return `name` with bytes that are not UTF-8 written as \\xNN. Old archives contain such names."""
+    return os.fsencode(name).decode("utf-8", errors="backslashreplace")
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a file or folder exists. A name that no file can have, because it is too long, does not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def _beside(clip: ListedClip) -> list[object]:
     """Return the sound and the part of a clip, nothing if the whole clip is scored with its own sound."""
     beside = [clip.sound_name, clip.start, clip.end]
@@ -58,4 +72,4 @@ def list_digest(clips: Iterable[ListedClip]) -> str:
     Runs with the same digest score the same list.
     """
     rows = [[clip.id, clip.clip, sorted(clip.groups.items()), *_beside(clip)] for clip in clips]
-    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode("utf-8", "backslashreplace")).hexdigest()

@@ -11,7 +11,9 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,14 +119,18 @@ def _row(path: Path, number: int, content: Values, columns: Mapping[str, str]) -
     found: dict[str, Any] = {}
     for key, value in content.items():
         name = columns.get(key or "")
-        if name is None or value is None or value == "":
+        if name is None or value is None or (isinstance(value, float) and math.isnan(value)) or not str(value).strip():
             continue
         if not isinstance(value, str | int | float) or isinstance(value, bool):
             raise UsageError(f"{path}: row {number}: {key}: {str(value)[:40]!r} is no text")
         plain = "video" if name in VIDEO else name.removeprefix("group_") if name == "group_speaker" else name
         if plain in found:
             raise UsageError(f"{path}: row {number}: {_alike(columns, content, plain)}")
-        found[plain] = str(value).strip()
+        # Tables with gaps hold whole numbers as floats.
+        text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+        if "\0" in text or text != text.encode("utf-8", "replace").decode():
+            raise UsageError(f"{path}: row {number}: {key}: {text[:40]!r} holds a character that no name can have")
+        found[plain] = text
     times = {name: _seconds(path, number, name, found[name]) for name in ("start", "end") if name in found}
     groups = {name.removeprefix("group_"): value for name, value in found.items() if _GROUP.fullmatch(name)}
     if "speaker" in found:
@@ -162,9 +168,13 @@ def _known() -> str:
 def _csv_rows(path: Path, delimiter: str = ",") -> list[Values]:
     try:
         text = io.StringIO(read_text(path), newline="")
-        return list(csv.DictReader(text, skipinitialspace=True, delimiter=delimiter))
+        reader = csv.DictReader(text, skipinitialspace=True, delimiter=delimiter, strict=True)
+        double = next((name for name, count in Counter(reader.fieldnames or ()).items() if count > 1), None)
+        if double is not None:
+            raise UsageError(f"{path}: two columns are called {double}; remove or rename one of them")
+        return list(reader)
     except csv.Error as error:
-        raise UsageError(f"{path}: not a CSV list: {error}") from None
+        raise UsageError(f"{path}: not a CSV list: {error} (a quote that is not closed?)") from None
 
 
 def _tsv_rows(path: Path) -> list[Values]:

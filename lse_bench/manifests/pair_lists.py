@@ -44,7 +44,7 @@ def speaker_rule(pattern: str | None) -> SpeakerOf:
             f"--speaker-from {pattern}: the group (?P<speaker>…) is missing. It marks the speaker, as in "
             "'HDTF/(?P<speaker>[^/]+)/'"
         )
-    return lambda name: match["speaker"] if (match := found.search(name)) else None
+    return lambda name: match["speaker"] or None if (match := found.search(name)) else None
 
 
 def manifest_from(
@@ -74,6 +74,11 @@ def manifest_from(
                 f"{path}: no column `{column}`; there are: {there}. Rename one of them, or say which it is with "
                 f"--column {column}=NAME"
             )
+    part = next((row for row in table.rows if row.start is not None or row.end is not None), None)
+    if part is not None:
+        raise UsageError(
+            f"{path}: row {part.number}: start, end: a pair is of whole files. Cut the part into a file first"
+        )
     folder, files = _placed(path, table, root)
     speaker = speaker_rule(speaker_from)
     if speaker_from is not None and table.column("speaker") is not None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.listed import ListedClip
+from lse_bench.manifests.listed import ListedClip, shown
 from lse_bench.manifests.search import Passed, search
 from lse_bench.naming import MEDIA_SUFFIXES, safe_id
 
@@ -30,7 +30,7 @@ def with_one_sound(clips: Sequence[ListedClip], sound: Path) -> list[ListedClip]
     _refuse_two(clips)
     if not sound.is_file():
         raise UsageError(f"{sound}: no such file")
-    return [replace(clips[0], sound=sound, sound_name=sound.as_posix())]
+    return [replace(clips[0], sound=sound, sound_name=shown(sound.name))]
 
 
 def with_sounds(clips: Sequence[ListedClip], folder: Path) -> list[ListedClip]:
@@ -58,7 +58,7 @@ def with_sounds(clips: Sequence[ListedClip], folder: Path) -> list[ListedClip]:
         raise UsageError(f"{folder}: {len(several)} clips have several sounds: {several[0]} has {names}. Keep one each")
     sounds = {clip.id: found[clip.id][0] for clip in clips}
     return [
-        replace(clip, sound=sounds[clip.id], sound_name=sounds[clip.id].relative_to(folder).as_posix())
+        replace(clip, sound=sounds[clip.id], sound_name=shown(sounds[clip.id].relative_to(folder).as_posix()))
         for clip in clips
     ]
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.folders import clips_in, with_speakers
+from lse_bench.manifests.folders import clips_in, ids_of_files, with_speakers
 from lse_bench.manifests.layouts import CorpusClip, NoCorpusError, read_corpus
 from lse_bench.manifests.manifest import Manifest, manifest_in
 from lse_bench.manifests.pair_lists import Preview
 from lse_bench.manifests.search import Passed
-from lse_bench.naming import safe_id
 
 
 def clips_to_train(
@@ -27,20 +26,29 @@ def clips_to_train(
     if not source.exists():
         raise UsageError(f"{source}: no such folder, list or manifest")
     if source.suffix.lower() == ".json" and (manifest := manifest_in(source)) is not None:
+        _refuse_speakers(speaker_from, "a manifest")
         folder = manifest.folder(root)
         return folder, _sources(manifest, folder)
     try:
-        return source, read_corpus(source)[1]
+        flavour, found = read_corpus(source)
+        _refuse_speakers(speaker_from, flavour)
+        return source, found
     except NoCorpusError:
         folder, clips = clips_in(source, passed, root)
     spoken = with_speakers(clips, folder, speaker_from, preview)
     return folder, [replace(clip, split="train") for clip in spoken]
 
 
+def _refuse_speakers(speaker_from: str | None, what: str) -> None:
+    if speaker_from is not None:
+        raise UsageError(f"{what} names its speakers itself. Leave out --speaker-from")
+
+
 def _sources(manifest: Manifest, folder: Path) -> list[CorpusClip]:
     """Return the distinct source videos of a manifest."""
-    found: dict[str, CorpusClip] = {}
-    for job in manifest.jobs:
-        name = safe_id(PurePosixPath(job.video).with_suffix("").as_posix())
-        found.setdefault(job.video, CorpusClip(name, folder / job.video, "train", job.groups.get("speaker"), ""))
-    return list(found.values())
+    speakers = {job.video: job.groups.get("speaker") for job in manifest.jobs}
+    ids = ids_of_files(list(speakers))
+    return [
+        CorpusClip(id_, folder / name, "train", speaker, "")
+        for id_, (name, speaker) in zip(ids, speakers.items(), strict=True)
+    ]

@@ -9,6 +9,8 @@ from pathlib import Path
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.rates import SAMPLE_RATE
 
+_LATEST = 1_000_000  # seconds: eleven days
+
 
 @dataclass(frozen=True, slots=True)
 class ClipFiles:
@@ -31,6 +33,8 @@ class ClipFiles:
             raise UsageError(f"start = {self.start}: a part starts at 0 s or later")
         if self.end is not None and not start < self.end < float("inf"):
             raise UsageError(f"end = {self.end}: a part ends after its start, {start:g} s")
+        if max(start, self.end or 0.0) > _LATEST:
+            raise UsageError(f"start = {self.start}, end = {self.end}: at most {_LATEST:,} s are counted")
 
     @property
     def whole(self) -> bool:

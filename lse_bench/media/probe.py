@@ -180,8 +180,8 @@ def _asked(path: Path, sounds: list[av.AudioStream], wanted: str) -> av.AudioStr
     there = [f"{number} ({stream.metadata.get('language', 'no language')})" for number, stream in enumerate(sounds, 1)]
     told = f"{len(sounds)} sounds: {', '.join(there)}"
     if wanted.isdecimal():
-        if not 1 <= int(wanted) <= len(sounds):
-            raise ClipError(path, "no_audio", f"no sound stream number {wanted}; the file has {told}")
+        if len(wanted) > 4 or not 1 <= int(wanted) <= len(sounds):
+            raise ClipError(path, "no_audio", f"no sound stream number {wanted[:9]}; the file has {told}")
         return sounds[int(wanted) - 1]
     found = [stream for stream in sounds if stream.metadata.get("language", "").casefold() == wanted.casefold()]
     if len(found) != 1:

@@ -61,15 +61,16 @@ def replace_sound(source: Path | str, sound: Sound, path: Path | str) -> list[st
     return [f"the picture was re-encoded: mp4 cannot hold {info.video.codec}"]
 
 
-def move_sound(source: Path, heard: Path, milliseconds: float, path: Path) -> Path:
+def move_sound(source: Path, heard: Path, milliseconds: float, path: Path, sound_stream: str | None = None) -> Path:
     """Write a copy of a video whose sound comes later (earlier if negative), and return its path.
 
     The packets of the picture are copied. The samples of the sound are moved, with the rate and the channels of the
     file: silence fills the gap, and the sound keeps its length. Moved time stamps would be undone by many readers.
-    `heard`: the file with the sound. `path`: the name of the copy; its suffix becomes .mkv if mp4 cannot hold the
-    picture. The file gets its name only when it is complete. Raises ClipError `no_video`, `no_audio` or `unreadable`.
+    `heard`: the file with the sound. `sound_stream`: which of its sounds, see `probe`; the copy has no other. `path`:
+    the name of the copy; its suffix becomes .mkv if mp4 cannot hold the picture. The file gets its name only when it is
+    complete. Raises ClipError `no_video`, `no_audio` or `unreadable`.
     """
-    info, sounds = probe(source), probe(heard)
+    info, sounds = probe(source), probe(heard, sound_stream)
     if info.video is None:
         raise ClipError(source, "no_video", "no video stream, so there is no picture for the sound")
     if sounds.sound is None:

@@ -169,7 +169,7 @@ def refuse_difference(first: Path, one: RunDescription, second: Path, other: Run
     differing = key_differences(one.key, other.key)
     if one.clip_list.sha256 != other.clip_list.sha256:
         differing.append(("list", one.clip_list.sha256, other.clip_list.sha256))
-    for field in ("calibration", "search", "timeline"):
+    for field in ("manifest_sha256", "calibration", "search", "timeline"):
         if (here := getattr(one, field)) != (there := getattr(other, field)):
             differing.append((field, str(here), str(there)))
     for name, here, there in differing:

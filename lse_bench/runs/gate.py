@@ -12,20 +12,24 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import UsageError, no_such
-from lse_bench.runs.schema import Record
+from lse_bench.runs.schema import Record, Trend
 from lse_bench.sync.distance import LseScore
+from lse_bench.sync.offsets import Grade
 
 NUMBERS = (
     *("lse_d", "lse_c", "offset", "offset_ms", "offset_margin", "lse_d_at_0"),
     *("lse_d_valid", "lse_c_valid", "offset_valid", "windows", "frames", "fps", "seconds", "sound_seconds"),
     *("search_offset_ms", "ms_per_minute", "warnings"),
 )
-TEXTS = ("offset_grade", "trend")
+TEXTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"offset_grade": get_args(Grade), "trend": get_args(Trend.model_fields["trend"].annotation)}
+)
 FIELDS = (*NUMBERS, *TEXTS)
 _LONGEST = 200  # characters of a condition
 _WRITTEN = re.compile(
@@ -36,6 +40,7 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
 )
 _UNKNOWN = ("unknown", "not calibrated")  # texts that pass no condition
 Values = NDArray[np.float64]
+_FEWEST = 20  # clips that a suggestion needs
 _SHARE = 0.95  # of the clips that a suggested threshold keeps or drops
 
 
@@ -83,7 +88,10 @@ def parse(text: str) -> Condition:
     if field in TEXTS:
         if written["inside"] or sign not in ("==", "!="):
             raise UsageError(f"--require {text!r}: {field} is a text; compare it with == or !=")
-        return Condition(text.strip(), field, False, sign, given.strip("'\""))
+        word = given.strip("'\"")
+        if word not in TEXTS[field]:
+            raise UsageError(f"--require {text!r}: {no_such(f'value of {field}', word, TEXTS[field])}")
+        return Condition(text.strip(), field, False, sign, word)
     return Condition(text.strip(), field, written["inside"] is not None, sign, _number(text, given))
 
 
@@ -144,18 +152,25 @@ def suggest(
     found = []
     for field, rising in (("lse_c", True), ("offset_margin", True), ("lse_d", False)):
         kept, dropped = _values(real if real is not None else run, field), _values(unsynced or [], field)
-        if not len(kept) or (unsynced is not None and not len(dropped)):
-            raise UsageError(f"no scored clip has {field}, so no threshold can be suggested")
-        kept_at = float(np.quantile(kept, 1 - _SHARE if rising else _SHARE))
-        found.append(_suggestion(field, rising, kept_at, kept, dropped))
+        if len(kept) < _FEWEST or (unsynced is not None and len(dropped) < _FEWEST):
+            raise UsageError(
+                f"{min(len(kept), len(dropped) or len(kept))} scored clips have {field}; a suggestion needs {_FEWEST}"
+            )
+        # The value of a clip, rounded to the side on which the share is kept or dropped.
+        kept_at = np.quantile(kept, 1 - _SHARE if rising else _SHARE, method="lower" if rising else "higher")
+        found.append(_suggestion(field, rising, _rounded(kept_at, up=not rising), kept, dropped))
         if len(dropped):
-            dropped_at = float(np.quantile(dropped, _SHARE if rising else 1 - _SHARE))
-            found.append(_suggestion(field, rising, dropped_at, kept, dropped))
+            dropped_at = np.quantile(dropped, _SHARE if rising else 1 - _SHARE, method="higher" if rising else "lower")
+            found.append(_suggestion(field, rising, _rounded(dropped_at, up=rising), kept, dropped))
     return found
 
 
-def _suggestion(field: str, rising: bool, value: float, kept: Values, dropped: Values) -> Suggestion:
-    threshold = round(value, 3)
+def _rounded(value: float, up: bool) -> float:
+    """Return a value with three digits after the point, rounded up or down."""
+    return float((math.ceil if up else math.floor)(float(value) * 1000) / 1000)
+
+
+def _suggestion(field: str, rising: bool, threshold: float, kept: Values, dropped: Values) -> Suggestion:
     text = f"{field} {'>=' if rising else '<='} {threshold:g}"
     kept_share = float(np.mean(kept >= threshold if rising else kept <= threshold))
     if not len(dropped):

@@ -23,9 +23,11 @@ from lse_bench.runs.directory import SUMMARY_FILE, WINDOWS_FOLDER
 from lse_bench.runs.follows import faults_of, valid_scores
 from lse_bench.runs.read import Extra, Run
 from lse_bench.runs.records import RECORDS_FILE
+from lse_bench.runs.schema import Record, Trend
 from lse_bench.storage import read_arrays, read_object
 from lse_bench.stored import to_json
 from lse_bench.sync.curve import SHIFTS
+from lse_bench.sync.timeline import timeline_of
 from lse_bench.weights.readers import digest_of_digests, file_digest
 
 WINDOWS_TOLERANCE = 1e-5  # windows are stored as float32
@@ -148,8 +150,21 @@ def _windows(entry: Run, verdict: Verdict) -> None:
                 verdict.differences.append(
                     f"{RECORDS_FILE}: {record.id}: the curve differs by {apart:.2g} from the mean of its windows"
                 )
-            elif (told := _valid(follows if tracks else record.model_dump(), rows)) is not None:
-                verdict.differences.append(f"{RECORDS_FILE}: {record.id}: {told}")
+            else:
+                told = None if tracks else _trend(entry, record, held["distances"])
+                told = told or _valid(follows if tracks else record.model_dump(), rows)
+                if told is not None:
+                    verdict.differences.append(f"{RECORDS_FILE}: {record.id}: {told}")
+
+
+def _trend(entry: Run, record: Record, rows: NDArray[np.float32]) -> str | None:
+    """Describe how a timeline does not follow from the windows; None if it does."""
+    seconds, calibration = entry.description.timeline, entry.description.calibration
+    if record.timeline is None or seconds is None:
+        return None
+    wanted = Trend.model_validate(timeline_of(rows, seconds, calibration, record.conversion_ms))
+    told = disagreement(to_json(record.timeline), to_json(wanted), "timeline")
+    return None if told is None else f"{told} (follows from its windows)"
 
 
 def _valid(stored: dict[str, Any], rows: NDArray[np.float64]) -> str | None:

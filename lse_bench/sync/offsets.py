@@ -48,7 +48,7 @@ class Calibration(BaseModel):
 
     weights_sha256: str
     protocol: str
-    margin: float
+    margin: float = Field(gt=0, allow_inf_nan=False)
     real: int = Field(ge=1)
     unsynced: int = Field(ge=1)
     missed: float = Field(ge=0, le=1)

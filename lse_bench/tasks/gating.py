@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lse_bench.errors import ClipError, UsageError
-from lse_bench.manifests.listed import ListedClip
+from lse_bench.manifests.listed import ListedClip, list_digest
 from lse_bench.media.remux import move_sound
 from lse_bench.reporting import Report
 from lse_bench.runs.gate import Condition, parse, reasons, value_of
+from lse_bench.runs.outcomes import identity_of
 from lse_bench.runs.read import Run
 from lse_bench.runs.schema import Record
 from lse_bench.runs.verify import listed_clips, refuse_edited
-from lse_bench.storage import json_bytes, write_atomically
+from lse_bench.storage import json_bytes, read_object, write_atomically
 from lse_bench.stored import write_stored
 from lse_bench.sync.offsets import MS_PER_FRAME, Calibration, calibrate
 from lse_bench.tables.histogram import histogram_svg
@@ -62,19 +63,23 @@ def gate_into(out: Path, entry: Run, options: GateOptions, report: Report) -> Ga
     known = listed_clips(entry)
     if isinstance(known, str):
         raise UsageError(f"{entry.name}: {known}")
+    if list_digest(known) != entry.description.clip_list.sha256:
+        raise UsageError(f"{entry.name}: the list of clips has changed since the run. Score it again")
+    asked = {"run": str(entry.folder.absolute()), "require": list(options.require), "fix": options.fix}
+    _refuse_another(out, asked)
     clips = {clip.id: clip for clip in known}
     found = reasons(entry.records, conditions)
     for name, wanted in ((ACCEPTED, True), (REJECTED, False)):
         rows = [record for record in entry.records if (found[record.id] is None) == wanted]
-        write_atomically(out / name, _list_of(rows, clips, found, not wanted).encode())
+        write_atomically(out / name, _list_of(rows, clips, found, not wanted).encode("utf-8", "surrogateescape"))
     gated = Gated(
         sum(reason is None for reason in found.values()),
         sum(reason is not None for reason in found.values()),
         dict(Counter(_kind(reason) for reason in found.values() if reason is not None).most_common()),
     )
     if options.fix:
-        _fix(out / FIXED, entry.records, clips, gated, report)
-    about = {"run": str(entry.path), "signature": entry.signature, "require": list(options.require)}
+        _fix(out / FIXED, entry, clips, gated, report)
+    about = asked | {"signature": entry.signature}
     counts = {"accepted": gated.accepted, "rejected": gated.rejected, "kinds": gated.kinds}
     write_atomically(
         out / GATE_FILE,
@@ -117,12 +122,24 @@ def _list_of(
     return text.getvalue()
 
 
-def _fix(
-    folder: Path, records: Sequence[Record], clips: Mapping[str, ListedClip], gated: Gated, report: Report
-) -> None:
+def _refuse_another(out: Path, asked: Mapping[str, object]) -> None:
+    """Raise UsageError if `out` holds the files of another gate, because the two would mix."""
+    path = out / GATE_FILE
+    if not path.is_file():
+        return
+    there = read_object(path, "Choose another --out")
+    for name, now in asked.items():
+        if there.get(name) != now:
+            raise UsageError(
+                f"{out}: holds a gate with another {name} ({there.get(name)}, now {now}); choose another --out"
+            )
+
+
+def _fix(folder: Path, entry: Run, clips: Mapping[str, ListedClip], gated: Gated, report: Report) -> None:
+    stream = entry.description.key.get("sound_stream")
     wanted = [
         record
-        for record in records
+        for record in entry.records
         if record.offset_grade not in _UNSURE and record.offset_ms is not None and abs(record.offset_ms) >= _LEAST
     ]
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,10 +148,14 @@ def _fix(
             clip = clips.get(record.id)
             if clip is None or not clip.files.whole:
                 gated.unfixed[record.id] = "a part of a file" if clip is not None else "no longer listed"
+            elif any(identity_of(clip)[name] != getattr(record, name) for name in ("sha256", "sound_sha256")):
+                gated.unfixed[record.id] = "the file has changed since it was scored"
+                counter.fail(record.clip, gated.unfixed[record.id])
             else:
                 assert record.offset_ms is not None
+                target = folder / f"{record.id}.mp4"
                 try:
-                    target = move_sound(clip.path, clip.files.heard, record.offset_ms, folder / f"{record.id}.mp4")
+                    target = move_sound(clip.path, clip.files.heard, record.offset_ms, target, stream)
                     gated.fixed[record.id] = str(target)
                 except ClipError as error:
                     gated.unfixed[record.id] = f"{error.status}: {error.reason}"

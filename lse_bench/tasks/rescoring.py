@@ -10,6 +10,7 @@ from lse_bench.reporting import Report
 from lse_bench.runs.read import Run
 from lse_bench.runs.rescore import rescore
 from lse_bench.runs.verify import Verdict
+from lse_bench.sync.offset_settings import OffsetSettings
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.tasks.declared import RescoreOptions, ScoreOptions
 from lse_bench.tasks.scoring import scorer_of
@@ -49,6 +50,7 @@ def _scorer(entry: Run, options: RescoreOptions, report: Report) -> SyncScorer:
             track_rule=key["track_rule"],  # type: ignore[arg-type]
         )
     scorer = scorer_of(wanted, report)
+    scorer.offsets = OffsetSettings(about.calibration, about.search, about.timeline)
     if scorer.tracking is not None and scorer.tracking.detector.id != key["detector"]:
         there = scorer.tracking.detector.id
         raise UsageError(f"{entry.folder}: its faces were found by {key['detector']}, but here the detector is {there}")

@@ -108,6 +108,7 @@ def test_names_may_lead_out_of_the_lists_folder(data: Path) -> None:
         ("l.json", '[{"video": ["a"], "sound": "b"}]', "row 1: video: .* is no text"),
         ("l.jsonl", '{"video": "v/a.mp4", "sound": "s/x.wav"}\nnot json\n', "l.jsonl, line 2"),
         ("l.txt", "a b\n", "not a list; the name of a list ends in .csv"),
+        ("l.csv", "video,sound,start\nv/a.mp4,s/x.wav,1\n", "row 1: start, end: a pair is of whole files"),
         ("l.parquet", "PAR1", "not a Parquet file"),
     ],
 )
@@ -195,6 +196,8 @@ def test_edits_keep_the_digest_right() -> None:
     other = Manifest(name="more", corpus="mine", root="/data/two", jobs=(Job(id="x", video="v.mp4", sound="s.wav"),))
     both = join([whole, other])
     assert (both.root, both.jobs[0].video, both.jobs[-1].video) == ("/data", "one/v0.mp4", "two/v.mp4")
+    assert both.jobs[0].groups == {"speaker": "one/a"}, "speaker a of two corpora is two people"
+    assert [job.id for job in keep(whole, ["video=v[1].mp4,v1.mp4"]).jobs] == ["j1", "j6", "j11", "j16"]
 
 
 @pytest.mark.parametrize(
@@ -227,3 +230,19 @@ def test_edits_through_the_command(tmp_path: Path) -> None:
     assert len(read_manifest(tmp_path / "parts" / "test.json").jobs) == 4
     wrong = lse_bench_here("manifest", "edit", tmp_path / "all.json", "--by", "speaker", "--out", tmp_path / "x.json")
     assert wrong.returncode == 2 and "--by belongs to --split" in wrong.stderr
+
+
+def test_a_column_of_speakers_is_never_replaced_by_a_guess(clip: Path, tmp_path: Path) -> None:
+    for name in ("anna/1.mp4", "anna/2.mp4", "ben/1.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(clip, tmp_path / name)
+    (tmp_path / "l.csv").write_text("clip,speaker\nanna/1.mp4,S1\nanna/2.mp4,S1\nben/1.mp4,\n")
+    preview = Preview()
+    made = build_manifest(tmp_path / "l.csv", None, rule="self", preview=preview)
+    assert [job.groups.get("speaker") for job in made.jobs] == ["S1", "S1", None]
+    assert [job.id for job in made.jobs] == ["anna__1+anna__1", "anna__2+anna__2", "ben__1+ben__1"]
+    assert preview.doubts == ["1 clips name no speaker; each counts as a speaker of its own"]
+    with pytest.raises(UsageError, match="has a column speaker already"):
+        build_manifest(tmp_path / "l.csv", None, rule="self", speaker_from="(?P<speaker>.)")
+    with pytest.raises(UsageError, match="finds nothing in"):
+        build_manifest(tmp_path, None, rule="self", speaker_from="^(?P<speaker>x*)")

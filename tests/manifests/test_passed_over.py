@@ -21,6 +21,7 @@ from lse_bench.generators.run import generate_run
 from lse_bench.manifests.clips import find_clips
 from lse_bench.manifests.generated import read_rows
 from lse_bench.manifests.layouts import NoCorpusError, read_corpus
+from lse_bench.manifests.listed import list_digest
 from lse_bench.manifests.manifest import Job, Manifest, read_manifest
 from lse_bench.manifests.pairing import build_manifest
 from lse_bench.manifests.search import Passed
@@ -146,20 +147,46 @@ def test_lists_are_cut_at_line_feeds_only(tmp_path: Path) -> None:
         ("deep.json", "[" * 100_000, "nested too deep"),
         ("long.json", '[{"clip": ' + "1" * 5000 + "}]", "Exceeds the limit"),
         ("latin.csv", b"clip\ncaf\xe9.mp4\n", "not a text file in UTF-8: byte 0xe9 in line 2"),
-        ("null.csv", b"clip\na\x00b.mp4\n", ""),
+        ("null.csv", b"clip\na\x00b.mp4\n", "row 1: clip: 'a\\x00b.mp4' holds a character that no name can have"),
+        ("open.csv", 'clip,speaker\na.mp4,"anna\nb.mp4,ben\n', "a quote that is not closed"),
+        ("twice.csv", "clip,sound,sound\na.mp4,b.wav,c.wav\n", "two columns are called sound"),
+        ("ids.csv", "clip,id\na.mp4,x\nb.mp4,x\n", "rows 1 and 2 have the id x"),
+        ("far.csv", "clip,end\na.mp4,1e18\n", "row 1: start = None, end = 1e+18: at most 1,000,000 s"),
+        ("half.json", '[{"clip": "\\ud800.mp4"}]', "row 1: clip: "),
         ("wide.csv", "clip\n" + "a" * 200_000 + "\n", "not a CSV list: field larger than field limit"),
     ],
 )
 def test_hostile_lists_are_a_sentence(tmp_path: Path, name: str, content: str | bytes, words: str) -> None:
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    if words:
-        with pytest.raises(UsageError) as refused:
-            find_clips([path])
-        assert words in str(refused.value) and name in str(refused.value)
-    else:
-        (row,) = find_clips([path])
-        assert row.absent is not None and row.absent.status == "unreadable"
+    with pytest.raises(UsageError) as refused:
+        find_clips([path])
+    assert words in str(refused.value) and name in str(refused.value)
+
+
+def test_gaps_and_long_names_of_lists_are_rows(tmp_path: Path) -> None:
+    rows = [{"clip": "a" * 300 + ".mp4", "speaker": float("nan"), "id": 7.0, "start": None, "sound": " "}]
+    (tmp_path / "list.json").write_text(json.dumps(rows))
+    (row,) = find_clips([tmp_path / "list.json"])
+    assert row.absent is not None and row.absent.status == "unreadable"
+    assert (row.id, row.groups, row.sound) == ("7", {}, None)
+
+
+def test_ids_that_are_safe_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("clip,id\na.mp4,anna__x\nb.mp4,50%25\nc.mp4,a/b\n")
+    assert [row.id for row in find_clips([tmp_path / "list.csv"])] == ["anna__x", "50%25", "a__b"]
+
+
+def test_the_way_in_which_a_path_is_written_does_not_count(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("x/a.mp4", "y/a.mp4", "z.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(clip, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    for names in (["z.mp4"], ["x/a.mp4", "y/a.mp4"], ["x", "y"]):
+        typed = find_clips([Path(name) for name in names])
+        assert list_digest(typed) == list_digest(find_clips([tmp_path / name for name in names]))
 
 
 def test_pipes_and_devices_are_no_lists(tmp_path: Path) -> None:

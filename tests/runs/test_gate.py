@@ -14,6 +14,7 @@ from described import described, write_summary_of
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import find_clips
+from lse_bench.manifests.listed import list_digest
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
 from lse_bench.media.remux import move_sound
@@ -64,7 +65,7 @@ def made_run(folder: Path, count: int = 200) -> Path:
         (folder / "clips" / row.clip).write_bytes(b"x")
     run.mkdir()
     about = to_json(described(key))
-    about["list"] = {"clips": len(rows), "sha256": "0" * 64}
+    about["list"] = {"clips": len(rows), "sha256": list_digest(find_clips([folder / "clips"]))}
     about |= {"source": {"inputs": [str(folder / "clips")]}, "calibration": CALIBRATION.model_dump()}
     (run / "run.json").write_text(json.dumps(about))
     (run / "records.jsonl").write_text("".join(row.model_dump_json() + "\n" for row in rows))
@@ -99,6 +100,11 @@ def test_the_lists_are_those_that_pandas_gives_by_hand(tmp_path: Path) -> None:
     again = ("gate", run, "--require", "lse_c >= 2", "--require", "abs(offset_ms) <= 300", "--require", "seconds >= 1")
     passed = lse_bench_here(*again, "--out", tmp_path / "out", "--max-rejected", round(share + 0.01, 3))
     assert passed.returncode == 0, passed.stderr
+    other = lse_bench_here("gate", run, "--require", "lse_c >= 9", "--out", tmp_path / "out")
+    assert other.returncode == 2 and "holds a gate with another require" in other.stderr
+    (tmp_path / "clips" / "new.mp4").write_bytes(b"x")
+    changed = lse_bench_here(*again, "--out", tmp_path / "other")
+    assert changed.returncode == 2 and "the list of clips has changed since the run" in changed.stderr
 
 
 @pytest.mark.parametrize(
@@ -119,6 +125,11 @@ def test_the_lists_are_those_that_pandas_gives_by_hand(tmp_path: Path) -> None:
         ("lse_c >= 3 or 1", "'3 or 1' is no number"),
         ("offset_grade >= unknown", "compare it with == or !="),
         ("abs(offset_grade) == x", "compare it with == or !="),
+        (
+            "offset_grade != not acceptible",
+            "no value of offset_grade called not acceptible. Did you mean not acceptable",
+        ),
+        ("trend == constnat", "Did you mean constant"),
         ("clip == a", "no field called clip"),
         ("", "is written FIELD OPERATOR VALUE"),
     ],
@@ -143,13 +154,15 @@ def test_what_is_not_known_passes_no_condition() -> None:
 def test_suggestions_keep_and_drop_what_they_say() -> None:
     real = [record(f"r{n}", n, lse_c=3 + n / 100, offset_margin=2 + n / 100, lse_d=5 - n / 100) for n in range(100)]
     unsynced = [record(f"u{n}", n, lse_c=n / 100, offset_margin=n / 200, lse_d=8 - n / 100) for n in range(100)]
-    found = {one.text: one for one in suggest(real, real, unsynced)}
-    assert found["lse_c >= 3.05"].keeps == 0.95 and found["lse_c >= 3.05"].drops == 1
-    assert found["lse_c >= 0.94"].drops == pytest.approx(0.94, abs=0.02) and found["lse_c >= 0.94"].keeps == 1
-    assert "lse_d <= 4.95" in found
-    assert [one.drops for one in suggest(real)] == [None] * 3
-    with pytest.raises(UsageError, match="no scored clip has lse_c"):
-        suggest([])
+    found = suggest(real, real, unsynced)
+    assert [one.text.split()[0] for one in found] == ["lse_c"] * 2 + ["offset_margin"] * 2 + ["lse_d"] * 2
+    for keeping, dropping in zip(found[::2], found[1::2], strict=True):
+        assert 0.95 <= keeping.keeps <= 0.97 and keeping.drops == 1
+        assert dropping.drops is not None and 0.94 <= dropping.drops <= 0.97 and dropping.keeps == 1
+    assert [(one.keeps >= 0.95, one.drops) for one in suggest(real)] == [(True, None)] * 3
+    for few in ([], real[:19]):
+        with pytest.raises(UsageError, match="scored clips have lse_c; a suggestion needs 20"):
+            suggest(few)
 
 
 def test_suggest_and_calibrate_through_the_command(tmp_path: Path) -> None:
@@ -200,6 +213,9 @@ def test_fix_brings_delayed_clips_into_sync_and_touches_no_other(corpus: Path, t
     assert ended.returncode == 0, ended.stderr
     fixed = sorted(path.stem for path in (tmp_path / "out" / "fixed").iterdir())
     assert fixed == ["1", "2", "4", "5"]
+    (tmp_path / "clips" / "1.mp4").write_bytes(found[0].read_bytes())
+    replaced = lse_bench_here("gate", tmp_path / "run", "--fix", "--out", tmp_path / "replaced", "--json")
+    assert json.loads(replaced.stdout)["unfixed"] == {"1": "the file has changed since it was scored"}
     again = lse_bench_here("score", tmp_path / "out" / "fixed", *score, "--out", tmp_path / "again")
     assert again.returncode == 0, again.stderr
     assert all(abs(record.offset_ms or 99) <= 40 for record in read_records(tmp_path / "again"))
