@@ -219,6 +219,24 @@ def test_a_whole_forgery_is_found_by_scoring_again_only(copy: Path) -> None:
     assert ended.returncode == 1 and "scored again it is" in ended.stdout
 
 
+def test_a_forged_offset_is_found_by_scoring_again(copy: Path) -> None:
+    """LSE-D, LSE-C and the distance at shift 0 stay; only the place of the minimum moves."""
+    run = run_of(copy)
+    for number, record in enumerate(read_records(run)):
+        path = run / "windows" / f"{record.id}.npz"
+        with np.load(path) as held:
+            rows = held["distances"].copy()
+        least = int(rows.mean(axis=0).argmin())
+        other = next(place for place in range(1, 30) if (place not in (15, least) and least != 15) or place == least)
+        rows[:, [least, other]] = rows[:, [other, least]]
+        np.savez_compressed(path, distances=rows)
+        edit_record(run, number, **scores_of(rows, run))
+    rebuild_summary(run)
+    assert verify(run).returncode == 0
+    ended = verify(run, "--rescore", 4)
+    assert ended.returncode == 1 and "offset is recorded as" in ended.stdout, ended.stdout
+
+
 def test_what_older_versions_did_not_store_is_no_difference(copy: Path) -> None:
     (extra,) = (copy / "scores" / "mini" / "mine").glob("fd-sync-*.json")
     edit(extra, lambda content: content["generated"].pop("files_sha256") and content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import clips
@@ -135,6 +136,36 @@ def test_a_folder_of_sounds(talker: Path, speech: np.ndarray, tmp_path: Path) ->
         (tmp_path / "sounds" / name).unlink()
     none = lse_bench_here(*score, "--sounds", tmp_path / "sounds", "--out", tmp_path / "none")
     assert none.returncode == 2 and "no sound for 1 of 2 clips: b." in none.stderr
+
+
+def test_one_file_is_verified_where_it_lies(
+    talker: Path, speech: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(talker, "talk.mp4")
+    clips.sound_file(Path("speech.wav"), speech)
+    command = ("score", "talk.mp4", "--sound", "speech.wav", "--weights", "syncnet-mini", "--protocol", "lrs-lossless")
+    assert lse_bench_here(*command, "--out", "run").returncode == 0
+    checked = lse_bench_here("verify", "run")
+    assert checked.returncode == 0, checked.stdout
+    whole = [tmp_path / word if str(word).endswith((".mp4", ".wav")) else word for word in command]
+    again = lse_bench_here(*whole, "--out", "run")
+    assert again.returncode == 0, again.stderr
+    page = lse_bench_here("leaderboard", "build", "mine=run", "--out", "page")
+    assert page.returncode == 0 and not list(Path("page").rglob("*.mp4")), "it would play a sound that was not scored"
+
+
+def test_fix_moves_the_sound_that_was_heard(talker: Path, speech: np.ndarray, tmp_path: Path) -> None:
+    late = clips.sound_file(tmp_path / "late.wav", np.concatenate([np.zeros(3200, np.int16), speech])[: len(speech)])
+    hum = clips.sound_file(tmp_path / "hum.wav", clips.speech(3))
+    clips.muxed(talker, [hum, late], tmp_path / "clips" / "two.mkv", ["spa", "eng"])
+    score = ("--weights", "syncnet-mini", "--protocol", "lrs-lossless")
+    first = lse_bench_here("score", tmp_path / "clips", *score, "--sound-stream", "eng", "--out", tmp_path / "run")
+    assert first.returncode == 0, first.stderr
+    assert lse_bench_here("gate", tmp_path / "run", "--fix", "--out", tmp_path / "gated").returncode == 0
+    assert lse_bench_here("score", tmp_path / "gated" / "fixed", *score, "--out", tmp_path / "again").returncode == 0
+    (before,), (after,) = (read_records(tmp_path / name) for name in ("run", "again"))
+    assert before.offset_ms == pytest.approx(-200, abs=20) and after.offset_ms == pytest.approx(0, abs=20)
 
 
 def test_a_list_names_sounds_and_parts(talker: Path, speech: np.ndarray, scorer: SyncScorer, tmp_path: Path) -> None:
