@@ -227,7 +227,9 @@ def test_a_forged_offset_is_found_by_scoring_again(copy: Path) -> None:
         with np.load(path) as held:
             rows = held["distances"].copy()
         least = int(rows.mean(axis=0).argmin())
-        other = next(place for place in range(1, 30) if (place not in (15, least) and least != 15) or place == least)
+        if least == 15:
+            continue
+        other = 10 if least != 10 else 12
         rows[:, [least, other]] = rows[:, [other, least]]
         np.savez_compressed(path, distances=rows)
         edit_record(run, number, **scores_of(rows, run))
