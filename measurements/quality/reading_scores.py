@@ -45,6 +45,7 @@ from lse_bench.weights.table import table
 PAGE = Path(__file__).parents[2] / "docs" / "reading-scores.md"
 FIGURE = PAGE.parent / "figures" / "reading-scores.svg"
 WEIGHTS, SPEAKERS, CLIPS, FRAMES, SEEDS = "syncnet-mini", 4, 1, 75, 4
+SHOWN = 33  # frame in the figure
 NOISE = 30  # dB below the speech: what a seed adds to the sound that a generator hears
 DRAWN = ("in sync", "sound 0.2 s late", "sound 1.2 s late", "foreign sound", "silent", "frozen picture")
 
@@ -219,8 +220,8 @@ def seeds(media: Sequence[Media], folder: Path, scorer: SyncScorer) -> list[list
     return found
 
 
-def tables(folder: Path) -> tuple[dict[str, str], dict[str, LseScore]]:
-    """The tables of the page by name, and one clip's scores for the figure."""
+def tables(folder: Path) -> tuple[dict[str, str], dict[str, tuple[LseScore, Frame]]]:
+    """The tables of the page by name, and one clip's scores and pictures for the figure."""
     scorer = SyncScorer.load(WEIGHTS, protocol="lrs-lossless", device="cpu")
     media = loaded(folder / "corpus")
     kinds = dict(of_arrays(scorer, media, KINDS))
@@ -241,23 +242,26 @@ def tables(folder: Path) -> tuple[dict[str, str], dict[str, LseScore]]:
         "prepared": "\n".join([HEAD, *(row(name, scores) for name, scores in prepared.items())]),
         "seeds": "\n".join(lines),
     }
-    return found, {name: kinds[name][0] for name in DRAWN}
+    return found, {name: (kinds[name][0], KINDS[name](media[0]).frames[SHOWN]) for name in DRAWN}
 
 
-def draw(scores: dict[str, LseScore]) -> None:
-    """The curves of one clip, spoiled in six ways."""
+def draw(scores: dict[str, tuple[LseScore, Frame]]) -> None:
+    """The curves of one clip, spoiled in six ways, each with a picture."""
     FIGURE.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context({"svg.hashsalt": "lse-bench", "svg.fonttype": "none", "font.size": 10}):
         figure = Figure(figsize=(9, 4.2), layout="constrained")
-        for number, (name, score) in enumerate(scores.items(), 1):
+        for number, (name, (score, frame)) in enumerate(scores.items(), 1):
             axes = figure.add_subplot(2, 3, number)
             axes.plot(range(-15, 16), score.curve, color="#0072b2", label="curve")
             axes.plot(range(-15, 16), score.curve_valid, color="#d55e00", linestyle=":", label="pairs that exist")
             axes.set_title(f"{name}: LSE-D {score.lse_d:.1f}, LSE-C {score.lse_c:.1f}", fontsize=9)
-            axes.set_ylim(2, 12)
+            axes.set_ylim(2, 14)
+            picture = axes.inset_axes((0.78, 0.62, 0.2, 0.36))
+            picture.imshow(cv2.resize(frame, (64, 64), interpolation=cv2.INTER_AREA)[..., ::-1])
+            picture.set_axis_off()
             axes.spines[["top", "right"]].set_visible(False)
             if number == 1:
-                axes.legend(frameon=False, fontsize=8)
+                axes.legend(frameon=False, fontsize=8, loc="upper left")
         figure.supxlabel("sound shifted by (frames of 40 ms)")
         figure.supylabel("mean distance")
         figure.savefig(FIGURE, metadata={"Date": None})

@@ -100,8 +100,12 @@ def test_a_splice_and_a_drift_are_told_drawn_and_stored(
     assert lse_bench_here("verify", run).returncode == 0
     drawn = [list(read_frames(probe(path))) for path in (seen / "splice.mp4", talks[0])]
     assert len(drawn[0]) == 500 and any((a != b).any() for a, b in zip(drawn[0][:3], drawn[1][:3], strict=True))
-    page = lse_bench_here("leaderboard", "build", f"mine={run}", "--out", tmp_path / "page")
+    own = lse_bench_here("score", talks[0], *OPTIONS, "--timeline", 4, "--out", tmp_path / "own")
+    assert own.returncode == 0, own.stderr
+    page = lse_bench_here("leaderboard", "build", f"mine={tmp_path / 'own'}", "--out", tmp_path / "page")
     assert page.returncode == 0, page.stderr
+    shown = (tmp_path / "page" / "data.js").read_text()
+    assert '"told":"constant"' in shown.replace(": ", ":") and '"offset_ms"' in shown
     other = lse_bench_here("score", tmp_path / "list.csv", *OPTIONS, "--timeline", 5, "--out", run)
     assert other.returncode == 2 and "timeline differs (4.0 and 5.0)" in other.stderr
     bare = lse_bench_here("score", talks[0], *OPTIONS, "--overlay", seen, "--out", tmp_path / "bare")
