@@ -126,10 +126,10 @@ def test_the_lists_are_those_that_pandas_gives_by_hand(tmp_path: Path) -> None:
         ("offset_grade >= unknown", "compare it with == or !="),
         ("abs(offset_grade) == x", "compare it with == or !="),
         (
-            "offset_grade != not acceptabl",
-            "no value of offset_grade called not acceptabl. Did you mean not acceptable",
+            "offset_grade != not accept",
+            "no value of offset_grade called not accept. Did you mean not acceptable",
         ),
-        ("trend == constan", "Did you mean constant"),
+        ("trend == const", "Did you mean constant"),
         ("clip == a", "no field called clip"),
         ("", "is written FIELD OPERATOR VALUE"),
     ],
