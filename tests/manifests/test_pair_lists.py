@@ -48,8 +48,8 @@ def written(folder: Path, suffix: str) -> Path:
     elif suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     else:
-        pyarrow = pytest.importorskip("pyarrow")
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
+        pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
     return path
 
 
@@ -119,11 +119,11 @@ def test_wrong_lists_are_refused_with_row_and_column(data: Path, name: str, cont
 
 
 def test_a_small_parquet_file_cannot_fill_the_memory(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "bomb.parquet"
     texts = pyarrow.array(["v" * 1_000_000]).dictionary_encode()
     column = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 300_000, pyarrow.int32()), texts.dictionary)
-    pyarrow.parquet.write_table(pyarrow.table({"video": column, "sound": column}), path)
+    parquet.write_table(pyarrow.table({"video": column, "sound": column}), path)
     assert path.stat().st_size < 5_000_000, "300 GB if it were decoded"
     with pytest.raises(UsageError, match="a text of 1,000,000 characters; at most 10,000"):
         manifest_from(path)
