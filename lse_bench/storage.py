@@ -17,6 +17,7 @@ import stat
 import tomllib
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,10 +67,10 @@ def parse_json(text: str | bytes, path: Path, way_out: str) -> Any:
     """Parse JSON that was read from `path`.
 
     `way_out`: the last sentence of the error message, which says what to do.
-    Raises UsageError with the line if the JSON is damaged.
+    Raises UsageError with the line if the JSON is damaged, or if an object has a name twice.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except RecursionError:
         told = "nested too deep"
     except json.JSONDecodeError as error:
@@ -79,6 +80,14 @@ def parse_json(text: str | bytes, path: Path, way_out: str) -> Any:
     except ValueError as error:  # integers of thousands of digits
         told = str(error).split(";")[0]
     raise UsageError(f"{path}: damaged: {told}. {way_out}")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        double = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"the name {double!r} stands twice in one object")
+    return found
 
 
 def read_object(path: Path, way_out: str) -> dict[str, Any]:

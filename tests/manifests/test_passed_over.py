@@ -152,6 +152,7 @@ def test_lists_are_cut_at_line_feeds_only(tmp_path: Path) -> None:
         ("twice.csv", "clip,sound,sound\na.mp4,b.wav,c.wav\n", "two columns are called sound"),
         ("ids.csv", "clip,id\na.mp4,x\nb.mp4,x\n", "rows 1 and 2 have the id x"),
         ("far.csv", "clip,end\na.mp4,1e18\n", "row 1: start = None, end = 1e+18: at most 1,000,000 s"),
+        ("double.json", '[{"clip": "a.mp4", "clip": "b.mp4"}]', "the name 'clip' stands twice in one object"),
         ("half.json", '[{"clip": "\\ud800.mp4"}]', "row 1: clip: "),
         ("wide.csv", "clip\n" + "a" * 200_000 + "\n", "not a CSV list: field larger than field limit"),
     ],
