@@ -25,18 +25,21 @@ Status = Literal[
 # Signals by which a process ends through its own fault, for example native code that decodes a damaged file.
 NATIVE = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 STATUSES: tuple[Status, ...] = get_args(Status)
+_SHOWN = 50  # known names that a message shows
 
 
 def no_such(what: str, name: str, known: Iterable[str]) -> str:
     """Return the message for an unknown name, with the nearest known one.
 
     It begins like this: `no generator called wav2lop. Did you mean …`.
-    `what`: the kind of thing, such as `generator`. `name`: the unknown name. `known`: all names that exist.
+    `what`: the kind of thing, such as `generator`. `name`: the unknown name. `known`: all names that exist; the message
+    shows the first 50.
     """
     there = list(known)
     near = difflib.get_close_matches(name, there, n=1, cutoff=0.4)
     hint = f" Did you mean {near[0]}?" if near else ""
-    return f"no {what} called {name}.{hint} There are: {', '.join(there)}"
+    more = f", … ({len(there)} in all)" if len(there) > _SHOWN else ""
+    return f"no {what} called {name}.{hint} There are: {', '.join(there[:_SHOWN])}{more}"
 
 
 class LseBenchError(Exception):

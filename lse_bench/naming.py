@@ -1,4 +1,4 @@
-"""Names of clips: ids that are safe as file names, the natural order of names, and suffixes of media files."""
+"""Names of clips and files: safe ids, natural order, suffixes, absolute paths, and lists of names in messages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import fnmatch
 import hashlib
 import os
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
 MEDIA_SUFFIXES = frozenset(
     [
@@ -80,3 +82,22 @@ def slug(name: str) -> str:
 def natural_key(name: str) -> list[tuple[int, int | str]]:
     """Return a sort key that puts 2.mp4 before 10.mp4."""
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"([0-9]{1,18})", name) if part]
+
+
+def without_suffix(name: str) -> str:
+    """Return the name of a media file without its suffix. `1.05.speech.wav` keeps its other dots."""
+    return re.sub(r"\.\w{2,4}$", "", name)
+
+
+def whole(path: Path) -> Path:
+    """Return the absolute path without `..`. Links stay: a link to a Python is not that Python."""
+    return Path(os.path.normpath(path.absolute()))
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first three names for a message, and `…` if there are more.
+
+    >>> some(["a", "b"]), some(["a", "b", "c", "d"])
+    ('a, b', 'a, b, c, …')
+    """
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

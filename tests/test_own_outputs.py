@@ -152,7 +152,7 @@ def test_outputs_are_adopted_by_id_template_and_table(story: Path, tmp_path: Pat
         ("{id:{id.__class__}}.mp4", "a field stands alone"),
         ("{id.__class__}.mp4", "no field called id.__class__"),
         ("part.csv", "row 1: a list for --names has only the columns id and video"),
-        ("shared.csv", "row 2: video: notes.mp4 is listed for two pairs"),
+        ("shared.csv", "row 2: video: notes.mp4 is the video of two pairs, spk1_utt1 and spk1_utt2"),
         ("lost.csv", "lost.csv"),
         ("wrong.csv", "row 1: id: no pair called spk1_utt9"),
         ("twice.csv", "row 2: id: spk1_utt1 is listed twice"),

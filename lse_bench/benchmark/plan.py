@@ -26,16 +26,8 @@ from lse_bench.manifests.search import Passed, search
 from lse_bench.media.program import find_ffmpeg
 from lse_bench.naming import MEDIA_SUFFIXES, safe_id, slug
 from lse_bench.sync.protocol import get_protocol
-from lse_bench.tasks.declared import (
-    AdoptOptions,
-    BuildOptions,
-    FdSyncOptions,
-    FidOptions,
-    GenerateOptions,
-    ImportOptions,
-    MiniLrsOptions,
-    ScoreOptions,
-)
+from lse_bench.tasks.declared import AdoptOptions, FdSyncOptions, FidOptions, GenerateOptions, ScoreOptions
+from lse_bench.tasks.declared_corpora import BuildOptions, ImportOptions, MiniLrsOptions
 from lse_bench.tasks.options import read_options, settings_of
 from lse_bench.versions import ffmpeg_version
 from lse_bench.weights.readers import file_digest

@@ -21,16 +21,8 @@ from lse_bench.manifests.clips import Source
 from lse_bench.manifests.generated import Generation
 from lse_bench.reporting import Report
 from lse_bench.storage import write_atomically
-from lse_bench.tasks.declared import (
-    AdoptOptions,
-    BuildOptions,
-    FdSyncOptions,
-    FidOptions,
-    GenerateOptions,
-    ImportOptions,
-    MiniLrsOptions,
-    ScoreOptions,
-)
+from lse_bench.tasks.declared import AdoptOptions, FdSyncOptions, FidOptions, GenerateOptions, ScoreOptions
+from lse_bench.tasks.declared_corpora import BuildOptions, ImportOptions, MiniLrsOptions
 from lse_bench.tasks.options import TaskOptions, changed, words_of
 
 Kind = Literal["corpus", "manifest", "generate", "adopt", "score", "fid", "fd-sync"]

@@ -11,8 +11,7 @@ import typer
 from lse_bench.cli.common import COMPARE, Json, app, explain
 from lse_bench.cli.console import ConsoleReport
 from lse_bench.errors import UsageError
-from lse_bench.naming import slug
-from lse_bench.tasks.options import whole
+from lse_bench.naming import slug, whole
 
 if TYPE_CHECKING:
     from lse_bench.benchmark.config import BenchConfig

@@ -12,7 +12,7 @@ import typer
 from lse_bench.cli.common import MAKE, Json, app
 from lse_bench.cli.console import ConsoleReport
 from lse_bench.cli.offers import offers
-from lse_bench.tasks.declared import BuildOptions, EditOptions, FromOptions, ImportOptions
+from lse_bench.tasks.declared_corpora import BuildOptions, EditOptions, FromOptions, ImportOptions
 
 group = typer.Typer(
     no_args_is_help=True,

@@ -11,7 +11,7 @@ import typer
 from lse_bench.cli.common import MAKE, Json, app
 from lse_bench.cli.console import ConsoleReport
 from lse_bench.cli.offers import offers
-from lse_bench.tasks.declared import MiniLrsOptions
+from lse_bench.tasks.declared_corpora import MiniLrsOptions
 
 _EXAMPLES = """
 **Examples**

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError, UsageError, no_such
 from lse_bench.faces.face import Face
+from lse_bench.naming import whole
 from lse_bench.storage import refuse_bomb
 from lse_bench.weights.readers import file_digest
 
@@ -156,8 +157,8 @@ def read_boxes(clip: Path, folder: Path) -> list[list[Face]]:
     of MiniLRS clips. Raises ClipError `no_face` if no file exists for the clip or if it has another format.
     """
     # The clip's absolute location decides, not the spelling of its path, and no name leads out of the folder.
-    whole = Path(os.path.abspath(clip))  # noqa: PTH100 - resolve() would follow links to other names
-    places = [f"{whole.parent.name}/{whole.stem}", whole.stem]
+    place = whole(clip)
+    places = [f"{place.parent.name}/{place.stem}", place.stem]
     for path in (folder / f"{place}{suffix}" for place in places for suffix in (".json", ".npz")):
         if not path.exists():
             continue

@@ -18,9 +18,7 @@ from lse_bench.manifests.listed import Absent, ListedClip, is_there, shown
 from lse_bench.manifests.lists import READERS, read_list
 from lse_bench.manifests.manifest import Job, Manifest
 from lse_bench.manifests.search import Passed, search
-from lse_bench.naming import MEDIA_SUFFIXES
-
-_SHOWN = 3  # files and pairs that a message names
+from lse_bench.naming import MEDIA_SUFFIXES, some
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +36,16 @@ class Adoption:
 
     def sentences(self) -> list[str]:
         """Return what was found and what is missing, one sentence each."""
-        missing = [clip for clip in self.clips if clip.absent is not None and not is_there(clip.path)]
-        silent = [clip for clip in self.clips if clip.absent is not None and is_there(clip.path)]
+        missing = [clip.clip for clip in self.clips if _status(clip) == "generator_failed"]
+        silent = [clip.clip for clip in self.clips if _status(clip) == "unreadable"]
         made = len(self.clips) - len(missing)
         told = [f"{made} of {len(self.clips)} pairs of {self.manifest.name} have a video, {self.rule}"]
         if missing:
-            told.append(f"missing, and counted as failed clips: {_some([clip.clip for clip in missing])}")
+            told.append(f"missing, and counted as failed clips: {some(missing)}")
         if silent:
-            told.append(f"without their sound, and counted as failed clips: {_some([clip.clip for clip in silent])}")
+            told.append(f"without their sound, and counted as failed clips: {some(silent)}")
         if self.extra:
-            told.append(f"{len(self.extra)} videos belong to no pair: {_some(self.extra)}")
+            told.append(f"{len(self.extra)} videos belong to no pair: {some(self.extra)}")
         return told
 
 
@@ -69,26 +67,37 @@ def adopt(folder: Path, manifest: Manifest, names: str | None = None, sounds: Pa
         placed, rule = _by_list(Path(names), manifest), f"as {names} says"
     else:
         placed, rule = _by_template(names, manifest), f"named {names}"
-    clips = [_clip(folder, job, placed[job.id], sounds) for job in manifest.jobs]
-    used = {placed[clip.id] for clip in clips if is_there(clip.path)}
+    clips = [_clip(folder, job, placed.get(job.id), sounds) for job in manifest.jobs]
+    used = {placed[clip.id] for clip in clips if _status(clip) != "generator_failed"}
     extra = [shown(name) for name in files if name not in used]
     if not used:
-        there = f"; it holds {_some(extra)}" if extra else "; it holds no videos"
+        there = f"; it holds {some(extra)}" if extra else "; it holds no videos"
+        first = next(job.id for job in manifest.jobs if job.id in placed)
         raise UsageError(
-            f"{folder}: no pair of {manifest.name} has a video ({rule}). For the pair {manifest.jobs[0].id} the file "
-            f"{placed[manifest.jobs[0].id]} is needed{there}. Name them with --names: a template as "
-            '"{id}_ours.mp4", or a list with the columns id and video'
+            f"{folder}: no pair of {manifest.name} has a video ({rule}). For the pair {first} the file {placed[first]} "
+            f'is needed{there}. Name them with --names: a template as "{{id}}_ours.mp4", or a list with the columns id '
+            "and video"
         )
     return Adoption(manifest, clips, rule, extra)
 
 
-def _clip(folder: Path, job: Job, name: str, sounds: Path | None) -> ListedClip:
-    path = folder / name
-    absent = None if is_there(path) else Absent("generator_failed", f"no video for this pair: {path} does not exist")
+def _status(clip: ListedClip) -> str | None:
+    return None if clip.absent is None else clip.absent.status
+
+
+def _clip(folder: Path, job: Job, name: str | None, sounds: Path | None) -> ListedClip:
+    """Return the clip of a pair. `name`: its file in `folder`, None if the user's list does not name it."""
+    path = folder / (name or job.id)
+    absent = None
+    if name is None:
+        absent = Absent("generator_failed", "no video for this pair: the list of --names does not have it")
+    elif not is_there(path):
+        absent = Absent("generator_failed", f"no video for this pair: {path} does not exist")
     sound = None if sounds is None else sounds / job.sound
     if absent is None and sound is not None and not is_there(sound):
         absent = Absent("unreadable", f"no such file: {sound}")
-    return ListedClip(job.id, shown(name), path, job.groups, absent, sound, None if sound is None else job.sound)
+    heard = None if sound is None else job.sound
+    return ListedClip(job.id, shown(name or job.id), path, job.groups, absent, sound, heard)
 
 
 def _by_id(folder: Path, files: Mapping[str, Path], manifest: Manifest) -> dict[str, str]:
@@ -97,7 +106,7 @@ def _by_id(folder: Path, files: Mapping[str, Path], manifest: Manifest) -> dict[
         by_stem[path.stem].append(name)
     for job in manifest.jobs:
         if len(two := by_stem.get(job.id, [])) > 1:
-            raise UsageError(f"{folder}: the pair {job.id} has {len(two)} videos: {_some(two)}. Keep one of them")
+            raise UsageError(f"{folder}: the pair {job.id} has {len(two)} videos: {some(two)}. Keep one of them")
     return {job.id: by_stem.get(job.id, [f"{job.id}.mp4"])[0] for job in manifest.jobs}
 
 
@@ -137,9 +146,8 @@ def _filled(template: str, known: Mapping[str, str | int], pair: str) -> str:
 
 def _by_list(path: Path, manifest: Manifest) -> dict[str, str]:
     ids = {job.id for job in manifest.jobs}
-    placed: dict[str, str] = {}
-    rows = read_list(path).rows
-    for row in rows:
+    placed, pair_of = dict[str, str](), dict[str, str]()
+    for row in read_list(path).rows:
         if (row.sound, row.start, row.end) != (None, None, None):
             raise UsageError(f"{path}: row {row.number}: a list for --names has only the columns id and video")
         if row.id is None or row.video is None:
@@ -147,16 +155,15 @@ def _by_list(path: Path, manifest: Manifest) -> dict[str, str]:
                 f"{path}: row {row.number}: {'id' if row.id is None else 'video'} is empty; both are needed"
             )
         if row.id not in ids:
-            raise UsageError(f"{path}: row {row.number}: id: {no_such('pair', row.id, sorted(ids)[:_SHOWN])}, …")
+            raise UsageError(f"{path}: row {row.number}: id: {no_such('pair', row.id, sorted(ids))}")
         if row.id in placed:
             raise UsageError(f"{path}: row {row.number}: id: {row.id} is listed twice")
         if PurePosixPath(row.video).is_absolute() or ".." in PurePosixPath(row.video).parts:
             raise UsageError(f"{path}: row {row.number}: video: {row.video} leads out of the folder of the videos")
-        if row.video in placed.values():
-            raise UsageError(f"{path}: row {row.number}: video: {row.video} is listed for two pairs")
-        placed[row.id] = PurePosixPath(row.video).as_posix()
-    return {id_: placed.get(id_, f"(not in {path.name}) {id_}") for id_ in (job.id for job in manifest.jobs)}
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+        video = PurePosixPath(row.video).as_posix()
+        if video in pair_of:
+            raise UsageError(
+                f"{path}: row {row.number}: video: {video} is the video of two pairs, {pair_of[video]} and {row.id}"
+            )
+        placed[row.id], pair_of[video] = video, row.id
+    return placed

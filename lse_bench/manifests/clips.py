@@ -8,7 +8,6 @@ treat results that are not independent.
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from lse_bench.manifests.manifest import read_manifest
 from lse_bench.manifests.search import Passed, search
 from lse_bench.manifests.sounds import with_one_sound, with_sounds
 from lse_bench.media.clip_files import ClipFiles
-from lse_bench.naming import MEDIA_SUFFIXES, id_of, natural_key, safe_id
+from lse_bench.naming import MEDIA_SUFFIXES, id_of, natural_key, safe_id, whole, without_suffix
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +185,7 @@ def _listed(path: Path, folder: Path, row: ListRow) -> ListedClip:
         raise UsageError(f"{path}: row {row.number}: {error}") from None
     lost = next((one for one in (target, sound) if one is not None and not is_there(one)), None)
     absent = None if lost is None else Absent("unreadable", f"no such file: {lost}")
-    name = safe_id(_part_of(_without_suffix(row.video), row)) if row.id is None else id_of(row.id)
+    name = safe_id(_part_of(without_suffix(row.video), row)) if row.id is None else id_of(row.id)
     return ListedClip(name, row.video, target, row.groups, absent, sound, row.sound, row.start, row.end)
 
 
@@ -207,10 +206,6 @@ def _refuse_lost_sounds(path: Path, folder: Path, table: ClipList) -> None:
         )
 
 
-def _without_suffix(name: str) -> str:
-    return re.sub(r"\.\w{2,4}$", "", name)
-
-
 def _with_unique_ids(clips: list[ListedClip]) -> list[ListedClip]:
     """Return the clips with unique ids.
 
@@ -220,9 +215,9 @@ def _with_unique_ids(clips: list[ListedClip]) -> list[ListedClip]:
     for full in (False, True):
         counts = Counter(clip.id for clip in clips)
         # Below the deepest folder that holds all, so that the way in which a path is written does not count.
-        whole = [Path(os.path.abspath(clip.path)) for clip in clips]  # noqa: PTH100 - links stay
-        base = Path(os.path.commonpath([path.parent for path in whole]))
-        places = [path.relative_to(base).as_posix() for path in whole]
+        paths = [whole(clip.path) for clip in clips]
+        base = Path(os.path.commonpath([path.parent for path in paths]))
+        places = [path.relative_to(base).as_posix() for path in paths]
         names = places if full else [clip.clip for clip in clips]
         clips = [
             clip if counts[clip.id] == 1 else replace(clip, id=safe_id(name))

@@ -12,7 +12,7 @@ import numpy as np
 
 from lse_bench.errors import UsageError, no_such
 from lse_bench.manifests.manifest import Job, Manifest, checked
-from lse_bench.naming import matches
+from lse_bench.naming import matches, whole
 
 _SHARED = ("video", "sound", "speaker")  # groups whose names belong to one folder
 
@@ -25,7 +25,7 @@ def join(manifests: Sequence[Manifest], name: str | None = None) -> Manifest:
     """
     if len(manifests) == 1:
         return manifests[0] if name is None else manifests[0].model_copy(update={"name": name})
-    roots = [None if manifest.root is None else os.path.abspath(manifest.root) for manifest in manifests]  # noqa: PTH100 - links stay
+    roots = [None if manifest.root is None else str(whole(Path(manifest.root))) for manifest in manifests]
     if None in roots and set(roots) != {None}:
         nameless = next(manifest.name for manifest in manifests if manifest.root is None)
         raise UsageError(f"the manifest {nameless} records no folder, but others do. Import it with --root first")

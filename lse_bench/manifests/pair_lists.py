@@ -3,48 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.lists import ClipList, ListRow, read_list
 from lse_bench.manifests.manifest import Job, Manifest, checked, job_of
-
-_SHOWN = 3  # names that a line of the preview shows
-SpeakerOf = Callable[[str], str | None]
-
-
-@dataclass(slots=True)
-class Preview:
-    """What was understood of a list.
-
-    `lines`: for the user, one for each column. `doubts`: what is probably not meant.
-    """
-
-    lines: list[str] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
-
-
-def speaker_rule(pattern: str | None) -> SpeakerOf:
-    """Return a function that finds the speaker in a path relative to the root. None as the pattern finds none.
-
-    `pattern`: a regular expression with the group `(?P<speaker>…)`. Raises UsageError if it is not.
-    """
-    if pattern is None:
-        return lambda name: None
-    try:
-        found = re.compile(pattern)
-    except re.error as error:
-        raise UsageError(f"--speaker-from {pattern}: not a regular expression: {error}") from None
-    if "speaker" not in found.groupindex:
-        raise UsageError(
-            f"--speaker-from {pattern}: the group (?P<speaker>…) is missing. It marks the speaker, as in "
-            "'HDTF/(?P<speaker>[^/]+)/'"
-        )
-    return lambda name: match["speaker"] or None if (match := found.search(name)) else None
+from lse_bench.manifests.preview import Preview
+from lse_bench.manifests.speakers import speaker_rule
+from lse_bench.naming import some, whole, without_suffix
 
 
 def manifest_from(
@@ -100,36 +67,29 @@ def manifest_from(
 
 def _placed(path: Path, table: ClipList, root: Path | None) -> tuple[Path, list[tuple[str, str]]]:
     """Return the root, and the names of the video and the sound of each row relative to it."""
-    base = Path(os.path.abspath(root or path.parent))  # noqa: PTH100 - resolve() would follow links to other names
+    base = whole(root or path.parent)
     if root is not None and not root.is_dir():
         raise UsageError(f"--root {root}: no such folder")
-    whole: list[list[Path]] = []
+    files = list[Path]()  # video and sound in turn
     for row in table.rows:
         for column, value in (("video", row.video), ("sound", row.sound)):
             if value is None:
                 raise UsageError(f"{path}: row {row.number}: {column}: is empty; a pair needs both files")
-        whole.append([Path(os.path.normpath(base / value)) for value in (row.video, row.sound) if value is not None])
-    outside = next(((n, one) for n, pair in enumerate(whole) for one in pair if not one.is_relative_to(base)), None)
-    if outside is not None and root is not None:
-        number, one = outside
-        column = "video" if whole[number][0] == one else "sound"
-        raise UsageError(f"{path}: row {number + 1}: {column}: {one} lies outside --root {root}")
-    if outside is not None:
-        base = Path(os.path.commonpath([one.parent for pair in whole for one in pair]))
-    names = [tuple(one.relative_to(base).as_posix() for one in pair) for pair in whole]
-    return base, [(video, sound) for video, sound in names]
+            files.append(whole(base / value))
+            if root is not None and not files[-1].is_relative_to(base):
+                raise UsageError(f"{path}: row {row.number}: {column}: {files[-1]} lies outside --root {root}")
+    if not all(file.is_relative_to(base) for file in files):
+        base = Path(os.path.commonpath([file.parent for file in files]))
+    names = [file.relative_to(base).as_posix() for file in files]
+    return base, list(zip(names[::2], names[1::2], strict=True))
 
 
 def _job(path: Path, row: ListRow, video: str, sound: str, speaker: str | None) -> Job:
     try:
-        job = job_of(_stem(video), _stem(sound), video, sound, row.groups.get("speaker", speaker))
+        job = job_of(without_suffix(video), without_suffix(sound), video, sound, row.groups.get("speaker", speaker))
         return checked(Job, id=row.id or job.id, video=video, sound=sound, groups=job.groups | row.groups)
     except UsageError as error:
         raise UsageError(f"{path}: row {row.number}: {error}") from None
-
-
-def _stem(name: str) -> str:
-    return re.sub(r"\.\w{1,5}$", "", name)
 
 
 def _look_at(table: ClipList, jobs: list[Job], folder: Path, speaker_from: str | None, preview: Preview) -> None:
@@ -143,28 +103,23 @@ def _look_at(table: ClipList, jobs: list[Job], folder: Path, speaker_from: str |
             f"{column} ← column {table.column(column)}: {len(set(names))} files, {there}, such as {names[0]}"
         )
         if absent:
-            preview.doubts.append(f"{len(absent)} files of the column {column} do not exist: {_some(absent)}")
+            preview.doubts.append(f"files of the column {column} that do not exist: {len(absent)}: {some(absent)}")
     if all(lost.values()):
         raise UsageError(
             f"no file of the list exists in {folder}, such as {jobs[0].video}. Give the folder with --root"
         )
     own = table.column("id")
     preview.lines.append(f"id ← {f'column {own}' if own else 'made of video and sound'}, such as {jobs[0].id}")
-    speakers = Counter(job.groups["speaker"] for job in jobs if "speaker" in job.groups)
-    origin = f"--speaker-from {speaker_from}" if speaker_from else f"column {table.column('speaker')}"
-    if speakers:
-        listed = ", ".join(f"{name} ({count})" for name, count in speakers.most_common(_SHOWN))
-        more = ", …" if len(speakers) > _SHOWN else ""
-        preview.lines.append(f"speaker ← {origin}: {len(speakers)} speakers: {listed}{more}")
-    else:
+    speakers = [job.groups.get("speaker") for job in jobs]
+    nameless = speakers.count(None)
+    if nameless == len(jobs):
         preview.lines.append("speaker ← none: intervals then treat clips, and not speakers, as independent")
-    if speakers and speakers.total() < len(jobs):
-        preview.doubts.append(f"{len(jobs) - speakers.total()} rows name no speaker")
+    else:
+        origin = f"--speaker-from {speaker_from}" if speaker_from else f"column {table.column('speaker')}"
+        preview.add_speakers(origin, speakers)
+        if nameless:
+            preview.doubts.append(f"rows that name no speaker: {nameless} of {len(jobs)}")
     for name in sorted({name for job in jobs for name in job.groups} - {"video", "sound", "speaker"}):
         preview.lines.append(f"group {name} ← column group_{name}")
     if table.passed:
         preview.lines.append(f"passed over: columns {', '.join(table.passed)} (a group is a column group_NAME)")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

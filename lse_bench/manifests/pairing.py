@@ -10,11 +10,12 @@ import numpy as np
 
 from lse_bench.choices import PairRule
 from lse_bench.errors import UsageError
-from lse_bench.manifests.folders import clips_in, name_in, with_speakers
+from lse_bench.manifests.folders import clips_in, name_in
 from lse_bench.manifests.layouts import CorpusClip, NoCorpusError, read_corpus
 from lse_bench.manifests.manifest import Job, Manifest, checked, job_of
-from lse_bench.manifests.pair_lists import Preview
+from lse_bench.manifests.preview import Preview
 from lse_bench.manifests.search import Passed
+from lse_bench.manifests.speakers import with_speakers
 
 T = TypeVar("T")
 RULES: tuple[PairRule, ...] = get_args(PairRule)

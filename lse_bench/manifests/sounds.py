@@ -10,14 +10,13 @@ from pathlib import Path
 from lse_bench.errors import UsageError
 from lse_bench.manifests.listed import ListedClip, shown
 from lse_bench.manifests.search import Passed, search
-from lse_bench.naming import MEDIA_SUFFIXES, safe_id
+from lse_bench.naming import MEDIA_SUFFIXES, safe_id, some
 
 # A folder is searched for these and for videos; a file that the user names may have any suffix.
 SOUND_SUFFIXES = MEDIA_SUFFIXES | {
     *(".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".ac3", ".eac3", ".wma", ".aif", ".aiff"),
     *(".au", ".amr", ".mka", ".mp2", ".caf", ".w64", ".ape", ".wv"),
 }
-_SHOWN = 3  # clips that a message names
 
 
 def with_one_sound(clips: Sequence[ListedClip], sound: Path) -> list[ListedClip]:
@@ -47,9 +46,9 @@ def with_sounds(clips: Sequence[ListedClip], folder: Path) -> list[ListedClip]:
         found[safe_id(path.relative_to(folder).with_suffix("").as_posix())].append(path)
     none = [clip.id for clip in clips if clip.id not in found]
     if none:
-        there = ", ".join(sorted(found)[:_SHOWN]) or "no sounds"
+        there = some(sorted(found)) or "no sounds"
         raise UsageError(
-            f"{folder}: no sound for {len(none)} of {len(clips)} clips: {_some(none)}. A sound has the id of its clip "
+            f"{folder}: no sound for {len(none)} of {len(clips)} clips: {some(none)}. A sound has the id of its clip "
             f"as its name; the folder holds {there}"
         )
     several = [clip.id for clip in clips if len(found[clip.id]) > 1]
@@ -66,8 +65,4 @@ def with_sounds(clips: Sequence[ListedClip], folder: Path) -> list[ListedClip]:
 def _refuse_two(clips: Sequence[ListedClip]) -> None:
     given = [clip.id for clip in clips if clip.sound is not None]
     if given:
-        raise UsageError(f"{_some(given)}: the list gives this clip a sound already. Leave out --sound and --sounds")
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+        raise UsageError(f"{some(given)}: the list gives this clip a sound already. Leave out --sound and --sounds")

@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.folders import clips_in, ids_of_files, with_speakers
+from lse_bench.manifests.folders import clips_in, ids_of_files
 from lse_bench.manifests.layouts import CorpusClip, NoCorpusError, read_corpus
 from lse_bench.manifests.manifest import Manifest, manifest_in
-from lse_bench.manifests.pair_lists import Preview
+from lse_bench.manifests.preview import Preview
 from lse_bench.manifests.search import Passed
+from lse_bench.manifests.speakers import with_speakers
 
 
 def clips_to_train(

@@ -18,18 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import UsageError, no_such
-from lse_bench.runs.schema import Record, Trend
+from lse_bench.runs.schema import Record
 from lse_bench.sync.distance import LseScore
-from lse_bench.sync.offsets import Grade
+from lse_bench.sync.offsets import Grade, TrendKind
 
 NUMBERS = (
     *("lse_d", "lse_c", "offset", "offset_ms", "offset_margin", "lse_d_at_0"),
     *("lse_d_valid", "lse_c_valid", "offset_valid", "windows", "frames", "fps", "seconds", "sound_seconds"),
     *("search_offset_ms", "ms_per_minute", "warnings"),
 )
-TEXTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"offset_grade": get_args(Grade), "trend": get_args(Trend.model_fields["trend"].annotation)}
-)
+TEXTS: Mapping[str, tuple[str, ...]] = MappingProxyType({"offset_grade": get_args(Grade), "trend": get_args(TrendKind)})
 FIELDS = (*NUMBERS, *TEXTS)
 _LONGEST = 200  # characters of a condition
 _WRITTEN = re.compile(

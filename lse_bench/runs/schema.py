@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lse_bench.errors import Status
 from lse_bench.manifests.generated import ManifestOrigin, Origin
 from lse_bench.stored import Stored, Surroundings
-from lse_bench.sync.offsets import Calibration, Grade
+from lse_bench.sync.offsets import Calibration, Grade, TrendKind
 
 SCHEMA = 2
 
@@ -57,7 +57,7 @@ class Trend(_Part):
 
     seconds: float
     """Length of a piece in seconds."""
-    trend: Literal["constant", "drift", "jumps", "unknown"]
+    trend: TrendKind
     """What the offset does. `unknown` if too few pieces have a clear minimum."""
     ms_per_minute: float | None
     """The drift in milliseconds a minute. Positive: the sound comes earlier and earlier."""

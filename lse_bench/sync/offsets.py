@@ -26,6 +26,7 @@ from lse_bench.errors import UsageError
 from lse_bench.rates import FRAME_RATE
 from lse_bench.stored import read_stored
 
+TrendKind = Literal["constant", "drift", "jumps", "unknown"]
 Grade = Literal["not detectable", "detectable", "not acceptable", "unknown", "not calibrated"]
 MS_PER_FRAME = float(1000 / FRAME_RATE)
 _NEAR = 2  # frames around the minimum that belong to it

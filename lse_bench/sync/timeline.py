@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +15,17 @@ from scipy.stats import theilslopes
 
 from lse_bench.rates import FPS
 from lse_bench.sync.curve import MAX_SHIFT, SHIFTS, valid_curve
-from lse_bench.sync.offsets import MS_PER_FRAME, Calibration, is_clear, margin_of, offset_ms, without_conversion
+from lse_bench.sync.offsets import (
+    MS_PER_FRAME,
+    Calibration,
+    TrendKind,
+    is_clear,
+    margin_of,
+    offset_ms,
+    without_conversion,
+)
 from lse_bench.sync.syncnet import WINDOW_FRAMES
 
-Trend = Literal["constant", "drift", "jumps", "unknown"]
 SHORTEST, LONGEST = 2.0, 600.0  # seconds of a piece
 _FEWEST = 3  # clear pieces that a verdict needs
 _STRAIGHT = 20.0  # ms: offsets that lie as near to a line follow it
@@ -70,7 +76,7 @@ class Timeline:
 
     seconds: float
     pieces: tuple[Piece, ...]
-    trend: Trend
+    trend: TrendKind
     ms_per_minute: float | None = None
     ci95: tuple[float, float] | None = None
     jumps: tuple[Jump, ...] = ()

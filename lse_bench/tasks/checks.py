@@ -10,14 +10,8 @@ from lse_bench.generators.registry import load
 from lse_bench.minilrs.plan import Spec
 from lse_bench.sync.offset_settings import OffsetSettings
 from lse_bench.sync.protocol import get_protocol
-from lse_bench.tasks.declared import (
-    DetectorOptions,
-    FdSyncOptions,
-    FidOptions,
-    GenerateOptions,
-    MiniLrsOptions,
-    ScoreOptions,
-)
+from lse_bench.tasks.declared import DetectorOptions, FdSyncOptions, FidOptions, GenerateOptions, ScoreOptions
+from lse_bench.tasks.declared_corpora import MiniLrsOptions
 from lse_bench.tasks.options import changed, parse_pads, settings_of
 
 _OF_FACES = {"detector", "boxes", "pads", "smoothing", "face", "sound_offset"}

@@ -9,14 +9,15 @@ from lse_bench.errors import UsageError
 from lse_bench.manifests.edit import join, keep, sample, split
 from lse_bench.manifests.manifest import Manifest, read_manifest, write_manifest
 from lse_bench.manifests.official_lists import fetch_list, import_list
-from lse_bench.manifests.pair_lists import Preview, manifest_from
+from lse_bench.manifests.pair_lists import manifest_from
 from lse_bench.manifests.pairing import build_manifest
+from lse_bench.manifests.preview import Preview
 from lse_bench.manifests.search import Passed
 from lse_bench.minilrs.summary import CorpusSummary
 from lse_bench.reporting import Report
 from lse_bench.storage import read_bytes
 from lse_bench.tasks.checks import spec_of
-from lse_bench.tasks.declared import BuildOptions, EditOptions, FromOptions, ImportOptions, MiniLrsOptions
+from lse_bench.tasks.declared_corpora import BuildOptions, EditOptions, FromOptions, ImportOptions, MiniLrsOptions
 from lse_bench.tasks.options import settings_of
 
 
@@ -47,9 +48,7 @@ def build_pairs(out: Path, folder: Path, options: BuildOptions, report: Report) 
             options.speaker_from,
             preview,
         )
-    _tell(preview, report)
-    if (told := passed.sentence()) is not None:
-        report.warn(told)
+    tell(preview, passed, report)
     return _written(manifest, out, report)
 
 
@@ -63,7 +62,7 @@ def pairs_from(out: Path, path: Path, root: Path | None, options: FromOptions, r
     renamed = settings_of(options.column, "--column")
     with report.working(f"Reading {path}"):
         manifest = manifest_from(path, root, options.speaker_from, renamed, options.name, preview)
-    _tell(preview, report)
+    tell(preview, Passed(), report)
     return _written(manifest, out, report)
 
 
@@ -87,11 +86,14 @@ def edit_pairs(out: Path, paths: Sequence[Path], options: EditOptions, report: R
     return [_written(part, out / f"{name}.json", report) for name, part in parts.items()]
 
 
-def _tell(preview: Preview, report: Report) -> None:
+def tell(preview: Preview, passed: Passed, report: Report) -> None:
+    """Tell what was understood of a source, what is probably not meant, and what was skipped."""
     for line in preview.lines:
         report.say(line)
     for doubt in preview.doubts:
         report.warn(doubt)
+    if (skipped := passed.sentence()) is not None:
+        report.warn(skipped)
 
 
 def import_pairs(out: Path, corpus: str, root: Path | None, options: ImportOptions, report: Report) -> Manifest:

@@ -7,7 +7,6 @@ and limits are the same everywhere.
 from __future__ import annotations
 
 import inspect
-import os
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
@@ -17,6 +16,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from lse_bench.errors import UsageError, no_such
+from lse_bench.naming import whole
 
 Names = Literal["", "file", "weights", "settings", "command"]
 
@@ -195,11 +195,6 @@ def _located(declared: Declared, value: Any, folder: Path) -> Any:
         pairs = [str(one).partition("=") for one in value]
         return tuple(f"{name}{equals}{_setting_in(folder, name, rest)}" for name, equals, rest in pairs)
     return value
-
-
-def whole(path: Path) -> Path:
-    """Return the absolute path without `..`. Links stay: a link to a Python is not that Python."""
-    return Path(os.path.normpath(path.absolute()))
 
 
 def _setting_in(folder: Path, name: str, value: str) -> str:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.layouts import CorpusClip
-from lse_bench.manifests.pair_lists import Preview
+from lse_bench.manifests.preview import Preview
 from lse_bench.manifests.search import Passed
 from lse_bench.manifests.training_clips import clips_to_train
 from lse_bench.processor import usable_cores
 from lse_bench.reporting import Report
 from lse_bench.tasks.checks import detector_of
-from lse_bench.tasks.declared import PrepareOptions
+from lse_bench.tasks.corpora import tell
+from lse_bench.tasks.declared_corpora import PrepareOptions
 from lse_bench.tasks.options import parse_pads
 from lse_bench.training.croppers import BoxCropper, Cropper
 from lse_bench.training.prepare import Preparation, SyncFilter, prepare
@@ -55,10 +56,7 @@ def _clips(source: Path, root: Path | None, options: PrepareOptions, report: Rep
     """Return the folder of the clips, and the clips."""
     passed, preview = Passed(), Preview()
     folder, clips = clips_to_train(source, passed, preview, root, options.speaker_from)
-    for line in preview.lines:
-        report.say(line)
-    if (told := passed.sentence()) is not None:
-        report.warn(told)
+    tell(preview, passed, report)
     return folder, _only(options.split, source, clips)
 
 

@@ -11,7 +11,7 @@ from lse_bench.errors import ClipError, UsageError
 from lse_bench.faces.tracking import Tracking
 from lse_bench.manifests.listed import ListedClip
 from lse_bench.reporting import Counter, Report
-from lse_bench.runs.timeline import write_scene
+from lse_bench.runs.scenes import write_scene
 from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.open_clip import open_clip
 from lse_bench.sync.protocol import get_protocol

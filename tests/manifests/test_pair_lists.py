@@ -14,8 +14,9 @@ from commands import lse_bench_here
 from lse_bench.errors import UsageError
 from lse_bench.manifests.edit import join, keep, sample, split
 from lse_bench.manifests.manifest import Job, Manifest, read_manifest
-from lse_bench.manifests.pair_lists import Preview, manifest_from
+from lse_bench.manifests.pair_lists import manifest_from
 from lse_bench.manifests.pairing import build_manifest
+from lse_bench.manifests.preview import Preview
 
 ROWS = [
     {"id": "utt1", "video": "v/a.mp4", "sound": "s/x.wav", "speaker": "anna", "group_language": "en"},
@@ -75,7 +76,7 @@ def test_a_list_is_understood_or_the_doubt_is_told(data: Path) -> None:
     columns = ("--column", "video=path", "--column", "sound=wav")
     ended = lse_bench_here("manifest", "from", path, "--out", out, *columns, "--speaker-from", "v/(?P<speaker>.)")
     assert ended.returncode == 0, ended.stderr
-    assert "1 files of the column video do not exist: v/gone.mp4" in ended.stderr
+    assert "files of the column video that do not exist: 1: v/gone.mp4" in ended.stderr
     assert "speaker ← --speaker-from v/(?P<speaker>.): 2 speakers" in ended.stderr
     assert "passed over: columns take (a group is a column group_NAME)" in ended.stderr
     assert [job.id for job in read_manifest(out).jobs] == ["v__a+s__x", "v__gone+s__y"]
@@ -241,7 +242,7 @@ def test_a_column_of_speakers_is_never_replaced_by_a_guess(clip: Path, tmp_path:
     made = build_manifest(tmp_path / "l.csv", None, rule="self", preview=preview)
     assert [job.groups.get("speaker") for job in made.jobs] == ["S1", "S1", None]
     assert [job.id for job in made.jobs] == ["anna__1+anna__1", "anna__2+anna__2", "ben__1+ben__1"]
-    assert preview.doubts == ["1 clips name no speaker; each counts as a speaker of its own"]
+    assert preview.doubts == ["videos without a speaker: 1 of 3; each counts as a speaker of its own"]
     with pytest.raises(UsageError, match="has a column speaker already"):
         build_manifest(tmp_path / "l.csv", None, rule="self", speaker_from="(?P<speaker>.)")
     with pytest.raises(UsageError, match="finds nothing in"):

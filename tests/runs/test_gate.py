@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import lse_bench_here
-from described import described, write_summary_of
+from described import calibration_of, described, write_summary_of
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import find_clips
@@ -26,19 +26,9 @@ from lse_bench.runs.records import read_records
 from lse_bench.runs.schema import Record
 from lse_bench.stored import to_json
 from lse_bench.sync import distance
-from lse_bench.sync.offsets import Calibration
 
 MINI = "b7a24166e5ab4f447f28cbb37db092dab2bbe92e78fce40fd681199e2f9d368c"
-CALIBRATION = Calibration(
-    weights_sha256=MINI,
-    protocol="lrs-lossless@1",
-    margin=1.0,
-    real=40,
-    unsynced=40,
-    missed=0,
-    false_alarms=0,
-    origin="x",
-)
+CALIBRATION = calibration_of(MINI, "lrs-lossless@1")
 
 
 def record(name: str, seed: int, **changes: object) -> Record:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from described import calibration_of
 
 from lse_bench.errors import UsageError
 from lse_bench.sync.distance import graded, summarise
 from lse_bench.sync.offset_settings import OffsetSettings
 from lse_bench.sync.offsets import (
-    Calibration,
     calibrate,
     calibration_for,
     calibrations,
@@ -26,6 +26,7 @@ from lse_bench.sync.search import WideCurve
 from lse_bench.weights.table import table
 
 SHIFTS = np.arange(-15, 16)
+CALIBRATION = calibration_of()
 
 
 def bowl(middle: float) -> np.ndarray:
@@ -52,18 +53,6 @@ def test_the_margin_counts_only_shifts_more_than_two_frames_away() -> None:
     curve[15], curve[17], curve[20] = 5.0, 5.1, 7.0
     assert margin_of(curve) == pytest.approx(2.0)
     assert margin_of([1.0, 2.0, 3.0]) is None
-
-
-CALIBRATION = Calibration(
-    weights_sha256="0" * 64,
-    protocol="lrs@1",
-    margin=1.0,
-    real=40,
-    unsynced=40,
-    missed=0,
-    false_alarms=0,
-    origin="a test",
-)
 
 
 @pytest.mark.parametrize(

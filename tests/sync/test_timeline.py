@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from described import calibration_of
 
-from lse_bench.sync.offsets import Calibration
 from lse_bench.sync.timeline import timeline_of
 
-CALIBRATION = Calibration(
-    weights_sha256="0" * 64,
-    protocol="lrs@1",
-    margin=1.0,
-    real=40,
-    unsynced=40,
-    missed=0,
-    false_alarms=0,
-    origin="a test",
-)
+CALIBRATION = calibration_of()
 
 
 def windows(offsets: np.ndarray, noise: float = 0.3, seed: int = 0) -> np.ndarray:

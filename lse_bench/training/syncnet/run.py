@@ -11,7 +11,7 @@ from torch import nn
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.layouts import CorpusClip
-from lse_bench.manifests.pair_lists import Preview
+from lse_bench.manifests.preview import Preview
 from lse_bench.manifests.search import Passed
 from lse_bench.manifests.training_clips import clips_to_train
 from lse_bench.minilrs.corpus import make_corpus
