@@ -183,6 +183,28 @@ def muxed(video: Path, sounds: Sequence[Path], path: Path, languages: Sequence[s
     return path
 
 
+def covered(video: Path, path: Path) -> Path:
+    """A copy of `video` with a cover, a second picture of 640x640 that players show in lists."""
+    import cv2
+    import imageio_ffmpeg
+
+    cover = path.with_suffix(".png")
+    cv2.imwrite(str(cover), picture(0, 640, 640))
+    inputs = ["-i", str(video), "-i", str(cover), "-map", "0", "-map", "1"]
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        *inputs,
+        "-c",
+        "copy",
+        "-disposition:v:1",
+        "attached_pic",
+    ]
+    subprocess.run([*command, str(path)], check=True)
+    return path
+
+
 def cut(video: Path, first: int, stop: int, path: Path) -> Path:
     """The frames `first`...`stop`-1 of a clip of 25 fps with its sound, decoded and stored again without loss."""
     from lse_bench.media.audio import read_sound

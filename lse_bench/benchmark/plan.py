@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lse_bench.benchmark.config import BenchConfig, Given, ManifestConfig, MethodConfig
@@ -41,30 +42,50 @@ def steps_of(config: BenchConfig, folder: Path, out: Path) -> list[Step]:
     """
     steps: list[Step] = []
     for manifest in config.manifests:
-        pairs, root, before = _pairs(manifest, folder, out)
+        pairs, before = _pairs(manifest, folder, out)
         steps += before
-        items = _count(pairs)
-        generated = {
-            method.name: (_adoption if method.videos else _generation)(
-                method, manifest, pairs, root, items, folder, out
-            )
+        made = {
+            method.name: (_adoption if method.videos else _generation)(method, pairs, folder, out)
             for method in config.methods
         }
-        steps += generated.values()
-        real = next(generated[method.name] for method in config.methods if method.generator == "real")
+        steps += made.values()
+        real = next(made[method.name] for method in config.methods if method.generator == "real")
         for method in config.methods:
-            steps += _measures(config, manifest, generated[method.name], real, folder, out)
+            steps += _measures(config, manifest, made[method.name], real, folder, out)
     return steps
 
 
-def _pairs(manifest: ManifestConfig, folder: Path, out: Path) -> tuple[Step | Path, Path | None, list[Step]]:
-    """Return the list of pairs, the folder of its files, and the steps that make the list.
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """A list of pairs.
 
-    The list is a file or the step that makes it. The folder is None if the manifest itself names it.
+    `manifest`: its name in the benchmark. `made`: its file, or the step that makes it. `root`: the folder of its files,
+    None if the manifest itself names it. `items`: the number of pairs; if the list is not made yet, the planned number,
+    or 0 if it is unknown. `digests`: the digest of the list if it is a file; a step has a digest of its own.
     """
+
+    manifest: str
+    made: Step | Path
+    root: Path | None
+    items: int
+    digests: tuple[str, ...]
+
+
+def _list_of(name: str, path: Path, root: Path | None) -> _Pairs:
+    listed = read_manifest(path)
+    return _Pairs(name, path, root, len(listed.jobs), (listed.sha256,))
+
+
+def _list_from(name: str, step: Step) -> _Pairs:
+    items = len(read_manifest(step.out).jobs) if step.out.exists() else step.items
+    return _Pairs(name, step, None, items, ())
+
+
+def _pairs(manifest: ManifestConfig, folder: Path, out: Path) -> tuple[_Pairs, list[Step]]:
+    """Return the list of pairs, and the steps that make it."""
     root = None if manifest.root is None else (folder / manifest.root).absolute()
     if manifest.file is not None:
-        return (folder / manifest.file).absolute(), root, []
+        return _list_of(manifest.name, (folder / manifest.file).absolute(), root), []
     name, steps = slug(manifest.name), list[Step]()
     corpus: Step | Path | None = root
     if manifest.minilrs is not None:
@@ -85,65 +106,43 @@ def _pairs(manifest: ManifestConfig, folder: Path, out: Path) -> tuple[Step | Pa
         official = read_options(ImportOptions, rest, folder, f"{manifest.name}: official")
         named = str(manifest.official["corpus"])
         step = ImportStep(options=official, corpus=named, root=root, folder=lists, manifest=manifest.name)
-    return step, None, [*steps, step]
+    return _list_from(manifest.name, step), [*steps, step]
 
 
-def _count(pairs: Step | Path) -> int:
-    """Return the number of pairs. If the list is not made yet, return the planned number, or 0 if it is unknown."""
-    path = pairs.out if isinstance(pairs, Step) else pairs
-    if isinstance(pairs, Step) and not path.exists():
-        return pairs.items
-    return len(read_manifest(path).jobs)
-
-
-def _generation(
-    method: MethodConfig,
-    manifest: ManifestConfig,
-    pairs: Step | Path,
-    root: Path | None,
-    items: int,
-    folder: Path,
-    out: Path,
-) -> GenerateStep:
+def _generation(method: MethodConfig, pairs: _Pairs, folder: Path, out: Path) -> GenerateStep:
     options = read_options(GenerateOptions, method.options, folder, method.name)
-    listed = (read_manifest(pairs).sha256,) if isinstance(pairs, Path) else ()
     return GenerateStep(
         options=options,
         generator=method.generator,
-        pairs=pairs,
-        root=root,
-        folder=out / "videos" / slug(manifest.name) / slug(method.name),
-        items=items,
-        manifest=manifest.name,
+        pairs=pairs.made,
+        root=pairs.root,
+        folder=_place(method, pairs, out),
+        items=pairs.items,
+        manifest=pairs.manifest,
         method=method.name,
-        behind=(*listed, *_behind(method.generator, options)),
+        behind=(*pairs.digests, *_behind(method.generator, options)),
     )
 
 
-def _adoption(
-    method: MethodConfig,
-    manifest: ManifestConfig,
-    pairs: Step | Path,
-    root: Path | None,
-    items: int,
-    folder: Path,
-    out: Path,
-) -> AdoptStep:
-    listed = (read_manifest(pairs).sha256,) if isinstance(pairs, Path) else ()
-    videos = (folder / method.videos.replace("{manifest}", slug(manifest.name))).absolute()
+def _adoption(method: MethodConfig, pairs: _Pairs, folder: Path, out: Path) -> AdoptStep:
     options = read_options(AdoptOptions, method.adopt, folder, method.name)
-    sounds = _states_of_sounds(pairs, root) if options.pair_sounds and isinstance(pairs, Path) else ()
+    videos = (folder / method.videos.replace("{manifest}", slug(pairs.manifest))).absolute()
+    sounds = _states_of_sounds(pairs.made, pairs.root) if options.pair_sounds and isinstance(pairs.made, Path) else ()
     return AdoptStep(
         options=options,
         videos=videos,
-        pairs=pairs,
-        root=root,
-        folder=out / "videos" / slug(manifest.name) / slug(method.name),
-        items=items,
-        manifest=manifest.name,
+        pairs=pairs.made,
+        root=pairs.root,
+        folder=_place(method, pairs, out),
+        items=pairs.items,
+        manifest=pairs.manifest,
         method=method.name,
-        behind=(*listed, *_state_of(videos), *sounds),
+        behind=(*pairs.digests, *_state_of(videos), *sounds),
     )
+
+
+def _place(method: MethodConfig, pairs: _Pairs, out: Path) -> Path:
+    return out / "videos" / slug(pairs.manifest) / slug(method.name)
 
 
 def _state_of(folder: Path) -> Iterator[str]:

@@ -82,13 +82,15 @@ class Converted:
 class Sources:
     """The files that the pipeline converts.
 
-    `clip`: the video. `sound`: the file whose stream number `stream` is heard, None for the sound that ffmpeg chooses
-    in the video. `start`, `end`: the part of both files, in seconds, None for their beginning and their end.
+    `clip`: the video. `sound`: the file whose sound is heard, None for the sound that ffmpeg chooses in the video. With
+    `sound`, `picture` and `stream` are the numbers of the two streams in their files. `start`, `end`: the part of both
+    files, in seconds, None for their beginning and their end.
     """
 
     clip: Path
     sound: Path | None = None
-    stream: int | None = None
+    picture: int = 0
+    stream: int = 0
     start: float | None = None
     end: float | None = None
 
@@ -100,7 +102,7 @@ class Sources:
         found = [*cut, "-i", str(self.clip.absolute())]
         if self.sound is None:
             return found
-        return [*found, *cut, "-i", str(self.sound.absolute()), "-map", "0:v", "-map", f"1:{self.stream}"]
+        return [*found, *cut, "-i", str(self.sound.absolute()), "-map", f"0:{self.picture}", "-map", f"1:{self.stream}"]
 
 
 def convert(ffmpeg: Ffmpeg, sources: Sources, folder: Path) -> Converted:

@@ -180,13 +180,13 @@ def read_legacy(
 
 def _sources(clip: OpenClip) -> Sources:
     """Return what the pipeline converts. It chooses the sound itself unless one was asked for."""
-    assert clip.sound is not None and clip.sound.sound is not None
+    assert clip.picture.video is not None and clip.sound is not None and clip.sound.sound is not None
     whole = clip.files.whole
-    foreign = clip.files.sound is not None or clip.asked
     return Sources(
         clip.files.path,
-        clip.files.heard if foreign else None,
-        clip.sound.sound.index if foreign else None,
+        clip.files.heard if clip.files.sound is not None or clip.asked else None,
+        clip.picture.video.index,
+        clip.sound.sound.index,
         None if whole else float(clip.part.first / clip.rate),
         None if whole or clip.part.stop is None else float(clip.part.stop / clip.rate),
     )

@@ -214,5 +214,7 @@ def test_the_published_pipeline_hears_other_files_too(talker: Path, speech: np.n
                        tmp_path / "two" / f"{talker.stem}.mkv")  # fmt: skip
     asked = SyncScorer.load("syncnet-mini", **options, sound_stream="2")
     np.testing.assert_allclose(asked.score(both).curve, own.curve, rtol=0, atol=1e-6)
+    cover = clips.covered(talker, tmp_path / f"{talker.stem}.mp4")
+    np.testing.assert_allclose(scorer.score(cover, sound).curve, own.curve, rtol=0, atol=1e-6)
     part, whole = scorer.score(talker, sound, start=0.4, end=2.4), scorer.score(talker, sound)
     assert whole.windows - part.windows == pytest.approx(25, abs=2)
