@@ -75,7 +75,7 @@ def gate_into(out: Path, entry: Run, options: GateOptions, report: Report) -> Ga
     gated = Gated(
         sum(reason is None for reason in found.values()),
         sum(reason is not None for reason in found.values()),
-        dict(Counter(_kind(reason) for reason in found.values() if reason is not None).most_common()),
+        dict(Counter(_kind(record, found[record.id]) for record in entry.records if found[record.id]).most_common()),
     )
     if options.fix:
         _fix(out / FIXED, entry, clips, gated, report)
@@ -90,13 +90,11 @@ def gate_into(out: Path, entry: Run, options: GateOptions, report: Report) -> Ga
     return gated
 
 
-def _kind(reason: str) -> str:
+def _kind(record: Record, reason: str | None) -> str:
     """Return the condition or the status that rejected a clip."""
-    return (
-        reason.rpartition("; ")[2].removesuffix(" is required")
-        if reason.endswith(" is required")
-        else reason.partition(":")[0]
-    )
+    if record.status != "ok" or reason is None:
+        return record.status
+    return reason.rpartition("; ")[2].removesuffix(" is required")
 
 
 def _list_of(

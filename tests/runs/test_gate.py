@@ -49,7 +49,10 @@ def made_run(folder: Path, count: int = 200) -> Path:
         {"protocol": "lrs-lossless@1", "weights_sha256": MINI, "fps_policy": "25", "precision": "fp32"},
     )
     rows = [record(f"c{n:03d}", n) for n in range(count)]
-    rows += [Record(clip=f"f{n}.mp4", id=f"f{n}", status="no_face", reason="no face in 75 frames") for n in range(5)]
+    rows += [
+        Record(clip=f"f{n}.mp4", id=f"f{n}", status="no_face", reason="no face in 75 frames; one is required")
+        for n in range(5)
+    ]
     (folder / "clips").mkdir(parents=True)
     for row in rows:
         (folder / "clips" / row.clip).write_bytes(b"x")
@@ -79,7 +82,9 @@ def test_the_lists_are_those_that_pandas_gives_by_hand(tmp_path: Path) -> None:
     accepted, rejected = (pd.read_csv(tmp_path / "out" / name) for name in ("accepted.csv", "rejected.csv"))
     assert list(accepted["id"]) == list(frame["id"][passes]) and 20 < len(accepted) < 180
     assert list(rejected["id"]) == list(frame["id"][~passes])
-    assert rejected["reason"].notna().all() and "no_face: no face in 75 frames" in set(rejected["reason"])
+    assert rejected["reason"].notna().all() and "no_face: no face in 75 frames; one is required" in set(
+        rejected["reason"]
+    )
     told = json.loads(ended.stdout)
     assert told["accepted"] == len(accepted) and sum(told["kinds"].values()) == told["rejected"] == len(rejected)
     assert set(told["kinds"]) == {*REQUIRED, "no_face"}
