@@ -94,8 +94,8 @@ def split(manifest: Manifest, shares: Sequence[str], by: str | None = None, seed
     """Return parts of a manifest by name. Every pair is in exactly one part.
 
     `shares`: NAME=SHARE each; the shares add up to 1. `by`: pairs that share this group stay together; None means that
-    each pair stands alone. `seed`: random seed of the order. Raises UsageError
-    if a share has another form, if a pair lacks the group, or if a part would be empty.
+    each pair stands alone. `seed`: random seed of the order. Raises UsageError if a share has another form, if a pair
+    lacks the group, or if a part would be empty.
     """
     sizes = dict(_share(text) for text in shares)
     if len(sizes) != len(shares) or abs(sum(sizes.values()) - 1) > 1e-6:

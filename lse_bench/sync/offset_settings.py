@@ -27,6 +27,12 @@ class OffsetSettings:
 
     def __post_init__(self) -> None:
         if self.search is not None and not _NARROWEST < self.search <= search.LONGEST:
-            raise UsageError(f"search = {self.search:g} s: more than {_NARROWEST:g} and at most {search.LONGEST:g} s")
+            raise UsageError(
+                f"search = {self.search:g} s: must be more than {_NARROWEST:g} s, which every curve covers, and at most "
+                f"{search.LONGEST:g} s"
+            )
         if self.timeline is not None and not timeline.SHORTEST <= self.timeline <= timeline.LONGEST:
-            raise UsageError(f"timeline = {self.timeline:g} s: {timeline.SHORTEST:g} to {timeline.LONGEST:g} s a piece")
+            raise UsageError(
+                f"timeline = {self.timeline:g} s: the length of a piece must be {timeline.SHORTEST:g} to "
+                f"{timeline.LONGEST:g} s"
+            )
