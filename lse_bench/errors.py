@@ -65,3 +65,6 @@ class ClipError(LseBenchError):
         self.path = Path(path)
         self.status = status
         self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ClipError], tuple[Path, Status, str]]:
+        return type(self), (self.path, self.status, self.reason)

@@ -101,9 +101,9 @@ def evaluate(
     if out is None:
         description = describe_run(scorer, clips, weights=str(weights), command=[], source=source)
         records = []
-        for record, _ in score_clips(scorer, clips, keep_windows):
-            records.append(record)
-            on_record(record)
+        for scored in score_clips(scorer, clips):
+            records.append(scored.record)
+            on_record(scored.record)
         run = run_of(description, records, len(clips), method=method)
     else:
         folder = Path(out)
@@ -113,8 +113,8 @@ def evaluate(
         run = read_run(folder, method)
     extras = dict(run.extras)
     if distances:
-        scored = {record.id for record in run.records if record.status == "ok"}
-        videos = items_of_clips(clip for clip in clips if clip.id in scored)
+        ok = {record.id for record in run.records if record.status == "ok"}
+        videos = items_of_clips(clip for clip in clips if clip.id in ok)
         if network is not None:
             extras["fid"] = fid_between(videos, reference, network)
         if "fd_sync" in distances:

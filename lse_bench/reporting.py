@@ -17,11 +17,14 @@ _log = logging.getLogger("lse_bench")
 class Counter:
     """The progress of a counted piece of work."""
 
-    def advance(self, label: str = "") -> None:
-        """Count one more finished item. `label`: a new name for what is counted; empty keeps the old one."""
+    def advance(self, label: str = "", seconds: float = 0.0) -> None:
+        """Count one more finished item.
 
-    def note(self, text: str) -> None:
-        """Show what is being done now."""
+        `label`: a new name for what is counted; empty keeps the old one. `seconds`: the length of its video.
+        """
+
+    def note(self, worker: str, text: str) -> None:
+        """Show what is being done now. `worker`: by whom; empty for this process."""
 
     def say(self, text: str) -> None:
         """Report a message that stays visible."""

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.place import refuse_place
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Append = Callable[[Mapping[str, Any]], None]
 Keep = Callable[[bytes], bool]
 TIMES, SPARE = 4, 64 << 20  # arrays hardly compress: the limit is TIMES the file size plus SPARE bytes
+_BLOCK = 1 << 16  # bytes that are read at once from the end of a file
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # some NFS and Lustre mounts return these
 
 
@@ -40,10 +41,17 @@ def read_bytes(path: Path) -> bytes:
 
     Raises UsageError if it cannot be read or is not a regular file, since a pipe or a device may never end.
     """
+    with _reading(path) as file:
+        return file.read()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[BinaryIO]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UsageError(f"{path}: this is {'a folder' if path.is_dir() else 'no regular file'}. A file is needed")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -160,15 +168,18 @@ def read_arrays(path: Path, way_out: str) -> dict[str, NDArray[Any]]:
         raise UsageError(f"{path}: damaged: {type(error).__name__}: {error}. {way_out}") from None
 
 
-def read_lines(path: Path) -> list[bytes]:
-    """Read the complete lines of a file, without their line ends. Return an empty list if there is no file.
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Yield the complete lines of a file, without their line ends; none if there is no file.
 
-    A last line without a line end is left out, because a killed process may have written only a part of it.
+    A last line without a line end is left out, because a killed process may have written only a part of it. Raises
+    UsageError if the file cannot be read.
     """
     if not path.exists():
-        return []
-    content = read_bytes(path)
-    return content[: content.rfind(b"\n") + 1].split(b"\n")[:-1]
+        return
+    with _reading(path) as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line[:-1]
 
 
 @contextmanager
@@ -194,14 +205,11 @@ def open_lines(path: Path, keep: Keep | None = None) -> Iterator[Append]:
                 "only one command at a time",
                 *(path.parent, error.strerror),
             )
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        content = file.read()
-        complete = content.rfind(b"\n") + 1
-        if complete != size:
+        complete = _complete(file)
+        if complete != file.seek(0, os.SEEK_END):
             file.truncate(complete)
         if keep is not None:
-            kept = b"".join(line + b"\n" for line in content[:complete].split(b"\n")[:-1] if keep(line))
+            kept = b"".join(line + b"\n" for line in read_lines(path) if keep(line))
             if len(kept) != complete:
                 file.truncate(0)
                 file.write(kept)
@@ -216,6 +224,19 @@ def open_lines(path: Path, keep: Keep | None = None) -> Iterator[Append]:
                 raise
 
         yield append
+
+
+def _complete(file: BinaryIO) -> int:
+    """Return how many bytes of a file are complete lines."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - _BLOCK)
+        file.seek(start)
+        last = file.read(end - start).rfind(b"\n")
+        if last >= 0:
+            return start + last + 1
+        end = start
+    return 0
 
 
 def write_atomically(path: Path, content: bytes) -> None:

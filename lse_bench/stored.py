@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,18 +76,16 @@ def write_stored(path: Path, stored: BaseModel) -> None:
     write_atomically(path, json_bytes(to_json(stored)))
 
 
-def read_stored_lines(path: Path, kind: type[Kind], what: str, way_out: str) -> list[Kind]:
-    """Read the stored objects of a file of JSON lines. Return an empty list if there is no file.
+def read_stored_lines(path: Path, kind: type[Kind], what: str, way_out: str) -> Iterator[Kind]:
+    """Yield the stored objects of a file of JSON lines, one at a time; none if there is no file.
 
     An incomplete last line, which a killed process may leave, is left out. `what`: a name of the objects for the
     message. `way_out`: the last sentence of the message. Raises UsageError that names the wrong line and field.
     """
-    found = []
     for number, line in enumerate(read_lines(path), 1):
         try:
-            found.append(kind.model_validate_json(line))
+            yield kind.model_validate_json(line)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "line"
             raise UsageError(f"{path}: line {number} is not {what} ({where}: {first['msg']}). {way_out}") from None
-    return found

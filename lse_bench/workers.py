@@ -28,10 +28,14 @@ _SURE = 1.0  # seconds for which a parent counts as alive after a check
 class _Worker(SpawnProcess):
     """A process that ends with its parent and ignores Ctrl-C.
 
+    `environment`: variables that are set for it before it starts.
+
     A terminal sends Ctrl-C to the whole process group, but only the parent decides what happens then. SIGINT is blocked
     while the process starts, and it stays blocked in the new process. So Ctrl-C cannot interrupt its imports either.
     A Ctrl-C during the start reaches the parent afterwards.
     """
+
+    environment: dict[str, str] = {}
 
     def run(self) -> None:
         _end_with_parent()
@@ -41,17 +45,43 @@ class _Worker(SpawnProcess):
         resource_tracker.ensure_running()  # starting it unblocks SIGINT, so start it before the block
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            super().start()
+            with _environment(self.environment):
+                super().start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class _Workers(SpawnContext):
-    Process = _Worker
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables inside the block. A process that is started there inherits them."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class Workers(SpawnContext):
+    """A context of multiprocessing whose processes are workers. `environment`: variables that are set for them."""
+
+    def __init__(self, environment: dict[str, str] | None = None) -> None:
+        super().__init__()
+        self._environment = environment or {}
+
+    def Process(self, *arguments: Any, **named: Any) -> SpawnProcess:  # type: ignore[override]  # noqa: N802
+        """Return a worker process that is not started yet."""
+        worker = _Worker(*arguments, **named)
+        worker.environment = self._environment
+        return worker
 
 
 # Processes are spawned, because forked ones would inherit locks of torch's and OpenCV's threads.
-WORKERS = _Workers()
+WORKERS = Workers()
 
 
 @contextmanager

@@ -38,6 +38,7 @@ LAYERS = [
     },
     {"media"},
     {"workers"},
+    {"execution"},
     {"features", "manifests", "weights", "faces", "reporting"},
     {"sync", "fidelity"},
     {"runs", "generators", "training", "minilrs"},

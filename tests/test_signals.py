@@ -49,7 +49,7 @@ def test_scoring_and_generating_stop_with_what_they_have(corpus: Path, tmp_path:
     assert lse_bench_here(*videos).returncode == 0
     score = ["score", tmp_path / "videos", "--weights", "syncnet-mini", "--protocol", "lrs-lossless", "--out",
              tmp_path / "run"]  # fmt: skip
-    ended = signalled(number, "lse_bench.runs.run:record_of", 2, *score)
+    ended = signalled(number, "lse_bench.runs.work:record_of", 2, *score)
     assert ended.returncode == STOPS[number], ended.stderr
     assert lse_bench_here(*score).returncode == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["scored"] == 4
@@ -132,11 +132,11 @@ def test_a_stop_that_breaks_off_an_import_is_a_stop(number: signal.Signals) -> N
 
 LOST = """
 import os, signal, sys, weakref
-import lse_bench.cli.console as console
+import lse_bench.cli.bar as bar
 
 class Held: ...
 
-real = console.check
+real = bar.check
 left = {count}
 def counted():
     global left
@@ -148,7 +148,7 @@ def counted():
         weakref.finalize(held, os.kill, os.getpid(), {number})
         del held
     real()
-console.check = counted
+bar.check = counted
 sys.argv = ["lse-bench", *sys.argv[1:]]
 from lse_bench.cli import main
 main()

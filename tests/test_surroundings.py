@@ -13,7 +13,7 @@ import torch
 from commands import lse_bench_here
 
 from lse_bench.errors import UsageError, WeightsError
-from lse_bench.runs.directory import Shard
+from lse_bench.runs.shards import Shard
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.training.loop import refuse_to_overwrite
 from lse_bench.weights.readers import read_torch
@@ -44,7 +44,7 @@ def test_a_terminal_without_our_letters(tmp_path: Path, changes: dict[str, str])
 @pytest.mark.parametrize("text", ["²/4", "1/²", "0/4", "5/4", "1/" + "9" * 5000, "a", "1/4/2", "-1/4"])
 def test_a_shard_that_is_none(text: str) -> None:
     with pytest.raises(UsageError, match="a shard is written i/n"):
-        Shard.parse(text)
+        Shard.parse(text, {})
 
 
 def test_batches_have_a_bound(narrow: Path) -> None:

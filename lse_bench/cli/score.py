@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from lse_bench.cli.common import SCORE, Json, app, command_line, started
 from lse_bench.cli.console import ConsoleReport, warn_of_weights
 from lse_bench.cli.offers import offers
 from lse_bench.tasks.declared import AdoptOptions, ScoreOptions
+from lse_bench.tasks.declared_execution import ExecutionOptions
 
 if TYPE_CHECKING:
     from lse_bench.runs.schema import Summary
@@ -26,6 +28,8 @@ _SCORE_EXAMPLES = """
     lse-bench score mine/ --manifest pairs.json --names "{speaker}_{id}_ours.mp4" --max-failed 2
 
     lse-bench score dubbed.mp4 --sound speech.wav
+
+    lse-bench score clips.csv --devices all --out runs/mine
 
     lse-bench score clips.csv --shard 1/4 --out runs/part1
 
@@ -43,6 +47,7 @@ Exit status: 0 success, 1 more clips failed than --max-failed, 2 wrong usage.
 @app.command(epilog=_SCORE_EXAMPLES, rich_help_panel=SCORE)
 @offers(ScoreOptions)
 @offers(AdoptOptions, "adopt")
+@offers(ExecutionOptions, "execution")
 def score(
     inputs: Annotated[
         list[Path],
@@ -53,6 +58,7 @@ def score(
     ],
     options: ScoreOptions,
     adopt: AdoptOptions,
+    execution: ExecutionOptions,
     tracks_only: Annotated[
         bool,
         typer.Option("--tracks-only", help="Only write shots and face tracks (JSON, PNG) to --out. No clip is scored."),
@@ -79,8 +85,19 @@ def score(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory. Default: runs/DATE-TIME.")] = None,
     shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Score only part I of N. Join the parts with lse-bench merge.")
+        str | None,
+        typer.Option(
+            metavar="I/N|auto",
+            help="Score only part I of N. auto reads both from Slurm or torchrun. Join the parts with lse-bench merge.",
+        ),
     ] = None,
+    verify_inputs: Annotated[
+        bool,
+        typer.Option(
+            "--verify-inputs",
+            help="Hash every recorded file before a run continues. Default: only those whose size or time has changed.",
+        ),
+    ] = False,
     max_failed: Annotated[
         int, typer.Option(min=0, help="Number of clips that may fail before the exit status is 1.")
     ] = 0,
@@ -101,15 +118,17 @@ def score(
     with report.working("Reading the list of clips"):
         from lse_bench.manifests.clips import Source
         from lse_bench.manifests.search import Passed
-        from lse_bench.runs.directory import Shard
+        from lse_bench.runs.shards import Shard
 
-        part = Shard.parse(shard) if shard else None
+        part = Shard.parse(shard, os.environ) if shard else None
         source, passed = Source(inputs, root, manifest, adopt.names, adopt.pair_sounds, sound, sounds), Passed()
         clips, adopted = source.clips(passed), source.adoption()
     for told in () if adopted is None else adopted.sentences():
         report.say(told)
     if (over := passed.sentence()) is not None:
         report.warn(over)
+    if shard == "auto" and part is not None:
+        report.say(f"--shard auto: this is part {part.index} of {part.count}")
     mine = part.of(clips) if part else clips
     if tracks_only:
         from lse_bench.tasks.scenes import find_scenes
@@ -125,7 +144,17 @@ def score(
         measure_robustness(report, scorer_of(options, report), mine, robustness, out, as_json)
         return
     try:
-        summary = score_into(out, source, clips, options, report, shard=part, command=command_line())
+        summary = score_into(
+            out,
+            source,
+            clips,
+            options,
+            report,
+            shard=part,
+            execution=execution,
+            verify_inputs=verify_inputs,
+            command=command_line(),
+        )
     except KeyboardInterrupt:
         report.say(f"stopped; run the same command with --out {out} again to continue")
         raise typer.Exit(130) from None

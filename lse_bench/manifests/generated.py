@@ -141,7 +141,7 @@ def video_path(folder: Path, job_id: str) -> Path:
 
 def read_rows(folder: Path) -> list[Row]:
     """Return the rows written so far. Raises UsageError if a row is damaged."""
-    return read_stored_lines(folder / ROWS_FILE, Row, "a row", _WAY_OUT)
+    return list(read_stored_lines(folder / ROWS_FILE, Row, "a row", _WAY_OUT))
 
 
 def read_generation(folder: Path) -> Generation | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +12,9 @@ from lse_bench.manifests.clips import Source
 from lse_bench.manifests.generated import ManifestOrigin, origin_of, read_generation
 from lse_bench.manifests.listed import ListedClip, list_digest
 from lse_bench.runs.schema import Adopted, ClipList, Record, RunDescription, ScorerWeights, Summary
+from lse_bench.runs.shards import Shard
 from lse_bench.runs.summary import summarise
+from lse_bench.runs.usage import read_usage
 from lse_bench.storage import json_bytes, read_object, write_atomically
 from lse_bench.stored import parse_stored, to_json, write_stored
 from lse_bench.versions import joined, surroundings, surroundings_of
@@ -29,27 +29,6 @@ RUN_FILE, SUMMARY_FILE = "run.json", "summary.json"
 WINDOWS_FOLDER, TIMELINES_FOLDER = "windows", "timelines"
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A part of a list of clips: every `count`-th clip, starting at clip `index`. `index` is counted from 1."""
-
-    index: int
-    count: int
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """Read a shard written like `2/5`. Raises UsageError for any other form."""
-        index, _, count = text.partition("/")
-        written = re.fullmatch(r"[0-9]{1,9}/[0-9]{1,9}", text)
-        if written is None or not 1 <= int(index) <= int(count):
-            raise UsageError(f"--shard {text[:40]}: a shard is written i/n with 1 <= i <= n, as in 2/5")
-        return cls(int(index), int(count))
-
-    def of(self, clips: Sequence[ListedClip]) -> list[ListedClip]:
-        """Return the clips of this shard, in list order."""
-        return list(clips[self.index - 1 :: self.count])
-
-
 def describe_run(
     scorer: SyncScorer,
     clips: Sequence[ListedClip],
@@ -58,13 +37,14 @@ def describe_run(
     command: Sequence[str],
     source: Source | None = None,
     shard: Shard | None = None,
+    device: str | None = None,
 ) -> RunDescription:
     """Return the content of run.json for scoring `clips` with `scorer`.
 
     `clips`: the whole list, also if only a shard of it is scored. `weights`: the checkpoint as it was given, a path or
     a name. `command`: the command line. `source`: where the clips were found; None if unknown. If it is a single folder
     that a generator wrote, the description of that generation is included. If it names a manifest, the clips are
-    adopted. `shard`: None for the whole list.
+    adopted. `shard`: None for the whole list. `device`: the devices of the workers; None for that of `scorer`.
     """
     adopted = _adopted(source)
     alone = source is not None and len(source.inputs) == 1 and adopted is None
@@ -84,7 +64,7 @@ def describe_run(
         generation=None if generation is None else origin_of(generation),
         shard=None if shard is None else f"{shard.index}/{shard.count}",
         **surroundings(),
-        device=scorer.device,
+        device=device or scorer.device,
         precision=scorer.precision,
         command=list(command),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -179,8 +159,8 @@ def refuse_difference(first: Path, one: RunDescription, second: Path, other: Run
         )
 
 
-def write_summary(out: Path, records: Sequence[Record], listed: int, description: RunDescription) -> Summary:
+def write_summary(out: Path, records: Iterable[Record], listed: int, description: RunDescription) -> Summary:
     """Write summary.json and return its content. `listed`: number of clips that were to be scored."""
-    summary = summarise(records, listed, description)
+    summary = summarise(records, listed, description, read_usage(out))
     write_stored(out / SUMMARY_FILE, summary)
     return summary

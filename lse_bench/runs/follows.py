@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ _FROM_CURVE = ("lse_d", "lse_c", "offset", "lse_d_at_0")
 _NEWER = ("offset_ms", "offset_margin")  # follow from the curve, too, but records of older versions lack them
 
 
-def refuse_edited_records(name: str, records: Sequence[Record], about: RunDescription) -> None:
+def refuse_edited_records(name: str, records: Iterable[Record], about: RunDescription) -> None:
     """Raise UsageError if the scores of a record do not follow from its curves.
 
     The message names the first such record. `name`: the run's name in the message. `about`: its description.

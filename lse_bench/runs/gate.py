@@ -77,8 +77,8 @@ def parse(text: str) -> Condition:
     written = _WRITTEN.fullmatch(text)
     if written is None:
         raise UsageError(
-            f"--require {text!r}: a condition is written FIELD OPERATOR VALUE, such as lse_c >= 3 or abs(offset_ms) <= 80; "
-            f"operators: {', '.join(_COMPARE)}"
+            f"--require {text!r}: a condition is written FIELD OPERATOR VALUE, such as lse_c >= 3 or "
+            f"abs(offset_ms) <= 80; operators: {', '.join(_COMPARE)}"
         )
     field, sign, given = written["inside"] or written["plain"], written["operator"], written["value"]
     if field not in FIELDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from lse_bench.errors import UsageError
@@ -15,10 +16,11 @@ from lse_bench.runs.directory import (
     write_summary,
 )
 from lse_bench.runs.follows import refuse_edited_records
-from lse_bench.runs.records import open_records, read_records, refuse_doubles
+from lse_bench.runs.records import iter_records, once_each, open_records
 from lse_bench.runs.schema import RunDescription, Summary
+from lse_bench.runs.usage import USAGE_FILE, usage_of
 from lse_bench.storage import write_atomically
-from lse_bench.stored import to_json
+from lse_bench.stored import to_json, write_stored
 from lse_bench.versions import joined, surroundings_of
 
 
@@ -36,10 +38,7 @@ def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> 
         refuse_difference(runs[0], descriptions[0], run, description)
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out}: already holds files; merge into a new folder")
-    records = [record for run in runs for record in read_records(run)]
-    refuse_doubles(records, out)
-    for run in runs:
-        refuse_edited_records(str(run), read_records(run), descriptions[0])
+    _check(runs, out, descriptions[0])
     whole = to_json(descriptions[0])
     for description in descriptions[1:]:
         for one in (surroundings_of(to_json(description)), *(description.continued_with or [])):
@@ -48,10 +47,22 @@ def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> 
     merged = RunDescription.model_validate(whole)
     prepare_directory(out, merged)
     with open_records(out) as append:
-        for record in records:
-            append(record)
+        for run in runs:
+            for record in iter_records(run):
+                append(record)
+    if (usage := usage_of(runs)) is not None:
+        write_stored(out / USAGE_FILE, usage)
     for run in runs:
         for folder, suffix in ((WINDOWS_FOLDER, ".npz"), (TIMELINES_FOLDER, ".json")):
             for kept in (run / folder).glob(f"[!.]*{suffix}"):
                 write_atomically(out / folder / kept.name, kept.read_bytes())
-    return write_summary(out, records, merged.clip_list.clips, merged)
+    return write_summary(out, iter_records(out), merged.clip_list.clips, merged)
+
+
+def _check(runs: Sequence[Path], out: Path, about: RunDescription) -> None:
+    """Raise UsageError if a clip is recorded twice, or if a record does not follow from its curves."""
+    everything = chain.from_iterable(map(iter_records, runs))
+    for _ in once_each(everything, out):
+        pass
+    for run in runs:
+        refuse_edited_records(str(run), iter_records(run), about)

@@ -36,13 +36,19 @@ def score_fields(score: LseScore) -> dict[str, Any]:
 
 def identity_of(clip: ListedClip) -> dict[str, Any]:
     """Return the fields of a record that tell which clip it is, with the digests of its files."""
+    size, changed = state_of(clip.path)
+    sound_size, sound_changed = (None, None) if clip.sound is None else state_of(clip.sound)
     return {
         "clip": clip.clip,
         "id": clip.id,
         "groups": clip.groups,
         "sha256": digest_or_none(clip.path),
+        "bytes": size,
+        "changed": changed,
         "sound": clip.sound_name,
         "sound_sha256": None if clip.sound is None else digest_or_none(clip.sound),
+        "sound_bytes": sound_size,
+        "sound_changed": sound_changed,
         "start": clip.start,
         "end": clip.end,
     }
@@ -124,6 +130,15 @@ def track_facts(track: Track) -> dict[str, Any]:
         "detections": track.detections,
         "box": [round(float(value), 2) for value in track.boxes.mean(axis=0)],
     }
+
+
+def state_of(path: Path) -> tuple[int | None, int | None]:
+    """Return a file's size in bytes and the time of its last change in microseconds since 1970; None if unknown."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None, None
+    return about.st_size, about.st_mtime_ns // 1000
 
 
 def digest_or_none(path: Path) -> str | None:

@@ -11,8 +11,9 @@ from lse_bench.errors import UsageError
 from lse_bench.fidelity.results import FdSyncResult, FidResult
 from lse_bench.runs.directory import SUMMARY_FILE, read_description
 from lse_bench.runs.records import read_records
-from lse_bench.runs.schema import MetricSummary, Record, RunDescription, Scores, Summary
+from lse_bench.runs.schema import MetricSummary, Record, RunDescription, RunUsage, Scores, Summary
 from lse_bench.runs.summary import summarise
+from lse_bench.runs.usage import read_usage
 from lse_bench.storage import read_object
 from lse_bench.stored import read_stored
 
@@ -154,13 +155,14 @@ def run_of(
     method: str | None = None,
     corpus: str | None = None,
     extra_files: Mapping[str, Path] | None = None,
+    usage: RunUsage | None = None,
 ) -> Run:
     """Make a run from its parts. The summary is computed from the records.
 
     `listed`: number of clips that were to be scored. `path`: the run directory; None if nothing is stored. `method`,
     `corpus`: names in tables; by default the generator's and the manifest's, if the clips were generated or adopted,
-    else the folder's name (or `clips`) and `clips`. `extra_files`: by name in `EXTRAS`. Raises UsageError if one is
-    damaged.
+    else the folder's name (or `clips`) and `clips`. `extra_files`: by name in `EXTRAS`. `usage`: how long the run took.
+    Raises UsageError if an extra file is damaged.
     """
     origin = description.generation
     made_of = origin or description.adopted
@@ -172,7 +174,7 @@ def run_of(
         path,
         description,
         records,
-        summarise(records, listed, description),
+        summarise(records, listed, description, usage),
         {name: _read_extra(name, file) for name, file in files.items()},
         files,
     )
@@ -199,7 +201,7 @@ def read_run(
         raise UsageError(f"{run / SUMMARY_FILE}: damaged: listed is {listed!r}. {again}")
     if extra_files is None:
         extra_files = {name: run / file for name, file in EXTRAS.items() if (run / file).exists()}
-    return run_of(description, records, listed, run, method, corpus, extra_files)
+    return run_of(description, records, listed, run, method, corpus, extra_files, read_usage(run))
 
 
 def _read_extra(name: str, path: Path) -> Extra:

@@ -14,25 +14,34 @@ from lse_bench.stored import read_stored_lines
 RECORDS_FILE = "records.jsonl"
 
 
-def read_records(run: Path) -> list[Record]:
-    """Return the records of a run directory in the order written; an empty list if it has no records yet.
+def iter_records(run: Path) -> Iterator[Record]:
+    """Yield the records of a run directory in the order written, one at a time; none if it has no records yet.
 
     An incomplete last line, which a killed run leaves, is ignored. Raises UsageError if a line is damaged or a clip is
     recorded twice.
     """
     path = run / RECORDS_FILE
-    records = read_stored_lines(path, Record, "a record", "Score into a new --out, or restore the file")
-    refuse_doubles(records, path)
-    return records
+    yield from once_each(
+        read_stored_lines(path, Record, "a record", "Score into a new --out, or restore the file"), path
+    )
 
 
-def refuse_doubles(records: Iterable[Record], where: Path) -> None:
-    """Raise UsageError if a clip has more than one record. `where`: the file or folder that the message names."""
+def read_records(run: Path) -> list[Record]:
+    """Return the records of a run directory as a list. A million of them need 3 GB; `iter_records` needs none.
+
+    Raises UsageError as `iter_records` does.
+    """
+    return list(iter_records(run))
+
+
+def once_each(records: Iterable[Record], where: Path) -> Iterator[Record]:
+    """Yield records again. Raises UsageError, which names `where`, if a clip has more than one."""
     seen: set[str] = set()
     for record in records:
         if record.id in seen:
             raise UsageError(f"{where}: the clip {record.id} is recorded twice, so the mean would count it twice")
         seen.add(record.id)
+        yield record
 
 
 @contextmanager

@@ -61,7 +61,8 @@ def rescore(
         verdict.unverified.append("nothing was scored again: every scored clip is missing or has changed")
         return
     chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(there))[:count]
-    for record, _ in score_clips(scorer, [there[number] for number in sorted(chosen)]):
+    for scored in score_clips(scorer, [there[number] for number in sorted(chosen)]):
+        record = scored.record
         verdict.count("rescored")
         on_clip(record.clip)
         stored = records[record.id]

@@ -154,11 +154,11 @@ def robustness(
 
 
 def _row(found: Sequence[dict[str, float]], records: Sequence[Record]) -> dict[str, Any]:
-    members, unit = members_of(records)
+    members = members_of(records)
     row: dict[str, Any] = {"n": len(found)}
     for metric in METRICS:
         moves = [one[metric] for one in found]
-        estimate = mean_with_interval(moves, members, unit)
+        estimate = mean_with_interval(moves, members)
         row[metric] = {
             "mean": estimate.mean,
             "ci95": estimate.ci95,

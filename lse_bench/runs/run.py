@@ -1,19 +1,21 @@
 """Score a list of clips into a run directory. A run can be resumed, or split into shards and merged.
 
-A run directory holds `run.json` (a description of clips, scorer and settings), `records.jsonl` (one line per clip) and
-`summary.json` (rebuilt from the records). On request it also holds `windows/ID.npz` with the distances of every window.
+A run directory holds `run.json` (a description of clips, scorer and settings), `records.jsonl` (one line per clip),
+`usage.json` (time) and `summary.json` (rebuilt from the records). On request it also holds `windows/ID.npz` with the
+distances of every window. Whoever scores the clips, this process alone writes there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lse_bench.errors import UsageError
+from lse_bench.execution.inline import Inline
+from lse_bench.execution.interface import Executor, Task, Watch
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import ListedClip
 from lse_bench.runs.directory import (
@@ -24,19 +26,20 @@ from lse_bench.runs.directory import (
     prepare_directory,
     write_summary,
 )
-from lse_bench.runs.outcomes import identity_of, record_of
-from lse_bench.runs.records import open_records, read_records
+from lse_bench.runs.inputs import Inputs, work_in
+from lse_bench.runs.outcomes import identity_of
+from lse_bench.runs.records import iter_records, open_records
 from lse_bench.runs.schema import Record, Summary
+from lse_bench.runs.usage import Session
+from lse_bench.runs.work import Scored, ScoreWork
 from lse_bench.storage import json_bytes, replacing, write_atomically
 
 if TYPE_CHECKING:
-    from lse_bench.media.clip_files import ClipFiles
-    from lse_bench.sync.batch import ClipOutcome
-    from lse_bench.sync.distance import LseScore
-    from lse_bench.sync.scorer import OnStep, SyncScorer
+    from lse_bench.sync.scorer import SyncScorer
 
 
 OnRecord = Callable[[Record], None]
+Load = Callable[[str], "SyncScorer"]
 
 
 def score_run(
@@ -50,8 +53,11 @@ def score_run(
     shard: Shard | None = None,
     keep_windows: bool = False,
     overlay: Path | None = None,
+    verify_inputs: bool = False,
+    executor: Executor | None = None,
+    load: Load | None = None,
+    watch: Watch | None = None,
     on_record: OnRecord = lambda record: None,
-    on_step: OnStep | None = None,
     on_problem: Callable[[str], None] = lambda text: None,
 ) -> Summary:
     """Score `clips` into the run directory `out` and return its summary.
@@ -59,112 +65,95 @@ def score_run(
     Clips that are already recorded in `out` are not scored again. `weights`, `command`, `source`: stored in run.json,
     see `describe_run`. `shard`: the part of the list to score; None for all. `keep_windows`: store the distances of
     every window. `overlay`: a folder for copies of the scored clips with their face tracks drawn in; None for no
-    copies. `on_record`: called with every record, also with those of earlier calls. `on_step`: see
-    `SyncScorer.score_all`. `on_problem`: called with a sentence if an overlay cannot be drawn; the score is kept.
+    copies. `verify_inputs`: hash the file of every recorded clip; otherwise only files whose size or time differs are
+    hashed. `executor`: who scores, None for this process with `scorer`. `load`: loads the scorer of a worker for a
+    device; needed with `executor`. `watch`: hears what the workers do. `on_record`: called with every record, also with
+    those of earlier calls. `on_problem`: called with a sentence if an overlay cannot be drawn; the score is kept.
 
     Raises UsageError if `out` holds a different run (the message names the difference), if a recorded file has changed,
     if an earlier call did not keep windows, or if `overlay` is set under a protocol without face tracks.
     """
-    description = describe_run(scorer, clips, weights=weights, command=command, source=source, shard=shard)
+    watch = watch or Watch()
+    devices = None if executor is None else executor.devices
+    description = describe_run(
+        scorer, clips, weights=weights, command=command, source=source, shard=shard, device=devices
+    )
     if overlay is not None and scorer.tracking is None and scorer.offsets.timeline is None:
         raise UsageError(
             f"--overlay draws face tracks or the offset over time, but {scorer.protocol.id} has no tracks; use "
             "--protocol tracked or --timeline SECONDS"
         )
     prepare_directory(out, description)
-    files = {clip.id: clip.files for clip in clips}
-    mine = shard.of(clips) if shard is not None else list(clips)
+    mine = shard.of(clips) if shard is not None else clips
     with open_records(out) as append:
-        done = read_records(out)
-        _refuse_changed(out, done, {clip.id: clip for clip in mine})
-        if keep_windows:
-            bare = [r.id for r in done if r.status == "ok" and not (out / WINDOWS_FOLDER / f"{r.id}.npz").exists()]
-            if bare:
-                raise UsageError(f"{out}: was begun without --keep-windows (none of {bare[0]}); choose another --out")
-        for record in done:
-            on_record(record)
-            if overlay is not None and record.status == "ok" and not (overlay / f"{record.id}.mp4").exists():
-                on_problem(f"{record.clip}: no overlay, because it was scored before; draw it with another --out")
-        finished = {record.id for record in done}
+        finished = _finished(out, Inputs(out, mine, verify_inputs), keep_windows, overlay, on_record, on_problem)
         rest = [clip for clip in mine if clip.id not in finished]
-        for record, outcome in score_clips(scorer, rest, keep_windows or overlay is not None, on_step):
-            if outcome is not None and outcome.score is not None and keep_windows:
-                _write_windows(out, record.id, outcome)
-            if outcome is not None and outcome.score is not None and outcome.score.timeline is not None:
-                _write_timelines(out, record.id, outcome)
-            append(record)
-            on_record(record)
-            if overlay is not None and outcome is not None and outcome.score is not None:
-                target = overlay / f"{record.id}.mp4"
-                try:
-                    _write_overlay(outcome, files[record.id], target, scorer)
-                except Exception as error:  # noqa: BLE001 - no error in drawing may cost the score
-                    on_problem(f"{record.clip}: no overlay could be drawn: {type(error).__name__}: {error}")
-        return write_summary(out, read_records(out), len(mine), description)
+        with Session(out, executor.devices if executor is not None else scorer.device, watch) as session:
+            work = ScoreWork(load or (lambda device: scorer), keep_windows, overlay)
+            for scored in score_clips(scorer, rest, work, executor, watch):
+                _write_beside(out, scored)
+                append(scored.record)
+                session.count(scored.record)
+                on_record(scored.record)
+                for problem in scored.problems:
+                    on_problem(problem)
+        return write_summary(out, iter_records(out), len(mine), description)
 
 
 def score_clips(
-    scorer: SyncScorer, clips: Sequence[ListedClip], keep_windows: bool = False, on_step: OnStep | None = None
-) -> Iterator[tuple[Record, ClipOutcome | None]]:
-    """Yield the record of each clip and the scorer's outcome, in the order in which they finish.
+    scorer: SyncScorer,
+    clips: Sequence[ListedClip],
+    work: ScoreWork | None = None,
+    executor: Executor | None = None,
+    watch: Watch | None = None,
+) -> Iterator[Scored]:
+    """Yield the result of each clip, in the order in which they finish. Listed clips without a file come first.
 
-    Listed clips without a file come first, with None as outcome. `keep_windows`: keep the distances of every window in
-    the outcome.
+    `work`, `executor`: how the clips are scored and by whom; None for this process with `scorer`. `watch`: hears what
+    the workers do.
     """
-    present = []
+    tasks = []
+    sized = executor is not None
     for number, clip in enumerate(clips):
         if clip.absent is None:
-            present.append((number, clip.files))
+            tasks.append(Task(number, clip.clip, clip, work_in(clip) if sized else 0.0))
         else:
             status, reason = clip.absent
-            yield Record(status=status, reason=reason, **identity_of(clip)), None
-    for outcome in scorer.score_all(present, keep_windows, on_step):
-        yield record_of(clips[outcome.clip], outcome), outcome
+            yield Scored(Record(status=status, reason=reason, **identity_of(clip)))
+    if tasks:
+        work, executor = work or ScoreWork(lambda device: scorer), executor or Inline(scorer.device)
+        for _, scored in executor.run(work, tasks, watch or Watch()):
+            yield scored
 
 
-def _refuse_changed(out: Path, records: Sequence[Record], clips: dict[str, ListedClip]) -> None:
-    """Raise UsageError if the file of a recorded clip has changed. The record would not belong to the new file."""
-    for record in records:
-        if record.id not in clips:
-            continue
-        now = identity_of(clips[record.id])
-        for name, digest in ((record.clip, "sha256"), (record.sound, "sound_sha256")):
-            if now[digest] != getattr(record, digest):
-                raise UsageError(
-                    f"{out}: {name} has changed since this run recorded it ({record.status}). The old result is "
-                    "not one of the new file; choose another --out"
-                )
+def _finished(
+    out: Path,
+    inputs: Inputs,
+    keep_windows: bool,
+    overlay: Path | None,
+    on_record: OnRecord,
+    on_problem: Callable[[str], None],
+) -> set[str]:
+    """Return the ids of the recorded clips, after the checks of an earlier call's records."""
+    finished = set()
+    for record in iter_records(out):
+        inputs.refuse_changed(record)
+        scored = record.status == "ok"
+        if keep_windows and scored and not (out / WINDOWS_FOLDER / f"{record.id}.npz").exists():
+            raise UsageError(f"{out}: was begun without --keep-windows (none of {record.id}); choose another --out")
+        if overlay is not None and scored and not (overlay / f"{record.id}.mp4").exists():
+            on_problem(f"{record.clip}: no overlay, because it was scored before; draw it with another --out")
+        finished.add(record.id)
+        on_record(record)
+    return finished
 
 
-def _write_windows(out: Path, clip_id: str, outcome: ClipOutcome) -> None:
-    """Write the distances of every window to `windows/ID.npz`, float32, (windows, 31).
-
-    The array is called `distances`. Under tracked protocols each scored face track has its own array, `track_0` etc.
-    """
-    folder = out / WINDOWS_FOLDER
-    folder.mkdir(exist_ok=True)
-    scores = {f"track_{number}": score for number, score in outcome.tracks.items()}
-    if not scores:
-        assert outcome.score is not None
-        scores = {"distances": outcome.score}
-    with replacing(folder / f"{clip_id}.npz") as partial:
-        np.savez_compressed(partial, **{name: _per_window(score) for name, score in scores.items()})
-
-
-def _write_timelines(out: Path, clip_id: str, outcome: ClipOutcome) -> None:
-    """Write the offsets over time to `timelines/ID.json`, by face track under tracked protocols, else as `clip`."""
-    scores: dict[str, LseScore | None] = {f"track_{number}": score for number, score in outcome.tracks.items()}
-    scores = scores or {"clip": outcome.score}
-    found = {name: asdict(score.timeline) for name, score in scores.items() if score is not None and score.timeline}
-    write_atomically(out / TIMELINES_FOLDER / f"{clip_id}.json", json_bytes(found))
-
-
-def _per_window(score: LseScore) -> Any:
-    assert score.per_window is not None
-    return score.per_window
-
-
-def _write_overlay(outcome: ClipOutcome, clip: ClipFiles, path: Path, scorer: SyncScorer) -> None:
-    from lse_bench.runs.overlay import write_overlay
-
-    write_overlay(clip, outcome, path, scorer.fps_policy, scorer.sound_stream)
+def _write_beside(out: Path, scored: Scored) -> None:
+    """Write the distances of every window to `windows/ID.npz` and the offsets over time to `timelines/ID.json`."""
+    if scored.windows:
+        folder = out / WINDOWS_FOLDER
+        folder.mkdir(exist_ok=True)
+        with replacing(folder / f"{scored.record.id}.npz") as partial:
+            np.savez_compressed(partial, **scored.windows)  # type: ignore[arg-type]
+    if scored.timelines:
+        write_atomically(out / TIMELINES_FOLDER / f"{scored.record.id}.json", json_bytes(scored.timelines))

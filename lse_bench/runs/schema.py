@@ -169,10 +169,19 @@ class Record(Scores, _ClipFacts):
     """Names of the source video (`video`), the source sound (`sound`), the `speaker` and further groups, if known."""
     sha256: str | None = None
     """SHA-256 of the file; null if it could not be read."""
+    bytes: int | None = None
+    """Size of the file; null if it could not be read, or in files of older versions."""
+    changed: int | None = None
+    """Time of the file's last change, in microseconds since 1970. With the size, it tells whether the file is still the
+    same without reading it."""
     sound: str | None = None
     """Name of the file whose sound was heard; null for the clip's own sound."""
     sound_sha256: str | None = None
     """SHA-256 of that file; null if it is the clip itself or could not be read."""
+    sound_bytes: int | None = None
+    """Size of that file."""
+    sound_changed: int | None = None
+    """Time of that file's last change, in microseconds since 1970."""
     sound_stream: int | None = None
     """Number of the sound's stream in its file, from 0."""
     sound_seconds: float | None = None
@@ -184,6 +193,57 @@ class Record(Scores, _ClipFacts):
     conversion_ms: float | None = None
     """Delay that the conversion to 25 frames per second added to the picture, in milliseconds. It is taken off offsets
     in milliseconds, and not off `offset`. Null if it is not known."""
+
+
+class UsageEntry(BaseModel):
+    """The times of one command that worked on a run."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    started: str
+    """Start, in UTC and ISO 8601."""
+    devices: str
+    """Devices of the workers."""
+    clips: int
+    """Number of clips that got a record."""
+    video_seconds: float
+    """Length of their pictures in seconds."""
+    wall_seconds: float
+    """Time from the first to the last clip, with the start of the workers."""
+    worker_seconds: float
+    """Time of all workers together, after their start."""
+    decoding_seconds: float
+    """Time of reading files, in all threads of all workers together."""
+    network_seconds: float
+    """Time of computing on the devices."""
+
+
+class RunUsage(Stored):
+    """The content of usage.json: how long a run took."""
+
+    schema_version: int = SCHEMA
+    """Version of this format."""
+    sessions: list[UsageEntry]
+    """The commands that worked on the run."""
+
+
+class UsageSummary(BaseModel):
+    """How long a run took, of all commands that worked on it."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    video_hours: float
+    """Length of the scored and failed pictures in hours."""
+    wall_hours: float
+    """Time of the commands, one after another, in hours. Shards of one list count one after another, too."""
+    worker_hours: float
+    """Time of all workers together in hours. With their price an hour, it gives the price of an hour of video."""
+    clips_per_second: float
+    """Clips by wall time."""
+    decoding: float | None
+    """Time of reading files, as a share of the workers' time. It can exceed 1, because a worker reads in threads."""
+    network: float | None
+    """Time of computing on the devices, as a share of the workers' time."""
 
 
 class MetricSummary(BaseModel):
@@ -204,7 +264,7 @@ class MetricSummary(BaseModel):
 
 
 class Summary(Stored):
-    """The content of summary.json. It is a pure function of run.json and the records."""
+    """The content of summary.json. It is a pure function of run.json and the records; `usage` also of usage.json."""
 
     schema_version: int = SCHEMA
     """Version of this format."""
@@ -235,6 +295,8 @@ class Summary(Stored):
     """Number of results by the grade of their AV offset; empty in files of older versions."""
     seconds: dict[str, float]
     """Quantiles of the clips' lengths in seconds, by share (0 to 1)."""
+    usage: UsageSummary | None = None
+    """How long the run took, from usage.json; null if that file is not there."""
 
     @property
     def lse_d(self) -> MetricSummary:

@@ -9,11 +9,14 @@ data", 2015).
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy import special, stats
 from scipy.optimize import brentq
 
@@ -46,33 +49,66 @@ class Estimate:
         return float(2 * stats.t.sf(abs(self.mean) / self.standard_error, self.freedom))
 
 
-def mean_with_interval(values: Sequence[float], members: Sequence[frozenset[str]], unit: str = "clip") -> Estimate:
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The one or two clips (or speakers) on which each of n results depends.
+
+    `codes`: (n,2), int64: the places of the members in `names`; -1 in the second column for a single member. `unit`:
+    what a member is, "clip" or "speaker".
+    """
+
+    codes: NDArray[np.int64]
+    names: Sequence[str]
+    unit: str = "clip"
+
+    @classmethod
+    def of(cls, sets: Iterable[frozenset[str]], unit: str = "clip") -> Members:
+        """Make members from a set of one or two names for each result. Raises ValueError for other sets."""
+        places: dict[str, int] = {}
+        codes = array("q")
+        for one in sets:
+            if not 0 < len(one) <= 2:
+                raise ValueError(f"a result has one or two members, picture and sound; got {sorted(one)}")
+            found = [places.setdefault(name, len(places)) for name in one]
+            codes.extend(found if len(found) == 2 else [*found, -1])
+        return cls(np.frombuffer(codes, np.int64).reshape(-1, 2), list(places), unit)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, places: NDArray[Any]) -> Members:
+        """Return the members of some results. `places`: their places, or a mask."""
+        return Members(self.codes[places], self.names, self.unit)
+
+
+def mean_with_interval(values: Sequence[float] | NDArray[np.float64], members: Members) -> Estimate:
     """Return the mean of `values` with its 95 % interval.
 
-    `members[i]`: the one or two clips (or speakers) on which result i depends. `unit`: the name of a member, "clip" or
-    "speaker". If no two results share a member, the interval is Student's t interval. Otherwise the variance is
-    dyadic-robust, and the degrees of freedom are the number of members minus one. There is no interval for a single
-    result, or if all results share a member. Raises ValueError if the lengths differ or a result has more members.
+    `members`: of each value. If no two results share a member, the interval is Student's t interval. Otherwise the
+    variance is dyadic-robust, and the degrees of freedom are the number of members minus one. There is no interval for
+    a single result, or if all results share a member. Raises ValueError if the lengths differ.
     """
     if len(values) != len(members):
         raise ValueError(f"got {len(values)} values but the members of {len(members)} results")
-    n = len(values)
+    n, unit = len(values), members.unit
     if not n:
         return Estimate(None, None, "none: no results", 0)
     mean = math.fsum(values) / n
-    residuals = [value - mean for value in values]
-    shared = len(set().union(*members)) < sum(map(len, members))
-    units = len(set().union(*members)) if shared else n
+    residuals = np.asarray(values, np.float64) - mean
+    counts = np.bincount(members.codes[members.codes >= 0])
+    there = int(np.count_nonzero(counts))
+    shared = there < int(counts.sum())
+    units = there if shared else n
     method = f"dyadic-robust over {unit}s, Student t" if shared else f"Student t over {unit}s"
     if n < 2:
         return Estimate(mean, None, "none: a single result", n)
-    if frozenset.intersection(*members):
+    if int(counts.max()) == n:
         return Estimate(mean, None, f"none: one {unit} is part of every result, so none is independent of another", n)
     # The dyadic estimate can fall below the variance of independent results, and even below 0. It may only widen the
     # interval.
-    squares = math.fsum(r * r for r in residuals)
+    squares = math.fsum(residuals * residuals)
     if shared:
-        squares = max(squares, _dyadic_sum(residuals, members))
+        squares = max(squares, _dyadic_sum(residuals, members.codes))
     error = math.sqrt(squares / n**2 * units / (units - 1))
     half = _students_quantile(units - 1) * error
     return Estimate(mean, (mean - half, mean + half), method, n, error, units - 1)
@@ -102,19 +138,16 @@ def _students_quantile(freedom: int) -> float:
     return float(brentq(lambda t: special.stdtr(freedom, t) - share, 0, 100, xtol=1e-15, rtol=1e-14))
 
 
-def _dyadic_sum(residuals: Sequence[float], members: Sequence[frozenset[str]]) -> float:
+def _dyadic_sum(residuals: NDArray[np.float64], codes: NDArray[np.int64]) -> float:
     """Return the sum of r_i r_j over all ordered pairs (i, j) of results that share a member, including i = j.
 
     The sums by member count a pair of results once for each shared member. A result has at most two members, so two
     results that share two members have equal sets. Such pairs are subtracted once.
     """
-    by_member: dict[str, float] = defaultdict(float)
-    by_set: dict[frozenset[str], float] = defaultdict(float)
-    for residual, clips in zip(residuals, members, strict=True):
-        if len(clips) > 2:
-            raise ValueError(f"a result has at most two members, picture and sound; got {sorted(clips)}")
-        for clip in clips:
-            by_member[clip] += residual
-        if len(clips) == 2:
-            by_set[clips] += residual
-    return math.fsum(s * s for s in by_member.values()) - math.fsum(s * s for s in by_set.values())
+    known = codes >= 0
+    by_member = np.bincount(codes[known], np.repeat(residuals, 2)[known.ravel()])
+    two = known[:, 1]
+    low, high = codes[two].min(axis=1), codes[two].max(axis=1)
+    _, sets = np.unique(low * (int(codes.max()) + 1) + high, return_inverse=True)
+    by_set = np.bincount(sets, residuals[two])
+    return math.fsum(by_member * by_member) - math.fsum(by_set * by_set)

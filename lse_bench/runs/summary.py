@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from sys import intern
+from typing import NamedTuple
 
 import numpy as np
 
 from lse_bench.errors import STATUSES, Status
-from lse_bench.runs.schema import MetricSummary, Record, RunDescription, Summary
-from lse_bench.runs.statistics import mean_with_interval
+from lse_bench.runs.schema import MetricSummary, Record, RunDescription, RunUsage, Scores, Summary
+from lse_bench.runs.statistics import Members, mean_with_interval
+from lse_bench.runs.usage import total_usage
 from lse_bench.sync.signature import as_happened, at_25, signature
 
 METRICS = ("lse_d", "lse_c", "offset", "lse_d_at_0", "lse_d_valid", "lse_c_valid", "offset_valid", "offset_ms")
@@ -19,25 +23,77 @@ _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 HIGHER_IS_BETTER = {"lse_c": True, "lse_c_valid": True, "lse_d": False, "lse_d_at_0": False, "lse_d_valid": False}
 
 
-def summarise(records: Sequence[Record], listed: int, description: RunDescription) -> Summary:
+class _Columns:
+    """The records of a run as columns. A million records need 1 GB here, and 3 GB as objects.
+
+    `rule`: the track rule; under `all` each scored face track is a row, otherwise each scored clip.
+    """
+
+    def __init__(self, rule: str | None) -> None:
+        self._rule = rule
+        self.failed: Counter[Status] = Counter()
+        self.grades: Counter[str] = Counter()
+        self.offsets: Counter[int] = Counter()
+        self.converted = self.warned = self.records = 0
+        self.scored: list[Grouped] = []
+        self.seconds = array("d")
+        self.names: list[str] = []  # what the rows are sorted by
+        self.owners = array("q")  # the place in `scored` of each row
+        self.values = {metric: array("d") for metric in METRICS}
+
+    def add(self, record: Record) -> None:
+        """Add a record."""
+        self.records += 1
+        if record.status != "ok":
+            self.failed[record.status] += 1
+            return
+        self.converted += not at_25(record.fps, record.warnings)
+        self.warned += bool(record.warnings)
+        if record.seconds is not None:
+            self.seconds.append(record.seconds)
+        if self._rule != "all" or record.tracks is None:
+            self._row(record.id, record)
+        else:
+            for track in record.tracks:
+                if track.status == "ok":
+                    self._row(f"{record.id} {track.track:06d}", track)
+        self.scored.append(Grouped(record.id, {intern(name): intern(of) for name, of in record.groups.items()}))
+
+    def _row(self, name: str, scores: Scores) -> None:
+        self.names.append(name)
+        self.owners.append(len(self.scored))
+        for metric in METRICS:
+            value = getattr(scores, metric)
+            self.values[metric].append(math.nan if value is None else value)
+        if scores.offset_grade is not None:
+            self.grades[scores.offset_grade] += 1
+        if scores.offset is not None:
+            self.offsets[scores.offset] += 1
+
+
+def summarise(
+    records: Iterable[Record], listed: int, description: RunDescription, usage: RunUsage | None = None
+) -> Summary:
     """Return the counts and means of a run. The order of the records does not matter.
 
-    `listed`: number of clips that were to be scored. Every mean is reported with the numbers of scored and of listed
-    clips. Under the track rule `all`, each scored face track counts once in means, `n` and `offsets`; otherwise each
-    scored clip counts once. The quantiles of the clips' lengths are included because the length changes LSE-D and
-    LSE-C.
+    `listed`: number of clips that were to be scored. `usage`: the content of usage.json; None if there is none. Every
+    mean is reported with the numbers of scored and of listed clips. Under the track rule `all`, each scored face track
+    counts once in means, `n` and `offsets`; otherwise each scored clip counts once. The quantiles of the clips' lengths
+    are included because the length changes LSE-D and LSE-C.
     """
     rule = description.track_rule
-    scored = [record for record in records if record.status == "ok"]
-    units, unit = members_of(scored)
-    results = sorted(_results(scored, units, rule), key=lambda result: result[0])
-    failed: Counter[Status] = Counter(record.status for record in records if record.status != "ok")
+    columns = _Columns(rule)
+    for record in records:
+        columns.add(record)
+    order = np.array(sorted(range(len(columns.names)), key=columns.names.__getitem__), np.int64)
+    members = members_of(columns.scored)[np.frombuffer(columns.owners, np.int64)[order]]
     metrics = {}
     for metric in METRICS:
-        rows = [(float(values[metric]), members) for _, members, values in results if values[metric] is not None]
-        if metric in _NEWER and not rows:
+        values = np.frombuffer(columns.values[metric], np.float64)[order]
+        there = ~np.isnan(values)
+        if metric in _NEWER and not there.any():
             continue
-        estimate = mean_with_interval([value for value, _ in rows], [members for _, members in rows], unit)
+        estimate = mean_with_interval(values[there], members[there])
         metrics[metric] = MetricSummary(
             mean=estimate.mean,
             ci95=estimate.ci95,
@@ -45,25 +101,24 @@ def summarise(records: Sequence[Record], listed: int, description: RunDescriptio
             n=estimate.n,
             higher_is_better=HIGHER_IS_BETTER.get(metric),
         )
-    grades = Counter(str(values["offset_grade"]) for _, _, values in results if values["offset_grade"] is not None)
-    offsets = Counter(int(values["offset"]) for _, _, values in results if values["offset"] is not None)
-    converted = sum(not at_25(record.fps, record.warnings) for record in scored)
-    rate = as_happened(description.key.get("fps_policy", ""), bool(converted), bool(failed["wrong_fps"]))
+    failed = columns.failed
+    rate = as_happened(description.key.get("fps_policy", ""), bool(columns.converted), bool(failed["wrong_fps"]))
     key = description.key | {"fps_policy": rate}
     return Summary(
         key=key,
         signature=signature(key, _versions(description)),
         listed=listed,
-        scored=len(scored),
-        tracks=len(results) if rule == "all" else None,
+        scored=len(columns.scored),
+        tracks=len(order) if rule == "all" else None,
         failed={status: failed[status] for status in STATUSES if failed[status]},
-        pending=listed - len(records),
-        warned=sum(bool(record.warnings) for record in scored),
-        converted=converted,
+        pending=listed - columns.records,
+        warned=columns.warned,
+        converted=columns.converted,
         metrics=metrics,
-        offsets={str(offset): offsets[offset] for offset in sorted(offsets)},
-        grades=dict(sorted(grades.items())),
-        seconds=_quantiles([record.seconds for record in scored if record.seconds is not None]),
+        offsets={str(offset): columns.offsets[offset] for offset in sorted(columns.offsets)},
+        grades=dict(sorted(columns.grades.items())),
+        seconds=_quantiles(columns.seconds),
+        usage=None if usage is None else total_usage(usage),
     )
 
 
@@ -73,33 +128,23 @@ def _versions(description: RunDescription) -> list[str]:
     return [one["lse-bench"] for one in found if one and "lse-bench" in one]
 
 
-def _quantiles(values: Sequence[float]) -> dict[str, float]:
+def _quantiles(values: array[float]) -> dict[str, float]:
     """Return quantiles by share: "0" is the smallest value, "1" the largest. Empty if there are no values."""
     if not values:
         return {}
-    found = np.quantile(np.array(values), _QUANTILES)
+    found = np.quantile(np.frombuffer(values, np.float64), _QUANTILES)
     return {f"{share:g}": float(value) for share, value in zip(_QUANTILES, found, strict=True)}
 
 
-def _results(
-    records: Sequence[Record], units: Sequence[frozenset[str]], rule: str | None
-) -> Iterator[tuple[str, frozenset[str], dict[str, Any]]]:
-    """Yield (sort key, members, values by metric) of each clip, or, under the rule `all`, of each scored face track."""
-    for record, members in zip(records, units, strict=True):
-        if rule != "all" or record.tracks is None:
-            yield record.id, members, {name: getattr(record, name) for name in (*METRICS, "offset_grade")}
-            continue
-        for track in record.tracks:
-            if track.status == "ok":
-                yield (
-                    f"{record.id} {track.track:06d}",
-                    members,
-                    {name: getattr(track, name) for name in (*METRICS, "offset_grade")},
-                )
+class Grouped(NamedTuple):
+    """A clip's id and groups, as in its record."""
+
+    id: str
+    groups: Mapping[str, str]
 
 
-def members_of(records: Sequence[Record]) -> tuple[list[frozenset[str]], str]:
-    """Return the members on which each record depends, for intervals, and their unit: "speaker" or "clip".
+def members_of(records: Sequence[Record | Grouped]) -> Members:
+    """Return the members on which each record depends, for intervals: speakers or clips.
 
     If every record names its speaker, the members are the speakers of picture and sound. The speaker of a sound is
     taken from a record in which that clip is the source video; otherwise the clip counts as its own speaker. If a
@@ -109,12 +154,10 @@ def members_of(records: Sequence[Record]) -> tuple[list[frozenset[str]], str]:
     if records and all("speaker" in record.groups for record in records):
         speaker = {record.groups["video"]: record.groups["speaker"] for record in records if "video" in record.groups}
         sounds = [record.groups.get("sound") for record in records]
-        return [
+        found = (
             frozenset({record.groups["speaker"]} | ({speaker.get(sound, f"clip {sound}")} if sound else set()))
             for record, sound in zip(records, sounds, strict=True)
-        ], "speaker"
-    found = []
-    for record in records:
-        sources = {record.groups[name] for name in ("video", "sound") if name in record.groups}
-        found.append(frozenset(sources or {record.id}))
-    return found, "clip"
+        )
+        return Members.of(found, "speaker")
+    sources = ({record.groups[name] for name in ("video", "sound") if name in record.groups} for record in records)
+    return Members.of(frozenset(held or {record.id}) for record, held in zip(records, sources, strict=True))

@@ -17,6 +17,7 @@ from lse_bench.sync.offset_settings import OffsetSettings
 from lse_bench.sync.search import WideCurve
 from lse_bench.sync.syncnet import WINDOW_COLUMNS, FastSyncNet
 from lse_bench.sync.timeline import timeline_of
+from lse_bench.sync.times import Times
 from lse_bench.sync.windows import Chunk, window_views
 
 
@@ -49,7 +50,8 @@ class Batch:
     """A buffer that collects windows until the network's input is full, and then adds embeddings to the clips' curves.
 
     `size`: windows per pass of the network. `keep_windows`: whether scores keep the distances of each window. `rule`:
-    how face tracks make a clip's score, None if faces are not tracked. `offsets`: what is said about offsets.
+    how face tracks make a clip's score, None if faces are not tracked. `offsets`: what is said about offsets. `times`:
+    counts the passes of the network.
     """
 
     def __init__(
@@ -59,8 +61,10 @@ class Batch:
         keep_windows: bool,
         rule: TrackRule | None,
         offsets: OffsetSettings | None = None,
+        times: Times | None = None,
     ) -> None:
         self._network = network
+        self._times = times or Times()
         self._offsets = offsets or OffsetSettings()
         self._keep = keep_windows
         self._rule = rule
@@ -100,8 +104,9 @@ class Batch:
         if not self._filled:
             return
         try:
-            lip = self._network.lip(self._lips[: self._filled]).numpy()
-            sound = self._network.sound(self._mfcc[: self._filled]).numpy()
+            with self._times.computes():
+                lip = self._network.lip(self._lips[: self._filled]).numpy()
+                sound = self._network.sound(self._mfcc[: self._filled]).numpy()
         except torch.OutOfMemoryError as error:
             raise LseBenchError(
                 f"out of GPU memory with a batch of {len(self._lips)} windows. Close other programs on the GPU, pass a "

@@ -6,14 +6,18 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from lse_bench.errors import ClipError, Status
 from lse_bench.media.clip_files import ClipFiles
 from lse_bench.sync.clip_facts import ClipFacts, StoppedError
+from lse_bench.sync.times import Times
 from lse_bench.sync.windows import Chunk
 
 _AHEAD = 4  # chunks per thread that may wait for the network; this bounds memory
 _POLL = 0.1  # seconds between checks whether the consumer has stopped
+_END: Any = object()
+_IDLE = 0.2  # seconds without an event after which the network finishes what it has
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +44,38 @@ class Event:
 Reader = Callable[[ClipFiles, ClipFacts], Iterator[Chunk]]
 
 
-def feed(clips: Iterable[tuple[int, ClipFiles]], read: Reader, workers: int) -> Iterator[Event]:
-    """Yield the chunks of every clip in order, then its end.
+def feed(
+    clips: Iterable[tuple[int, ClipFiles] | None], read: Reader, workers: int, times: Times
+) -> Iterator[Event | None]:
+    """Yield the chunks of every clip in order, then its end. None means that nothing is ready now.
 
-    `clips`: (number, files) of each clip. `read`: yields the chunks of one clip. `workers`: number of threads, 0 to
-    read in the caller's thread. With threads, the events of several clips are interleaved. A clip that cannot be read
-    ends with a failure and does not stop the others.
+    `clips`: (number, files) of each clip, or None if no clip is ready now. `read`: yields the chunks of one clip.
+    `workers`: number of threads, 0 to read in the caller's thread. `times`: counts the decoding. With threads, the
+    events of several clips are interleaved. A clip that cannot be read ends with a failure and does not stop the
+    others.
     """
     if workers == 0:
-        for number, files in clips:
-            yield from _read_clip(number, files, read)
+        for clip in clips:
+            if clip is None:
+                yield None
+            else:
+                yield from _read_clip(*clip, read, times)
         return
-    yield from _feed_by_threads(clips, read, workers)
+    yield from _feed_by_threads(clips, read, workers, times)
 
 
 def _read_clip(
-    number: int, files: ClipFiles, read: Reader, stopped: Callable[[], bool] = lambda: False
+    number: int, files: ClipFiles, read: Reader, times: Times, stopped: Callable[[], bool] = lambda: False
 ) -> Iterator[Event]:
     facts = ClipFacts(stopped=stopped)
     failure = None
     try:
-        for chunk in read(files, facts):
+        chunks = iter(read(files, facts))
+        while True:
+            with times.decodes():
+                chunk = next(chunks, None)
+            if chunk is None:
+                break
             yield Event(number, chunk, facts)
     except StoppedError:
         return
@@ -75,7 +90,9 @@ def _read_clip(
     yield Event(number, None, facts, failure)
 
 
-def _feed_by_threads(clips: Iterable[tuple[int, ClipFiles]], read: Reader, workers: int) -> Iterator[Event]:
+def _feed_by_threads(
+    clips: Iterable[tuple[int, ClipFiles] | None], read: Reader, workers: int, times: Times
+) -> Iterator[Event | None]:
     events: queue.Queue[Event | None] = queue.Queue(maxsize=workers * _AHEAD)
     stop = threading.Event()
     waiting = iter(clips)
@@ -92,10 +109,13 @@ def _feed_by_threads(clips: Iterable[tuple[int, ClipFiles]], read: Reader, worke
     def work() -> None:
         while not stop.is_set():
             with lock:
-                clip = next(waiting, None)
-            if clip is None:
+                clip = next(waiting, _END)
+            if clip is _END:
                 break
-            for event in _read_clip(*clip, read, stop.is_set):
+            if clip is None:
+                continue
+            number, files = clip
+            for event in _read_clip(number, files, read, times, stop.is_set):
                 put(event)
                 if stop.is_set():
                     return
@@ -107,7 +127,11 @@ def _feed_by_threads(clips: Iterable[tuple[int, ClipFiles]], read: Reader, worke
     running = workers
     try:
         while running:
-            event = events.get()
+            try:
+                event = events.get(timeout=_IDLE)
+            except queue.Empty:
+                yield None
+                continue
             if event is None:
                 running -= 1
             else:

@@ -28,8 +28,8 @@ class OffsetSettings:
     def __post_init__(self) -> None:
         if self.search is not None and not _NARROWEST < self.search <= search.LONGEST:
             raise UsageError(
-                f"search = {self.search:g} s: must be more than {_NARROWEST:g} s, which every curve covers, and at most "
-                f"{search.LONGEST:g} s"
+                f"search = {self.search:g} s: must be more than {_NARROWEST:g} s, which every curve covers, and at "
+                f"most {search.LONGEST:g} s"
             )
         if self.timeline is not None and not timeline.SHORTEST <= self.timeline <= timeline.LONGEST:
             raise UsageError(

@@ -39,6 +39,7 @@ from lse_bench.sync.protocol import FPS_POLICIES, PRECISIONS, TRACK_RULES, Proto
 from lse_bench.sync.remarks import warnings_of_score
 from lse_bench.sync.signature import as_happened, at_25, signature
 from lse_bench.sync.syncnet import FastSyncNet, SyncNet, load_syncnet
+from lse_bench.sync.times import Times
 from lse_bench.sync.tracked import read_legacy, read_tracked
 from lse_bench.sync.windows import Chunk, read_windows
 from lse_bench.versions import installed
@@ -121,6 +122,7 @@ class SyncScorer:
         # On a CPU the network uses every core, so threads that decode ahead would only compete with it.
         spare_cores = 0 if self.device == "cpu" else min(_MAX_READERS, usable_cores())
         self.workers = spare_cores if workers is None else workers
+        self.times = Times()
 
     @classmethod
     def load(
@@ -252,7 +254,7 @@ class SyncScorer:
 
     def _batch(self, keep_windows: bool) -> Batch:
         rule = self.track_rule if self.tracking else None
-        return Batch(self.network, self.batch_size, keep_windows, rule, self.offsets)
+        return Batch(self.network, self.batch_size, keep_windows, rule, self.offsets, self.times)
 
     def _signed(self, outcome: ClipOutcome) -> LseScore:
         assert outcome.score is not None
@@ -262,19 +264,25 @@ class SyncScorer:
         return replace(outcome.score, warnings=told, signature=line)
 
     def score_all(
-        self, clips: Iterable[tuple[int, ClipFiles | Path]], keep_windows: bool = False, on_step: OnStep | None = None
+        self,
+        clips: Iterable[tuple[int, ClipFiles | Path] | None],
+        keep_windows: bool = False,
+        on_step: OnStep | None = None,
     ) -> Iterator[ClipOutcome]:
         """Yield the outcome of each clip as soon as it is finished. The order can differ from the order of `clips`.
 
-        `clips`: (number, files) of each clip; a path stands for a whole video with its own sound. `keep_windows`:
-        whether scores keep the distances of each window.
+        `clips`: (number, files) of each clip; a path stands for a whole video with its own sound. None among them means
+        that no clip is ready now; the clips so far are finished first. `keep_windows`: whether scores keep the
+        distances of each window.
         `on_step`: called now and then, from any thread, with the path of a long clip and a description of the step.
         """
         read = partial(self._read, on_step=on_step)
         batch = self._batch(keep_windows)
-        files = ((number, files_of(clip)) for number, clip in clips)
-        for event in feed(files, read, self.workers):
-            if event.chunk is not None:
+        files = (None if clip is None else (clip[0], files_of(clip[1])) for clip in clips)
+        for event in feed(files, read, self.workers, self.times):
+            if event is None:
+                batch.flush()
+            elif event.chunk is not None:
                 batch.add(event.clip, event.chunk)
             else:
                 batch.end(event)

@@ -57,10 +57,8 @@ def draw_curves(
         scored = [record for record in records if record.curve is not None]
         if not scored:
             continue
-        members, unit = members_of(scored)
-        estimates = [
-            mean_with_interval([(r.curve or [])[i] for r in scored], members, unit) for i in range(len(shifts))
-        ]
+        members = members_of(scored)
+        estimates = [mean_with_interval([(r.curve or [])[i] for r in scored], members) for i in range(len(shifts))]
         means = [one.mean or 0.0 for one in estimates]
         bounds = [one.ci95 or (mean, mean) for one, mean in zip(estimates, means, strict=True)]
         axes.plot(shifts, means, label=escape.plot(name), color=colours[name], linestyle=STYLES[number % len(STYLES)])

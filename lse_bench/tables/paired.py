@@ -82,8 +82,8 @@ def difference(first: Sequence[Record], second: Sequence[Record], metric: str) -
         if getattr(one, metric) is not None and getattr(two, metric) is not None
     ]
     values = [float(getattr(one, metric)) - float(getattr(two, metric)) for one, two in couples]
-    members, unit = members_of([one if len(one.groups) >= len(two.groups) else two for one, two in couples])
-    estimate = mean_with_interval(values, members, unit)
+    members = members_of([one if len(one.groups) >= len(two.groups) else two for one, two in couples])
+    estimate = mean_with_interval(values, members)
     return Difference(metric, estimate, _better(estimate, estimate.p_value, metric))
 
 

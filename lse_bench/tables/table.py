@@ -231,17 +231,17 @@ def by_group(records: Sequence[Record], name: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    members: dict[str, list[Record]] = defaultdict(list)
+    named: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         if name in record.groups:
-            members[record.groups[name]].append(record)
+            named[record.groups[name]].append(record)
     rows = []
-    for group, found in sorted(members.items()):
+    for group, found in sorted(named.items()):
         scored = [record for record in found if record.status == "ok"]
         row: dict[str, Any] = {"group": group, "listed": len(found), "scored": len(scored)}
-        units, unit = members_of(scored)
+        members = members_of(scored)
         for metric in RANKED:
-            estimate = mean_with_interval([float(getattr(record, metric)) for record in scored], units, unit)
+            estimate = mean_with_interval([float(getattr(record, metric)) for record in scored], members)
             low, high = estimate.ci95 or (None, None)
             row |= {metric: estimate.mean, f"{metric}_low": low, f"{metric}_high": high}
         rows.append(row)

@@ -56,7 +56,7 @@ def generate_into(
         return generate_run(
             call,
             counted,
-            lambda text: counter.note(text[-_SHOWN:]),
+            lambda text: counter.note("", text[-_SHOWN:]),
             counter.say,
             retry_failed=options.retry_failed,
         )

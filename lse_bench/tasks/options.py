@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from types import UnionType
@@ -213,6 +213,13 @@ def _located_command(folder: Path, line: str) -> str:
         return line
     found = [_file_in(folder, word) if "." in word or "/" in word else word for word in words]
     return line if found == words else shlex.join(found)
+
+
+def absolute(options: Kind) -> Kind:
+    """Return options with absolute paths, which mean the same in every process."""
+    return replace(
+        options, **{d.field: _located(d, getattr(options, d.field), Path()) for d in declared_by(type(options))}
+    )
 
 
 def changed(options: TaskOptions) -> Iterator[tuple[Declared, Any]]:

@@ -51,7 +51,7 @@ def _absent(clip: ListedClip) -> str | None:
 
 def _find(clip: ListedClip, tracking: Tracking, policy: FpsPolicy, out: Path, counter: Counter) -> str | None:
     """Write the scene of one clip. Return why it has no face track, or None if it has one."""
-    facts = ClipFacts(on_step=lambda text: counter.note(f"{clip.path.name}: {text}"))
+    facts = ClipFacts(on_step=lambda text: counter.note("", f"{clip.path.name}: {text}"))
     problem = opened = None
     try:
         opened = open_clip(replace(clip.files, sound=None), policy, facts, silent=True)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from lse_bench.execution.choose import executor_for
+from lse_bench.execution.interface import Watch
 from lse_bench.faces.tracking import Tracking
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import ListedClip
 from lse_bench.reporting import Report
-from lse_bench.runs.directory import Shard
 from lse_bench.runs.run import score_run
 from lse_bench.runs.schema import Record, Summary, Trend
+from lse_bench.runs.shards import Shard
 from lse_bench.runs.trends import told
 from lse_bench.sync.offsets import read_calibration
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.tasks.checks import check_scoring
 from lse_bench.tasks.declared import ScoreOptions
+from lse_bench.tasks.declared_execution import ExecutionOptions
 from lse_bench.tasks.faces import find_detector
+from lse_bench.tasks.options import absolute
 
 
 def tracking_of(options: ScoreOptions, report: Report) -> Tracking | None:
@@ -30,6 +36,11 @@ def tracking_of(options: ScoreOptions, report: Report) -> Tracking | None:
     if not get_protocol(options.protocol).tracked:
         return None
     return Tracking(find_detector(options, report), options.tracker, options.min_track, options.stride)
+
+
+def load_scorer(options: ScoreOptions, device: str) -> SyncScorer:
+    """Load the scorer of a worker process for its device. Weights are fetched if this machine lacks them."""
+    return scorer_of(replace(options, device=device), Report())
 
 
 def scorer_of(options: ScoreOptions, report: Report) -> SyncScorer:
@@ -68,17 +79,26 @@ def score_into(
     *,
     scorer: SyncScorer | None = None,
     shard: Shard | None = None,
+    execution: ExecutionOptions | None = None,
+    verify_inputs: bool = False,
     command: Sequence[str] = (),
 ) -> Summary:
     """Score clips of `source` into the run directory `out`. A repeated call continues a stopped one.
 
     `clips`: the whole list. `scorer`: a loaded scorer with the same options, or None to load one. `shard`: the part of
-    the list to score, or None for all. `command`: the words of the command, which are stored with the run. Raises
-    UsageError or WeightsError. Raises KeyboardInterrupt if it is stopped; finished records are kept.
+    the list to score, or None for all. `execution`: who does the work, None for this process. `verify_inputs`: hash
+    every recorded file before the run continues. `command`: the words of the command, which are stored with the run.
+    Raises UsageError or WeightsError. Raises KeyboardInterrupt if it is stopped; finished records are kept.
     """
+    execution = execution or ExecutionOptions()
+    executor = executor_for(execution.devices, execution.ray, options.device)
+    if executor is not None:  # the workers have the devices; this process only looks at the weights
+        options = replace(options, device="cpu")
     scorer = scorer or scorer_of(options, report)
     mine = shard.of(clips) if shard else clips
-    report.say(f"{len(mine)} clips, {scorer.key['protocol']}, {scorer.device} → {out}")
+    report.say(
+        f"{len(mine)} clips, {scorer.key['protocol']}, {executor.devices if executor else scorer.device} → {out}"
+    )
     failed = 0
     with report.counting("scoring", len(mine)) as counter:
 
@@ -89,7 +109,7 @@ def score_into(
                 counter.fail(record.clip, f"{record.status}: {record.reason}")
             elif record.timeline is not None and record.timeline.trend != "constant":
                 counter.say(f"{record.clip}: the offset {_phrase(record.timeline)}")
-            counter.advance(f"scoring ({failed} failed)" if failed else "scoring")
+            counter.advance(f"scoring ({failed} failed)" if failed else "scoring", record.seconds or 0.0)
 
         return score_run(
             scorer,
@@ -101,7 +121,10 @@ def score_into(
             shard=shard,
             keep_windows=options.keep_windows,
             overlay=options.overlay,
+            verify_inputs=verify_inputs,
+            executor=executor,
+            load=partial(load_scorer, absolute(options)),
+            watch=Watch(counter.note, counter.warn),
             on_record=on_record,
-            on_step=lambda clip, text: counter.note(f"{clip.name}: {text}"),
             on_problem=counter.warn,
         )

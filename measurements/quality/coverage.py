@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from lse_bench.runs.statistics import CONFIDENCE, mean_with_interval
+from lse_bench.runs.statistics import CONFIDENCE, Members, mean_with_interval
 
 CLIPS, PAIRS = 60, 600  # LRS2's list has 1,243 and 14,239: as many pairs for each clip
 Values = NDArray[np.float64]
@@ -50,7 +50,7 @@ def clustered(values: Values, cluster: Places) -> Interval:
 
 def ours(values: Values, picture: Places, sound: Places) -> Interval:
     """That of every summary."""
-    members = [frozenset((str(a), str(b))) for a, b in zip(picture, sound, strict=True)]
+    members = Members.of(frozenset((str(a), str(b))) for a, b in zip(picture, sound, strict=True))
     interval = mean_with_interval(values.tolist(), members).ci95
     assert interval is not None
     return interval

@@ -16,11 +16,11 @@ import pytest
 from lse_bench import evaluate
 from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import find_clips
-from lse_bench.runs.directory import Shard
 from lse_bench.runs.merge import merge_runs
 from lse_bench.runs.records import open_records, read_records
 from lse_bench.runs.run import score_run
 from lse_bench.runs.schema import Record
+from lse_bench.runs.shards import Shard
 from lse_bench.stored import to_json
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.sync.syncnet import SyncNet
@@ -52,8 +52,12 @@ FIELDS = [
     "tracks",
     "groups",
     "sha256",
+    "bytes",
+    "changed",
     "sound",
     "sound_sha256",
+    "sound_bytes",
+    "sound_changed",
     "sound_stream",
     "sound_seconds",
     "start",
@@ -201,7 +205,7 @@ def test_damaged_records_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/2/3", "-1/2"])
 def test_shards_are_written_i_of_n(text: str) -> None:
     with pytest.raises(UsageError, match="i/n"):
-        Shard.parse(text)
+        Shard.parse(text, {})
 
 
 def test_evaluate_from_python(folder: Path, narrow: Path, plain: Path, tmp_path: Path) -> None:
@@ -209,8 +213,8 @@ def test_evaluate_from_python(folder: Path, narrow: Path, plain: Path, tmp_path:
     in_memory = evaluate(str(folder), **options)
     kept = evaluate([folder], out=tmp_path / "run", **options)
     stored = json.loads((plain / "summary.json").read_text())
-    assert in_memory.summary == kept.summary
-    assert to_json(kept.summary) | {"metrics": stored["metrics"]} == stored
+    assert kept.summary.usage is not None and in_memory.summary == kept.summary.model_copy(update={"usage": None})
+    assert to_json(kept.summary) | {"metrics": stored["metrics"], "usage": stored["usage"]} == stored
     assert len(in_memory.records) == 7 and in_memory.path is None and kept.path == tmp_path / "run"
     assert_same_run(plain, tmp_path / "run")
 

@@ -6,11 +6,11 @@ from described import summary_of
 from scipy import stats
 
 from lse_bench.runs.schema import Record
-from lse_bench.runs.statistics import mean_with_interval
+from lse_bench.runs.statistics import Members, mean_with_interval
 
 
-def alone(n: int) -> list[frozenset[str]]:
-    return [frozenset({str(i)}) for i in range(n)]
+def alone(n: int) -> Members:
+    return Members.of(frozenset({str(i)}) for i in range(n))
 
 
 def test_independent_clips_give_students_interval() -> None:
@@ -43,7 +43,7 @@ def test_shared_clips_by_brute_force() -> None:
     brute = sum(residuals[i] * residuals[j] for i in range(40) for j in range(40) if members[i] & members[j])
     units = len(set().union(*members))
     half = stats.t.ppf(0.975, units - 1) * np.sqrt(max(independent, brute) / 40**2 * units / (units - 1))
-    estimate = mean_with_interval(list(values), members)
+    estimate = mean_with_interval(list(values), Members.of(members))
     assert estimate.ci95 == pytest.approx((values.mean() - half, values.mean() + half))
     assert "dyadic" in estimate.ci_method
 
@@ -52,13 +52,13 @@ def test_sharing_widens_the_interval() -> None:
     """Ten clips measured four times over hold the information of ten."""
     values = np.repeat(np.random.default_rng(1).normal(size=10), 4)
     shared = [frozenset({str(i // 4)}) for i in range(40)]
-    narrow, wide = mean_with_interval(list(values), alone(40)), mean_with_interval(list(values), shared)
+    narrow, wide = mean_with_interval(list(values), alone(40)), mean_with_interval(list(values), Members.of(shared))
     assert narrow.ci95 is not None and wide.ci95 is not None
     assert wide.ci95[1] - wide.ci95[0] > 1.8 * (narrow.ci95[1] - narrow.ci95[0])
 
 
 def test_too_few_results_have_no_interval() -> None:
-    assert mean_with_interval([], []).mean is None
+    assert mean_with_interval([], alone(0)).mean is None
     one = mean_with_interval([3.0], alone(1))
     assert (one.mean, one.ci95, one.n) == (3.0, None, 1)
 
@@ -66,9 +66,9 @@ def test_too_few_results_have_no_interval() -> None:
 def test_one_clip_in_every_result_leaves_no_interval() -> None:
     """One portrait with a hundred sounds: the residuals of a member that is everywhere sum to 0."""
     values = list(np.random.default_rng(0).normal(size=100))
-    estimate = mean_with_interval(values, [frozenset({"portrait", f"s{n}"}) for n in range(100)])
+    estimate = mean_with_interval(values, Members.of(frozenset({"portrait", f"s{n}"}) for n in range(100)))
     assert estimate.ci95 is None and "part of every result" in estimate.ci_method
-    same = mean_with_interval([3.0, 4.0], [frozenset({"a"}), frozenset({"a"})])
+    same = mean_with_interval([3.0, 4.0], Members.of([frozenset({"a"}), frozenset({"a"})]))
     assert same.mean == 3.5 and same.ci95 is None
 
 
@@ -76,7 +76,7 @@ def test_sharing_never_narrows_an_interval() -> None:
     members = [frozenset({f"v{v}", f"s{s}"}) for v in range(10) for s in range(10)]
     for seed in range(50):
         values = list(np.random.default_rng(seed).normal(size=100))
-        shared, free = mean_with_interval(values, members), mean_with_interval(values, alone(100))
+        shared, free = mean_with_interval(values, Members.of(members)), mean_with_interval(values, alone(100))
         assert shared.ci95 is not None and free.ci95 is not None
         assert shared.ci95[1] - shared.ci95[0] >= free.ci95[1] - free.ci95[0]
 

@@ -156,7 +156,7 @@ def test_a_shift_with_less_than_a_second_in_common_is_not_considered() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"search": 0.6}, "more than 0.6"), ({"search": 61}, "at most 60"), ({"timeline": 1}, "a piece must be 2 to 600 s"),
+    [({"search": 0.6}, "more than 0.6"), ({"search": 61}, "at most 60"), ({"timeline": 1}, "piece must be 2 to 600"),
      ({"search": math.nan}, "more than 0.6")],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(settings: dict[str, float], words: str) -> None:

@@ -118,10 +118,11 @@ def test_memory_holds_a_few_chunks_whatever_the_length(tmp_path: Path) -> None:
 
     from lse_bench.sync.feed import feed
     from lse_bench.sync.protocol import PROTOCOLS
+    from lse_bench.sync.times import Times
 
     path = clips.good(tmp_path / "long.mp4", 20)
     read = partial(_read, protocol=PROTOCOLS["lrs-lossless@1"])
-    events = feed([(0, path)], read, workers=1)
+    events = feed([(0, path)], read, 1, Times())
     assert len(list(islice(events, 3))) == 3
     events.close()
     assert _read.chunks < 12, "the reader waits for the network"  # type: ignore[attr-defined]

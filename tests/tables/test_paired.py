@@ -20,7 +20,7 @@ from lse_bench.runs.directory import read_description
 from lse_bench.runs.read import read_run
 from lse_bench.runs.records import open_records, read_records
 from lse_bench.runs.schema import Record
-from lse_bench.runs.statistics import holm, mean_with_interval
+from lse_bench.runs.statistics import Members, holm, mean_with_interval
 from lse_bench.runs.summary import members_of
 from lse_bench.storage import json_bytes
 from lse_bench.stored import to_json
@@ -122,17 +122,21 @@ def test_sources_of_one_recording_are_not_guessed() -> None:
     assert [(one.id, two.id) for one, two in pairs_of(made, real)] == [("c3+s", "c3")]
 
 
+def sets(members: Members) -> list[set[str]]:
+    return [{members.names[code] for code in row if code >= 0} for row in members.codes]
+
+
 def test_results_of_one_speaker_are_not_independent() -> None:
     found = []
     for i in range(6):
         groups = {"video": f"v{i}", "sound": f"v{(i + 1) % 6}", "speaker": f"s{i // 2}"}
         found.append(record(f"v{i}+v{(i + 1) % 6}", float(i), **groups))  # type: ignore[arg-type]
-    members, unit = members_of(found)
-    assert unit == "speaker"
+    members = sets(members_of(found))
+    assert members_of(found).unit == "speaker"
     assert members[0] == {"s0"} and members[1] == {"s0", "s1"} and members[5] == {"s2", "s0"}
-    alone = members_of([record("v1+x", 1.0, video="v1", sound="x", speaker="s0")])[0]
+    alone = sets(members_of([record("v1+x", 1.0, video="v1", sound="x", speaker="s0")]))
     assert alone == [{"s0", "clip x"}]
-    assert members_of([record("a", 1.0), *found])[1] == "clip"
+    assert members_of([record("a", 1.0), *found]).unit == "clip"
     summary = summary_of(found, 6, KEY)
     assert summary["metrics"]["lse_c"]["ci_method"] == "dyadic-robust over speakers, Student t"
 
@@ -169,11 +173,11 @@ def test_intervals_cover_what_they_promise_where_clips_serve_twice() -> None:
 
 
 def test_the_estimate_has_what_its_interval_is_made_of() -> None:
-    found = mean_with_interval([1.0, 2.0, 4.0], [frozenset({c}) for c in "abc"])
+    found = mean_with_interval([1.0, 2.0, 4.0], Members.of(frozenset({c}) for c in "abc"))
     assert found.standard_error == pytest.approx(float(stats.sem([1.0, 2.0, 4.0])))
     assert found.freedom == 2
-    assert mean_with_interval([3.0], [frozenset("a")]).p_value is None
-    assert mean_with_interval([2.0, 2.0], [frozenset("a"), frozenset("b")]).p_value == 0.0
+    assert mean_with_interval([3.0], Members.of([frozenset("a")])).p_value is None
+    assert mean_with_interval([2.0, 2.0], Members.of([frozenset("a"), frozenset("b")])).p_value == 0.0
 
 
 def test_two_runs_are_compared_by_the_command(tmp_path: Path) -> None:

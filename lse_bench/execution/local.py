@@ -1,0 +1,97 @@
+"""The executor of several processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from lse_bench.execution.devices import THREADS, Place, in_words
+from lse_bench.execution.dispatch import Dispatcher
+from lse_bench.execution.interface import R, T, Task, Watch, Work
+from lse_bench.execution.stream import Reply, Stream
+from lse_bench.media.under_way import VARIABLE
+from lse_bench.workers import Workers
+
+
+class Local:
+    """Processes on this machine, one for each place. Each loads the networks once."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.devices = in_words(places)
+        self._places = places
+
+    def run(self, work: Work[T, R], tasks: Sequence[Task[T]], watch: Watch) -> Iterator[tuple[int, R]]:
+        handles = [_Process(work, place) for place in self._places]
+        return Dispatcher(handles, tasks, work.lost, watch).run()
+
+
+class _Process:
+    """One process. The pool of one starts it, and notices its death."""
+
+    def __init__(self, work: Work[Any, Any], place: Place) -> None:
+        self.label = place.label
+        self._work, self._place = work, place
+        self._pool: ProcessPoolExecutor | None = None
+        self._process: Any = None
+
+    def start(self) -> Future[BaseException | None]:
+        self.end()
+        self._process = None
+        self._pool = ProcessPoolExecutor(1, Workers({**self._place.environment, VARIABLE: ""}))
+        started = self._pool.submit(_start, self._work, self._place.device)
+        self._seen()
+        return started
+
+    def exchange(self, tasks: Sequence[Task[Any]]) -> Future[Reply]:
+        assert self._pool is not None
+        try:
+            return self._pool.submit(_exchange, tasks)
+        except BrokenProcessPool as error:  # it died between two calls
+            failed: Future[Reply] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def why_dead(self, error: BaseException) -> str | None:
+        if not isinstance(error, BrokenProcessPool) or self._pool is None:
+            return None
+        process = self._process
+        self._pool.shutdown(wait=True)  # its thread waits for the process, so only it knows how that ended
+        code = None if process is None else process.exitcode
+        if code is None:
+            return "an unknown cause"
+        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+
+    def end(self) -> None:
+        if self._pool is None:
+            return
+        self._seen()
+        if self._process is not None:
+            self._process.kill()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool = None
+
+    def _seen(self) -> None:
+        """Remember the process; its pool forgets it at its death, and has no public method before Python 3.14."""
+        processes = list((getattr(self._pool, "_processes", None) or {}).values())
+        self._process = processes[0] if processes else self._process
+
+
+_stream: Stream | None = None  # set in worker processes only
+
+
+def _start(work: Work[Any, Any], device: str) -> BaseException | None:
+    import cv2
+
+    global _stream
+    cv2.setNumThreads(int(os.environ[THREADS]))
+    _stream, error = Stream.begin(work, device)
+    return error
+
+
+def _exchange(tasks: Sequence[Task[Any]]) -> Reply:
+    assert _stream is not None
+    return _stream.exchange(tasks)
