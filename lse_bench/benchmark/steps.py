@@ -23,6 +23,7 @@ from lse_bench.reporting import Report
 from lse_bench.storage import write_atomically
 from lse_bench.tasks.declared import AdoptOptions, FdSyncOptions, FidOptions, GenerateOptions, ScoreOptions
 from lse_bench.tasks.declared_corpora import BuildOptions, ImportOptions, MiniLrsOptions
+from lse_bench.tasks.declared_execution import ExecutionOptions
 from lse_bench.tasks.options import TaskOptions, changed, words_of
 
 Kind = Literal["corpus", "manifest", "generate", "adopt", "score", "fid", "fd-sync"]
@@ -55,8 +56,11 @@ class Step(ABC):
         """The inputs of the step: other steps, files, folders and names."""
 
     @abstractmethod
-    def run(self, report: Report) -> None:
-        """Make the result at `out`, or continue a partial one. Raises LseBenchError or KeyboardInterrupt."""
+    def run(self, report: Report, execution: ExecutionOptions) -> None:
+        """Make the result at `out`, or continue a partial one. Raises LseBenchError or KeyboardInterrupt.
+
+        `execution`: who does the work. It changes nothing but time, so the digest does not cover it.
+        """
 
     @property
     def label(self) -> str:
@@ -117,7 +121,7 @@ class CorpusStep(Step):
     def _words(self) -> list[str]:
         return ["minilrs"]
 
-    def run(self, report: Report) -> None:
+    def run(self, report: Report, execution: ExecutionOptions) -> None:
         from lse_bench.tasks.corpora import make_minilrs
 
         make_minilrs(self.out, self.options, report)
@@ -140,7 +144,7 @@ class BuildStep(Step):
     def _words(self) -> list[str]:
         return ["manifest", "build", str(place(self.corpus))]
 
-    def run(self, report: Report) -> None:
+    def run(self, report: Report, execution: ExecutionOptions) -> None:
         from lse_bench.tasks.corpora import build_pairs
 
         build_pairs(self.out, place(self.corpus), self.options, report)
@@ -164,7 +168,7 @@ class ImportStep(Step):
     def _words(self) -> list[str]:
         return ["manifest", "import", self.corpus, *([] if self.root is None else ["--root", str(self.root)])]
 
-    def run(self, report: Report) -> None:
+    def run(self, report: Report, execution: ExecutionOptions) -> None:
         from lse_bench.tasks.corpora import import_pairs
 
         import_pairs(self.out, self.corpus, self.root, self.options, report)
@@ -197,11 +201,18 @@ class GenerateStep(Step):
         """The videos as clips to score."""
         return Source([self.out])
 
-    def run(self, report: Report) -> None:
+    def run(self, report: Report, execution: ExecutionOptions) -> None:
         from lse_bench.tasks.generating import generate_into
 
         made: Generation = generate_into(
-            self.out, self.generator, place(self.pairs), self.options, report, root=self.root, command=self.command
+            self.out,
+            self.generator,
+            place(self.pairs),
+            self.options,
+            report,
+            root=self.root,
+            execution=execution,
+            command=self.command,
         )
         report.say(f"{made.made} of {made.listed} videos made from {made.videos} sources")
 
@@ -236,7 +247,7 @@ class AdoptStep(Step):
         options = self.options
         return Source([self.videos], self.root, place(self.pairs), options.names, options.pair_sounds)
 
-    def run(self, report: Report) -> None:
+    def run(self, report: Report, execution: ExecutionOptions) -> None:
         found = self.source.adoption()
         assert found is not None
         for told in found.sentences():
@@ -262,11 +273,11 @@ class ScoreStep(Step):
             return [*self.videos._words, *words_of(self.videos.options)]
         return ["score", str(self.videos.out)]
 
-    def run(self, report: Report) -> None:
+    def run(self, report: Report, execution: ExecutionOptions) -> None:
         from lse_bench.tasks.scoring import score_into
 
         source = self.videos.source
-        score_into(self.out, source, source.clips(), self.options, report, command=self.command)
+        score_into(self.out, source, source.clips(), self.options, report, execution=execution, command=self.command)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,10 +307,10 @@ class FidStep(DistanceStep):
     kind = "fid"
     options: FidOptions
 
-    def run(self, report: Report) -> None:
+    def run(self, report: Report, execution: ExecutionOptions) -> None:
         from lse_bench.tasks.distances import fid_of
 
-        fid_of(self.videos.out, self.real.out, self.options, report, out=self.out)
+        fid_of(self.videos.out, self.real.out, self.options, report, execution=execution, out=self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,7 +320,7 @@ class FdSyncStep(DistanceStep):
     kind = "fd-sync"
     options: FdSyncOptions
 
-    def run(self, report: Report) -> None:
+    def run(self, report: Report, execution: ExecutionOptions) -> None:
         from lse_bench.tasks.distances import fd_sync_of
 
-        fd_sync_of(self.videos.out, self.real.out, self.options, report, out=self.out)
+        fd_sync_of(self.videos.out, self.real.out, self.options, report, execution=execution, out=self.out)

@@ -10,8 +10,10 @@ import typer
 
 from lse_bench.cli.common import COMPARE, Json, app, explain
 from lse_bench.cli.console import ConsoleReport
+from lse_bench.cli.offers import offers
 from lse_bench.errors import UsageError
 from lse_bench.naming import slug, whole
+from lse_bench.tasks.declared_execution import ExecutionOptions
 
 if TYPE_CHECKING:
     from lse_bench.benchmark.config import BenchConfig
@@ -27,6 +29,8 @@ _EXAMPLES = """
 
     lse-bench benchmark bench.toml --out runs/mine
 
+    lse-bench benchmark bench.toml --devices all --out runs/mine
+
     lse-bench benchmark bench.toml --only "Wav2Lip@LRS2" --from score --out runs/mine
 
     lse-bench benchmark --preset wav2lip-paper --lrs2 LRS2 --lrs3 LRS3 --lrw LRW --out runs/paper
@@ -41,11 +45,14 @@ Exit status: 0 success, 1 a step failed or too many clips failed, 2 wrong usage 
 
 
 @app.command(epilog=_EXAMPLES, rich_help_panel=COMPARE)
+@offers(ExecutionOptions, "execution")
 def benchmark(
     bench: Annotated[
         Path | None,
         typer.Argument(metavar="BENCH.toml", help="The file with the methods, lists of pairs and protocols."),
     ] = None,
+    *,
+    execution: ExecutionOptions,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the benchmark. Default: runs/ and its name in lower case, such as runs/my-bench."),
@@ -125,7 +132,7 @@ def benchmark(
         report.console.print(text, style="bold", highlight=False, markup=False)
 
     try:
-        summary = run_bench(config, everything, target, lambda step: _attempt(step, report), say, steps)
+        summary = run_bench(config, everything, target, lambda step: _attempt(step, report, execution), say, steps)
     except KeyboardInterrupt:
         report.say("stopped; run the same command again to continue")
         raise typer.Exit(130) from None
@@ -174,10 +181,10 @@ def _save_preset(save: Path, preset: str, roots: dict[str, Path], lists: Path | 
     report.say(f"Written. Run it with: lse-bench benchmark {save}")
 
 
-def _attempt(step: Step, report: ConsoleReport) -> tuple[int, str | None]:
+def _attempt(step: Step, report: ConsoleReport, execution: ExecutionOptions) -> tuple[int, str | None]:
     """Run a step and return its exit status and, if it failed, the reason."""
     try:
-        step.run(report)
+        step.run(report, execution)
     except Exception as error:  # noqa: BLE001 - a failed step must not end the benchmark
         try:
             text, status = explain(error)

@@ -12,6 +12,7 @@ from lse_bench.cli.common import SCORE, Json, app
 from lse_bench.cli.console import ConsoleReport, warn_of_weights
 from lse_bench.cli.offers import offers
 from lse_bench.tasks.declared import FdSyncOptions
+from lse_bench.tasks.declared_execution import ExecutionOptions
 
 _EXAMPLES = """
 **Examples**
@@ -24,10 +25,12 @@ _EXAMPLES = """
 
 @app.command("fd-sync", epilog=_EXAMPLES, rich_help_panel=SCORE)
 @offers(FdSyncOptions)
+@offers(ExecutionOptions, "execution")
 def fd_sync(
     generated: Annotated[Path, typer.Argument(help="A folder of generated videos, or a run directory.")],
     reference: Annotated[Path, typer.Argument(help="A folder of real videos, or a run directory of them.")],
     options: FdSyncOptions,
+    execution: ExecutionOptions,
     out: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
     max_failed: Annotated[
         int, typer.Option(min=0, help="Number of clips that may fail before the exit status is 1.")
@@ -40,7 +43,7 @@ def fd_sync(
         from lse_bench.stored import to_json
         from lse_bench.tasks.distances import fd_sync_of
 
-    result = fd_sync_of(generated, reference, options, report, out=out)
+    result = fd_sync_of(generated, reference, options, report, execution=execution, out=out)
     sets = {"generated": result.generated, "reference": result.reference}
     if as_json:
         print(json.dumps(to_json(result), indent=2, ensure_ascii=False))

@@ -12,6 +12,7 @@ from lse_bench.cli.common import SCORE, Json, app
 from lse_bench.cli.console import ConsoleReport
 from lse_bench.cli.offers import offers
 from lse_bench.tasks.declared import FidOptions
+from lse_bench.tasks.declared_execution import ExecutionOptions
 
 if TYPE_CHECKING:
     from lse_bench.fidelity.results import FidResult
@@ -31,6 +32,7 @@ _EXAMPLES = """
 
 @app.command(epilog=_EXAMPLES, rich_help_panel=SCORE)
 @offers(FidOptions)
+@offers(ExecutionOptions, "execution")
 def fid(
     generated: Annotated[
         Path, typer.Argument(help="A folder of videos or pictures, a run directory, or saved statistics (.npz).")
@@ -39,6 +41,7 @@ def fid(
         Path, typer.Argument(help="The reference in one of the same forms. Statistics of pytorch-fid are accepted too.")
     ],
     options: FidOptions,
+    execution: ExecutionOptions,
     save_statistics: Annotated[
         Path | None, typer.Option(help="Save the statistics of the reference to this .npz file.")
     ] = None,
@@ -54,7 +57,9 @@ def fid(
         from lse_bench.stored import to_json
         from lse_bench.tasks.distances import fid_of
 
-    result = fid_of(generated, reference, options, report, out=out, save_statistics=save_statistics)
+    result = fid_of(
+        generated, reference, options, report, execution=execution, out=out, save_statistics=save_statistics
+    )
     if as_json:
         print(json.dumps(to_json(result), indent=2, ensure_ascii=False))
     else:

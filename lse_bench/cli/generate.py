@@ -13,6 +13,7 @@ from lse_bench.cli.console import ConsoleReport
 from lse_bench.cli.offers import offers
 from lse_bench.errors import UsageError
 from lse_bench.tasks.declared import GenerateOptions
+from lse_bench.tasks.declared_execution import ExecutionOptions
 
 if TYPE_CHECKING:
     from lse_bench.generators.registry import Plugin
@@ -25,6 +26,8 @@ _EXAMPLES = """
 
     lse-bench generate wav2lip --manifest lrs2-test.json --root LRS2 --weights wav2lip.pth --out videos/wav2lip
 
+    lse-bench generate wav2lip --manifest lrs2-test.json --root LRS2 --devices all --out videos/wav2lip
+
     lse-bench generate command --command "python infer.py {video} {audio} {output}" --manifest pairs.json --out mine
 
     lse-bench score videos/wav2lip --out runs/wav2lip
@@ -36,8 +39,10 @@ Exit status: 0 success, 1 more jobs failed than --max-failed, 2 wrong usage.
 
 @app.command(epilog=_EXAMPLES, rich_help_panel=MAKE)
 @offers(GenerateOptions)
+@offers(ExecutionOptions, "execution")
 def generate(
     options: GenerateOptions,
+    execution: ExecutionOptions,
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="The name of a generator from `generate --list`.")
     ] = None,
@@ -65,7 +70,9 @@ def generate(
     with report.working("Loading torch"):
         from lse_bench.tasks.generating import generate_into
     try:
-        summary = generate_into(out, name, manifest, options, report, root=root, command=command_line())
+        summary = generate_into(
+            out, name, manifest, options, report, root=root, execution=execution, command=command_line()
+        )
     except KeyboardInterrupt:
         report.say(f"stopped; run the same command with --out {out} again to continue")
         raise typer.Exit(130) from None

@@ -12,6 +12,7 @@ from lse_bench.cli.common import MAKE, Json, app
 from lse_bench.cli.console import ConsoleReport
 from lse_bench.cli.offers import offers
 from lse_bench.tasks.declared_corpora import PrepareOptions
+from lse_bench.tasks.declared_execution import ExecutionOptions
 
 _SHOWN = 5
 
@@ -33,6 +34,7 @@ to continue a stopped preparation.
 
 @app.command(epilog=_EXAMPLES, rich_help_panel=MAKE)
 @offers(PrepareOptions)
+@offers(ExecutionOptions, "execution")
 def prepare(
     source: Annotated[
         Path,
@@ -44,6 +46,7 @@ def prepare(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the prepared clips.")],
     options: PrepareOptions,
+    execution: ExecutionOptions,
     root: Annotated[
         Path | None, typer.Option(help="Folder with the files of a list or manifest. Default: the one that it names.")
     ] = None,
@@ -55,7 +58,7 @@ def prepare(
         from lse_bench.baselines.speech2vid.alignment import AlignedCropper
         from lse_bench.tasks.preparing import prepare_into
 
-    index = prepare_into(out, source, options, report, AlignedCropper, root)
+    index = prepare_into(out, source, options, report, AlignedCropper, root, execution)
     problems: dict[str, str] = index.problems
     if as_json:
         shown = index.model_dump(include={"digest", "problem_counts", "problems"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lse_bench.devices import choose_device
@@ -13,6 +14,7 @@ from lse_bench.fidelity.fid import FidProtocol, FrameSet, compare, measure
 from lse_bench.fidelity.inception import FEATURES, FidInception
 from lse_bench.fidelity.results import FdSyncResult, FidResult
 from lse_bench.fidelity.sources import BoxSource, Item, files_digest
+from lse_bench.fidelity.work import FrameReader
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.weights.download import FetchSettings
 from lse_bench.weights.readers import file_digest
@@ -31,30 +33,27 @@ class Inception:
     sha256: str
 
 
+def reader_of(network: FidInception, protocol: FidProtocol, boxes: BoxSource | None = None) -> FrameReader:
+    """Return what reads the Inception features of frames. `boxes`: crops them to the face; None uses whole frames."""
+    features = partial(network.features, resize=protocol.resize)
+    return FrameReader(features, network.tile, protocol.step, boxes)
+
+
 def measure_set(
     items: Sequence[Item],
     network: FidInception,
     protocol: FidProtocol,
     groups: int,
-    boxes: BoxSource | None = None,
     on_item: Callable[[Item], None] = lambda item: None,
 ) -> FrameSet:
-    """Compute the Inception statistics of a set of videos or pictures.
+    """Compute the Inception statistics of a set of videos or pictures, in this process.
 
     `items`: the set. `network`: Inception. `protocol`: gives the resize method and the frame step. `groups`: the number
-    of groups for the jackknife; 0 for none. `boxes`: crops each frame to the face; None uses whole frames. `on_item`: a
-    function that is called after each item. Raises UsageError if fewer than two frames are left.
+    of groups for the jackknife; 0 for none. `on_item`: a function that is called after each item. Raises UsageError if
+    fewer than two frames are left.
     """
-    return measure(
-        items,
-        lambda frames: network.features(frames, protocol.resize),
-        dimensions=FEATURES,
-        batch=network.tile,
-        step=protocol.step,
-        groups=groups,
-        boxes=boxes,
-        on_item=on_item,
-    )
+    reader = reader_of(network, protocol)
+    return measure(items, lambda device: reader, dimensions=FEATURES, groups=groups, on_item=on_item)
 
 
 def load_inception(weights: Path | str = "inception", device: str = "auto", offline: bool = False) -> Inception:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from lse_bench.errors import ClipError, UsageError
+import numpy as np
+
+from lse_bench.errors import UsageError
+from lse_bench.execution.inline import Inline
+from lse_bench.execution.interface import Executor, Watch
 from lse_bench.fidelity.frechet import Statistics, frechet_distance
 from lse_bench.fidelity.results import SCHEMA, FdSyncResult, WindowCounts
 from lse_bench.fidelity.sources import Item
-from lse_bench.media.clip_files import ClipFiles
-from lse_bench.sync.embed import embed_clip
+from lse_bench.fidelity.work import FeatureWork, LipReader, in_order, tasks_of
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.versions import surroundings
 
@@ -36,19 +39,25 @@ def measure_lips(
     scorer: SyncScorer,
     items: Sequence[Item],
     on_item: Callable[[Item], None] = lambda item: None,
+    *,
+    executor: Executor | None = None,
+    load: Callable[[str], LipReader] | None = None,
+    watch: Watch | None = None,
 ) -> LipSet:
-    """Compute the statistics of a set. A clip that fails contributes no windows.
+    """Compute the statistics of a set, in the order of its clips. A clip that fails contributes no windows.
 
-    `scorer`: embeds each clip under its protocol. `on_item`: a function that is called after each clip.
+    `scorer`: embeds each clip under its protocol. `on_item`: a function that is called after each clip. `executor`: who
+    embeds, None for this process with `scorer`. `load`: returns the reader of a worker for a device; needed with
+    `executor`. `watch`: hears what the workers do.
     """
     measured = LipSet(Statistics.empty(scorer.network.dimensions))
-    for item in items:
-        try:
-            lip, _ = embed_clip(scorer, ClipFiles(item.path, item.sound))
-        except ClipError as error:
-            measured.failed[item.id] = f"{error.status}: {error.reason}"
+    work = FeatureWork(load or (lambda device: LipReader(scorer)))
+    results = (executor or Inline(scorer.device)).run(work, tasks_of(items), watch or Watch())
+    for item, found in zip(items, in_order(results), strict=True):
+        if found.failure is not None:
+            measured.failed[item.id] = found.failure
         else:
-            measured.statistics += Statistics.of(lip)
+            measured.statistics += Statistics.of(np.concatenate(found.parts))
             measured.clips += 1
         on_item(item)
     return measured

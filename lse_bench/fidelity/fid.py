@@ -6,7 +6,7 @@ frame step and the digest of Inception's weights. Results with different ids can
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.choices import ReferenceFrames, Region, Resize
-from lse_bench.errors import ClipError, UsageError
+from lse_bench.errors import UsageError
+from lse_bench.execution.inline import Inline
+from lse_bench.execution.interface import Executor, Watch
 from lse_bench.fidelity.frechet import (
     UNKNOWN_COUNT,
     Statistics,
@@ -25,15 +27,14 @@ from lse_bench.fidelity.frechet import (
 )
 from lse_bench.fidelity.kid import KidScore, Reservoir, kid
 from lse_bench.fidelity.results import SCHEMA, FidResult, FrameCounts
-from lse_bench.fidelity.sources import BoxSource, FrameCount, Item, frames_of
+from lse_bench.fidelity.sources import FrameCount, Item
+from lse_bench.fidelity.work import FeatureWork, FrameReader, in_order, tasks_of
 from lse_bench.versions import surroundings
 
 VERSION = 1
-Features = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 OnItem = Callable[[Item], None]
 
 _TOO_FEW = 2048  # frames: with fewer frames than dimensions the covariance is singular
-_BATCH_BYTES = 50 << 20  # of frames: very large frames make smaller batches
 _UNSTABLE = 10_000  # frames below which FID's bias is large (Chong and Forsyth 2020)
 
 
@@ -81,21 +82,20 @@ class FrameSet:
 
 def measure(
     items: Sequence[Item],
-    features: Features,
+    load: Callable[[str], FrameReader],
     *,
     dimensions: int,
-    batch: int,
-    step: int = 1,
-    boxes: BoxSource | None = None,
     groups: int = 0,
+    executor: Executor | None = None,
+    watch: Watch | None = None,
     on_item: OnItem = lambda item: None,
 ) -> FrameSet:
-    """Read all frames of `items` and collect the statistics of their features, in bounded memory.
+    """Read all frames of `items` and collect the statistics of their features, in the order of the items.
 
-    `features`: maps RGB uint8 frames of one size (N,H,W,3) to features (N,D). `dimensions`: D. `batch`: the largest
-    number of frames per call. `step`: every `step`-th frame of a video is used. `boxes`: crops each frame to the face.
-    `groups`: the clips are distributed in turn over this many groups for the jackknife; 0 for none. `on_item`: a
-    function that is called after each item.
+    `load`: returns what reads the frames, for a torch device; it can be pickled if other processes work.
+    `dimensions`: D, of its features. `groups`: the clips are distributed in turn over this many groups for the
+    jackknife; 0 for none. `executor`: who reads, None for this process. `watch`: hears what the workers do. `on_item`:
+    a function that is called after each item.
 
     A clip that cannot be read to its end is listed in `failed`; its frames before the error count.
     Raises UsageError if fewer than two frames are left.
@@ -104,24 +104,15 @@ def measure(
     reservoir = Reservoir(dimensions)
     count = FrameCount()
     failed: dict[str, str] = {}
-    batches = _Batches(features, batch, reservoir)
-    for number, item in enumerate(items):
-        stream = streams[number % len(streams)]
-        frames = frames_of(item, step, boxes, count)
-        while True:
-            try:
-                frame = next(frames, None)
-            except ClipError as error:
-                failed[item.id] = f"{error.status}: {error.reason}"
-                break
-            except Exception as error:  # noqa: BLE001 - any error is the failure of this file alone
-                failed[item.id] = f"error: {type(error).__name__}: {error}"
-                break
-            if frame is None:
-                break
-            batches.push(frame, stream)
-        on_item(item)
-    batches.flush()
+    results = (executor or Inline("cpu")).run(FeatureWork(load), tasks_of(items), watch or Watch())
+    for number, found in enumerate(in_order(results)):
+        for rows in found.parts:
+            reservoir.push(rows)
+            streams[number % len(streams)].push(rows)
+        count.add(found.count)
+        if found.failure is not None:
+            failed[items[number].id] = found.failure
+        on_item(items[number])
     parts = [stream.finish() for stream in streams]
     total = parts[0]
     for part in parts[1:]:
@@ -130,40 +121,6 @@ def measure(
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failed.items())[:3])
         raise UsageError(f"{total.count} frames in {len(items)} clips. At least 2 are needed. {reasons}")
     return FrameSet(total, parts if groups else [], reservoir.sample, count, len(items) - len(failed), failed)
-
-
-class _Batches:
-    """A buffer that collects frames of one size until a batch is full. A frame of another size starts a new batch."""
-
-    def __init__(self, features: Features, size: int, reservoir: Reservoir) -> None:
-        self._features = features
-        self._size = size
-        self._reservoir = reservoir
-        self._waiting: list[tuple[NDArray[np.uint8], StatisticsStream]] = []
-
-    def push(self, frame: NDArray[np.uint8], stream: StatisticsStream) -> None:
-        if self._waiting and self._waiting[0][0].shape != frame.shape:
-            self.flush()
-        self._waiting.append((frame, stream))
-        if len(self._waiting) == self._size or len(self._waiting) * frame.size > _BATCH_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        if not self._waiting:
-            return
-        rows = self._features(np.stack([frame for frame, _ in self._waiting]))
-        self._reservoir.push(rows)
-        for start, stop, stream in _runs([stream for _, stream in self._waiting]):
-            stream.push(rows[start:stop])
-        self._waiting = []
-
-
-def _runs(streams: Sequence[StatisticsStream]) -> Iterator[tuple[int, int, StatisticsStream]]:
-    start = 0
-    for stop in range(1, len(streams) + 1):
-        if stop == len(streams) or streams[stop] is not streams[start]:
-            yield start, stop, streams[start]
-            start = stop
 
 
 def load_set(path: Path) -> tuple[FrameSet, str | None]:

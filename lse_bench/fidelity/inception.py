@@ -90,8 +90,11 @@ class FidInception:
             x = F.interpolate(
                 x, (INPUT_SIZE, INPUT_SIZE), mode="bilinear", align_corners=False, antialias=resize == "antialias"
             )
+            count = len(x)
+            if count < self.tile:  # always the same number of frames, so a feature does not depend on its neighbours
+                x = torch.cat([x, x.new_zeros(self.tile - count, *x.shape[1:])])
             x = (2 * x - 1).contiguous(memory_format=torch.channels_last)
-            parts.append(self.network(x).cpu().numpy())
+            parts.append(self.network(x)[:count].cpu().numpy())
         return np.concatenate(parts) if parts else np.zeros((0, FEATURES), np.float32)
 
 

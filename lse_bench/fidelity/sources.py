@@ -56,6 +56,14 @@ class FrameCount:
     without_face: int = 0
     sizes: dict[tuple[int, int], int] | None = None
 
+    def add(self, other: FrameCount) -> None:
+        """Add the frames of another part of the set."""
+        self.frames += other.frames
+        self.without_face += other.without_face
+        sizes = self.sizes = self.sizes if self.sizes is not None else {}
+        for size, number in (other.sizes or {}).items():
+            sizes[size] = sizes.get(size, 0) + number
+
 
 def items_of(source: Path, passed: Passed | None = None) -> list[Item]:
     """Return the clips or pictures below a folder in natural order, or a single file.

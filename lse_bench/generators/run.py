@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from lse_bench.errors import UsageError
+from lse_bench.execution.inline import Inline
+from lse_bench.execution.interface import Executor, Watch
 from lse_bench.generators.call import Call
-from lse_bench.generators.interface import FaceGenerator, Job, VideoGenerator
-from lse_bench.generators.redraw import SHORT_SOURCE, FaceJobs, OnRow
-from lse_bench.generators.video_jobs import make_video
+from lse_bench.generators.redraw import SHORT_SOURCE, OnRow
+from lse_bench.generators.work import GenerateWork, tasks_of
 from lse_bench.manifests.generated import (
     GENERATION_FILE,
     MANIFEST_FILE,
@@ -40,24 +40,24 @@ from lse_bench.stored import to_json, write_stored
 from lse_bench.versions import joined, surroundings
 
 _FIRST = 5  # number of equal failures at the start after which a generation stops
-_AT_ONCE = 32  # jobs of one source that run together: each has an encoder
-
-OnStep = Callable[[str], None]
 
 
 def generate_run(
     call: Call,
     on_row: OnRow = lambda row: None,
-    on_step: OnStep = lambda text: None,
-    on_note: OnStep = lambda text: None,
     *,
+    on_note: Callable[[str], None] = lambda text: None,
     retry_failed: bool = False,
+    executor: Executor | None = None,
+    load: Callable[[str], Call] | None = None,
+    watch: Watch | None = None,
 ) -> Generation:
     """Make the videos of `call` and return the content of generation.json.
 
     A folder of an earlier call with the same key is continued. `on_row`: called with every row, including the rows of
-    earlier calls. `on_step`: called with the source video of each group of jobs. `on_note`: called with messages for
-    the user. `retry_failed`: run the failed jobs of earlier calls again. Raises UsageError if the folder holds another
+    earlier calls. `on_note`: called with messages for the user. `retry_failed`: run the failed jobs of earlier calls
+    again. `executor`: who generates, None for this process with `call`. `load`: loads the call of a worker for a
+    device; needed with `executor`. `watch`: hears what the workers do. Raises UsageError if the folder holds another
     generation (the message names the difference), or if the first jobs all fail in the same way. Raises PlaceError if
     `out` cannot be written to.
     """
@@ -87,17 +87,14 @@ def generate_run(
             on_row(row)
             broken.refuse(row)
 
-        for pairs in _by_video(rest):
-            on_step(pairs[0].video)
-            if isinstance(call.generator, FaceGenerator):
-                decodes += FaceJobs(call, pairs, finish).run()
-                continue
-            for pair in pairs:
-                # We may not have permission to delete the files that a program leaves behind.
-                with tempfile.TemporaryDirectory(
-                    prefix=".scratch-", dir=call.out, ignore_cleanup_errors=True
-                ) as scratch:
-                    finish(_make_video(call, pair, Path(scratch)))
+        tasks = tasks_of(call, rest)
+        by, work = executor or Inline(call.options.device), GenerateWork(load or (lambda device: call))
+        for _, generated in by.run(work, tasks, watch or Watch()) if tasks else ():
+            decodes += generated.decodes
+            for row in generated.rows:
+                finish(row)
+        if executor is not None:
+            remove_leftovers(call.out)  # of workers that died
     return _write_description(call, read_rows(call.out), decodes)
 
 
@@ -136,23 +133,6 @@ def _without_names(reason: str, pair: Pair) -> str:
     for name in (pair.id, Path(pair.video).stem, Path(pair.sound).stem):
         reason = reason.replace(name, "")
     return re.sub(r"\S*/\S*|\d+", "", reason)
-
-
-def _by_video(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
-    """Yield groups of jobs that share a source video, with at most `_AT_ONCE` jobs each, in the order of the list."""
-    groups: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        groups.setdefault(pair.video, []).append(pair)
-    for group in groups.values():
-        for start in range(0, len(group), _AT_ONCE):
-            yield group[start : start + _AT_ONCE]
-
-
-def _make_video(call: Call, pair: Pair, scratch: Path) -> Row:
-    assert isinstance(call.generator, VideoGenerator)
-    root = call.root.absolute()
-    job = Job(pair.id, root / pair.video, root / pair.sound, scratch, call.seed, pair.groups)
-    return make_video(call.generator, job, video_path(call.out, pair.id))
 
 
 def _prepare(call: Call) -> None:

@@ -21,7 +21,6 @@ from lse_bench.manifests.listed import ListedClip
 from lse_bench.runs.directory import (
     TIMELINES_FOLDER,
     WINDOWS_FOLDER,
-    Shard,
     describe_run,
     prepare_directory,
     write_summary,
@@ -30,6 +29,7 @@ from lse_bench.runs.inputs import Inputs, work_in
 from lse_bench.runs.outcomes import identity_of
 from lse_bench.runs.records import iter_records, open_records
 from lse_bench.runs.schema import Record, Summary
+from lse_bench.runs.shards import Shard
 from lse_bench.runs.usage import Session
 from lse_bench.runs.work import Scored, ScoreWork
 from lse_bench.storage import json_bytes, replacing, write_atomically

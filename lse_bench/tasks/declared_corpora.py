@@ -118,6 +118,3 @@ class PrepareOptions(DetectorOptions):
     drop_offsets: Annotated[
         bool, Flag("With --sync-weights: drop every clip whose AV offset is not 0, and correct none.")
     ] = False
-    workers: Annotated[
-        int | None, Flag("Number of processes. It does not change the result.", least=1, neutral=True)
-    ] = None

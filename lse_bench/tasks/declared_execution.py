@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from lse_bench.execution.choose import executor_for
+from lse_bench.execution.interface import Executor
 from lse_bench.tasks.options import Flag, TaskOptions
 
 
@@ -30,3 +32,11 @@ class ExecutionOptions(TaskOptions):
             neutral=True,
         ),
     ] = None
+
+
+def executor_of(options: ExecutionOptions | None, device: str) -> Executor | None:
+    """Return who does the work; None for this process. `device`: that of this process, which excludes the others.
+
+    Raises UsageError if the options exclude each other, if a device does not exist, or if Ray is not installed.
+    """
+    return None if options is None else executor_for(options.devices, options.ray, device)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from lse_bench.devices import choose_device
+from lse_bench.execution.interface import Watch
 from lse_bench.generators.boxes import Locating
 from lse_bench.generators.call import Call, Policies, jobs_for
 from lse_bench.generators.interface import FaceGenerator, Generator, Options
@@ -13,11 +16,13 @@ from lse_bench.generators.registry import load, make_generator
 from lse_bench.generators.run import generate_run
 from lse_bench.manifests.generated import Generation, Row
 from lse_bench.manifests.manifest import read_manifest
+from lse_bench.naming import whole
 from lse_bench.reporting import Report
 from lse_bench.tasks.checks import check_generation
 from lse_bench.tasks.declared import GenerateOptions
+from lse_bench.tasks.declared_execution import ExecutionOptions, executor_of
 from lse_bench.tasks.faces import find_detector
-from lse_bench.tasks.options import parse_pads
+from lse_bench.tasks.options import absolute, parse_pads
 from lse_bench.weights.readers import file_digest
 
 _SHOWN = 40  # characters of a progress note that are shown
@@ -31,17 +36,23 @@ def generate_into(
     report: Report,
     *,
     root: Path | None = None,
+    execution: ExecutionOptions | None = None,
     command: Sequence[str] = (),
     on_row: Callable[[Row], None] = lambda row: None,
 ) -> Generation:
     """Make a video for each pair of `manifest` with the generator `name`. A repeated call continues a stopped one.
 
-    `root`: the folder with the source files, or None for the folder that the manifest names. `command`: the words of
-    the command, which are stored with the result. `on_row`: called with the row of each job. Raises UsageError or
-    WeightsError. Raises KeyboardInterrupt if it is stopped; finished videos are kept.
+    `root`: the folder with the source files, or None for the folder that the manifest names. `execution`: who does the
+    work, None for this process. `command`: the words of the command, which are stored with the result. `on_row`: called
+    with the row of each job. Raises UsageError or WeightsError. Raises KeyboardInterrupt if it is stopped; finished
+    videos are kept.
     """
+    executor = executor_of(execution, options.device)
+    if executor is not None:  # the workers have the devices; this process only looks at the weights
+        options = replace(options, device="cpu")
     call = call_for(out, name, manifest, options, report, root=root, command=command)
-    report.say(f"{len(call.manifest.jobs)} jobs, {name}, {call.options.device} → {out}")
+    devices = call.options.device if executor is None else executor.devices
+    report.say(f"{len(call.manifest.jobs)} jobs, {name}, {devices} → {out}")
     failed = 0
     with report.counting("generating", len(call.manifest.jobs)) as counter:
 
@@ -56,10 +67,19 @@ def generate_into(
         return generate_run(
             call,
             counted,
-            lambda text: counter.note("", text[-_SHOWN:]),
-            counter.say,
+            on_note=counter.say,
             retry_failed=options.retry_failed,
+            executor=executor,
+            load=partial(
+                _load, whole(out), name, whole(manifest), absolute(options), None if root is None else whole(root)
+            ),
+            watch=Watch(lambda worker, text: counter.note(worker, text[-_SHOWN:]), counter.warn),
         )
+
+
+def _load(out: Path, name: str, manifest: Path, options: GenerateOptions, root: Path | None, device: str) -> Call:
+    """Load the generator of a worker process for its device."""
+    return call_for(out, name, manifest, replace(options, device=device), Report(), root=root)
 
 
 def call_for(

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from lse_bench.execution.choose import executor_for
 from lse_bench.execution.interface import Watch
 from lse_bench.faces.tracking import Tracking
 from lse_bench.manifests.clips import Source
@@ -22,7 +21,7 @@ from lse_bench.sync.protocol import get_protocol
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.tasks.checks import check_scoring
 from lse_bench.tasks.declared import ScoreOptions
-from lse_bench.tasks.declared_execution import ExecutionOptions
+from lse_bench.tasks.declared_execution import ExecutionOptions, executor_of
 from lse_bench.tasks.faces import find_detector
 from lse_bench.tasks.options import absolute
 
@@ -90,8 +89,7 @@ def score_into(
     every recorded file before the run continues. `command`: the words of the command, which are stored with the run.
     Raises UsageError or WeightsError. Raises KeyboardInterrupt if it is stopped; finished records are kept.
     """
-    execution = execution or ExecutionOptions()
-    executor = executor_for(execution.devices, execution.ray, options.device)
+    executor = executor_of(execution, options.device)
     if executor is not None:  # the workers have the devices; this process only looks at the weights
         options = replace(options, device="cpu")
     scorer = scorer or scorer_of(options, report)

@@ -9,17 +9,16 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError, LseBenchError, UsageError
+from lse_bench.execution.inline import Inline
+from lse_bench.execution.interface import Executor, Task, Usage, Watch
 from lse_bench.faces.detectors import FaceDetector, load_detector
 from lse_bench.features.htk_mfcc import htk_mfcc
 from lse_bench.features.mel import mel_spectrogram
@@ -37,7 +36,6 @@ from lse_bench.training.croppers import Cropper
 from lse_bench.training.prepared import INDEX, PreparedClip, PreparedIndex, clip_file
 from lse_bench.versions import joined, surroundings
 from lse_bench.weights.readers import file_digest
-from lse_bench.workers import worker_pool
 
 OnClip = Callable[[str], None]
 FEWEST = 16  # frames; Wav2Lip's loader skips clips of 15 frames or fewer
@@ -91,9 +89,9 @@ class Preparation:
             "sync": sync,
         }
 
-    def load_detector(self) -> FaceDetector:
-        """Return the face detector, with its weights loaded."""
-        return load_detector(self.detector, weights=self.detector_weights, boxes=self.boxes)
+    def load_detector(self, device: str = "cpu") -> FaceDetector:
+        """Return the face detector, with its weights loaded on a torch device."""
+        return load_detector(self.detector, weights=self.detector_weights, boxes=self.boxes, device=device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +115,23 @@ def prepare(
     root: Path,
     out: Path,
     preparation: Preparation,
-    workers: int = 1,
+    executor: Executor | None = None,
     on_clip: OnClip = lambda id: None,
+    watch: Watch | None = None,
 ) -> PreparedIndex:
     """Prepare `clips` of the corpus in `root` into the folder `out`, and return the index.
 
-    A repeated call resumes the work and keeps clips that were prepared with the same settings. `on_clip`: called with
-    the id of each finished clip. Raises UsageError if no clip can be used, or if `out` was prepared with other
+    A repeated call resumes the work and keeps clips that were prepared with the same settings. `executor`: who
+    prepares, None for this process. `on_clip`: called with the id of each finished clip. `watch`: hears what the
+    workers do. Raises UsageError if no clip can be used, or if `out` was prepared with other
     settings. Raises PlaceError if `out` cannot be written.
     """
     settings = preparation.settings()
     there = _index_of(out, settings)
     found = {}
-    for done in _all(clips, root, out, preparation, settings, workers):
+    work = PrepareWork(preparation, root, out, json.dumps(settings, sort_keys=True))
+    tasks = [Task(number, clip.id, clip) for number, clip in enumerate(clips)]
+    for _, done in (executor or Inline("cpu")).run(work, tasks, watch or Watch()) if tasks else ():
         found[done.id] = done
         on_clip(done.id)
     kept = [clip for clip in clips if not found[clip.id].problem]
@@ -165,46 +167,48 @@ def _index_of(out: Path, settings: dict[str, Any]) -> PreparedIndex | None:
     return index
 
 
-def _all(
-    clips: Sequence[CorpusClip],
-    root: Path,
-    out: Path,
-    preparation: Preparation,
-    settings: dict[str, Any],
-    workers: int,
-) -> Iterator[Done]:
-    """Yield the result of every clip, in the order of `clips`."""
-    key = json.dumps(settings, sort_keys=True)
-    if workers <= 1:
-        worker = _Worker(preparation, root, out, key)
-        for clip in clips:
-            yield worker.clip(clip)
-        return
-    try:
-        with worker_pool(workers, _start_worker, preparation, root, out, key) as pool:
-            waiting: list[Future[Done]] = [pool.submit(_in_worker, clip) for clip in clips]
-            for future in waiting:
-                yield future.result()
-    except BrokenProcessPool:
-        raise UsageError(
-            f"{out}: a worker process was killed, most likely because memory ran out. Run the same command again to "
-            "continue; --workers 1 needs the least memory"
-        ) from None
+@dataclass(frozen=True, slots=True)
+class PrepareWork:
+    """The work of preparing clips.
+
+    `root`: the folder of the corpus. `out`: the folder of the prepared clips. `key`: the settings as JSON, by which
+    clips that are already prepared are recognised.
+    """
+
+    preparation: Preparation
+    root: Path
+    out: Path
+    key: str
+
+    def start(self, device: str) -> _Worker:
+        return _Worker(self, device)
+
+    def lost(self, task: CorpusClip, reason: str) -> Done:
+        return Done(task.id, problem=f"error: {reason}")
 
 
 class _Worker:
     """A preparer of clips that loads its networks once."""
 
-    def __init__(self, preparation: Preparation, root: Path, out: Path, key: str) -> None:
-        self._preparation, self._root, self._out, self._key = preparation, root, out, key
-        self._detector = preparation.load_detector()
+    def __init__(self, work: PrepareWork, device: str) -> None:
+        preparation = work.preparation
+        self._preparation, self._root, self._out, self._key = preparation, work.root, work.out, work.key
+        self._detector = preparation.load_detector(device)
         self._scorer = None
         if preparation.sync is not None:
             from lse_bench.sync.scorer import SyncScorer
 
             self._scorer = SyncScorer.load(
-                str(preparation.sync.weights), protocol="lrs-lossless", fps_policy="resample"
+                str(preparation.sync.weights), protocol="lrs-lossless", fps_policy="resample", device=device
             )
+
+    def run(self, tasks: Iterator[Task[CorpusClip] | None], note: Callable[[str], None]) -> Iterator[tuple[int, Done]]:
+        for task in tasks:
+            if task is not None:
+                yield task.number, self.clip(task.what)
+
+    def usage(self) -> Usage:
+        return Usage()
 
     def clip(self, clip: CorpusClip) -> Done:
         """Prepare one clip, unless its file exists already, and return the result."""
@@ -290,23 +294,6 @@ class _Worker:
             if (told := condition.reason(score)) is not None:
                 raise ClipError(clip.path, "error", f"out of sync: {told}")
         return score.offset
-
-
-_worker: _Worker | None = None  # set in worker processes only
-
-
-def _start_worker(preparation: Preparation, root: Path, out: Path, key: str) -> None:
-    import torch
-
-    global _worker
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    _worker = _Worker(preparation, root, out, key)
-
-
-def _in_worker(clip: CorpusClip) -> Done:
-    assert _worker is not None
-    return _worker.clip(clip)
 
 
 def _read_done(path: Path, name: str, of: str) -> Done | None:

@@ -19,6 +19,7 @@ from lse_bench.fidelity.fid import measure
 from lse_bench.fidelity.frechet import Statistics, frechet_distance
 from lse_bench.fidelity.inception import FEATURES, FidInception
 from lse_bench.fidelity.sources import items_of
+from lse_bench.fidelity.work import FrameReader
 from measurements.reference import inception_state, pytorch_fid_runs
 
 PICTURES, SIZE, ROUNDS = 100, 224, 3
@@ -51,7 +52,9 @@ def main() -> None:
             cv2.imwrite(f"{folder}/{number:03d}.png", cv2.resize(small, (SIZE, SIZE)))
         files = sorted(Path(folder).iterdir())
         here, there, ratio = side_by_side(
-            lambda: measure(items_of(Path(folder)), network.features, dimensions=FEATURES, batch=network.tile),
+            lambda: measure(
+                items_of(Path(folder)), lambda device: FrameReader(network.features, network.tile), dimensions=FEATURES
+            ),
             lambda: fid_score.get_activations(files, original, batch_size=50, num_workers=1),
         )
         print(f"  features of {PICTURES} pictures        {here:6.2f} {there:6.2f}   {ratio:.2f} (at least 1.6)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import clips
@@ -17,6 +18,7 @@ from lse_bench.errors import UsageError, WeightsError
 from lse_bench.fidelity.fid import FidProtocol, compare, jackknife, load_set, measure, save_set
 from lse_bench.fidelity.inception import FidInception
 from lse_bench.fidelity.sources import items_of, matched
+from lse_bench.fidelity.work import FrameReader
 from lse_bench.stored import to_json
 
 
@@ -58,6 +60,11 @@ def colours(frames: np.ndarray) -> np.ndarray:
     return (small.reshape(len(frames), -1) / 255).astype(np.float32)
 
 
+def reading(features: Callable, batch: int, **more: object) -> Callable[[str], FrameReader]:
+    """What loads a reader with a stand-in for Inception."""
+    return lambda device: FrameReader(features, batch, **more)  # type: ignore[arg-type]
+
+
 PROTOCOL = FidProtocol(weights_sha256="0" * 64)
 
 
@@ -70,8 +77,8 @@ def video_folder(folder: Path, count: int, seed: int = 0, frames: int = 10) -> P
 def test_sets_of_videos(tmp_path: Path) -> None:
     one, two = video_folder(tmp_path / "one", 6), video_folder(tmp_path / "two", 6, seed=4)
     (two / "broken.mp4").write_bytes(b"")
-    first = measure(items_of(one), colours, dimensions=48, batch=8, groups=3)
-    second = measure(items_of(two), colours, dimensions=48, batch=7)
+    first = measure(items_of(one), reading(colours, 8), dimensions=48, groups=3)
+    second = measure(items_of(two), reading(colours, 7), dimensions=48)
     assert first.count.frames == 60 and second.count.frames == 60
     assert list(second.failed) == ["broken"]
     result = compare(first, second, PROTOCOL, seed=1)
@@ -83,7 +90,7 @@ def test_sets_of_videos(tmp_path: Path) -> None:
     itself = compare(first, first, PROTOCOL, seed=1)
     assert itself.fid is not None and abs(itself.fid) < 1e-7 * 2 * np.trace(first.total.covariance)
     assert itself.kid is not None and abs(itself.kid) < 1
-    stepped = measure(items_of(one), colours, dimensions=48, batch=8, step=3)
+    stepped = measure(items_of(one), reading(colours, 8, step=3), dimensions=48)
     assert stepped.count.frames == 24
 
 
@@ -91,7 +98,7 @@ def test_pictures_and_mixed_sizes(tmp_path: Path) -> None:
     for number in range(9):
         size = (64, 48) if number % 2 else (32, 32)
         cv2.imwrite(str(tmp_path / f"{number}.png"), clips.picture(number, *size))
-    frames = measure(items_of(tmp_path), colours, dimensions=48, batch=4)
+    frames = measure(items_of(tmp_path), reading(colours, 4), dimensions=48)
     assert frames.count.sizes == {(64, 48): 4, (32, 32): 5}
     assert any("2 sizes" in text for text in compare(frames, frames, PROTOCOL, seed=0).warnings)
 
@@ -102,7 +109,7 @@ def test_rgb_order_reaches_the_network(tmp_path: Path) -> None:
     for number in range(2):
         cv2.imwrite(str(tmp_path / f"{number}.png"), red)
     seen = []
-    measure(items_of(tmp_path), lambda f: seen.append(f) or colours(f), dimensions=48, batch=2)
+    measure(items_of(tmp_path), reading(lambda f: seen.append(f) or colours(f), 2), dimensions=48)
     assert (seen[0][0, 0, 0] == (255, 0, 0)).all()
 
 
@@ -120,9 +127,9 @@ def test_jackknife_by_brute_force(tmp_path: Path) -> None:
     from lse_bench.fidelity.frechet import Statistics, frechet_distance
 
     paths = [clips.write(tmp_path / f"{n}.mp4", clips.even(6 + n), None, seed=n) for n in range(4)]
-    frames = measure(items_of(tmp_path), colours, dimensions=48, batch=5, groups=4)
-    reference = measure(items_of(tmp_path)[:2], colours, dimensions=48, batch=5)
-    rows = [measure(items_of(path), colours, dimensions=48, batch=50).sample for path in paths]
+    frames = measure(items_of(tmp_path), reading(colours, 5), dimensions=48, groups=4)
+    reference = measure(items_of(tmp_path)[:2], reading(colours, 5), dimensions=48)
+    rows = [measure(items_of(path), reading(colours, 50), dimensions=48).sample for path in paths]
     values = []
     for left_out in range(4):
         kept = np.concatenate([row for number, row in enumerate(rows) if number != left_out])
@@ -144,7 +151,7 @@ class UpperHalf:
 
 
 def test_faces_come_from_a_box_source(tmp_path: Path) -> None:
-    frames = measure(items_of(video_folder(tmp_path, 2)), colours, dimensions=48, batch=4, boxes=UpperHalf())
+    frames = measure(items_of(video_folder(tmp_path, 2)), reading(colours, 4, boxes=UpperHalf()), dimensions=48)
     assert frames.count.frames == 16 and frames.count.without_face == 4
     assert frames.count.sizes == {(112, 56): 16}
     protocol = FidProtocol(weights_sha256="a" * 64, region="face", boxes=UpperHalf.name, step=2)
@@ -152,7 +159,7 @@ def test_faces_come_from_a_box_source(tmp_path: Path) -> None:
 
 
 def test_saved_sets_serve_as_reference(tmp_path: Path) -> None:
-    frames = measure(items_of(video_folder(tmp_path / "v", 3)), colours, dimensions=48, batch=4)
+    frames = measure(items_of(video_folder(tmp_path / "v", 3)), reading(colours, 4), dimensions=48)
     save_set(tmp_path / "set.npz", frames, PROTOCOL)
     back, fid_id = load_set(tmp_path / "set.npz")
     assert fid_id == PROTOCOL.id
@@ -166,7 +173,7 @@ def test_nothing_to_compare_is_said(tmp_path: Path) -> None:
         items_of(tmp_path)
     cv2.imwrite(str(tmp_path / "a.png"), clips.picture(0, 8, 8))
     with pytest.raises(UsageError, match="1 frames in 1 clips"):
-        measure(items_of(tmp_path), colours, dimensions=48, batch=4)
+        measure(items_of(tmp_path), reading(colours, 4), dimensions=48)
     clips.good(tmp_path / "b.mp4", 0.4)
     with pytest.raises(UsageError, match="1 videos and 1 pictures"):
         items_of(tmp_path)
@@ -176,7 +183,7 @@ MEMORY = """
 import re, sys
 from pathlib import Path
 import numpy as np
-from lse_bench.fidelity import fid
+from lse_bench.fidelity import fid, work
 from lse_bench.fidelity.frechet import Statistics, frechet_distance
 from lse_bench.fidelity.sources import Item
 
@@ -188,11 +195,12 @@ def frames(item, step, boxes, count):
 
 mixing = np.random.default_rng(0).normal(size=(3072, 2048)).astype(np.float32) / 64
 features = lambda batch: np.maximum(batch.reshape(len(batch), -1).astype(np.float32) @ mixing, 0)
-fid.frames_of = frames
+work.frames_of = frames
 total = Statistics.empty(2048)
 clips = [Item(str(n), Path(str(n))) for n in range(int(sys.argv[1]) // 100)]
 for shard in range(5):  # as five machines would, one after the other
-    total = total + fid.measure(clips[shard::5], features, dimensions=2048, batch=50, groups=5).total
+    read = lambda device: work.FrameReader(features, 50)
+    total = total + fid.measure(clips[shard::5], read, dimensions=2048, groups=5).total
 assert total.count == int(sys.argv[1])
 print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
 """
@@ -223,17 +231,17 @@ def test_still_pictures_are_called_near_singular(tmp_path: Path) -> None:
 
 
 def test_a_file_that_provokes_anything_is_one_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lse_bench.fidelity import fid
+    from lse_bench.fidelity import work
 
     clips.good(tmp_path / "a.mp4", 0.4)
     clips.good(tmp_path / "b.mp4", 0.4)
-    real = fid.frames_of
+    real = work.frames_of
 
     def odd(item, *rest):  # type: ignore[no-untyped-def]
         if item.id == "a":
             raise RuntimeError("odd")
         yield from real(item, *rest)
 
-    monkeypatch.setattr(fid, "frames_of", odd)
-    frames = measure(items_of(tmp_path), colours, dimensions=48, batch=4)
+    monkeypatch.setattr(work, "frames_of", odd)
+    frames = measure(items_of(tmp_path), reading(colours, 4), dimensions=48)
     assert frames.failed == {"a": "error: RuntimeError: odd"} and frames.total.count == 10

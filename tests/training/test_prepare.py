@@ -14,6 +14,8 @@ from commands import lse_bench_here
 from trainers import truth_boxes
 
 from lse_bench.errors import UsageError
+from lse_bench.execution.devices import parse_places
+from lse_bench.execution.local import Local
 from lse_bench.features.htk_mfcc import htk_mfcc
 from lse_bench.features.mel import mel_spectrogram
 from lse_bench.generators.interface import sound_of
@@ -101,7 +103,7 @@ def test_any_number_of_processes_and_a_stop_give_the_same(
     before = kept.stat().st_mtime_ns
     damaged = clip_file(out, clips[1].id)
     damaged.write_bytes(damaged.read_bytes()[:1000])
-    parts = prepare(clips, corpus, out, preparation(corpus), workers=2)
+    parts = prepare(clips, corpus, out, preparation(corpus), Local(parse_places("cpu:2", 0)))
     assert parts == whole
     assert kept.stat().st_mtime_ns == before
     with pytest.raises(UsageError, match="holds prepared clips with another pads"):
@@ -160,7 +162,7 @@ def test_a_damaged_file_is_named_when_it_is_read(corpus: Path, clips: list[Corpu
 def test_the_command_prepares_and_trains(corpus: Path, tmp_path: Path) -> None:
     from trainers import config_of
 
-    boxes = ("--detector", "boxes", "--boxes", truth_boxes(corpus), "--workers", 1)
+    boxes = ("--detector", "boxes", "--boxes", truth_boxes(corpus), "--devices", "cpu:1")
     result = lse_bench_here("prepare", corpus, "--out", tmp_path / "box", *boxes, "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["clips"] == 12
