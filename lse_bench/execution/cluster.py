@@ -87,28 +87,40 @@ class Cluster:
                     f"--ray {address}: the cluster cannot be reached: {str(error).splitlines()[0]}. Check the address, "
                     "or pass --ray local to start Ray on this machine"
                 ) from None
-        self._actors = parse_actors(devices, ray.cluster_resources())  # type: ignore[no-untyped-call]
-        self.devices = self._actors.in_words()
+        self._asked = parse_actors(devices, ray.cluster_resources())  # type: ignore[no-untyped-call]
+        self.devices = self._asked.in_words()
+        self._actors: list[_Actor] = []
 
     def run(self, work: Work[T, R], tasks: Sequence[Task[T]], watch: Watch) -> Iterator[tuple[int, R]]:
-        count = min(self._actors.count, max(1, len(tasks)))
-        handles = [_Actor(work, number + 1, self._actors.gpus) for number in range(count)]
-        return Dispatcher(handles, tasks, work.lost, watch).run()
+        for number in range(len(self._actors), min(self._asked.count, max(1, len(tasks)))):
+            self._actors.append(_Actor(number + 1, self._asked.gpus))
+        for actor in self._actors:
+            actor.work = work
+        return Dispatcher(self._actors, tasks, work.lost, watch).run()
+
+    def close(self) -> None:
+        """End the actors, so that the cluster has their resources again."""
+        for actor in self._actors:
+            actor.end()
 
 
 class _Actor:
-    """One actor, which Ray starts again after its death or that of its node."""
+    """One actor, which Ray starts again after its death or that of its node. `work`: what it does after `start`."""
 
-    def __init__(self, work: Work[Any, Any], number: int, gpus: float) -> None:
-        import ray
+    work: Work[Any, Any]
 
+    def __init__(self, number: int, gpus: float) -> None:
         self.label = f"ray#{number}"
-        self._work, self._device = work, "cuda" if gpus else "cpu"
-        kind = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=-1, max_task_retries=0)(_Remote)
-        self._actor: Any = kind.remote(str(Path.cwd()), installed("lse-bench") or "")
+        self._gpus, self._device = gpus, "cuda" if gpus else "cpu"
+        self._actor: Any = None
 
     def start(self) -> Future[BaseException | None]:
-        future: Future[BaseException | None] = self._actor.start.remote(self._work, self._device).future()
+        import ray
+
+        if self._actor is None:
+            kind = ray.remote(num_cpus=1, num_gpus=self._gpus, max_restarts=-1, max_task_retries=0)(_Remote)
+            self._actor = kind.remote(str(Path.cwd()), installed("lse-bench") or "")
+        future: Future[BaseException | None] = self._actor.start.remote(self.work, self._device).future()
         return future
 
     def exchange(self, tasks: Sequence[Task[Any]]) -> Future[Reply]:
@@ -122,10 +134,16 @@ class _Actor:
             return None
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
+    def rest(self) -> None:
+        if self._actor is not None:
+            self._actor.rest.remote()
+
     def end(self) -> None:
         import ray
 
-        ray.kill(self._actor, no_restart=True)
+        if self._actor is not None:
+            ray.kill(self._actor, no_restart=True)
+            self._actor = None
 
 
 class _Remote:
@@ -145,8 +163,14 @@ class _Remote:
                 f"{os.uname().nodename} has lse-bench {here}, and the command {self._asked}. Install one version "
                 "everywhere"
             )
+        self.rest()
         self._stream, error = Stream.begin(work, device)
         return error
+
+    def rest(self) -> None:
+        if self._stream is not None:
+            self._stream.stop()
+        self._stream = None
 
     def exchange(self, tasks: Sequence[Task[Any]]) -> Reply:
         assert self._stream is not None

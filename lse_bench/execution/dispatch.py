@@ -42,6 +42,10 @@ class Handle(Protocol):
         """Return how the process died if `error` of a call says so, else None."""
         ...
 
+    def rest(self) -> None:
+        """Let the process wait for another `start`. Its networks are released."""
+        ...
+
     def end(self) -> None:
         """End the process at once."""
         ...
@@ -84,14 +88,19 @@ class Dispatcher:
 
     def run(self) -> Iterator[tuple[int, Any]]:
         """Yield the number and the result of each task. Raises LseBenchError if no worker is left."""
+        finished = False
         try:
             for seat in self._seats[: max(1, len(self._waiting))]:
                 self._calls[seat.handle.start()] = seat
             while self._waiting or self._suspects or any(seat.held for seat in self._seats):
                 yield from self._step()
+            finished = True
         finally:
             for seat in self._seats:
-                seat.handle.end()
+                if finished:
+                    seat.handle.rest()
+                else:
+                    seat.handle.end()
                 self._settle(seat)
 
     def _step(self) -> Iterator[tuple[int, Any]]:

@@ -23,3 +23,6 @@ class Inline:
             yield from worker.run(iter(tasks), partial(watch.on_note, ""))
         finally:
             watch.usage = watch.usage + replace(worker.usage(), workers=time.monotonic() - begun)
+
+    def close(self) -> None:
+        """Do nothing: this process goes on."""

@@ -101,3 +101,7 @@ class Executor(Protocol):
         LseBenchError of the work, and LseBenchError if no worker can be started.
         """
         ...
+
+    def close(self) -> None:
+        """End the workers that wait for another call. A later call starts them again."""
+        ...

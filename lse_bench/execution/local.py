@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -18,31 +19,43 @@ from lse_bench.workers import Workers
 
 
 class Local:
-    """Processes on this machine, one for each place. Each loads the networks once."""
+    """Processes on this machine, one for each place. Each loads the networks once, and waits for the next call then."""
 
     def __init__(self, places: Sequence[Place]) -> None:
         self.devices = in_words(places)
-        self._places = places
+        self._processes = [_Process(place) for place in places]
 
     def run(self, work: Work[T, R], tasks: Sequence[Task[T]], watch: Watch) -> Iterator[tuple[int, R]]:
-        handles = [_Process(work, place) for place in self._places]
-        return Dispatcher(handles, tasks, work.lost, watch).run()
+        for process in self._processes:
+            process.work = work
+        return Dispatcher(self._processes, tasks, work.lost, watch).run()
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._processes:
+            process.end()
 
 
 class _Process:
-    """One process. The pool of one starts it, and notices its death."""
+    """One process. The pool of one starts it, and notices its death. `work`: what it does after its next start."""
 
-    def __init__(self, work: Work[Any, Any], place: Place) -> None:
+    work: Work[Any, Any]
+
+    def __init__(self, place: Place) -> None:
         self.label = place.label
-        self._work, self._place = work, place
+        self._place = place
         self._pool: ProcessPoolExecutor | None = None
         self._process: Any = None
 
     def start(self) -> Future[BaseException | None]:
-        self.end()
+        if self._pool is not None:
+            try:
+                return self._pool.submit(_start, self.work, self._place.device)
+            except BrokenProcessPool:
+                self.end()
         self._process = None
         self._pool = ProcessPoolExecutor(1, Workers({**self._place.environment, VARIABLE: ""}))
-        started = self._pool.submit(_start, self._work, self._place.device)
+        started = self._pool.submit(_start, self.work, self._place.device)
         self._seen()
         return started
 
@@ -60,10 +73,16 @@ class _Process:
             return None
         process = self._process
         self._pool.shutdown(wait=True)  # its thread waits for the process, so only it knows how that ended
+        self._pool = None
         code = None if process is None else process.exitcode
         if code is None:
             return "an unknown cause"
         return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+
+    def rest(self) -> None:
+        if self._pool is not None:
+            with contextlib.suppress(BrokenProcessPool):
+                self._pool.submit(_rest)
 
     def end(self) -> None:
         if self._pool is None:
@@ -87,9 +106,17 @@ def _start(work: Work[Any, Any], device: str) -> BaseException | None:
     import cv2
 
     global _stream
+    _rest()
     cv2.setNumThreads(int(os.environ[THREADS]))
     _stream, error = Stream.begin(work, device)
     return error
+
+
+def _rest() -> None:
+    global _stream
+    if _stream is not None:
+        _stream.stop()
+    _stream = None
 
 
 def _exchange(tasks: Sequence[Task[Any]]) -> Reply:

