@@ -60,7 +60,7 @@ def evaluate(
     `metrics`: `lse` is always computed. `fid` (with KID) and `fd_sync` compare the scored clips with `originals`.
     `weights`: SyncNet's weights, a file or a name. `inception`: the weights for `fid`, a file or a name.
     `out`: a run directory, in which an interrupted run is resumed; None: nothing is written.
-    `method`: the name of the method in tables. `on_record`: a function that is called with every record.
+    `method`: the name of the method in tables. `on_record`: a function that is called with every new record.
     `manifest`, `names`, `pair_sounds`: `inputs` is a folder of finished videos of these pairs. `sounds`: a folder with
     the sounds to hear. `root`: the folder of names in lists. The command has the same options.
     The other options are those of `SyncScorer.load`.

@@ -23,6 +23,9 @@ class Counter:
         `label`: a new name for what is counted; empty keeps the old one. `seconds`: the length of its video.
         """
 
+    def skip(self, count: int) -> None:
+        """Count items that an earlier call has finished. They say nothing of the speed."""
+
     def note(self, worker: str, text: str) -> None:
         """Show what is being done now. `worker`: by whom; empty for this process."""
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Append = Callable[[Mapping[str, Any]], None]
 Keep = Callable[[bytes], bool]
 TIMES, SPARE = 4, 64 << 20  # arrays hardly compress: the limit is TIMES the file size plus SPARE bytes
+_BUFFER = 1 << 20  # bytes that are read at once
 _BLOCK = 1 << 16  # bytes that are read at once from the end of a file
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # some NFS and Lustre mounts return these
 
@@ -50,7 +51,7 @@ def _reading(path: Path) -> Iterator[BinaryIO]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UsageError(f"{path}: this is {'a folder' if path.is_dir() else 'no regular file'}. A file is needed")
-        with path.open("rb") as file:
+        with path.open("rb", buffering=_BUFFER) as file:
             yield file
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None

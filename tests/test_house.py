@@ -23,6 +23,7 @@ LAYERS = [
     {
         "errors",
         "choices",
+        "collecting",
         "storage",
         "stored",
         "naming",

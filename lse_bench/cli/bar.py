@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _EVERY, _SILENCE = 10, 60  # without a terminal: seconds between two lines when something ends, and in any case
+_DRAWN = 0.1  # seconds between two drawings of the bar
 _SHOWN_ALIKE, _SHOWN_KINDS = 3, 12  # messages of one kind that are printed, and kinds
 _SHOWN_WORKERS = 4  # workers whose current step is shown
 
@@ -26,7 +27,8 @@ class Bar(Counter):
     def __init__(self, progress: Progress, label: str, total: int | None) -> None:
         self._progress, self._label, self._total = progress, label, total
         self._task = progress.add_task(label, total=total)
-        self._begun = self._told = time.monotonic()
+        self._begun = self._told = self._drawn = time.monotonic()
+        self._count = 0
         self._seconds = 0.0
         self._notes: dict[str, str] = {}
         self._failures, self._warnings = _Alike("red", "failures"), _Alike("yellow", "warnings")
@@ -38,14 +40,23 @@ class Bar(Counter):
         check()
         self._label = label or self._label
         self._seconds += seconds
-        self._progress.update(self._task, advance=1, description=self._shown())
-        if not self._progress.console.is_terminal and time.monotonic() - self._told >= _EVERY:
+        self._count += 1
+        now = time.monotonic()
+        if now - self._drawn >= _DRAWN:
+            self._draw(now)
+        if not self._progress.console.is_terminal and now - self._told >= _EVERY:
             self._tell()
+
+    def skip(self, count: int) -> None:
+        self._count += count
+        self._begun = time.monotonic()
+        if count:
+            self.say(f"{count:,} are finished already")
 
     def note(self, worker: str, text: str) -> None:
         notes = {name: note for name, note in self._notes.items() if name != worker}
         self._notes = notes | {worker: f"{worker}: {text}" if worker else text}  # replaced as a whole: threads read it
-        self._progress.update(self._task, description=self._shown())
+        self._draw(time.monotonic())
 
     def say(self, text: str) -> None:
         self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -59,6 +70,7 @@ class Bar(Counter):
     def close(self) -> None:
         """Print how many failures and warnings were not shown."""
         self._ended.set()
+        self._draw(time.monotonic())
         for alike in (self._warnings, self._failures):
             for line in alike.rest():
                 self._print(line, alike.style)
@@ -68,7 +80,12 @@ class Bar(Counter):
             if time.monotonic() - self._told >= _SILENCE:
                 self._tell()
 
+    def _draw(self, now: float) -> None:
+        self._drawn = now
+        self._progress.update(self._task, completed=self._count, description=self._shown())
+
     def _tell(self) -> None:
+        self._draw(time.monotonic())
         self._told, at = time.monotonic(), self._progress.tasks[0]
         of = "" if self._total is None else f" of {self._total:,}"
         left = "" if at.time_remaining is None else f", {timedelta(seconds=round(at.time_remaining))} left"

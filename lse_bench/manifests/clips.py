@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lse_bench.collecting import uncollected
 from lse_bench.errors import UsageError
 from lse_bench.manifests.adopted import Adoption, adopt
 from lse_bench.manifests.generated import GENERATION_FILE, clips_of_generation
-from lse_bench.manifests.listed import Absent, ListedClip, is_there, shown
+from lse_bench.manifests.listed import Absent, ListedClip, is_there, shown, state_of
 from lse_bench.manifests.lists import READERS, ClipList, ListRow, read_list
 from lse_bench.manifests.manifest import read_manifest
 from lse_bench.manifests.search import Passed, search
@@ -45,6 +46,7 @@ class Source:
     sound: Path | None = None
     sounds: Path | None = None
 
+    @uncollected()
     def clips(self, passed: Passed | None = None) -> list[ListedClip]:
         """Return the clips; `passed` collects what is skipped.
 
@@ -169,24 +171,28 @@ def _from_list(path: Path, root: Path | None, passed: Passed) -> list[ListedClip
             raise UsageError(
                 f"{path}: rows {seen[row.id]} and {row.number} have the id {row.id}; each row needs its own"
             )
-    return [_listed(path, folder, row) for row in table.rows]
+    base = str(folder)
+    return [_listed(path, folder, base, row) for row in table.rows]
 
 
-def _listed(path: Path, folder: Path, row: ListRow) -> ListedClip:
+def _listed(path: Path, folder: Path, base: str, row: ListRow) -> ListedClip:
+    """Return the clip of a row. `base`: the folder as a text, because a text is joined and looked at much faster."""
     if row.video is None:
         raise UsageError(
             f"{path}: row {row.number}: clip: names no file. A list needs a column `clip` and may have id, sound, "
             "start, end, speaker and group_NAME"
         )
     target, sound = folder / row.video, None if row.sound is None else folder / row.sound
-    try:
-        ClipFiles(target, sound, row.start, row.end)
-    except UsageError as error:
-        raise UsageError(f"{path}: row {row.number}: {error}") from None
-    lost = next((one for one in (target, sound) if one is not None and not is_there(one)), None)
+    if row.start is not None or row.end is not None:
+        try:
+            ClipFiles(target, sound, row.start, row.end)
+        except UsageError as error:
+            raise UsageError(f"{path}: row {row.number}: {error}") from None
+    state = state_of(os.path.join(base, row.video))  # noqa: PTH118
+    lost = target if state is None else None if sound is None or is_there(sound) else sound
     absent = None if lost is None else Absent("unreadable", f"no such file: {lost}")
     name = safe_id(_part_of(without_suffix(row.video), row)) if row.id is None else id_of(row.id)
-    return ListedClip(name, row.video, target, row.groups, absent, sound, row.sound, row.start, row.end)
+    return ListedClip(name, row.video, target, row.groups, absent, sound, row.sound, row.start, row.end, state)
 
 
 def _part_of(name: str, row: ListRow) -> str:
@@ -214,6 +220,8 @@ def _with_unique_ids(clips: list[ListedClip]) -> list[ListedClip]:
     """
     for full in (False, True):
         counts = Counter(clip.id for clip in clips)
+        if len(counts) == len(clips):
+            return clips
         # Below the deepest folder that holds all, so that the way in which a path is written does not count.
         paths = [whole(clip.path) for clip in clips]
         base = Path(os.path.commonpath([path.parent for path in paths]))

@@ -21,6 +21,13 @@ class Absent(NamedTuple):
     reason: str
 
 
+class State(NamedTuple):
+    """The size of a file in bytes, and the time of its last change in microseconds since 1970."""
+
+    bytes: int
+    changed: int
+
+
 @dataclass(frozen=True, slots=True)
 class ListedClip:
     """One clip to score.
@@ -29,6 +36,7 @@ class ListedClip:
     others, by name; `video`, `sound` and `speaker` have a meaning in statistics. `absent`: why there is no file, or
     None if there is one. `sound`: another file whose sound is heard, and `sound_name` its name in results; None for the
     clip's own sound. `start`, `end`: the part to score, in seconds; None for the beginning and the end.
+    `state`: size and time of the file when it was listed; None if nobody looked.
     """
 
     id: str
@@ -40,11 +48,21 @@ class ListedClip:
     sound_name: str | None = None
     start: float | None = None
     end: float | None = None
+    state: State | None = None
 
     @property
     def files(self) -> ClipFiles:
         """The files of the clip."""
         return ClipFiles(self.path, self.sound, self.start, self.end)
+
+
+def state_of(path: Path | str) -> State | None:
+    """Return the size of a file and the time of its last change; None if it cannot be had, or for a folder."""
+    try:
+        about = os.stat(path)  # noqa: PTH116 - half the time of Path.stat, and lists have millions
+    except (OSError, ValueError):
+        return None
+    return State(about.st_size, about.st_mtime_ns // 1000)
 
 
 def shown(name: str) -> str:
@@ -55,7 +73,7 @@ def shown(name: str) -> str:
 def is_there(path: Path) -> bool:
     """Return whether a file or folder exists. A name that no file can have, because it is too long, does not."""
     try:
-        return path.exists()
+        return os.path.exists(path)  # noqa: PTH110 - half the time of Path.exists, and lists have millions
     except OSError:
         return False
 

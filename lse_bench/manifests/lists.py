@@ -14,10 +14,10 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lse_bench.errors import UsageError, no_such
 from lse_bench.storage import parse_json, read_text
@@ -30,11 +30,15 @@ _MOST_ROWS, _MOST_BYTES, _MOST_CHARACTERS = 20_000_000, 2_000_000_000, 10_000
 _NEAR = 0.75  # similarity of an unknown column name to a known one (0-1) from which it counts as misspelt
 _WAY_OUT = "Give a list of names, or of objects with `clip`"
 
-Values = Mapping[str | None, object]
+
+class Table(NamedTuple):
+    """The content of a list: the names of its columns, and in each row a value for every column, None if absent."""
+
+    columns: list[str]
+    rows: Iterable[Sequence[object]]
 
 
-@dataclass(frozen=True, slots=True)
-class ListRow:
+class ListRow(NamedTuple):
     """One row of a list.
 
     `number`: its number, counted from 1 without the head of the columns. `id`, `video`, `sound`: None if they are not
@@ -76,19 +80,24 @@ def read_list(path: Path, renamed: Mapping[str, str] | None = None) -> ClipList:
     suffix = path.suffix.lower()
     if suffix not in READERS:
         raise UsageError(f"{path}: not a list; the name of a list ends in {', '.join(READERS)}")
-    rows = READERS[suffix](path)
+    table = READERS[suffix](path)
+    columns, passed = _columns_of(path, table.columns, renamed or {})
+    fields = [(at, key, _field_of(columns[key])) for at, key in enumerate(table.columns) if key in columns]
+    rows = [_row(path, number, row, columns, fields) for number, row in enumerate(table.rows, 1)]
     if not rows:
         raise UsageError(f"{path}: the list is empty; name at least one clip")
-    columns, passed = _columns_of(path, rows, renamed or {})
-    return ClipList([_row(path, number, row, columns) for number, row in enumerate(rows, 1)], columns, passed)
+    return ClipList(rows, columns, passed)
 
 
-def _columns_of(path: Path, rows: Sequence[Values], renamed: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    there: list[str] = []
-    for key in dict.fromkeys(key for row in rows for key in row):
-        if key is None:
-            raise UsageError(f"{path}: a row has more values than there are columns; quote values that contain a comma")
-        there.append(key)
+def _field_of(name: str) -> str:
+    """Return the field that a known column fills. Several columns can fill one field, but not in one row."""
+    if name in VIDEO:
+        return "video"
+    return "speaker" if name == "group_speaker" else name
+
+
+def _columns_of(path: Path, there: Sequence[str], renamed: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return the known name of each known column, and the other columns. `there`: the columns of the file."""
     for name, column in renamed.items():
         if name not in COLUMNS and not _GROUP.fullmatch(name):
             raise UsageError(f"{path}: no column called {name} is known. {_known()}")
@@ -115,24 +124,29 @@ def _columns_of(path: Path, rows: Sequence[Values], renamed: Mapping[str, str]) 
     return names, passed
 
 
-def _row(path: Path, number: int, content: Values, columns: Mapping[str, str]) -> ListRow:
+def _row(
+    path: Path,
+    number: int,
+    content: Sequence[object],
+    columns: Mapping[str, str],
+    fields: Sequence[tuple[int, str, str]],
+) -> ListRow:
+    """Return a row. `columns`: the known name of each column. `fields`: place, name and field of the known columns."""
     found: dict[str, Any] = {}
-    for key, value in content.items():
-        name = columns.get(key or "")
-        if name is None or value is None or (isinstance(value, float) and math.isnan(value)) or not str(value).strip():
+    for at, key, field in fields:
+        value = content[at]
+        if value is None:
             continue
-        if not isinstance(value, str | int | float) or isinstance(value, bool):
-            raise UsageError(f"{path}: row {number}: {key}: {str(value)[:40]!r} is no text")
-        plain = "video" if name in VIDEO else name.removeprefix("group_") if name == "group_speaker" else name
-        if plain in found:
-            raise UsageError(f"{path}: row {number}: {_alike(columns, content, plain)}")
-        # Tables with gaps hold whole numbers as floats.
-        text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-        if "\0" in text or text != text.encode("utf-8", "replace").decode():
+        text = value.strip() if isinstance(value, str) else _text_of(path, number, key, value)
+        if not text:
+            continue
+        if field in found:
+            raise UsageError(f"{path}: row {number}: {_alike(columns, content, fields, field)}")
+        if (not text.isascii() and text != text.encode("utf-8", "replace").decode()) or "\0" in text:
             raise UsageError(f"{path}: row {number}: {key}: {text[:40]!r} holds a character that no name can have")
-        found[plain] = text
+        found[field] = text
     times = {name: _seconds(path, number, name, found[name]) for name in ("start", "end") if name in found}
-    groups = {name.removeprefix("group_"): value for name, value in found.items() if _GROUP.fullmatch(name)}
+    groups = {name[len("group_") :]: value for name, value in found.items() if name.startswith("group_")}
     if "speaker" in found:
         groups["speaker"] = found["speaker"]
     return ListRow(
@@ -146,12 +160,23 @@ def _row(path: Path, number: int, content: Values, columns: Mapping[str, str]) -
     )
 
 
-def _alike(columns: Mapping[str, str], content: Values, plain: str) -> str:
-    """Return the message for two columns of a row that mean the same. `plain`: what they mean."""
-    same = VIDEO if plain == "video" else (plain, f"group_{plain}")
-    found = [name for key in content if (name := columns.get(key or "")) in same]
+def _text_of(path: Path, number: int, key: str, value: object) -> str:
+    """Return a value that is no text as a text, empty if it is missing."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise UsageError(f"{path}: row {number}: {key}: {str(value)[:40]!r} is no text")
+    if isinstance(value, float):
+        # Tables with gaps hold whole numbers as floats.
+        return "" if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
+    return str(value)
+
+
+def _alike(
+    columns: Mapping[str, str], content: Sequence[object], fields: Sequence[tuple[int, str, str]], field: str
+) -> str:
+    """Return the message for two columns of a row that mean the same. `field`: what they mean."""
+    found = [columns[key] for at, key, fills in fields if fills == field and content[at] is not None]
     cure = ", or rename `video` to `group_video` if it only names the source video" if "video" in found else ""
-    return f"{' and '.join(map(str, found))} mean the same; remove one of them{cure}"
+    return f"{' and '.join(found)} mean the same; remove one of them{cure}"
 
 
 def _seconds(path: Path, number: int, column: str, value: str) -> float:
@@ -165,41 +190,62 @@ def _known() -> str:
     return f"A list may have the columns {', '.join(COLUMNS)} and group_NAME"
 
 
-def _csv_rows(path: Path, delimiter: str = ",") -> list[Values]:
+def _csv_table(path: Path, delimiter: str = ",") -> Table:
+    text = io.StringIO(read_text(path), newline="")
+    reader = csv.reader(text, skipinitialspace=True, delimiter=delimiter, strict=True)
     try:
-        text = io.StringIO(read_text(path), newline="")
-        reader = csv.DictReader(text, skipinitialspace=True, delimiter=delimiter, strict=True)
-        double = next((name for name, count in Counter(reader.fieldnames or ()).items() if count > 1), None)
-        if double is not None:
-            raise UsageError(f"{path}: two columns are called {double}; remove or rename one of them")
-        return list(reader)
+        columns = next((row for row in reader if row), [])
     except csv.Error as error:
-        raise UsageError(f"{path}: not a CSV list: {error} (a quote that is not closed?)") from None
+        raise _no_csv(path, error) from None
+    double = next((name for name, count in Counter(columns).items() if count > 1), None)
+    if double is not None:
+        raise UsageError(f"{path}: two columns are called {double}; remove or rename one of them")
+    return Table(columns, _csv_rows(path, reader, len(columns)))
 
 
-def _tsv_rows(path: Path) -> list[Values]:
-    return _csv_rows(path, "\t")
+def _csv_rows(path: Path, reader: Iterator[list[str]], width: int) -> Iterator[Sequence[object]]:
+    try:
+        for row in reader:
+            if len(row) > width:
+                raise UsageError(
+                    f"{path}: a row has more values than there are columns; quote values that contain a comma"
+                )
+            if row:
+                yield row if len(row) == width else [*row, *[None] * (width - len(row))]
+    except csv.Error as error:
+        raise _no_csv(path, error) from None
 
 
-def _json_rows(path: Path) -> list[Values]:
+def _no_csv(path: Path, error: csv.Error) -> UsageError:
+    return UsageError(f"{path}: not a CSV list: {error} (a quote that is not closed?)")
+
+
+def _tsv_table(path: Path) -> Table:
+    return _csv_table(path, "\t")
+
+
+def _json_table(path: Path) -> Table:
     content = parse_json(read_text(path), path, _WAY_OUT)
     if not isinstance(content, list):
         raise UsageError(
             f"{path}: a JSON list of clips is needed (names, or objects with `clip`), found {type(content).__name__}"
         )
-    return [_object(row) for row in content]
+    return _of_objects(content)
 
 
-def _json_lines(path: Path) -> list[Values]:
+def _json_lines(path: Path) -> Table:
     lines = [line for line in read_text(path).split("\n") if line.strip()]
-    return [_object(parse_json(line, Path(f"{path}, line {n}"), _WAY_OUT)) for n, line in enumerate(lines, 1)]
+    return _of_objects([parse_json(line, Path(f"{path}, line {n}"), _WAY_OUT) for n, line in enumerate(lines, 1)])
 
 
-def _object(row: object) -> Values:
-    return row if isinstance(row, dict) else {"clip": row}
+def _of_objects(content: Sequence[object]) -> Table:
+    """Return the table of objects, or of names, which stand for objects with `clip`."""
+    rows = [row if isinstance(row, dict) else {"clip": row} for row in content]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return Table(columns, ([row.get(column) for column in columns] for row in rows))
 
 
-def _parquet_rows(path: Path) -> list[Values]:
+def _parquet_table(path: Path) -> Table:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -224,16 +270,16 @@ def _parquet_rows(path: Path) -> list[Values]:
                 longest = max((len(text) for text in chunk.dictionary.to_pylist() if text is not None), default=0)
                 if longest > _MOST_CHARACTERS:
                     raise UsageError(f"{path}: {name}: a text of {longest:,} characters; at most {_MOST_CHARACTERS:,}")
-        rows: list[Values] = found.to_pylist()
+        columns = [column.to_pylist() for column in found.columns]
     except (pyarrow.ArrowException, OSError) as error:
         raise UsageError(f"{path}: not a Parquet file, or damaged: {str(error).splitlines()[0]}") from None
-    return rows
+    return Table(list(found.column_names), zip(*columns, strict=True))
 
 
-READERS: Mapping[str, Callable[[Path], list[Values]]] = {
-    ".csv": _csv_rows,
-    ".tsv": _tsv_rows,
-    ".json": _json_rows,
+READERS: Mapping[str, Callable[[Path], Table]] = {
+    ".csv": _csv_table,
+    ".tsv": _tsv_table,
+    ".json": _json_table,
     ".jsonl": _json_lines,
-    ".parquet": _parquet_rows,
+    ".parquet": _parquet_table,
 }

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lse_bench.errors import UsageError
-from lse_bench.manifests.listed import ListedClip
-from lse_bench.runs.outcomes import digest_or_none, state_of
-from lse_bench.runs.schema import Record
+from lse_bench.manifests.listed import ListedClip, state_of
+from lse_bench.runs.outcomes import digest_or_none
+from lse_bench.runs.schema import RecordHead
 
 
 class Inputs:
@@ -22,24 +22,24 @@ class Inputs:
         self._out, self._hash_all = out, hash_all
         self._clips = {clip.id: clip for clip in clips}
 
-    def refuse_changed(self, record: Record) -> None:
+    def refuse_changed(self, record: RecordHead) -> None:
         """Raise UsageError if a file of a recorded clip has changed. The record would not belong to the new file."""
         clip = self._clips.get(record.id)
         if clip is None:
             return
-        files = [(record.clip, clip.path, record.sha256, (record.bytes, record.changed))]
+        files = [(record.clip, clip.path, record.sha256, (record.bytes, record.changed), clip.state)]
         if clip.sound is not None:
             recorded = (record.sound_bytes, record.sound_changed)
-            files.append((record.sound or clip.sound.name, clip.sound, record.sound_sha256, recorded))
+            files.append((record.sound or clip.sound.name, clip.sound, record.sound_sha256, recorded, None))
         elif record.sound_sha256 is not None:
             self._refuse(record.sound or record.clip, record)
-        for name, path, digest, state in files:
-            if not self._hash_all and None not in state and state == state_of(path):
+        for name, path, digest, recorded, listed in files:
+            if not self._hash_all and recorded == (listed or state_of(path)):
                 continue
             if digest_or_none(path) != digest:
                 self._refuse(name, record)
 
-    def _refuse(self, name: str, record: Record) -> None:
+    def _refuse(self, name: str, record: RecordHead) -> None:
         raise UsageError(
             f"{self._out}: {name} has changed since this run recorded it ({record.status}). The old result is "
             "not one of the new file; choose another --out"
@@ -51,4 +51,5 @@ def work_in(clip: ListedClip) -> float:
 
     Clips of one kind have much the same bytes a second, so the longest ones can be handed out first.
     """
-    return float(state_of(clip.path)[0] or 0)
+    state = clip.state or state_of(clip.path)
+    return 0.0 if state is None else float(state.bytes)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lse_bench.manifests.listed import ListedClip
+from lse_bench.manifests.listed import ListedClip, state_of
 from lse_bench.rates import SAMPLE_RATE
 from lse_bench.runs.schema import Record, Scores, TrackRecord, Trend, WideSearch
 from lse_bench.sync.clip_facts import why_too_short, windows_of
@@ -36,19 +36,19 @@ def score_fields(score: LseScore) -> dict[str, Any]:
 
 def identity_of(clip: ListedClip) -> dict[str, Any]:
     """Return the fields of a record that tell which clip it is, with the digests of its files."""
-    size, changed = state_of(clip.path)
-    sound_size, sound_changed = (None, None) if clip.sound is None else state_of(clip.sound)
+    state = state_of(clip.path)
+    sound = None if clip.sound is None else state_of(clip.sound)
     return {
         "clip": clip.clip,
         "id": clip.id,
         "groups": clip.groups,
         "sha256": digest_or_none(clip.path),
-        "bytes": size,
-        "changed": changed,
+        "bytes": None if state is None else state.bytes,
+        "changed": None if state is None else state.changed,
         "sound": clip.sound_name,
         "sound_sha256": None if clip.sound is None else digest_or_none(clip.sound),
-        "sound_bytes": sound_size,
-        "sound_changed": sound_changed,
+        "sound_bytes": None if sound is None else sound.bytes,
+        "sound_changed": None if sound is None else sound.changed,
         "start": clip.start,
         "end": clip.end,
     }
@@ -130,15 +130,6 @@ def track_facts(track: Track) -> dict[str, Any]:
         "detections": track.detections,
         "box": [round(float(value), 2) for value in track.boxes.mean(axis=0)],
     }
-
-
-def state_of(path: Path) -> tuple[int | None, int | None]:
-    """Return a file's size in bytes and the time of its last change in microseconds since 1970; None if unknown."""
-    try:
-        about = path.stat()
-    except OSError:
-        return None, None
-    return about.st_size, about.st_mtime_ns // 1000
 
 
 def digest_or_none(path: Path) -> str | None:

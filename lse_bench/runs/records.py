@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lse_bench.errors import UsageError
-from lse_bench.runs.schema import Record
+from lse_bench.runs.schema import Record, RecordHead
 from lse_bench.storage import open_lines
 from lse_bench.stored import read_stored_lines
 
 RECORDS_FILE = "records.jsonl"
+_WAY_OUT = "Score into a new --out, or restore the file"
 
 
 def iter_records(run: Path) -> Iterator[Record]:
@@ -21,9 +22,12 @@ def iter_records(run: Path) -> Iterator[Record]:
     recorded twice.
     """
     path = run / RECORDS_FILE
-    yield from once_each(
-        read_stored_lines(path, Record, "a record", "Score into a new --out, or restore the file"), path
-    )
+    yield from once_each(read_stored_lines(path, Record, "a record", _WAY_OUT), path)
+
+
+def iter_heads(run: Path) -> Iterator[RecordHead]:
+    """Yield the heads of the records of a run directory, see `iter_records`. Each clip may come twice."""
+    yield from read_stored_lines(run / RECORDS_FILE, RecordHead, "a record", _WAY_OUT)
 
 
 def read_records(run: Path) -> list[Record]:
@@ -39,9 +43,14 @@ def once_each(records: Iterable[Record], where: Path) -> Iterator[Record]:
     seen: set[str] = set()
     for record in records:
         if record.id in seen:
-            raise UsageError(f"{where}: the clip {record.id} is recorded twice, so the mean would count it twice")
+            raise doubled(where, record.id)
         seen.add(record.id)
         yield record
+
+
+def doubled(where: Path, clip_id: str) -> UsageError:
+    """Return the error for a clip with two records. `where`: the file or folder of the message."""
+    return UsageError(f"{where}: the clip {clip_id} is recorded twice, so the mean would count it twice")
 
 
 @contextmanager

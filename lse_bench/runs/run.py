@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lse_bench.collecting import uncollected
 from lse_bench.errors import UsageError
 from lse_bench.execution.inline import Inline
 from lse_bench.execution.interface import Executor, Task, Watch
@@ -27,8 +28,8 @@ from lse_bench.runs.directory import (
 )
 from lse_bench.runs.inputs import Inputs, work_in
 from lse_bench.runs.outcomes import identity_of
-from lse_bench.runs.records import iter_records, open_records
-from lse_bench.runs.schema import Record, Summary
+from lse_bench.runs.records import doubled, iter_heads, iter_records, open_records
+from lse_bench.runs.schema import Record, RecordHead, Summary
 from lse_bench.runs.shards import Shard
 from lse_bench.runs.usage import Session
 from lse_bench.runs.work import Scored, ScoreWork
@@ -58,6 +59,8 @@ def score_run(
     load: Load | None = None,
     watch: Watch | None = None,
     on_record: OnRecord = lambda record: None,
+    on_earlier: Callable[[RecordHead], None] = lambda head: None,
+    on_begin: Callable[[], None] = lambda: None,
     on_problem: Callable[[str], None] = lambda text: None,
 ) -> Summary:
     """Score `clips` into the run directory `out` and return its summary.
@@ -67,8 +70,9 @@ def score_run(
     every window. `overlay`: a folder for copies of the scored clips with their face tracks drawn in; None for no
     copies. `verify_inputs`: hash the file of every recorded clip; otherwise only files whose size or time differs are
     hashed. `executor`: who scores, None for this process with `scorer`. `load`: loads the scorer of a worker for a
-    device; needed with `executor`. `watch`: hears what the workers do. `on_record`: called with every record, also with
-    those of earlier calls. `on_problem`: called with a sentence if an overlay cannot be drawn; the score is kept.
+    device; needed with `executor`. `watch`: hears what the workers do. `on_record`: called with every new record.
+    `on_earlier`: called with the head of each record of earlier calls. `on_begin`: called after them. `on_problem`:
+    called with a sentence if an overlay cannot be drawn; the score is kept.
 
     Raises UsageError if `out` holds a different run (the message names the difference), if a recorded file has changed,
     if an earlier call did not keep windows, or if `overlay` is set under a protocol without face tracks.
@@ -86,8 +90,10 @@ def score_run(
     prepare_directory(out, description)
     mine = shard.of(clips) if shard is not None else clips
     with open_records(out) as append:
-        finished = _finished(out, Inputs(out, mine, verify_inputs), keep_windows, overlay, on_record, on_problem)
-        rest = [clip for clip in mine if clip.id not in finished]
+        with uncollected():
+            finished = _finished(out, Inputs(out, mine, verify_inputs), keep_windows, overlay, on_earlier, on_problem)
+            rest = [clip for clip in mine if clip.id not in finished]
+        on_begin()
         with Session(out, executor.devices if executor is not None else scorer.device, watch) as session:
             work = ScoreWork(load or (lambda device: scorer), keep_windows, overlay)
             for scored in score_clips(scorer, rest, work, executor, watch):
@@ -131,20 +137,22 @@ def _finished(
     inputs: Inputs,
     keep_windows: bool,
     overlay: Path | None,
-    on_record: OnRecord,
+    on_earlier: Callable[[RecordHead], None],
     on_problem: Callable[[str], None],
 ) -> set[str]:
     """Return the ids of the recorded clips, after the checks of an earlier call's records."""
-    finished = set()
-    for record in iter_records(out):
+    finished = set[str]()
+    for record in iter_heads(out):
         inputs.refuse_changed(record)
         scored = record.status == "ok"
         if keep_windows and scored and not (out / WINDOWS_FOLDER / f"{record.id}.npz").exists():
             raise UsageError(f"{out}: was begun without --keep-windows (none of {record.id}); choose another --out")
         if overlay is not None and scored and not (overlay / f"{record.id}.mp4").exists():
             on_problem(f"{record.clip}: no overlay, because it was scored before; draw it with another --out")
+        if record.id in finished:
+            raise doubled(out, record.id)
         finished.add(record.id)
-        on_record(record)
+        on_earlier(record)
     return finished
 
 

@@ -195,6 +195,24 @@ class Record(Scores, _ClipFacts):
     in milliseconds, and not off `offset`. Null if it is not known."""
 
 
+class RecordHead(BaseModel):
+    """What continuing a run needs of a record. Reading only this takes half the time."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    clip: str
+    id: str
+    status: Status
+    reason: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+    changed: int | None = None
+    sound: str | None = None
+    sound_sha256: str | None = None
+    sound_bytes: int | None = None
+    sound_changed: int | None = None
+
+
 class UsageEntry(BaseModel):
     """The times of one command that worked on a run."""
 

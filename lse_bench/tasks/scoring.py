@@ -13,7 +13,7 @@ from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import ListedClip
 from lse_bench.reporting import Report
 from lse_bench.runs.run import score_run
-from lse_bench.runs.schema import Record, Summary, Trend
+from lse_bench.runs.schema import Record, RecordHead, Summary, Trend
 from lse_bench.runs.shards import Shard
 from lse_bench.runs.trends import told
 from lse_bench.sync.offsets import read_calibration
@@ -97,8 +97,15 @@ def score_into(
     report.say(
         f"{len(mine)} clips, {scorer.key['protocol']}, {executor.devices if executor else scorer.device} → {out}"
     )
-    failed = 0
+    failed = earlier = 0
     with report.counting("scoring", len(mine)) as counter:
+
+        def on_earlier(record: RecordHead) -> None:
+            nonlocal failed, earlier
+            earlier += 1
+            if record.status != "ok":
+                failed += 1
+                counter.fail(record.clip, f"{record.status}: {record.reason}")
 
         def on_record(record: Record) -> None:
             nonlocal failed
@@ -124,5 +131,7 @@ def score_into(
             load=partial(load_scorer, absolute(options)),
             watch=Watch(counter.note, counter.warn),
             on_record=on_record,
+            on_earlier=on_earlier,
+            on_begin=lambda: counter.skip(earlier),
             on_problem=counter.warn,
         )
