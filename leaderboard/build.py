@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lse_bench.benchmark.summary import SUMMARY_FILE as BENCH_SUMMARY
 from lse_bench.benchmark.summary import read_bench
+from lse_bench.collecting import uncollected
 from lse_bench.errors import UsageError
 from lse_bench.leaderboard.clips import copy_clips
 from lse_bench.leaderboard.plots import colours_of, write_plots
@@ -74,6 +75,7 @@ def _collected(folder: Path) -> list[Run]:
     return [read_run(folder / run, method, corpus) for run, method, corpus in rows]
 
 
+@uncollected()
 def build(inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Bench") -> dict[str, Any]:
     """Write `tables/`, `plots/` and the page `index.html` with its files to `out`; return counts and the page's path.
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from lse_bench.errors import UsageError
 from lse_bench.manifests.clips import Source
+from lse_bench.manifests.listed import is_there
 from lse_bench.naming import slug
 from lse_bench.runs.directory import TIMELINES_FOLDER, WINDOWS_FOLDER
 from lse_bench.runs.read import Run
@@ -74,8 +75,8 @@ def copy_clips(out: Path, entries: Sequence[Run], count: int) -> list[dict[str, 
     A pair holds each method's file, scores and running confidence. Raises UsageError if a video is not the file that
     was scored.
     """
-    found = []
-    for members in _by_corpus(entries):
+    found = list[dict[str, Any]]()
+    for members in _by_corpus(entries) if count else ():
         places = {entry.method: _files_of(entry) for entry in members}
         for pair in _pairs_to_play(places, count):
             video = _picture_of(members, pair)
@@ -100,7 +101,7 @@ def _files_of(entry: Run) -> dict[str, Path]:
             clips = Source.from_json(entry.description.source).clips()
             # A part, or a clip that was heard with another sound, would play what was not scored.
             plain = [clip for clip in clips if clip.files.whole and clip.sound is None]
-            found = {clip.id: clip.path for clip in plain if clip.path.suffix == ".mp4" and clip.path.exists()}
+            found = {clip.id: clip.path for clip in plain if clip.path.suffix == ".mp4" and is_there(clip.path)}
     return {record.id: found[record.id] for record in entry.records if record.id in found}
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import UsageError
-from lse_bench.runs.agreement import disagreement
+from lse_bench.runs.agreement import TOLERANCE, disagreement
 from lse_bench.runs.outcomes import score_fields
 from lse_bench.runs.schema import Record, RunDescription, Scores
 from lse_bench.sync import distance
 from lse_bench.sync.curve import SHIFTS, valid_curve
-from lse_bench.sync.offsets import Calibration, grade_of, within_r37
+from lse_bench.sync.offsets import MS_PER_FRAME, NEAR, Calibration, grade_of, within_r37
 
 _FROM_CURVE = ("lse_d", "lse_c", "offset", "lse_d_at_0")
+_BATCH = 4096  # records
 _NEWER = ("offset_ms", "offset_margin")  # follow from the curve, too, but records of older versions lack them
 
 
@@ -26,12 +28,62 @@ def refuse_edited_records(name: str, records: Iterable[Record], about: RunDescri
 
     The message names the first such record. `name`: the run's name in the message. `about`: its description.
     """
-    for record in records:
-        told = next(faults_of(record, about.track_rule, about.calibration), None)
-        if told is not None:
-            raise UsageError(
-                f"{name}: {record.id}: {told}: it was edited or is damaged. lse-bench verify {name} lists all faults"
-            )
+    for record, told in faults_in(records, about):
+        raise UsageError(
+            f"{name}: {record.id}: {told}: it was edited or is damaged. lse-bench verify {name} lists all faults"
+        )
+
+
+def faults_in(records: Iterable[Record], about: RunDescription) -> Iterator[tuple[Record, str]]:
+    """Yield the records whose scores do not follow from their curves, with a description of each fault.
+
+    `about`: the description of their run. Whole batches are computed at once, because a run can have a million clips.
+    """
+    waiting = iter(records)
+    while batch := list(islice(waiting, _BATCH)):
+        for record in _doubtful(batch, about.calibration):
+            for told in faults_of(record, about.track_rule, about.calibration):
+                yield record, told
+
+
+def _doubtful(records: Sequence[Record], calibration: Calibration | None) -> Iterator[Record]:
+    """Yield the records that a look at all curves together does not find right, in their order."""
+    plain = [one.status == "ok" and not one.tracks and one.curve is not None for one in records]
+    chosen = [one for one, is_plain in zip(records, plain, strict=True) if is_plain]
+    right = iter(_follow(chosen, calibration) if chosen else ())
+    for record, is_plain in zip(records, plain, strict=True):
+        if not (is_plain and next(right)):
+            yield record
+
+
+def _follow(records: Sequence[Record], calibration: Calibration | None) -> NDArray[np.bool_]:
+    """Return for each record whether its scores follow from its curve. None has face tracks."""
+    curves = np.array([record.curve for record in records], np.float64)
+    rows, middle = np.arange(len(curves)), SHIFTS // 2
+    place = curves.argmin(axis=1)
+    least, inside = curves[rows, place], (place > 0) & (place < SHIFTS - 1)
+    before, after = curves[rows, np.maximum(place - 1, 0)], curves[rows, np.minimum(place + 1, SHIFTS - 1)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        bend = before - 2 * least + after
+        moved = np.where(bend > 0, 0.5 * (before - after) / bend, 0.0)
+    far = np.abs(np.arange(SHIFTS) - place[:, None]) > NEAR
+    conversion = np.array([record.conversion_ms or 0.0 for record in records])
+    wanted = {
+        "lse_d": least,
+        "lse_c": np.median(curves, axis=1) - least,
+        "offset": (middle - place).astype(np.float64),
+        "lse_d_at_0": curves[:, middle],
+        "offset_ms": np.where(inside, (middle - place - moved) * MS_PER_FRAME - conversion, np.nan),
+        "offset_margin": np.where(far, curves, np.inf).min(axis=1) - least,
+    }
+    right = np.isfinite(curves).all(axis=1)
+    old = np.array([record.offset_grade is None for record in records])
+    for name, values in wanted.items():
+        held = np.array([getattr(record, name) for record in records], np.float64)  # None becomes NaN
+        same = np.isclose(held, values, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+        right &= same | old if name in _NEWER else same
+    graded = [next(_grade_faults(record, calibration), None) is None for record in records]
+    return np.asarray(right & np.array(graded))
 
 
 def faults_of(record: Record, rule: str | None, calibration: Calibration | None = None) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lse_bench.collecting import uncollected
 from lse_bench.errors import UsageError
 from lse_bench.fidelity.results import FdSyncResult, FidResult
 from lse_bench.runs.directory import SUMMARY_FILE, read_description
@@ -180,6 +181,7 @@ def run_of(
     )
 
 
+@uncollected()
 def read_run(
     run: Path | str,
     method: str | None = None,

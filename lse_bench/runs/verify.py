@@ -20,7 +20,7 @@ from lse_bench.manifests.generated import Origin, read_generation
 from lse_bench.manifests.listed import ListedClip, list_digest
 from lse_bench.runs.agreement import disagreement
 from lse_bench.runs.directory import SUMMARY_FILE, WINDOWS_FOLDER
-from lse_bench.runs.follows import faults_of, valid_scores
+from lse_bench.runs.follows import faults_in, valid_scores
 from lse_bench.runs.read import Extra, Run
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.runs.schema import Record, Trend
@@ -62,10 +62,8 @@ def verify(entry: Run) -> Verdict:
 def consequences(entry: Run) -> Verdict:
     """Verify only the consistency of records, summary, fid.json and fd_sync.json, which is fast."""
     verdict = Verdict()
-    about = entry.description
-    for record in entry.records:
-        told = faults_of(record, about.track_rule, about.calibration)
-        verdict.differences += [f"{RECORDS_FILE}: {record.id}: {one}" for one in told]
+    for record, told in faults_in(entry.records, entry.description):
+        verdict.differences.append(f"{RECORDS_FILE}: {record.id}: {told}")
     verdict.count("records", len(entry.records))
     verdict.differences += _summary(entry)
     verdict.count("summaries")

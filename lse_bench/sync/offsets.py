@@ -29,7 +29,7 @@ from lse_bench.stored import read_stored
 TrendKind = Literal["constant", "drift", "jumps", "unknown"]
 Grade = Literal["not detectable", "detectable", "not acceptable", "unknown", "not calibrated"]
 MS_PER_FRAME = float(1000 / FRAME_RATE)
-_NEAR = 2  # frames around the minimum that belong to it
+NEAR = 2  # frames around the minimum that belong to it
 _DETECTABLE = (-125.0, 45.0)  # ms, ITU-R BT.1359-1
 _ACCEPTABLE = (-185.0, 90.0)  # ms, ITU-R BT.1359-1
 _R37 = (-60.0, 40.0)  # ms, EBU R37
@@ -94,7 +94,7 @@ def margin_of(curve: ArrayLike) -> float | None:
     if np.isnan(values).all():
         return None
     place = int(np.nanargmin(values))
-    far = np.abs(np.arange(len(values)) - place) > _NEAR
+    far = np.abs(np.arange(len(values)) - place) > NEAR
     rest = values[far & ~np.isnan(values)]
     return float(rest.min() - values[place]) if len(rest) else None
 
