@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from lse_bench.remote.addresses import address_of
+
 MEDIA_SUFFIXES = frozenset(
     [
         ".mp4",
@@ -90,8 +92,8 @@ def without_suffix(name: str) -> str:
 
 
 def whole(path: Path) -> Path:
-    """Return the absolute path without `..`. Links stay: a link to a Python is not that Python."""
-    return Path(os.path.normpath(path.absolute()))
+    """Return the absolute path without `..`. Links stay: a link to a Python is not that Python. So does an address."""
+    return path if address_of(path) is not None else Path(os.path.normpath(path.absolute()))
 
 
 def some(names: Sequence[str]) -> str:

@@ -23,8 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from lse_bench.errors import LseBenchError, UsageError
+from lse_bench.errors import ClipError, LseBenchError, UsageError
 from lse_bench.place import refuse_place
+from lse_bench.remote.addresses import address_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +49,7 @@ def read_bytes(path: Path) -> bytes:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[BinaryIO]:
+    path = _here(path)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UsageError(f"{path}: this is {'a folder' if path.is_dir() else 'no regular file'}. A file is needed")
@@ -55,6 +57,18 @@ def _reading(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _here(path: Path) -> Path:
+    """Return a local file for a path or an address."""
+    if address_of(path) is None:
+        return path
+    from lse_bench.remote.cache import local_copy
+
+    try:
+        return local_copy(path)
+    except ClipError as error:
+        raise UsageError(error.reason) from None
 
 
 def read_text(path: Path) -> str:

@@ -32,6 +32,7 @@ LAYERS = [
         "precision",
         "processor",
         "rates",
+        "remote",
         "systems",
         "versions",
         "data_manifests",

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from lse_bench.errors import LseBenchError, UsageError, WeightsError
+from lse_bench.remote.addresses import without_secrets
 from lse_bench.supervisor import STARTED
 
 # Groups of commands, in the order of `lse-bench --help`.
@@ -51,8 +52,8 @@ app = typer.Typer(
 
 
 def command_line() -> list[str]:
-    """Return the words of the running command, to be stored with its result."""
-    return ["lse-bench", *sys.argv[1:]]
+    """Return the words of the running command, to be stored with its result. Keys in addresses are cut."""
+    return ["lse-bench", *map(without_secrets, sys.argv[1:])]
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]

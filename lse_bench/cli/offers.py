@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import MISSING
+from pathlib import Path
 from typing import Annotated, Any, get_origin
 
 import typer
 
+from lse_bench.naming import whole
+from lse_bench.remote.stores import OFFLINE, OPTIONS
 from lse_bench.tasks.options import Declared, TaskOptions, declared_by
 
 Command = Callable[..., None]
@@ -29,14 +33,24 @@ def offers(kind: type[TaskOptions], parameter: str = "options") -> Callable[[Com
 
         @functools.wraps(command)
         def offered(**given: Any) -> None:
-            options = {one.field: _value(one, given.pop(one.field)) for one in declared}
-            command(**given, **{parameter: kind(**options)})
+            options = kind(**{one.field: _value(one, given.pop(one.field)) for one in declared})
+            _tell_workers(options)
+            command(**given, **{parameter: options})
 
         offered.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         offered.__annotations__ = {one.name: one.annotation for one in parameters}
         return offered
 
     return decorate
+
+
+def _tell_workers(options: TaskOptions) -> None:
+    """Set the environment variables of options that hold for every file that this command and its workers open."""
+    if getattr(options, "offline", False):
+        os.environ[OFFLINE] = "1"
+    given: Path | None = getattr(options, "storage_options", None)
+    if given is not None:
+        os.environ[OPTIONS] = str(whole(given))
 
 
 def _parameter(one: Declared) -> inspect.Parameter:

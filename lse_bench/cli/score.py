@@ -98,6 +98,13 @@ def score(
             help="Hash every recorded file before a run continues. Default: only those whose size or time has changed.",
         ),
     ] = False,
+    publish: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Also copy the run directory to a store, every five minutes and at the end, such as s3://bucket/runs/a.",
+        ),
+    ] = None,
     max_failed: Annotated[
         int, typer.Option(min=0, help="Number of clips that may fail before the exit status is 1.")
     ] = 0,
@@ -153,6 +160,7 @@ def score(
             shard=part,
             execution=execution,
             verify_inputs=verify_inputs,
+            publish=publish,
             command=command_line(),
         )
     except KeyboardInterrupt:

@@ -17,6 +17,7 @@ from typing import Any
 from lse_bench.collecting import uncollected
 from lse_bench.errors import UsageError
 from lse_bench.manifests.adopted import Adoption, adopt
+from lse_bench.manifests.elsewhere import SHARD_SUFFIX, clips_at, clips_of_shard
 from lse_bench.manifests.generated import GENERATION_FILE, clips_of_generation
 from lse_bench.manifests.listed import Absent, ListedClip, is_there, shown, state_of
 from lse_bench.manifests.lists import READERS, ClipList, ListRow, read_list
@@ -25,6 +26,8 @@ from lse_bench.manifests.search import Passed, search
 from lse_bench.manifests.sounds import with_one_sound, with_sounds
 from lse_bench.media.clip_files import ClipFiles
 from lse_bench.naming import MEDIA_SUFFIXES, id_of, natural_key, safe_id, whole, without_suffix
+from lse_bench.remote.addresses import SCHEMES, address_of, joined, unknown_scheme, without_secrets
+from lse_bench.remote.stores import forget
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Source:
         lists = any(path.suffix.lower() in READERS for path in self.inputs)
         if self.root is not None and not lists and not self.pair_sounds:
             raise UsageError("--root belongs to names in lists or to --pair-sounds. Leave it out")
+        forget()
         adopted = self.adoption()
         clips = find_clips(self.inputs, self.root, passed) if adopted is None else adopted.clips
         if self.sound is not None:
@@ -85,8 +89,8 @@ class Source:
     def as_json(self) -> dict[str, object]:
         """Return the options with absolute paths, for run.json. Options that were not given are left out."""
         paths = {"root": self.root, "manifest": self.manifest, "sound": self.sound, "sounds": self.sounds}
-        found: dict[str, object] = {"inputs": [str(path.absolute()) for path in self.inputs]}
-        found |= {name: str(path.absolute()) for name, path in paths.items() if path is not None}
+        found: dict[str, object] = {"inputs": [_stored(path) for path in self.inputs]}
+        found |= {name: _stored(path) for name, path in paths.items() if path is not None}
         if self.names is not None:
             table = Path(self.names)
             found["names"] = str(table.absolute()) if table.is_file() else self.names
@@ -111,6 +115,12 @@ class Source:
             raise UsageError(f"run.json: damaged: `source` does not describe where the clips are ({told})") from None
 
 
+def _stored(path: Path) -> str:
+    """Return an absolute path, or an address without its keys, for run.json."""
+    address = address_of(path)
+    return str(path.absolute()) if address is None else without_secrets(address)
+
+
 def find_clips(inputs: Sequence[Path], root: Path | None = None, passed: Passed | None = None) -> list[ListedClip]:
     """Return the clips of any mix of media files, folders and lists (.csv, .tsv, .json, .jsonl, .parquet).
 
@@ -122,7 +132,13 @@ def find_clips(inputs: Sequence[Path], root: Path | None = None, passed: Passed 
     clips: list[ListedClip] = []
     passed = passed or Passed()
     for path in inputs:
-        if (path / GENERATION_FILE).is_file():
+        if (scheme := unknown_scheme(str(path))) is not None:
+            raise UsageError(f"{path}: addresses of {scheme} are not opened; there are: {', '.join(SCHEMES)}")
+        if path.suffix.lower() == SHARD_SUFFIX:
+            clips += clips_of_shard(path)
+        elif address_of(path) is not None and path.suffix.lower() not in READERS:
+            clips += clips_at(path, passed)
+        elif (path / GENERATION_FILE).is_file():
             clips += clips_of_generation(path)
         elif path.is_dir():
             clips += _in_folder(path, passed)
@@ -182,17 +198,17 @@ def _listed(path: Path, folder: Path, base: str, row: ListRow) -> ListedClip:
             f"{path}: row {row.number}: clip: names no file. A list needs a column `clip` and may have id, sound, "
             "start, end, speaker and group_NAME"
         )
-    target, sound = folder / row.video, None if row.sound is None else folder / row.sound
+    target, sound = joined(folder, row.video), None if row.sound is None else joined(folder, row.sound)
     if row.start is not None or row.end is not None:
         try:
             ClipFiles(target, sound, row.start, row.end)
         except UsageError as error:
             raise UsageError(f"{path}: row {row.number}: {error}") from None
-    state = state_of(os.path.join(base, row.video))  # noqa: PTH118
+    state = state_of(target if "://" in row.video else os.path.join(base, row.video))  # noqa: PTH118
     lost = target if state is None else None if sound is None or is_there(sound) else sound
-    absent = None if lost is None else Absent("unreadable", f"no such file: {lost}")
+    absent = None if lost is None else Absent("unreadable", f"no such file: {shown(str(lost))}")
     name = safe_id(_part_of(without_suffix(row.video), row)) if row.id is None else id_of(row.id)
-    return ListedClip(name, row.video, target, row.groups, absent, sound, row.sound, row.start, row.end, state)
+    return ListedClip(name, shown(row.video), target, row.groups, absent, sound, row.sound, row.start, row.end, state)
 
 
 def _part_of(name: str, row: ListRow) -> str:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from lse_bench.errors import Status
 from lse_bench.media.clip_files import ClipFiles
+from lse_bench.remote.addresses import address_of, without_secrets
+from lse_bench.remote.stores import State, state_at
 
 
 class Absent(NamedTuple):
@@ -19,13 +21,6 @@ class Absent(NamedTuple):
 
     status: Status
     reason: str
-
-
-class State(NamedTuple):
-    """The size of a file in bytes, and the time of its last change in microseconds since 1970."""
-
-    bytes: int
-    changed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +53,9 @@ class ListedClip:
 
 def state_of(path: Path | str) -> State | None:
     """Return the size of a file and the time of its last change; None if it cannot be had, or for a folder."""
+    address = address_of(path)
+    if address is not None:
+        return state_at(address)
     try:
         about = os.stat(path)  # noqa: PTH116 - half the time of Path.stat, and lists have millions
     except (OSError, ValueError):
@@ -66,12 +64,14 @@ def state_of(path: Path | str) -> State | None:
 
 
 def shown(name: str) -> str:
-    """Return `name` with bytes that are not UTF-8 written as \\xNN. Old archives contain such names."""
-    return os.fsencode(name).decode("utf-8", errors="backslashreplace")
+    """Return `name` with bytes that are not UTF-8 written as \\xNN, and addresses without their keys."""
+    return without_secrets(os.fsencode(address_of(name) or name).decode("utf-8", errors="backslashreplace"))
 
 
 def is_there(path: Path) -> bool:
     """Return whether a file or folder exists. A name that no file can have, because it is too long, does not."""
+    if (address := address_of(path)) is not None:
+        return state_at(address) is not None
     try:
         return os.path.exists(path)  # noqa: PTH110 - half the time of Path.exists, and lists have millions
     except OSError:

@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from lse_bench.errors import ClipError
 from lse_bench.media.under_way import noted
+from lse_bench.remote.cache import local_copy
 
 AnyStream = TypeVar("AnyStream", bound=Stream)
 
@@ -66,7 +67,7 @@ _KINDS = (
 @contextmanager
 def open_media(path: Path | str) -> Iterator[InputContainer]:
     """Open a media file for reading. Raises ClipError `unreadable`, with a probable cause, if FFmpeg cannot open it."""
-    path = Path(path)
+    path = local_copy(Path(path))
     refuse_irregular(path)
     with noted(path):
         yield from _opened(path)

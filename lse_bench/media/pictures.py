@@ -9,6 +9,7 @@ import numpy as np
 
 from lse_bench.errors import ClipError
 from lse_bench.media.video import Frame
+from lse_bench.remote.cache import local_copy
 
 PICTURE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"])
 
@@ -20,7 +21,7 @@ def read_picture(path: Path) -> Frame:
     or decoded.
     """
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        data = np.frombuffer(local_copy(path).read_bytes(), np.uint8)
     except OSError as error:
         raise ClipError(path, "unreadable", f"cannot be read: {error.strerror}") from None
     frame = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None

@@ -20,6 +20,7 @@ from lse_bench.errors import ClipError
 from lse_bench.media.channels import plain_layout
 from lse_bench.media.clock import Clock
 from lse_bench.media.opening import open_media, packets
+from lse_bench.remote.cache import local_copy
 
 # These containers store their length in a header, which distinguishes a cut-off copy from a short clip.
 _ANNOUNCING = {"mov", "mp4", "matroska", "webm", "avi"}
@@ -95,7 +96,7 @@ def probe(path: Path | str, sound_stream: str | None = None) -> MediaInfo:
     `eng`. None means the one that the ffmpeg program chooses. Raises ClipError `unreadable` if the file is no media
     file, cannot be read or is cut off. Raises ClipError `no_audio` if it has no such sound, or several in the language.
     """
-    path = Path(path)
+    path = local_copy(Path(path))
     with open_media(path) as container:
         origin = container.start_time or 0
         # A stream of an unknown codec has no context, and the ffmpeg program ignores it too.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lse_bench.errors import ClipError
 from lse_bench.manifests.listed import ListedClip, state_of
 from lse_bench.rates import SAMPLE_RATE
 from lse_bench.runs.schema import Record, Scores, TrackRecord, Trend, WideSearch
@@ -136,5 +137,5 @@ def digest_or_none(path: Path) -> str | None:
     """Return the SHA-256 of a file; None if it cannot be read."""
     try:
         return file_digest(path)
-    except OSError:
+    except (OSError, ClipError):
         return None

@@ -28,6 +28,7 @@ from lse_bench.runs.directory import (
 )
 from lse_bench.runs.inputs import Inputs, work_in
 from lse_bench.runs.outcomes import identity_of
+from lse_bench.runs.publish import Publisher
 from lse_bench.runs.records import doubled, iter_heads, iter_records, open_records
 from lse_bench.runs.schema import Record, RecordHead, Summary
 from lse_bench.runs.shards import Shard
@@ -58,6 +59,7 @@ def score_run(
     executor: Executor | None = None,
     load: Load | None = None,
     watch: Watch | None = None,
+    publisher: Publisher | None = None,
     on_record: OnRecord = lambda record: None,
     on_earlier: Callable[[RecordHead], None] = lambda head: None,
     on_begin: Callable[[], None] = lambda: None,
@@ -70,9 +72,10 @@ def score_run(
     every window. `overlay`: a folder for copies of the scored clips with their face tracks drawn in; None for no
     copies. `verify_inputs`: hash the file of every recorded clip; otherwise only files whose size or time differs are
     hashed. `executor`: who scores, None for this process with `scorer`. `load`: loads the scorer of a worker for a
-    device; needed with `executor`. `watch`: hears what the workers do. `on_record`: called with every new record.
-    `on_earlier`: called with the head of each record of earlier calls. `on_begin`: called after them. `on_problem`:
-    called with a sentence if an overlay cannot be drawn; the score is kept.
+    device; needed with `executor`. `watch`: hears what the workers do. `publisher`: copies the run directory to a
+    store. `on_record`: called with every new record. `on_earlier`: called with the head of each record of earlier
+    calls. `on_begin`: called after them. `on_problem`: called with a sentence if an overlay cannot be drawn; the score
+    is kept.
 
     Raises UsageError if `out` holds a different run (the message names the difference), if a recorded file has changed,
     if an earlier call did not keep windows, or if `overlay` is set under a protocol without face tracks.
@@ -103,7 +106,12 @@ def score_run(
                 on_record(scored.record)
                 for problem in scored.problems:
                     on_problem(problem)
-        return write_summary(out, iter_records(out), len(mine), description)
+                if publisher is not None:
+                    publisher.now_and_then()
+        summary = write_summary(out, iter_records(out), len(mine), description)
+        if publisher is not None:
+            publisher.publish()
+        return summary
 
 
 def score_clips(

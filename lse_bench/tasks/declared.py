@@ -30,8 +30,15 @@ TABLE = "a file or a name from `lse-bench weights list`"
 class FetchOptions(TaskOptions):
     """Options for fetching weights."""
 
-    offline: Annotated[bool, Flag("Never fetch weights from the network.", neutral=True)] = False
+    offline: Annotated[bool, Flag("Never use the network, for weights and for clips.", neutral=True)] = False
     trust: Annotated[bool, Flag("Accept a download for which no digest is published.", neutral=True)] = False
+    storage_options: Annotated[
+        Path | None,
+        Flag(
+            "For addresses, such as s3://bucket/clips: a JSON or TOML file with fsspec's options by scheme.",
+            neutral=True,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from lse_bench.faces.tracking import Tracking
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import ListedClip
 from lse_bench.reporting import Report
+from lse_bench.runs.publish import Publisher
 from lse_bench.runs.run import score_run
 from lse_bench.runs.schema import Record, RecordHead, Summary, Trend
 from lse_bench.runs.shards import Shard
@@ -80,14 +81,16 @@ def score_into(
     shard: Shard | None = None,
     execution: ExecutionOptions | None = None,
     verify_inputs: bool = False,
+    publish: Path | None = None,
     command: Sequence[str] = (),
 ) -> Summary:
     """Score clips of `source` into the run directory `out`. A repeated call continues a stopped one.
 
     `clips`: the whole list. `scorer`: a loaded scorer with the same options, or None to load one. `shard`: the part of
     the list to score, or None for all. `execution`: who does the work, None for this process. `verify_inputs`: hash
-    every recorded file before the run continues. `command`: the words of the command, which are stored with the run.
-    Raises UsageError or WeightsError. Raises KeyboardInterrupt if it is stopped; finished records are kept.
+    every recorded file before the run continues. `publish`: an address that the run directory is copied to. `command`:
+    the words of the command, which are stored with the run. Raises UsageError or WeightsError. Raises KeyboardInterrupt
+    if it is stopped; finished records are kept.
     """
     executor = executor_of(execution, options.device)
     if executor is not None:  # the workers have the devices; this process only looks at the weights
@@ -97,6 +100,7 @@ def score_into(
     report.say(
         f"{len(mine)} clips, {scorer.key['protocol']}, {executor.devices if executor else scorer.device} → {out}"
     )
+    publisher = None if publish is None else Publisher(out, publish)
     failed = earlier = 0
     with report.counting("scoring", len(mine)) as counter:
 
@@ -127,6 +131,7 @@ def score_into(
             keep_windows=options.keep_windows,
             overlay=options.overlay,
             verify_inputs=verify_inputs,
+            publisher=publisher,
             executor=executor,
             load=partial(load_scorer, absolute(options)),
             watch=Watch(counter.note, counter.warn),

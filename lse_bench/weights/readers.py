@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lse_bench.errors import WeightsError
+from lse_bench.remote.cache import local_copy
 from lse_bench.weights.bounds import refuse_archive, refuse_pickle
 from lse_bench.weights.table import name_of_digest
 
@@ -42,7 +43,7 @@ _KINDS = {
 
 def file_digest(path: Path | str) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
+    with local_copy(Path(path)).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -1,0 +1,1 @@
+"""Files that lie elsewhere: addresses of object stores and servers, and a bounded local cache."""

@@ -1,0 +1,169 @@
+"""Read from stores: fsspec's file systems with the user's options, what lies below an address, and a file's state."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from time import sleep
+from typing import Any, NamedTuple, TypeVar
+
+from lse_bench.errors import LseBenchError, UsageError
+from lse_bench.remote.addresses import is_network, without_secrets
+
+OPTIONS = "LSE_BENCH_STORAGE_OPTIONS"  # a file with options by scheme; worker processes inherit the variable
+OFFLINE = "LSE_BENCH_OFFLINE"
+_TRIES, _WAIT = 5, 0.5  # attempts, and seconds before the second one; each further wait is twice as long
+_PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "hf": "huggingface_hub", "http": "aiohttp", "https": "aiohttp"}
+R = TypeVar("R")
+
+
+class State(NamedTuple):
+    """The size of a file in bytes, and the time of its last change in microseconds since 1970."""
+
+    bytes: int
+    changed: int
+
+
+class RemoteError(LseBenchError):
+    """A file at an address that cannot be had. `missing`: whether it does not exist."""
+
+    def __init__(self, text: str, missing: bool = False) -> None:
+        super().__init__(text)
+        self.missing = missing
+
+    def __reduce__(self) -> tuple[type[RemoteError], tuple[str, bool]]:
+        return type(self), (str(self), self.missing)
+
+
+def store_of(address: str) -> tuple[Any, str]:
+    """Return the file system of an address and the path in it.
+
+    Raises UsageError without the extra `remote`, if the network is forbidden, or if the options cannot be read.
+    """
+    if is_network(address) and os.environ.get(OFFLINE):
+        raise UsageError(f"{without_secrets(address)}: needs the network, but --offline or {OFFLINE} forbids it")
+    try:
+        import fsspec
+    except ImportError:
+        raise UsageError(f"{without_secrets(address)}: reading it needs: pip install 'lse-bench[remote]'") from None
+    given = _options()
+    schemes = [part.split("://")[0] for part in address.split("::") if "://" in part]
+    chosen = {scheme: given[scheme] for scheme in schemes if scheme in given}
+    # Listings are remembered here, until `forget`, and not for the life of the process.
+    flat = {"use_listings_cache": False} | chosen.get(schemes[0], {}) if len(schemes) == 1 else chosen
+    try:
+        found: tuple[Any, str] = fsspec.core.url_to_fs(address, **flat)
+    except ImportError:
+        package = next((_PACKAGES[scheme] for scheme in schemes if scheme in _PACKAGES), "")
+        raise UsageError(
+            f"{without_secrets(address)}: reading it needs: pip install 'lse-bench[remote]' {package}".rstrip()
+        ) from None
+    return found
+
+
+@cache
+def _options() -> dict[str, dict[str, Any]]:
+    """Return the options of `--storage-options`, by scheme."""
+    name = os.environ.get(OPTIONS)
+    if not name:
+        return {}
+    path = Path(name)
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--storage-options {path}: cannot be read: {type(error).__name__}") from None
+    if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
+        raise UsageError(f'--storage-options {path}: give options by scheme, such as {{"s3": {{"anon": true}}}}')
+    return content
+
+
+def patiently(address: str, attempt: Callable[[], R]) -> R:
+    """Return the result of an attempt to reach an address. Failures that may pass are tried again, five times in all.
+
+    Raises RemoteError if the file is missing, if access is denied, or if the last attempt fails.
+    """
+    shown = without_secrets(address)
+    for number in range(_TRIES):
+        try:
+            return attempt()
+        except FileNotFoundError:
+            raise RemoteError(f"{shown}: no such object", missing=True) from None
+        except PermissionError as error:
+            raise RemoteError(f"{shown}: access is denied: {_why(error)}. Check the credentials") from None
+        except LseBenchError:
+            raise
+        except Exception as error:  # noqa: BLE001 - every store has exceptions of its own
+            if "NoCredentials" in type(error).__name__:
+                raise RemoteError(f"{shown}: no credentials. Set them, or pass --storage-options") from None
+            if number + 1 == _TRIES:
+                raise RemoteError(f"{shown}: cannot be read after {_TRIES} attempts: {_why(error)}") from None
+        sleep(_WAIT * 2**number)
+    raise AssertionError
+
+
+def _why(error: Exception) -> str:
+    text = " ".join(without_secrets(str(error)).split())[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def below(address: str) -> Iterator[tuple[str, State]]:
+    """Yield the files below an address, with names relative to it. Raises RemoteError if it cannot be listed."""
+    store, root = store_of(address)
+    found = patiently(address, lambda: store.find(root, detail=True))
+    lead = root.rstrip("/") + "/"
+    for path, about in found.items():
+        if path.startswith(lead):
+            yield path[len(lead) :], _state(about)
+
+
+def state_at(address: str) -> State | None:
+    """Return the size and time of a file at an address; None if it does not exist.
+
+    Its folder is listed once and remembered, because asking for each of a million objects would take hours. Servers
+    that cannot list are asked for each. Raises RemoteError if the store cannot be reached.
+    """
+    folder, _, name = address.rpartition("/")
+    if address.startswith(("http://", "https://")):
+        try:
+            store, path = store_of(address)
+            return _state(patiently(address, lambda: store.info(path)))
+        except RemoteError as error:
+            if error.missing:
+                return None
+            raise
+    if "::" in address:
+        name, _, rest = address.partition("://")[2].partition("::")
+        inner, _, name = name.rpartition("/")
+        folder = f"{address.partition('://')[0]}://{inner}::{rest}"
+    return _listed(folder).get(name)
+
+
+@cache
+def _listed(folder: str) -> dict[str, State]:
+    store, path = store_of(folder)
+    try:
+        entries = patiently(folder, lambda: store.ls(path, detail=True))
+    except RemoteError as error:
+        if error.missing:
+            return {}
+        raise
+    return {entry["name"].rstrip("/").rpartition("/")[2]: _state(entry) for entry in entries if entry["type"] == "file"}
+
+
+def forget() -> None:
+    """Forget listings, so that what has changed in a store is seen."""
+    _listed.cache_clear()
+
+
+def _state(about: dict[str, Any]) -> State:
+    when = next((about[name] for name in ("LastModified", "mtime", "created", "last_modified") if about.get(name)), 0)
+    if isinstance(when, datetime):
+        when = when.timestamp()
+    changed = int(float(when) * 1_000_000) if isinstance(when, int | float) else 0
+    return State(int(about.get("size") or 0), changed)
