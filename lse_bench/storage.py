@@ -49,7 +49,7 @@ def read_bytes(path: Path) -> bytes:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[BinaryIO]:
-    path = _here(path)
+    path = local_file(path)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UsageError(f"{path}: this is {'a folder' if path.is_dir() else 'no regular file'}. A file is needed")
@@ -59,8 +59,8 @@ def _reading(path: Path) -> Iterator[BinaryIO]:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _here(path: Path) -> Path:
-    """Return a local file for a path or an address."""
+def local_file(path: Path) -> Path:
+    """Return a local file for a path or an address. Raises UsageError if the file at the address cannot be had."""
     if address_of(path) is None:
         return path
     from lse_bench.remote.cache import local_copy

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError, UsageError
+from lse_bench.manifests.elsewhere import clips_at
 from lse_bench.manifests.search import Passed, search
 from lse_bench.media.pictures import PICTURE_SUFFIXES, read_picture
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
 from lse_bench.naming import MEDIA_SUFFIXES, natural_key, safe_id
+from lse_bench.remote.addresses import address_of
 from lse_bench.weights.readers import digest_of_digests, file_digest
 
 Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels, the last two exclusive
@@ -72,6 +74,8 @@ def items_of(source: Path, passed: Passed | None = None) -> list[Item]:
     UsageError if there is no file, if there are both videos and pictures, if a link is broken, or if a folder cannot be
     read.
     """
+    if address_of(source) is not None:
+        return [Item(clip.id, clip.path) for clip in clips_at(source, passed or Passed())]
     if source.is_file():
         return [Item(safe_id(source.stem), source)]
     if not source.is_dir():

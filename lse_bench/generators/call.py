@@ -14,7 +14,7 @@ from lse_bench.generators.interface import Generator, Options, VideoGenerator
 from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.manifests.manifest import Manifest, checked
 from lse_bench.media.writer import ENCODER
-from lse_bench.naming import safe_id
+from lse_bench.naming import safe_id, whole
 from lse_bench.rates import FPS
 
 
@@ -71,7 +71,7 @@ class Call:
             "legacy": self.options.legacy,
             "sound_offset": self.options.sound_offset,
             "description": self.generator.description(),
-            "root": str(self.root.absolute()),
+            "root": str(whole(self.root)),
             "manifest_sha256": self.manifest.sha256,
             "seed": self.seed,
             "encoder": ENCODER,

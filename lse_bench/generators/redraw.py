@@ -25,6 +25,7 @@ from lse_bench.manifests.manifest import Job as Pair
 from lse_bench.media.audio import Sound
 from lse_bench.media.writer import ClipWriter
 from lse_bench.rates import FPS, SAMPLE_RATE
+from lse_bench.remote.addresses import joined
 
 SHORT_SOURCE = "short source"
 
@@ -45,7 +46,7 @@ class FaceJobs:
 
     def run(self) -> int:
         """Finish every job and return how many times the source was decoded."""
-        path = self._call.root / self._pairs[0].video
+        path = joined(self._call.root, self._pairs[0].video)
         try:
             source = Source(path, self._locating, self._call.policies.short, len(self._pairs))
         except ClipError as error:
@@ -69,7 +70,7 @@ class FaceJobs:
 
     def _draw(self, source: Source, number: int, pair: Pair) -> Iterator[None]:
         policies, warnings = self._call.policies, list[str]()
-        sound = _readable_sound(self._call.root / pair.sound)
+        sound = _readable_sound(joined(self._call.root, pair.sound))
         heard = sound
         if policies.nan_sound == "noise":
             heard, changed = _with_noise(sound, self._call.seed)

@@ -14,6 +14,9 @@ from lse_bench.generators.redraw import FaceJobs
 from lse_bench.generators.video_jobs import make_video
 from lse_bench.manifests.generated import Row, video_path
 from lse_bench.manifests.manifest import Job as Pair
+from lse_bench.naming import whole
+from lse_bench.remote.addresses import joined
+from lse_bench.remote.cache import local_copy
 
 _AT_ONCE = 32  # jobs of one source that run together: each has an encoder
 Pairs = tuple[Pair, ...]
@@ -83,6 +86,7 @@ def tasks_of(call: Call, pairs: Sequence[Pair]) -> list[Task[Pairs]]:
 
 def _make_video(call: Call, pair: Pair, scratch: Path) -> Row:
     assert isinstance(call.generator, VideoGenerator)
-    root = call.root.absolute()
-    job = Job(pair.id, root / pair.video, root / pair.sound, scratch, call.seed, pair.groups)
+    root = whole(call.root)  # a program gets the local copies of files that lie elsewhere
+    video, sound = (local_copy(joined(root, name)) for name in (pair.video, pair.sound))
+    job = Job(pair.id, video, sound, scratch, call.seed, pair.groups)
     return make_video(call.generator, job, video_path(call.out, pair.id))

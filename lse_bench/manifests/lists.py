@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lse_bench.errors import UsageError, no_such
-from lse_bench.storage import parse_json, read_text
+from lse_bench.storage import local_file, parse_json, read_text
 
 VIDEO = ("clip", "path", "file", "filename", "video")  # the names of the column of video files
 COLUMNS = (*VIDEO, "sound", "start", "end", "id", "speaker")
@@ -251,10 +251,11 @@ def _parquet_table(path: Path) -> Table:
         from pyarrow import parquet
     except ImportError:
         raise UsageError(f"{path}: reading Parquet needs: pip install 'lse-bench[parquet]'") from None
-    if not path.is_file():
+    here = local_file(path)
+    if not here.is_file():
         raise UsageError(f"{path}: no regular file")
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(here) as file:
             about = file.metadata
             size = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
             if about.num_rows > _MOST_ROWS or size > _MOST_BYTES:
@@ -264,7 +265,7 @@ def _parquet_table(path: Path) -> Table:
                 )
             texts = [field.name for field in file.schema_arrow if pyarrow.types.is_string(field.type)]
         # A dictionary keeps a text that a million rows share once. Decoded, a small file could fill the memory.
-        found = parquet.read_table(path, read_dictionary=texts)
+        found = parquet.read_table(here, read_dictionary=texts)
         for name, column in zip(found.column_names, found.columns, strict=True):
             for chunk in column.chunks if pyarrow.types.is_dictionary(column.type) else ():
                 longest = max((len(text) for text in chunk.dictionary.to_pylist() if text is not None), default=0)

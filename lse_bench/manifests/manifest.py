@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lse_bench.errors import UsageError
 from lse_bench.naming import safe_id
+from lse_bench.remote.addresses import address_of
 from lse_bench.storage import parse_json, read_text, write_atomically
 
 SCHEMA = 1
@@ -105,7 +106,7 @@ class Manifest(BaseModel):
         folder = root if root is not None else Path(self.root) if self.root is not None else None
         if folder is None:
             raise UsageError(f"the manifest {self.name} records no folder; give the folder of its files with --root")
-        if not folder.is_dir():
+        if address_of(folder) is None and not folder.is_dir():
             raise UsageError(
                 f"{folder}: no such folder; give the folder that holds the files of {self.name} with --root"
             )

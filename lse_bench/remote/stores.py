@@ -29,7 +29,7 @@ class State(NamedTuple):
     changed: int
 
 
-class RemoteError(LseBenchError):
+class RemoteError(UsageError):
     """A file at an address that cannot be had. `missing`: whether it does not exist."""
 
     def __init__(self, text: str, missing: bool = False) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from lse_bench.errors import ClipError
 from lse_bench.manifests.listed import ListedClip, state_of
 from lse_bench.rates import SAMPLE_RATE
+from lse_bench.remote.stores import RemoteError, State
 from lse_bench.runs.schema import Record, Scores, TrackRecord, Trend, WideSearch
 from lse_bench.sync.clip_facts import why_too_short, windows_of
 from lse_bench.sync.remarks import warnings_of_score
@@ -37,8 +38,8 @@ def score_fields(score: LseScore) -> dict[str, Any]:
 
 def identity_of(clip: ListedClip) -> dict[str, Any]:
     """Return the fields of a record that tell which clip it is, with the digests of its files."""
-    state = state_of(clip.path)
-    sound = None if clip.sound is None else state_of(clip.sound)
+    state = clip.state or _state_or_none(clip.path)
+    sound = None if clip.sound is None else _state_or_none(clip.sound)
     return {
         "clip": clip.clip,
         "id": clip.id,
@@ -131,6 +132,14 @@ def track_facts(track: Track) -> dict[str, Any]:
         "detections": track.detections,
         "box": [round(float(value), 2) for value in track.boxes.mean(axis=0)],
     }
+
+
+def _state_or_none(path: Path) -> State | None:
+    """Return the size and time of a file; None if it cannot be read, or its store cannot be reached any more."""
+    try:
+        return state_of(path)
+    except RemoteError:
+        return None
 
 
 def digest_or_none(path: Path) -> str | None:

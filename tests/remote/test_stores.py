@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import tarfile
+import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +38,40 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    pytest.importorskip("moto")
-    from moto.server import ThreadedMotoServer
+class Moody:
+    """An S3 server that answers 503 or 403 to as many requests as it is told."""
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    def __init__(self, application: Any) -> None:
+        self.application, self.busy, self.denied = application, 0, 0
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "GET" and (self.busy or self.denied):
+            kind, code = ("503 Slow Down", "SlowDown") if self.busy else ("403 Forbidden", "AccessDenied")
+            self.busy, self.denied = max(0, self.busy - 1), max(0, self.denied - (not self.busy))
+            start(kind, [("Content-Type", "application/xml")])
+            return [f"<Error><Code>{code}</Code><Message>told so</Message></Error>".encode()]
+        return self.application(environ, start)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def moody() -> Iterator[tuple[Moody, str]]:
+    pytest.importorskip("moto")
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    moody = Moody(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, moody, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield moody, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture
+def server(moody: tuple[Moody, str]) -> str:
+    moody[0].busy = moody[0].denied = 0
+    return moody[1]
 
 
 @pytest.fixture
@@ -122,7 +147,21 @@ def test_an_object_that_vanishes_is_a_row(s3: Any, tmp_path: Path) -> None:
     assert missing.absent == ("unreadable", "no such file: s3://bucket/some/gone.mp4")
 
 
-def test_wrong_credentials_are_refused_before_the_first_clip(s3: Any, tmp_path: Path) -> None:
+def test_a_busy_server_is_asked_again(s3: Any, moody: tuple[Moody, str], tmp_path: Path) -> None:
+    moody[0].busy = 3
+    ended = score("s3://bucket/some", "--out", tmp_path / "run", "--max-failed", "1")
+    assert ended.returncode == 0, ended.stderr
+    assert moody[0].busy == 0
+
+
+def test_wrong_credentials_are_refused_before_the_first_clip(s3: Any, moody: tuple[Moody, str], tmp_path: Path) -> None:
+    moody[0].denied = 100
+    ended = score("s3://bucket/list.csv", "--out", tmp_path / "run")
+    told = " ".join(ended.stderr.split())
+    assert ended.returncode == 2 and "s3://bucket" in told and "access is denied" in told, told
+    assert "Check the credentials" in told and not (tmp_path / "run").exists()
+    moody[0].denied = 0
+
     def denied() -> None:
         raise PermissionError("AccessDenied")
 
