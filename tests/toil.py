@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lse_bench.errors import UsageError
 from lse_bench.execution.interface import Task, Usage
+
+if TYPE_CHECKING:
+    from lse_bench.sync.scorer import SyncScorer
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,24 @@ def behave(what: int, log: Path) -> None:
             time.sleep(0.01)
     if what == -5:
         time.sleep(3600)
+
+
+def stub_scorer(weights: Path, log: Path, device: str) -> SyncScorer:
+    """A scorer on the CPU in a process that was given a GPU. Whatever touches CUDA leaves a file in `log`."""
+    import torch
+
+    from lse_bench.sync.scorer import SyncScorer
+
+    (log / f"{os.getpid()}.told").write_text(f"{device} {os.environ.get('CUDA_VISIBLE_DEVICES')}")
+
+    def touched(*arguments: object) -> None:
+        (log / f"{os.getpid()}.touched").write_text("".join(traceback.format_stack()))
+
+    torch.cuda._lazy_init = touched
+    scorer = SyncScorer.load(weights, protocol="lrs-lossless@1", device="cpu")
+    torch.cuda.is_available = touched  # type: ignore[assignment]
+    torch.cuda.device_count = touched  # type: ignore[assignment]
+    return scorer
 
 
 class OddError(Exception):

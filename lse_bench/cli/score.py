@@ -12,6 +12,7 @@ import typer
 from lse_bench.cli.common import SCORE, Json, app, command_line, started
 from lse_bench.cli.console import ConsoleReport, warn_of_weights
 from lse_bench.cli.offers import offers
+from lse_bench.errors import UsageError
 from lse_bench.tasks.declared import AdoptOptions, ScoreOptions
 from lse_bench.tasks.declared_execution import ExecutionOptions
 
@@ -134,6 +135,9 @@ def score(
         report.say(told)
     if (over := passed.sentence()) is not None:
         report.warn(over)
+    if execution != ExecutionOptions() and (tracks_only or robustness is not None):
+        option = "--tracks-only" if tracks_only else "--robustness"
+        raise UsageError(f"{option} works in this process. Leave out --devices and --ray")
     if shard == "auto" and part is not None:
         report.say(f"--shard auto: this is part {part.index} of {part.count}")
     mine = part.of(clips) if part else clips

@@ -26,7 +26,7 @@ from lse_bench.manifests.search import Passed, search
 from lse_bench.manifests.sounds import with_one_sound, with_sounds
 from lse_bench.media.clip_files import ClipFiles
 from lse_bench.naming import MEDIA_SUFFIXES, id_of, natural_key, safe_id, whole, without_suffix
-from lse_bench.remote.addresses import SCHEMES, address_of, joined, unknown_scheme, without_secrets
+from lse_bench.remote.addresses import SCHEMES, address_of, joined, unknown_scheme, without_place, without_secrets
 from lse_bench.remote.stores import forget
 
 
@@ -207,7 +207,8 @@ def _listed(path: Path, folder: Path, base: str, row: ListRow) -> ListedClip:
     state = state_of(target if "://" in row.video else os.path.join(base, row.video))  # noqa: PTH118
     lost = target if state is None else None if sound is None or is_there(sound) else sound
     absent = None if lost is None else Absent("unreadable", f"no such file: {shown(str(lost))}")
-    name = safe_id(_part_of(without_suffix(row.video), row)) if row.id is None else id_of(row.id)
+    plain = without_suffix(without_place(row.video))
+    name = safe_id(_part_of(plain, row)) if row.id is None else id_of(row.id)
     return ListedClip(name, shown(row.video), target, row.groups, absent, sound, row.sound, row.start, row.end, state)
 
 

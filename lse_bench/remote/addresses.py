@@ -49,6 +49,15 @@ def joined(folder: Path, name: str) -> Path:
     return Path(f"{Path(inside) / name}{colons}{archive}") if colons else folder / name
 
 
+def without_place(name: str) -> str:
+    """Return the name of an address without its scheme and its query, which can be a key. Another name stays.
+
+    >>> without_place("https://host/clips/a.mp4?key=1")
+    'host/clips/a.mp4'
+    """
+    return name.partition("://")[2].partition("?")[0] if address_of(name) is not None else name
+
+
 def without_secrets(text: str) -> str:
     """Return a text without the queries and user names of the addresses in it, which can be keys.
 

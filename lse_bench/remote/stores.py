@@ -51,7 +51,7 @@ def store_of(address: str) -> tuple[Any, str]:
         import fsspec
     except ImportError:
         raise UsageError(f"{without_secrets(address)}: reading it needs: pip install 'lse-bench[remote]'") from None
-    given = _options()
+    given = _options(os.environ.get(OPTIONS, ""))
     schemes = [part.split("://")[0] for part in address.split("::") if "://" in part]
     chosen = {scheme: given[scheme] for scheme in schemes if scheme in given}
     # Listings are remembered here, until `forget`, and not for the life of the process.
@@ -67,9 +67,8 @@ def store_of(address: str) -> tuple[Any, str]:
 
 
 @cache
-def _options() -> dict[str, dict[str, Any]]:
-    """Return the options of `--storage-options`, by scheme."""
-    name = os.environ.get(OPTIONS)
+def _options(name: str) -> dict[str, dict[str, Any]]:
+    """Return the options of a file of `--storage-options`, by scheme; none without a name."""
     if not name:
         return {}
     path = Path(name)
