@@ -66,7 +66,7 @@ def test_actors_do_what_one_process_does(executor: Callable[[str], Executor], tm
     on_two = executor("cpu:2")
     assert on_two.devices == "ray: 2 x cpu"
     assert dict(on_two.run(Doubling(tmp_path), tasks(*range(40)), watch)) == doubled(40)
-    assert watch.usage.decoding == len(list(tmp_path.iterdir())) and watch.usage.workers > 0
+    assert watch.usage.network == 2 * watch.usage.decoding >= 2 and watch.usage.workers > 0
     import ray
 
     assert executor("all").devices == "ray: 2 x cpu", "all is what the cluster has"

@@ -94,7 +94,7 @@ def test_all_executors_do_the_same(executor: Executor, tmp_path: Path) -> None:
     assert again == {n: (n, 2 * n) for n in range(20)} and len(list(tmp_path.iterdir())) <= 2, "no new process"
     done = sorted(int(line) for log in logs for line in log[3:])
     assert done == list(range(60)), "each task is done once"
-    assert watch.usage.decoding == len(logs) and watch.usage.network == 2 * len(logs) and watch.usage.workers > 0
+    assert watch.usage.network == 2 * watch.usage.decoding >= 2 and watch.usage.workers > 0
 
 
 @pytest.mark.command
