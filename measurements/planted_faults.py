@@ -52,7 +52,7 @@ FAULTS = (
     ("lse_bench/runs/statistics.py", "min(1.0, (len(p_values) - rank) * p_values[place])",
      "min(1.0, len(p_values) * p_values[place])"),
     ("lse_bench/runs/statistics.py", "units / (units - 1))", "1.0)"),
-    ("lse_bench/runs/summary.py", "pending=listed - len(records)", "pending=listed - len(scored)"),
+    ("lse_bench/runs/summary.py", "pending=listed - columns.records", "pending=listed - len(columns.scored)"),
     ("lse_bench/training/split.py", 'validation = [clip for clip in clips if clip.split == "val"]',
      'validation = [clip for clip in clips if clip.split in ("val", "test")]'),
     ("lse_bench/training/steps.py", "loss / len(batches) if len(batches) > 1 else loss", "loss"),

@@ -43,7 +43,7 @@ def test_scoring_and_generating_stop_with_what_they_have(corpus: Path, tmp_path:
     manifest = tmp_path / "m.json"
     assert lse_bench_here("manifest", "build", corpus, "--rule", "self", "--out", manifest).returncode == 0
     videos = ["generate", "unsynced", "--manifest", manifest, "--out", tmp_path / "videos"]
-    ended = signalled(number, "lse_bench.generators.run:make_video", 2, *videos)
+    ended = signalled(number, "lse_bench.generators.work:make_video", 2, *videos)
     assert ended.returncode == STOPS[number] and "again to continue" in " ".join(ended.stderr.split()), ended.stderr
     assert not list((tmp_path / "videos").glob(".scratch-*"))
     assert lse_bench_here(*videos).returncode == 0

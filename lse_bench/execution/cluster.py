@@ -17,11 +17,10 @@ from typing import Any
 from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.execution.dispatch import Dispatcher
 from lse_bench.execution.interface import R, T, Task, Watch, Work
+from lse_bench.execution.settings import Settings, settings, take
 from lse_bench.execution.stream import Reply, Stream
 from lse_bench.media.under_way import VARIABLE
 from lse_bench.processor import usable_cores
-from lse_bench.remote.cache import FOLDER, LIMIT
-from lse_bench.remote.stores import OFFLINE, OPTIONS
 from lse_bench.versions import installed, require
 
 LOCAL = "local"
@@ -121,8 +120,8 @@ class _Actor:
 
         if self._actor is None:
             kind = ray.remote(num_cpus=1, num_gpus=self._gpus, max_restarts=-1, max_task_retries=0)(_Remote)
-            self._actor = kind.remote(str(Path.cwd()), installed("lse-bench") or "", _settings())
-        future: Future[BaseException | None] = self._actor.start.remote(self.work, self._device).future()
+            self._actor = kind.remote(str(Path.cwd()), installed("lse-bench") or "")
+        future: Future[BaseException | None] = self._actor.start.remote(self.work, self._device, settings()).future()
         return future
 
     def exchange(self, tasks: Sequence[Task[Any]]) -> Future[Reply]:
@@ -148,23 +147,17 @@ class _Actor:
             self._actor = None
 
 
-def _settings() -> dict[str, str]:
-    """Return the environment variables about files elsewhere, which an actor does not inherit."""
-    return {name: os.environ[name] for name in (OFFLINE, OPTIONS, FOLDER, LIMIT) if name in os.environ}
-
-
 class _Remote:
     """What runs in the process of an actor."""
 
-    def __init__(self, folder: str, version: str, settings: dict[str, str]) -> None:
+    def __init__(self, folder: str, version: str) -> None:
         os.environ.pop(VARIABLE, None)
-        os.environ.update(settings)
         if Path(folder).is_dir():  # relative names mean the same as in the command
             os.chdir(folder)
         self._asked = version
         self._stream: Stream | None = None
 
-    def start(self, work: Work[Any, Any], device: str) -> BaseException | None:
+    def start(self, work: Work[Any, Any], device: str, given: Settings) -> BaseException | None:
         here = installed("lse-bench") or ""
         if here != self._asked:
             return LseBenchError(
@@ -172,6 +165,7 @@ class _Remote:
                 "everywhere"
             )
         self.rest()
+        take(given)
         self._stream, error = Stream.begin(work, device)
         return error
 

@@ -19,8 +19,10 @@ from lse_bench.execution.interface import Task, Usage, Watch
 from lse_bench.execution.stream import Reply
 
 DEATHS = 3  # workers that may die while a task runs alone in them
-_STARTS = 3  # times that a worker may die in a row without a result
+_STARTS = 5  # times that a worker may die in a row without a result
+_PAUSE = 1.0  # seconds before a worker is started again that died without a task; each time longer
 _DEPTH = 8  # tasks that a worker holds
+_TICK = 0.05  # seconds between looks while every worker waits for its start
 _POLL = 1.0  # seconds between looks at workers that say nothing
 _SILENCE = 60.0  # seconds without any worker after which that is said
 
@@ -53,12 +55,15 @@ class Handle(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Seat:
-    """A handle and what it does. `held`: its tasks. `alone`: whether its task is one that was held at a death."""
+    """A handle and what it does. `held`: its tasks. `alone`: whether its task is one that was held at a death.
+    `failures`: how often in a row it died without a result. `again`: when it is started again, None if it runs.
+    """
 
     handle: Handle
     held: dict[int, Task[Any]] = field(default_factory=dict)
     alone: bool = False
     failures: int = 0
+    again: float | None = None
     since: float | None = None
     usage: Usage = field(default_factory=Usage)
 
@@ -106,6 +111,13 @@ class Dispatcher:
     def _step(self) -> Iterator[tuple[int, Any]]:
         while self._idle and (self._waiting or self._suspects):
             self._call(self._idle.pop())
+        for seat in self._seats:
+            if seat.again is not None and time.monotonic() >= seat.again:
+                seat.again = None
+                self._calls[seat.handle.start()] = seat
+        if not self._calls and any(seat.again is not None for seat in self._seats):
+            time.sleep(_TICK)
+            return
         if not self._calls:
             raise LseBenchError(
                 f"every worker died {_STARTS} times without finishing a task, so the work stops; finished results are "
@@ -180,7 +192,7 @@ class Dispatcher:
         self._watch.on_event(f"{seat.handle.label}: the worker was lost ({how}); {told}")
         seat.failures = 0 if held else seat.failures + 1
         if seat.failures < _STARTS:
-            self._calls[seat.handle.start()] = seat
+            seat.again = time.monotonic() + _PAUSE * seat.failures
 
     def _settle(self, seat: _Seat) -> None:
         if seat.since is not None:

@@ -13,6 +13,7 @@ from typing import Any
 from lse_bench.execution.devices import THREADS, Place, in_words
 from lse_bench.execution.dispatch import Dispatcher
 from lse_bench.execution.interface import R, T, Task, Watch, Work
+from lse_bench.execution.settings import Settings, settings, take
 from lse_bench.execution.stream import Reply, Stream
 from lse_bench.media.under_way import VARIABLE
 from lse_bench.workers import Workers
@@ -50,12 +51,12 @@ class _Process:
     def start(self) -> Future[BaseException | None]:
         if self._pool is not None:
             try:
-                return self._pool.submit(_start, self.work, self._place.device)
+                return self._pool.submit(_start, self.work, self._place.device, settings())
             except BrokenProcessPool:
                 self.end()
         self._process = None
         self._pool = ProcessPoolExecutor(1, Workers({**self._place.environment, VARIABLE: ""}))
-        started = self._pool.submit(_start, self.work, self._place.device)
+        started = self._pool.submit(_start, self.work, self._place.device, settings())
         self._seen()
         return started
 
@@ -102,11 +103,12 @@ class _Process:
 _stream: Stream | None = None  # set in worker processes only
 
 
-def _start(work: Work[Any, Any], device: str) -> BaseException | None:
+def _start(work: Work[Any, Any], device: str, given: Settings) -> BaseException | None:
     import cv2
 
     global _stream
     _rest()
+    take(given)
     cv2.setNumThreads(int(os.environ[THREADS]))
     _stream, error = Stream.begin(work, device)
     return error

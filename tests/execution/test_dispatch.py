@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lse_bench.errors import LseBenchError, UsageError
+from lse_bench.execution import dispatch
 from lse_bench.execution.dispatch import DEATHS, Dispatcher
 from lse_bench.execution.interface import Task, Usage, Watch
 from lse_bench.execution.stream import Reply
@@ -107,8 +108,9 @@ def test_a_task_that_kills_three_workers_is_refused_and_no_other() -> None:
     assert len(together) <= 1, "after the first death it runs alone"
 
 
-def test_workers_that_never_start_end_the_run() -> None:
-    with pytest.raises(LseBenchError, match="every worker died 3 times without finishing a task"):
+def test_workers_that_never_start_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_PAUSE", 0.0)
+    with pytest.raises(LseBenchError, match="every worker died 5 times without finishing a task"):
         run([Scripted("a", starts=0), Scripted("b", starts=0)], tasks(3))
     assert run([Scripted("a", starts=0), Scripted("b")], tasks(9)) == {n: f"done {n}" for n in range(9)}
 
