@@ -1,6 +1,7 @@
 """Hand out tasks to several workers, and take back the tasks of those that die.
 
-Every worker holds a few tasks. It gets more as soon as it has finished one, so a slow worker gets fewer. When a worker
+Every worker holds a few tasks, and more if it finishes many at once, so that short clips fill its batches. It gets new
+ones as soon as it has finished one, so a slow worker gets fewer. When a worker
 dies, its tasks go back, and each of them then runs alone in a worker. A task whose worker dies three times while it
 runs alone is refused. So neither the neighbours of such a task nor a machine that is switched off cost a result.
 """
@@ -21,7 +22,7 @@ from lse_bench.execution.stream import Reply
 DEATHS = 3  # workers that may die while a task runs alone in them
 _STARTS = 5  # times that a worker may die in a row without a result
 _PAUSE = 1.0  # seconds before a worker is started again that died without a task; each time longer
-_DEPTH = 8  # tasks that a worker holds
+_DEPTH, _DEEPEST = 8, 256  # tasks that a worker holds at first, and at most
 _TICK = 0.05  # seconds between looks while every worker waits for its start
 _POLL = 1.0  # seconds between looks at workers that say nothing
 _SILENCE = 60.0  # seconds without any worker after which that is said
@@ -56,12 +57,14 @@ class Handle(Protocol):
 @dataclass(slots=True, eq=False)
 class _Seat:
     """A handle and what it does. `held`: its tasks. `alone`: whether its task is one that was held at a death.
-    `failures`: how often in a row it died without a result. `again`: when it is started again, None if it runs.
+    `depth`: how many it may hold. `failures`: how often in a row it died without a result. `again`: when it is started
+    again, None if it runs.
     """
 
     handle: Handle
     held: dict[int, Task[Any]] = field(default_factory=dict)
     alone: bool = False
+    depth: int = _DEPTH
     failures: int = 0
     again: float | None = None
     since: float | None = None
@@ -147,6 +150,8 @@ class Dispatcher:
         seat.usage = reply.usage
         if reply.note:
             self._watch.on_note(seat.handle.label, reply.note)
+        if 2 * len(reply.results) >= seat.depth:
+            seat.depth = min(2 * seat.depth, _DEEPEST)
         for number, result in reply.results:
             # A worker that was given up, but lives, may still answer for a task that another one has now.
             if seat.held.pop(number, None) is not None:
@@ -171,7 +176,7 @@ class Dispatcher:
             seat.alone = True
             return [self._suspects.popleft()]
         share = -(-len(self._waiting) // (2 * len(self._seats)))  # so that all workers end together
-        room = min(_DEPTH, share) - len(seat.held)
+        room = min(seat.depth, share) - len(seat.held)
         return [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
 
     def _bury(self, seat: _Seat, how: str) -> Iterator[tuple[int, Any]]:

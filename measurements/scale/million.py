@@ -26,7 +26,7 @@ from lse_bench.runs.schema import Record
 from lse_bench.sync import distance
 from measurements.scale.executors import SCORE, corpus_of
 
-FILES, VARIANTS = 1000, 500
+FILES, VARIANTS, SHARDS = 1000, 500, 1000
 SUMMARY = """
 import resource, sys
 from pathlib import Path
@@ -111,6 +111,20 @@ def fill(run: Path, listed: Path, clips: int, left: int) -> None:
             file.write(json.dumps(record | variants[n % VARIANTS] | own) + "\n")
 
 
+def cut(run: Path, folder: Path) -> list[Path]:
+    """The same records as a thousand run directories of shards."""
+    about = json.loads((run / "run.json").read_text())
+    lines = (run / "records.jsonl").read_bytes().split(b"\n")[:-1]
+    parts = []
+    for number in range(SHARDS):
+        part = folder / f"{number + 1:04d}"
+        part.mkdir(parents=True)
+        (part / "run.json").write_text(json.dumps(about | {"shard": f"{number + 1}/{SHARDS}"}))
+        (part / "records.jsonl").write_bytes(b"".join(line + b"\n" for line in lines[number::SHARDS]))
+        parts.append(part)
+    return parts
+
+
 def page_seconds(page: Path) -> float | None:
     """Seconds until the page has drawn its table in Chromium; None without a browser."""
     program = shutil.which("chromium")
@@ -140,6 +154,8 @@ def steps(folder: Path, clips: int, video: Path) -> dict[str, tuple[float, float
     found["summary"] = measured("-c", SUMMARY, run, clips)
     build = ("-m", "lse_bench", "leaderboard", "build", run, "--out", folder / "page", "--clips", "0")
     found["leaderboard build"] = measured(*build)
+    shards = cut(run, folder / "shards")
+    found["merge of 1,000 shards"] = measured("-m", "lse_bench", "merge", *shards, "--out", folder / "merged")
     drawn = page_seconds(folder / "page" / "index.html")
     if drawn is not None:
         found["page in a browser"] = drawn, float("nan")

@@ -89,6 +89,21 @@ def test_every_task_has_one_result_and_long_ones_come_first() -> None:
     assert run([Scripted("d")], []) == {}
 
 
+def test_a_worker_that_finishes_many_at_once_holds_more() -> None:
+    class Batching(Scripted):
+        """Finishes all that it holds, as a network with a large batch does."""
+
+        def exchange(self, tasks: Sequence[Task[Any]]) -> Future[Reply]:
+            self.seen.append([task.number for task in tasks])
+            return answer(Reply([(task.number, task.what) for task in tasks], "", Usage()))
+
+    handle = Batching("a")
+    assert len(run([handle], tasks(2000))) == 2000
+    held = [len(one) for one in handle.seen]
+    assert held[:6] == [8, 16, 32, 64, 128, 256] and max(held) == 256
+    assert held[-1] == 1, "at the end the rest is shared out in small parts"
+
+
 def test_a_dead_worker_costs_nothing() -> None:
     for seed in range(30):
         at = random.Random(seed)
