@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import tiny_bench
 from commands import Ended, lse_bench_here
+
+from lse_bench.execution.choose import executor_for
 
 pytestmark = [pytest.mark.command, pytest.mark.slow]
 
@@ -37,9 +40,17 @@ def records(run: Path) -> dict[str, Any]:
     return {one["id"]: one for one in found}
 
 
+@pytest.fixture
+def ray_here() -> Iterator[None]:
+    """Ends Ray after the test: it would use a core's time, and take this process with it when it is killed."""
+    ray = pytest.importorskip("ray")
+    yield
+    executor_for.cache_clear()
+    ray.shutdown()
+
+
 @pytest.mark.network
-def test_a_benchmark_has_the_summary_of_one_process(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
+def test_a_benchmark_has_the_summary_of_one_process(ray_here: None, tmp_path: Path) -> None:
     mine = tiny_bench.CONFIG.format(method="copy", python="cp", program="{video}", words="{output}")
     (tmp_path / "bench.toml").write_text(mine.replace('[fd_sync]\nweights = "syncnet-mini"\n', ""))
     out = {who: tmp_path / who for who in ("inline", "ray")}
