@@ -16,7 +16,7 @@ from lse_bench.processor import usable_cores
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 THREADS = "OMP_NUM_THREADS"
-_MOST = 1024  # processes
+_MOST, _A_CORE = 1024, 4  # processes, and processes without a GPU for each core
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,12 @@ def parse_places(text: str, cards: int) -> list[Place]:
     total = sum(count for _, count in found)
     if not 0 < total <= _MOST or any(not count for _, count in found):
         raise UsageError(f"--devices {text}: this asks for {total} processes; 1 to {_MOST} are possible")
+    on_cpu, cores = sum(count for name, count in found if name == "cpu"), usable_cores()
+    if on_cpu > _A_CORE * cores:
+        raise UsageError(
+            f"--devices {text}: {on_cpu} processes without a GPU, but this machine has {cores} usable cores. At most "
+            f"{_A_CORE * cores} are started; {cores} are the fastest"
+        )
     threads = _threads(total)
     seen: Counter[str] = Counter()
     places = []

@@ -1,9 +1,10 @@
 """Hand out tasks to several workers, and take back the tasks of those that die.
 
 Every worker holds a few tasks, and more if it finishes many at once, so that short clips fill its batches. It gets new
-ones as soon as it has finished one, so a slow worker gets fewer. When a worker
-dies, its tasks go back, and each of them then runs alone in a worker. A task whose worker dies three times while it
-runs alone is refused. So neither the neighbours of such a task nor a machine that is switched off cost a result.
+ones as soon as it has finished one, so a slow worker gets fewer. When a worker dies, its tasks go back, and each of
+them then runs alone in a worker. A task whose worker dies three times while it runs alone is refused. So neither the
+neighbours of such a task nor a machine that is switched off cost a result. If many workers die before the first result,
+the fault is not one of the tasks, and the work stops.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from lse_bench.execution.stream import Reply
 DEATHS = 3  # workers that may die while a task runs alone in them
 _STARTS = 5  # times that a worker may die in a row without a result
 _PAUSE = 1.0  # seconds before a worker is started again that died without a task; each time longer
+_BARREN = 25  # workers that may die before the first result of all
 _DEPTH, _DEEPEST = 8, 256  # tasks that a worker holds at first, and at most
 _TICK = 0.05  # seconds between looks while every worker waits for its start
 _POLL = 1.0  # seconds between looks at workers that say nothing
@@ -93,6 +95,7 @@ class Dispatcher:
         self._idle: list[_Seat] = []
         self._lost, self._watch = lost, watch
         self._heard = time.monotonic()
+        self._dead = self._finished = 0
 
     def run(self) -> Iterator[tuple[int, Any]]:
         """Yield the number and the result of each task. Raises LseBenchError if no worker is left."""
@@ -124,7 +127,7 @@ class Dispatcher:
         if not self._calls:
             raise LseBenchError(
                 f"every worker died {_STARTS} times without finishing a task, so the work stops; finished results are "
-                "kept. Memory may be too small for so many workers: name fewer --devices"
+                "kept. Memory may be too small for so many workers: ask for fewer with --devices"
             )
         ended, _ = wait(self._calls, timeout=_POLL, return_when=FIRST_COMPLETED)
         self._complain(bool(ended))
@@ -156,6 +159,7 @@ class Dispatcher:
             # A worker that was given up, but lives, may still answer for a task that another one has now.
             if seat.held.pop(number, None) is not None:
                 seat.failures = 0
+                self._finished += 1
                 yield number, result
         if reply.error is not None:
             raise reply.error
@@ -181,6 +185,12 @@ class Dispatcher:
 
     def _bury(self, seat: _Seat, how: str) -> Iterator[tuple[int, Any]]:
         self._settle(seat)
+        self._dead += 1
+        if self._dead >= _BARREN and not self._finished:
+            raise LseBenchError(
+                f"{self._dead} workers died before the first result, the last one by {how}. So no single file is the "
+                "cause. Memory may be too small for so many workers: ask for fewer with --devices"
+            )
         held, alone = list(seat.held.values()), seat.alone
         seat.held, seat.alone = {}, False
         for task in held:
@@ -193,8 +203,8 @@ class Dispatcher:
                 "damaged or too large"
             )
             yield task.number, self._lost(task.what, reason)
-        told = f"{len(held)} clips go back" if len(held) != 1 else f"{held[0].name} goes back"
-        self._watch.on_event(f"{seat.handle.label}: the worker was lost ({how}); {told}")
+        told = f"{len(held)} tasks are" if len(held) != 1 else f"{held[0].name} is"
+        self._watch.on_event(f"{seat.handle.label}: the worker was lost ({how}); {told} given to another one")
         seat.failures = 0 if held else seat.failures + 1
         if seat.failures < _STARTS:
             seat.again = time.monotonic() + _PAUSE * seat.failures

@@ -92,6 +92,11 @@ def generate_run(
         for _, generated in by.run(work, tasks, watch or Watch()) if tasks else ():
             decodes += generated.decodes
             for row in generated.rows:
+                if row.status == "ok" and not video_path(call.out, row.id).exists():
+                    raise UsageError(
+                        f"{call.out}: a worker wrote {row.id}.mp4, but it is not here. The workers have another folder "
+                        "of this name; --out must lie on a file system that all nodes share"
+                    )
                 finish(row)
         if executor is not None:
             remove_leftovers(call.out)  # of workers that died

@@ -26,7 +26,15 @@ from lse_bench.manifests.search import Passed, search
 from lse_bench.manifests.sounds import with_one_sound, with_sounds
 from lse_bench.media.clip_files import ClipFiles
 from lse_bench.naming import MEDIA_SUFFIXES, id_of, natural_key, safe_id, whole, without_suffix
-from lse_bench.remote.addresses import SCHEMES, address_of, joined, unknown_scheme, without_place, without_secrets
+from lse_bench.remote.addresses import (
+    SCHEMES,
+    address_of,
+    joined,
+    suffix_of,
+    unknown_scheme,
+    without_place,
+    without_secrets,
+)
 from lse_bench.remote.stores import forget
 
 
@@ -58,7 +66,7 @@ class Source:
         """
         if sum((self.sound is not None, self.sounds is not None, self.pair_sounds)) > 1:
             raise UsageError("--sound, --sounds and --pair-sounds exclude each other. Give one of them")
-        lists = any(path.suffix.lower() in READERS for path in self.inputs)
+        lists = any(suffix_of(path) in READERS for path in self.inputs)
         if self.root is not None and not lists and not self.pair_sounds:
             raise UsageError("--root belongs to names in lists or to --pair-sounds. Leave it out")
         forget()
@@ -134,15 +142,15 @@ def find_clips(inputs: Sequence[Path], root: Path | None = None, passed: Passed 
     for path in inputs:
         if (scheme := unknown_scheme(str(path))) is not None:
             raise UsageError(f"{path}: addresses of {scheme} are not opened; there are: {', '.join(SCHEMES)}")
-        if path.suffix.lower() == SHARD_SUFFIX:
+        if suffix_of(path) == SHARD_SUFFIX:
             clips += clips_of_shard(path)
-        elif address_of(path) is not None and path.suffix.lower() not in READERS:
+        elif address_of(path) is not None and suffix_of(path) not in READERS:
             clips += clips_at(path, passed)
         elif (path / GENERATION_FILE).is_file():
             clips += clips_of_generation(path)
         elif path.is_dir():
             clips += _in_folder(path, passed)
-        elif path.suffix.lower() in READERS:
+        elif suffix_of(path) in READERS:
             clips += _from_list(path, root, passed)
         elif path.exists() or path.is_symlink():
             clips.append(ListedClip(safe_id(path.stem), shown(path.name), path))

@@ -14,7 +14,7 @@ from lse_bench.errors import ClipError, UsageError
 from lse_bench.manifests.listed import ListedClip, shown
 from lse_bench.manifests.search import Passed
 from lse_bench.naming import MEDIA_SUFFIXES, id_of, natural_key, safe_id
-from lse_bench.remote.addresses import address_of, joined
+from lse_bench.remote.addresses import address_of, joined, suffix_of, without_place
 from lse_bench.remote.cache import local_copy
 from lse_bench.remote.stores import RemoteError, State, below, state_at
 
@@ -31,8 +31,9 @@ def clips_at(path: Path, passed: Passed) -> list[ListedClip]:
     address = address_of(path)
     assert address is not None
     try:
-        if path.suffix.lower() in MEDIA_SUFFIXES and (state := state_at(address)) is not None:
-            return [ListedClip(safe_id(path.stem), shown(path.name), path, state=state)]
+        if suffix_of(path) in MEDIA_SUFFIXES and (state := state_at(address)) is not None:
+            name = Path(without_place(address)).name
+            return [ListedClip(safe_id(Path(name).stem), name, path, state=state)]
         found = list(below(address))
     except RemoteError as error:
         raise UsageError(str(error)) from None

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lse_bench.errors import UsageError, no_such
+from lse_bench.remote.addresses import suffix_of
 from lse_bench.storage import local_file, parse_json, read_text
 
 VIDEO = ("clip", "path", "file", "filename", "video")  # the names of the column of video files
@@ -77,7 +78,7 @@ def read_list(path: Path, renamed: Mapping[str, str] | None = None) -> ClipList:
     Raises UsageError if the file is no list, is empty, or if a column or a value is not allowed; the message names the
     row, the column and the nearest right name.
     """
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if suffix not in READERS:
         raise UsageError(f"{path}: not a list; the name of a list ends in {', '.join(READERS)}")
     table = READERS[suffix](path)

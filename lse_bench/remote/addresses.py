@@ -41,6 +41,17 @@ def is_network(address: str) -> bool:
     return any(part.split("://")[0] in NETWORK for part in address.split("::") if "://" in part)
 
 
+def suffix_of(path: Path) -> str:
+    """Return the suffix of a path or an address in lower case. A query and an archive after the name do not count.
+
+    >>> suffix_of(Path("https://host/list.CSV?key=1"))
+    '.csv'
+    """
+    if address_of(path) is None:
+        return path.suffix.lower()
+    return Path(str(path).partition("::")[0].partition("?")[0]).suffix.lower()
+
+
 def joined(folder: Path, name: str) -> Path:
     """Return a name below a folder, which can lie in an archive. A name that is an address itself stays as it is."""
     if address_of(name) is not None:

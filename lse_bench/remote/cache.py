@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from lse_bench.errors import ClipError
-from lse_bench.remote.addresses import address_of, without_secrets
+from lse_bench.remote.addresses import address_of, suffix_of, without_secrets
 from lse_bench.remote.stores import RemoteError, State, patiently, state_at, store_of
 
 FOLDER, LIMIT = "LSE_BENCH_CACHE", "LSE_BENCH_CACHE_GB"
@@ -40,11 +40,11 @@ def local_copy(path: Path) -> Path:
 
 def fetched(address: str) -> Path:
     """Return the local copy of the file at an address, fetched if it is absent. Raises RemoteError or UsageError."""
-    state = state_at(address)
+    state = state_at(address, alone=True)
     if state is None:
         raise RemoteError(f"{without_secrets(address)}: no such object", missing=True)
     folder = cache_folder()
-    suffix = Path(address.split("::")[0].split("?")[0]).suffix[:12]
+    suffix = suffix_of(Path(address))[:12]
     key = hashlib.sha256(f"{address} {state.bytes} {state.changed}".encode()).hexdigest()[:40]
     copy = folder / f"{key}{suffix}"
     folder.mkdir(parents=True, exist_ok=True)

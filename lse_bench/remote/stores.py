@@ -29,6 +29,9 @@ class State(NamedTuple):
     changed: int
 
 
+_LISTINGS: dict[str, dict[str, State]] = {}  # the files of folders that were listed, until `forget`
+
+
 class RemoteError(UsageError):
     """A file at an address that cannot be had. `missing`: whether it does not exist."""
 
@@ -40,12 +43,17 @@ class RemoteError(UsageError):
         return type(self), (str(self), self.missing)
 
 
+def forbidden() -> bool:
+    """Return whether the environment variable LSE_BENCH_OFFLINE forbids the network."""
+    return os.environ.get(OFFLINE, "0") not in ("", "0")
+
+
 def store_of(address: str) -> tuple[Any, str]:
     """Return the file system of an address and the path in it.
 
     Raises UsageError without the extra `remote`, if the network is forbidden, or if the options cannot be read.
     """
-    if is_network(address) and os.environ.get(OFFLINE):
+    if is_network(address) and forbidden():
         raise UsageError(f"{without_secrets(address)}: needs the network, but --offline or {OFFLINE} forbids it")
     try:
         import fsspec
@@ -101,7 +109,7 @@ def patiently(address: str, attempt: Callable[[], R]) -> R:
             if "NoCredentials" in type(error).__name__:
                 raise RemoteError(f"{shown}: no credentials. Set them, or pass --storage-options") from None
             if number + 1 == _TRIES:
-                raise RemoteError(f"{shown}: cannot be read after {_TRIES} attempts: {_why(error)}") from None
+                raise RemoteError(f"{shown}: {_TRIES} attempts failed: {_why(error)}") from None
         sleep(_WAIT * 2**number)
     raise AssertionError
 
@@ -121,29 +129,35 @@ def below(address: str) -> Iterator[tuple[str, State]]:
             yield path[len(lead) :], _state(about)
 
 
-def state_at(address: str) -> State | None:
+def state_at(address: str, alone: bool = False) -> State | None:
     """Return the size and time of a file at an address; None if it does not exist.
 
     Its folder is listed once and remembered, because asking for each of a million objects would take hours. Servers
-    that cannot list are asked for each. Raises RemoteError if the store cannot be reached.
+    that cannot list are asked for each. `alone`: ask for this file only, unless its folder was listed before. Raises
+    RemoteError if the store cannot be reached.
     """
-    folder, _, name = address.rpartition("/")
-    if address.startswith(("http://", "https://")):
-        try:
-            store, path = store_of(address)
-            return _state(patiently(address, lambda: store.info(path)))
-        except RemoteError as error:
-            if error.missing:
-                return None
-            raise
-    if "::" in address:
-        name, _, rest = address.partition("://")[2].partition("::")
-        inner, _, name = name.rpartition("/")
-        folder = f"{address.partition('://')[0]}://{inner}::{rest}"
-    return _listed(folder).get(name)
+    folder, name = _parted(address)
+    if folder in _LISTINGS:
+        return _LISTINGS[folder].get(name)
+    if not alone and not address.startswith(("http://", "https://")):
+        _LISTINGS[folder] = _listed(folder)
+        return _LISTINGS[folder].get(name)
+    try:
+        store, path = store_of(address)
+        return _state(patiently(address, lambda: store.info(path)))
+    except RemoteError as error:
+        if error.missing:
+            return None
+        raise
 
 
-@cache
+def _parted(address: str) -> tuple[str, str]:
+    """Return the address of a file's folder, which can lie in an archive, and the file's name."""
+    inside, colons, archive = address.partition("::")
+    folder, _, name = inside.rpartition("/")
+    return f"{folder}/{colons}{archive}" if folder.endswith("/") else f"{folder}{colons}{archive}", name
+
+
 def _listed(folder: str) -> dict[str, State]:
     store, path = store_of(folder)
     try:
@@ -157,7 +171,7 @@ def _listed(folder: str) -> dict[str, State]:
 
 def forget() -> None:
     """Forget listings, so that what has changed in a store is seen."""
-    _listed.cache_clear()
+    _LISTINGS.clear()
 
 
 def _state(about: dict[str, Any]) -> State:

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from lse_bench.errors import UsageError
-from lse_bench.remote.addresses import address_of, without_secrets
-from lse_bench.remote.stores import State, patiently, store_of
+from lse_bench.remote.addresses import address_of
+from lse_bench.remote.stores import RemoteError, State, patiently, store_of
 
 _EVERY = 300.0  # seconds between two checkpoints
 _WHOLE = ("s3", "gs", "hf")  # stores in which an object appears only when it is complete
@@ -17,7 +17,7 @@ class Publisher:
     """Copies the files of a run directory to an address. A file there is replaced only by a complete one."""
 
     def __init__(self, out: Path, address: Path | str) -> None:
-        """Prepare the copying of `out`. Raises UsageError if `address` is none, or cannot be reached."""
+        """Prepare the copying of `out`. Raises UsageError if `address` is none, or without the extra of its store."""
         found = address_of(address)
         if found is None:
             raise UsageError(f"--publish {address}: an address is needed, such as s3://bucket/runs/mine")
@@ -26,10 +26,16 @@ class Publisher:
         self._last = time.monotonic()
         store_of(found)
 
-    def now_and_then(self) -> None:
-        """Copy what is new if the last time is long ago."""
-        if time.monotonic() - self._last >= _EVERY:
+    def now_and_then(self) -> str | None:
+        """Copy what is new if the last time is long ago. Return a sentence if that fails; a later call tries again."""
+        if time.monotonic() - self._last < _EVERY:
+            return None
+        try:
             self.publish()
+        except RemoteError as error:
+            self._last = time.monotonic()
+            return f"the run was not copied to the store, and will be later: {error}"
+        return None
 
     def publish(self) -> int:
         """Copy every file that is new or has changed, and return their number. Raises RemoteError if that fails."""
@@ -59,8 +65,3 @@ class Publisher:
             store.mv(partial, target)
 
         patiently(address, put)
-
-    @property
-    def shown(self) -> str:
-        """The address without keys, for messages."""
-        return without_secrets(self._address)

@@ -91,6 +91,8 @@ def score_run(
             "--protocol tracked or --timeline SECONDS"
         )
     prepare_directory(out, description)
+    if publisher is not None:  # a store that refuses is named before hours of work
+        publisher.publish()
     mine = shard.of(clips) if shard is not None else clips
     with open_records(out) as append:
         with uncollected():
@@ -106,8 +108,8 @@ def score_run(
                 on_record(scored.record)
                 for problem in scored.problems:
                     on_problem(problem)
-                if publisher is not None:
-                    publisher.now_and_then()
+                if publisher is not None and (told := publisher.now_and_then()) is not None:
+                    on_problem(told)
         summary = write_summary(out, iter_records(out), len(mine), description)
         if publisher is not None:
             publisher.publish()

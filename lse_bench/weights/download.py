@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lse_bench.errors import WeightsError
+from lse_bench.remote.stores import OFFLINE, forbidden
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.table import Entry
 
@@ -54,7 +55,7 @@ class FetchSettings:
         """The setting that forbids the network, `--offline` or `LSE_BENCH_OFFLINE`, or None."""
         if self.offline:
             return "--offline"
-        return "LSE_BENCH_OFFLINE" if os.environ.get("LSE_BENCH_OFFLINE", "0") not in ("", "0") else None
+        return OFFLINE if forbidden() else None
 
 
 def addresses_of(item: Entry) -> list[str]:

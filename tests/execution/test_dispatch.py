@@ -130,6 +130,15 @@ def test_workers_that_never_start_end_the_run(monkeypatch: pytest.MonkeyPatch) -
     assert run([Scripted("a", starts=0), Scripted("b")], tasks(9)) == {n: f"done {n}" for n in range(9)}
 
 
+def test_a_place_where_every_task_kills_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that is too small for the network kills every worker at its first task: that is no fault of the clips."""
+    monkeypatch.setattr(dispatch, "_PAUSE", 0.0)
+    with pytest.raises(LseBenchError, match="25 workers died before the first result, the last one by SIGKILL"):
+        run([Scripted(name, deadly=range(500)) for name in "ab"], tasks(500))
+    found = run([Scripted(name, deadly=range(1, 40)) for name in "ab"], tasks(100))
+    assert sum(text.startswith("lost") for text in found.values()) == 39, "after a result the clips are to blame"
+
+
 def test_errors_of_the_work_reach_the_caller_after_the_results_before_them() -> None:
     class Wrong(Scripted):
         def exchange(self, tasks: Sequence[Task[Any]]) -> Future[Reply]:

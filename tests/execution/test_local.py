@@ -67,9 +67,13 @@ def test_a_choice_of_cards_made_before_holds(monkeypatch: pytest.MonkeyPatch) ->
         ("cpu:2;rm", "is no device"),
     ],
 )
-def test_wrong_devices_are_named(text: str, words: str) -> None:
+def test_wrong_devices_are_named(text: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=words):
         parse_places(text, 0)
+    monkeypatch.setattr("lse_bench.execution.devices.usable_cores", lambda: 2)
+    assert len(parse_places("cpu:8", 0)) == 8
+    with pytest.raises(UsageError, match=r"9 processes without a GPU, but this machine has 2 usable cores. At most 8"):
+        parse_places("cpu:8,cpu:1", 0)
     with pytest.raises(UsageError, match="for one process"):
         executor_for("cpu:2", None, "cuda:1")
     assert executor_for(None, None, "cpu") is None

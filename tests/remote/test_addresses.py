@@ -9,8 +9,8 @@ from commands import lse_bench_here
 
 from lse_bench.errors import UsageError
 from lse_bench.naming import whole
-from lse_bench.remote.addresses import address_of, is_network, joined, without_secrets
-from lse_bench.remote.stores import OFFLINE, store_of
+from lse_bench.remote.addresses import address_of, is_network, joined, suffix_of, without_secrets
+from lse_bench.remote.stores import OFFLINE, forbidden, store_of
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,18 @@ def test_keys_are_cut(text: str, shown: str) -> None:
     assert without_secrets(text) == shown
 
 
+@pytest.mark.parametrize(
+    ("path", "suffix"),
+    [("https://h/l.CSV?key=a.b", ".csv"), ("zip://in/a.mp4::/x.zip", ".mp4"), ("a.b/c.Tar", ".tar"),
+     ("a?b.csv", ".csv"), ("s3://bucket/clips", ""), ("s3://bucket/v1.0/clips", "")],
+)  # fmt: skip
+def test_suffixes_are_those_of_the_names(path: str, suffix: str) -> None:
+    assert suffix_of(Path(path)) == suffix
+
+
 def test_the_network_can_be_forbidden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(OFFLINE, "0")
+    assert not forbidden()
     monkeypatch.setenv(OFFLINE, "1")
     with pytest.raises(UsageError, match=r"s3://bucket/a\.mp4: needs the network, but --offline"):
         store_of("s3://bucket/a.mp4")

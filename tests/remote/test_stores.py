@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
 import os
 import tarfile
@@ -20,6 +22,8 @@ from lse_bench.manifests.clips import find_clips
 from lse_bench.remote import cache, stores
 from lse_bench.remote.cache import fetched, local_copy
 from lse_bench.remote.stores import RemoteError, patiently
+from lse_bench.runs import publish
+from lse_bench.runs.publish import Publisher
 from lse_bench.runs.records import read_records
 from lse_bench.runs.schema import Record
 
@@ -42,7 +46,7 @@ class Moody:
     """An S3 server that answers 503 or 403 to as many requests as it is told."""
 
     def __init__(self, application: Any) -> None:
-        self.application, self.busy, self.denied = application, 0, 0
+        self.application, self.busy, self.denied, self.denies = application, 0, 0, False
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "GET" and (self.busy or self.denied):
@@ -50,7 +54,17 @@ class Moody:
             self.busy, self.denied = max(0, self.busy - 1), max(0, self.denied - (not self.busy))
             start(kind, [("Content-Type", "application/xml")])
             return [f"<Error><Code>{code}</Code><Message>told so</Message></Error>".encode()]
+        if self.denies:  # everything, uploads too
+            start("403 Forbidden", [("Content-Type", "application/xml")])
+            return [b"<Error><Code>AccessDenied</Code><Message>told so</Message></Error>"]
         return self.application(environ, start)  # type: ignore[no-any-return]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A server of files that prints nothing."""
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +99,7 @@ def s3(server: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv(stores.OPTIONS, str(tmp_path / "options.json"))
     monkeypatch.setattr(stores, "_WAIT", 0.0)
     stores._options.cache_clear()
-    stores._listed.cache_clear()
+    stores.forget()
     store = s3fs.S3FileSystem(**options, skip_instance_cache=True)
     store.mkdir("bucket")
     for path in folder.rglob("*.*"):
@@ -93,7 +107,7 @@ def s3(server: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     yield store
     store.rm("bucket", recursive=True)
     stores._options.cache_clear()
-    stores._listed.cache_clear()
+    stores.forget()
 
 
 def score(*words: object) -> Ended:
@@ -135,6 +149,78 @@ def test_workers_read_from_a_bucket_and_results_go_into_it(s3: Any, folder: Path
     assert scores(tmp_path / "here") == scores(tmp_path / "there")
     for name in ("run.json", "records.jsonl", "summary.json", "usage.json"):
         assert s3.cat(f"bucket/runs/mine/{name}") == (tmp_path / "there" / name).read_bytes()
+
+
+def test_a_signed_list_on_a_server_leaves_no_key_behind(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("aiohttp")
+    monkeypatch.delenv(stores.OFFLINE, raising=False)
+    monkeypatch.setenv(cache.FOLDER, str(tmp_path / "cache"))
+    handler = functools.partial(Quiet, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        place = f"http://127.0.0.1:{server.server_port}"
+        (folder / "signed.csv").write_text("clip\n" + "".join(f"{place}/some/{n}.mp4?key=hush\n" for n in (0, 1)))
+        ended = score(f"{place}/signed.csv?key=hush", "--out", tmp_path / "there")
+        assert ended.returncode == 0, ended.stderr
+        one = score(f"{place}/some/0.mp4?key=hush", "--out", tmp_path / "one")
+        assert one.returncode == 0, one.stderr
+        missing = score(f"{place}/none.csv?key=hush", "--out", tmp_path / "none")
+        assert missing.returncode == 2 and "no such object" in missing.stderr
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert [record.id for record in read_records(tmp_path / "one")] == ["0"]
+    assert len(read_records(tmp_path / "there")) == 2
+    for told in (ended.stderr, one.stderr, missing.stderr):
+        assert "hush" not in told
+    for run in ("there", "one"):
+        for path in (tmp_path / run).iterdir():
+            assert "hush" not in path.read_text(), path
+
+
+def test_a_store_that_takes_nothing_is_named_before_the_first_clip(
+    s3: Any, moody: tuple[Moody, str], tmp_path: Path
+) -> None:
+    clips.good(tmp_path / "a.mp4", 0.8)
+    moody[0].denies = True
+    ended = score(tmp_path / "a.mp4", "--out", tmp_path / "run", "--publish", "s3://bucket/runs/a")
+    moody[0].denies = False
+    told = " ".join(ended.stderr.split())
+    assert ended.returncode == 2 and "s3://bucket/runs/a/run.json" in told and "denied" in told, told
+    assert not read_records(tmp_path / "run")
+
+
+def test_a_copy_that_fails_on_the_way_is_made_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "_WAIT", 0.0)
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "records.jsonl").write_text("one\n")
+    publisher = Publisher(out, "memory://published/run")
+    store = stores.store_of("memory://published")[0]
+    assert publisher.now_and_then() is None and not store.exists("/published/run/records.jsonl"), "it is too early"
+    monkeypatch.setattr(publish, "_EVERY", 0.0)
+    real = type(store).put_file
+    monkeypatch.setattr(type(store), "put_file", lambda *_: (_ for _ in ()).throw(OSError("busy")))
+    told = str(publisher.now_and_then())
+    assert told.endswith("and will be later: memory://published/run/records.jsonl: 5 attempts failed: OSError: busy")
+    monkeypatch.setattr(type(store), "put_file", real)
+    assert publisher.now_and_then() is None and store.cat("/published/run/records.jsonl") == b"one\n"
+    assert publisher.publish() == 0, "nothing is new"
+    with pytest.raises(UsageError, match="an address is needed"):
+        Publisher(out, tmp_path / "there")
+
+
+def test_workers_ask_for_their_object_and_not_for_the_folder(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stores.forget()
+    monkeypatch.setattr(stores, "_listed", lambda folder: pytest.fail("the folder was listed"))
+    assert fetched("s3://bucket/some/1.mp4").exists()
+    with pytest.raises(RemoteError, match="no such object"):
+        fetched("s3://bucket/some/none.mp4")
 
 
 def test_an_object_that_vanishes_is_a_row(s3: Any, tmp_path: Path) -> None:
@@ -183,7 +269,7 @@ def test_failures_that_pass_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert patiently("s3://b/a", attempt) == "here" and waits == [0.5, 1, 2, 4]
     left = [OSError("503 Slow Down https://h/a?secret=1")] * 5
-    with pytest.raises(RemoteError, match="after 5 attempts: OSError: 503 Slow Down") as told:
+    with pytest.raises(RemoteError, match="5 attempts failed: OSError: 503 Slow Down") as told:
         patiently("s3://b/a", attempt)
     assert "secret" not in str(told.value)
 
