@@ -12,9 +12,9 @@ from lse_bench.errors import UsageError
 from lse_bench.fidelity.results import FdSyncResult, FidResult
 from lse_bench.runs.directory import SUMMARY_FILE, read_description
 from lse_bench.runs.records import read_records
-from lse_bench.runs.schema import MetricSummary, Record, RunDescription, RunUsage, Scores, Summary
+from lse_bench.runs.schema import MetricSummary, Record, RunDescription, Scores, Summary
 from lse_bench.runs.summary import summarise
-from lse_bench.runs.usage import read_usage
+from lse_bench.runs.usage import RunUsage, read_usage
 from lse_bench.storage import read_object
 from lse_bench.stored import read_stored
 

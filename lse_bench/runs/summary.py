@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lse_bench.errors import STATUSES, Status
-from lse_bench.runs.schema import MetricSummary, Record, RunDescription, RunUsage, Scores, Summary
+from lse_bench.runs.schema import MetricSummary, Record, RunDescription, Scores, Summary
 from lse_bench.runs.statistics import Members, mean_with_interval
-from lse_bench.runs.usage import total_usage
+from lse_bench.runs.usage import RunUsage, total_usage
 from lse_bench.sync.signature import as_happened, at_25, signature
 
 METRICS = ("lse_d", "lse_c", "offset", "lse_d_at_0", "lse_d_valid", "lse_c_valid", "offset_valid", "offset_ms")

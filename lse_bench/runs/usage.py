@@ -7,13 +7,69 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+from pydantic import BaseModel, ConfigDict
 
 from lse_bench.execution.interface import Watch
-from lse_bench.runs.schema import Record, RunUsage, UsageEntry, UsageSummary
-from lse_bench.stored import read_stored, write_stored
+from lse_bench.stored import Stored, read_stored, write_stored
+
+if TYPE_CHECKING:
+    from lse_bench.runs.schema import Record
 
 USAGE_FILE = "usage.json"
+_SCHEMA = 1
+
+
+class UsageEntry(BaseModel):
+    """The times of one command that worked on a run."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    started: str
+    """Start, in UTC and ISO 8601."""
+    devices: str
+    """Devices of the workers."""
+    clips: int
+    """Number of clips that got a record."""
+    video_seconds: float
+    """Length of their pictures in seconds."""
+    wall_seconds: float
+    """Time from the first to the last clip, with the start of the workers."""
+    worker_seconds: float
+    """Time of all workers together, after their start."""
+    decoding_seconds: float
+    """Time of reading files, in all threads of all workers together."""
+    network_seconds: float
+    """Time of computing on the devices."""
+
+
+class RunUsage(Stored):
+    """The content of usage.json: how long a run took."""
+
+    schema_version: int = _SCHEMA
+    """Version of this format."""
+    sessions: list[UsageEntry]
+    """The commands that worked on the run."""
+
+
+class UsageSummary(BaseModel):
+    """How long a run took, of all commands that worked on it."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    video_hours: float
+    """Length of the scored and failed pictures in hours."""
+    wall_hours: float
+    """Time of the commands, one after another, in hours. Shards of one list count one after another, too."""
+    worker_hours: float
+    """Time of all workers together in hours. With their price an hour, it gives the price of an hour of video."""
+    clips_per_second: float
+    """Clips by wall time."""
+    decoding: float | None
+    """Time of reading files, as a share of the workers' time. It can exceed 1, because a worker reads in threads."""
+    network: float | None
+    """Time of computing on the devices, as a share of the workers' time."""
 
 
 def read_usage(run: Path) -> RunUsage | None:

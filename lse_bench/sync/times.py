@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from time import perf_counter
 
 
@@ -16,22 +16,19 @@ class Times:
         self.network = 0.0
         self._lock = threading.Lock()
 
-    @contextmanager
-    def decodes(self) -> Iterator[None]:
+    def decodes(self) -> AbstractContextManager[None]:
         """Count the time of the block as decoding."""
-        begun = perf_counter()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self.decoding += perf_counter() - begun
+        return self._counting("decoding")
+
+    def computes(self) -> AbstractContextManager[None]:
+        """Count the time of the block as computing on the device."""
+        return self._counting("network")
 
     @contextmanager
-    def computes(self) -> Iterator[None]:
-        """Count the time of the block as computing on the device."""
+    def _counting(self, name: str) -> Iterator[None]:
         begun = perf_counter()
         try:
             yield
         finally:
             with self._lock:
-                self.network += perf_counter() - begun
+                setattr(self, name, getattr(self, name) + perf_counter() - begun)
