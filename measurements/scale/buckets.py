@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
+import multiprocessing
 import os
 import re
 import shutil
 import struct
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -33,18 +34,27 @@ LARGE = 52 << 20  # bytes
 class Busy:
     """A server that answers 503 while `left` is above 0, and 403 while `denies` is set."""
 
-    def __init__(self, application: Any) -> None:
-        self.application, self.left, self.denies = application, 0, False
+    def __init__(self, application: Any, left: Any, denies: Any) -> None:
+        self.application, self.left, self.denies = application, left, denies
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        if self.left > 0 and environ["REQUEST_METHOD"] == "GET":
-            self.left -= 1
+        if self.left.value > 0 and environ["REQUEST_METHOD"] == "GET":
+            self.left.value -= 1
             start("503 Slow Down", [("Content-Type", "application/xml")])
             return [b"<Error><Code>SlowDown</Code><Message>Reduce your request rate</Message></Error>"]
-        if self.denies:
+        if self.denies.value:
             start("403 Forbidden", [("Content-Type", "application/xml")])
             return [b"<Error><Code>InvalidAccessKeyId</Code><Message>No such key</Message></Error>"]
         return self.application(environ, start)
+
+
+def serve(port: Any, left: Any, denies: Any) -> None:
+    """Serve an empty store, in a process of its own, and tell its port."""
+    busy = Busy(DomainDispatcherApplication(create_backend_app), left, denies)
+    server = make_server("127.0.0.1", 0, busy, threaded=True)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    port.put(server.server_port)
+    server.serve_forever()
 
 
 def padded(path: Path) -> None:
@@ -74,10 +84,11 @@ def main() -> None:
     chosen = parser.parse_args()
     os.environ.update(ENVIRONMENT)
     os.environ.pop("LSE_BENCH_OFFLINE", None)
-    busy = Busy(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, busy, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    options = {"key": "k", "secret": "s", "client_kwargs": {"endpoint_url": f"http://127.0.0.1:{server.server_port}"}}
+    spawn = multiprocessing.get_context("spawn")
+    told_port, left, denies = spawn.Queue(), spawn.Value("i", 0), spawn.Value("b", 0)
+    server = spawn.Process(target=serve, args=(told_port, left, denies), daemon=True)
+    server.start()
+    options = {"key": "k", "secret": "s", "client_kwargs": {"endpoint_url": f"http://127.0.0.1:{told_port.get()}"}}
     with tempfile.TemporaryDirectory(dir=chosen.work) as name, two_nodes() as address:
         out = Path(name)
         (out / "options.json").write_text(json.dumps({"s3": options}))
@@ -104,20 +115,21 @@ def main() -> None:
             ("ray", ("--ray", address, "--devices", "cpu:2"), lambda started: actors()),
         ):
             shutil.rmtree(out / "cache", ignore_errors=True)
-            started, most = command(*there, *words, "--out", out / label), 0.0
+            started, most, begun = command(*there, *words, "--out", out / label), 0.0, time.perf_counter()
             while started.poll() is None:
                 most = max(most, memory_of(seen(started)))
                 time.sleep(0.3)
             finish(started)
             worst = furthest(disk, records(out / label))
             print(
-                f"{label:6} {len(disk)} clips: largest difference {worst:.1e}; memory of a worker {most:.0f} MB",
+                f"{label:6} {len(disk)} clips in {time.perf_counter() - begun:.0f} s: largest difference {worst:.1e};"
+                f" memory of a worker {most:.0f} MB",
                 flush=True,
             )
         shutil.rmtree(out / "cache")
-        busy.left = 40
+        left.value = 40
         finish(command(*there, "--devices", "cpu:2", "--out", out / "busy"))
-        print(f"40 answers of 503: largest difference {furthest(disk, records(out / 'busy')):.1e}")
+        print(f"40 answers of 503: largest difference {furthest(disk, records(out / 'busy')):.1e}", flush=True)
         shutil.rmtree(out / "cache")
         started = command(*there, "--devices", "cpu:2", "--out", out / "gone", "--max-failed", "1")
         while not (out / "gone" / "run.json").exists():
@@ -125,12 +137,12 @@ def main() -> None:
         store.rm("clips-here/clips/003.mp4")
         finish(started)
         row = next(one for one in records(out / "gone").values() if one["clip"] == "clips/003.mp4")
-        print(f"an object vanishes: {row['status']}: {row['reason']}")
-        busy.denies = True
+        print(f"an object vanishes: {row['status']}: {row['reason']}", flush=True)
+        denies.value = 1
         started = command(*there, "--out", out / "denied")
         _, told = started.communicate()
         print(f"wrong credentials: exit status {started.returncode}: {told.decode().strip().splitlines()[-1]}")
-    server.shutdown()
+    server.terminate()
 
 
 if __name__ == "__main__":

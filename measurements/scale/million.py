@@ -40,10 +40,12 @@ assert summary.scored == int(sys.argv[2])
 
 def measured(*words: object, until: Path | None = None) -> tuple[float, float]:
     """Seconds and largest memory in MB of a Python process; with `until`, only until that file has grown."""
-    line = ["/usr/bin/env", "time", "-v", sys.executable, *map(str, words)]
+    line = [sys.executable, *map(str, words)]
+    if until is None:
+        line = ["/usr/bin/env", "time", "-v", *line]  # its own process would outlive one that is stopped
     size = until.stat().st_size if until is not None and until.exists() else 0
     begun = time.perf_counter()
-    started = subprocess.Popen(line[2:] if shutil.which("time") is None else line, stderr=subprocess.PIPE, text=True)
+    started = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
     while until is not None and not (until.exists() and until.stat().st_size > size):
         if started.poll() is not None:
             break
