@@ -45,6 +45,7 @@ LAYERS = [
     {"sync", "fidelity"},
     {"runs", "generators", "training", "minilrs"},
     {"tables"},
+    {"study"},
     {"tasks"},
     {"benchmark"},
     {"baselines", "leaderboard", "evaluation", "generation", "metrics", "callbacks", "demo", "doctor"},

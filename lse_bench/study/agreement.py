@@ -1,0 +1,252 @@
+"""How far measures of runs agree with people's votes.
+
+An item of a study and a clip of a run are the same if the item is the clip's id. A run with one clip for each source
+video, as those of `real`, is matched by the source video of the item's clip in another run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from statistics import fmean
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from scipy import stats
+
+from lse_bench.runs.read import Run
+from lse_bench.runs.schema import Record
+from lse_bench.runs.statistics import CONFIDENCE, Members, mean_with_interval
+from lse_bench.runs.summary import HIGHER_IS_BETTER
+from lse_bench.study.votes import Votes
+
+LEAST_METHODS = 8  # a correlation over fewer methods has no interval
+_EXTRAS_LOWER = ("fid", "kid", "fd_sync")  # distances of whole sets
+_RESAMPLES, _SEED = 1000, 0
+Interval = tuple[float, float]
+Choice = tuple[str, str, str, float]  # item, two methods, and by how much people prefer the first
+
+
+class PairAgreement(BaseModel):
+    """In how many comparisons a measure and the majority of people prefer the same method."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    share: float | None
+    """Share of the comparisons, 0 to 1; chance gives 0.5. Null without comparisons."""
+    ci95: Interval | None
+    """95 % interval of the share; null with too few items."""
+    n: int
+    """Number of comparisons with a majority and with both values."""
+    without_majority: int
+    """Number of comparisons that were left out because people were divided equally."""
+    without_value: int
+    """Number of comparisons that were left out because the runs lack a value, or have two equal ones."""
+
+
+class Correlation(BaseModel):
+    """Rank correlations of a measure with people; the sign is turned so that 1 is full agreement."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    spearman: float | None
+    """Spearman's correlation; null with fewer than three values, or if all are equal."""
+    spearman_ci95: Interval | None
+    """95 % interval; null over fewer than 8 methods."""
+    kendall: float | None
+    """Kendall's tau-b; null as `spearman`."""
+    kendall_ci95: Interval | None
+    """95 % interval; null over fewer than 8 methods."""
+    n: int
+    """Number of methods or clips."""
+
+
+class MeasureAgreement(BaseModel):
+    """The agreement of one measure with people."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    measure: str
+    """The measure, such as `lse_d`."""
+    higher_is_better: bool
+    """Whether a higher value is better."""
+    pairs: PairAgreement | None
+    """Over comparisons of two clips; null for measures of whole sets."""
+    methods: Correlation
+    """Over methods: the run's mean against the strength or the mean opinion of each method."""
+    clips: Correlation | None
+    """Over clips: the value against the mean opinion; null without ratings."""
+
+
+def agreements(
+    votes: Votes, choices: Sequence[Choice], opinions: Mapping[str, float], runs: Mapping[str, Run]
+) -> list[MeasureAgreement]:
+    """Return the agreement of every measure of the runs with people.
+
+    `choices`: people's preferences clip by clip. `opinions`: one value for each method; higher is better. `runs`: by
+    method.
+    """
+    clips = _Clips(runs)
+    ratings: dict[tuple[str, str], list[float]] = {}
+    for one in votes.ratings:
+        ratings.setdefault((one.item, one.method), []).append(one.value)
+    means = {key: fmean(values) for key, values in ratings.items()}
+    found = []
+    for name, higher in HIGHER_IS_BETTER.items():
+        values = {method: run.summary.metrics[name].mean for method, run in runs.items() if name in run.summary.metrics}
+        if not any(value is not None for value in values.values()):
+            continue
+        by_clip = {key: clips.value(key[0], key[1], name) for key in means}
+        known = [(key, value) for key, value in by_clip.items() if value is not None]
+        over_clips = None
+        if means:
+            over_clips = _over_clips(
+                [means[key] for key, _ in known],
+                [_turned(value, higher) for _, value in known],
+                [k[0] for k, _ in known],
+            )
+        pairs = _pairs(choices, clips, name, higher)
+        over = _over_methods(opinions, values, higher)
+        found.append(
+            MeasureAgreement(measure=name, higher_is_better=higher, pairs=pairs, methods=over, clips=over_clips)
+        )
+    for name in _EXTRAS_LOWER:
+        values = {method: getattr(run, name) for method, run in runs.items()}
+        if any(value is not None for value in values.values()):
+            over = _over_methods(opinions, values, False)
+            found.append(MeasureAgreement(measure=name, higher_is_better=False, pairs=None, methods=over, clips=None))
+    return found
+
+
+def choices_of(votes: Votes) -> list[Choice]:
+    """Return people's preferences clip by clip: of comparisons, or from the mean ratings of all questions."""
+    if votes.comparisons:
+        added: dict[tuple[str, str, str], float] = {}
+        for one in votes.comparisons:
+            key = (one.item, one.first, one.second)
+            added[key] = added.get(key, 0) + one.for_first - one.for_second
+        return [(*key, margin) for key, margin in added.items()]
+    by_item: dict[str, dict[str, list[float]]] = {}
+    for rating in votes.ratings:
+        by_item.setdefault(rating.item, {}).setdefault(rating.method, []).append(rating.value)
+    return [
+        (item, one, other, fmean(methods[one]) - fmean(methods[other]))
+        for item, methods in by_item.items()
+        for one, other in combinations(sorted(methods), 2)
+    ]
+
+
+class _Clips:
+    """The records of runs by item and method."""
+
+    def __init__(self, runs: Mapping[str, Run]) -> None:
+        self._by_id = {method: {record.id: record for record in run.records} for method, run in runs.items()}
+        self._by_video: dict[str, dict[str, Record | None]] = {}
+        for method, run in runs.items():
+            found: dict[str, Record | None] = {}
+            for record in run.records:
+                video = record.groups.get("video")
+                if video is not None:
+                    found[video] = None if video in found else record  # two clips of one video: neither is meant
+            self._by_video[method] = found
+
+    def value(self, item: str, method: str, measure: str) -> float | None:
+        record = self._record(item, method)
+        value = None if record is None else getattr(record, measure)
+        return None if value is None else float(value)
+
+    def _record(self, item: str, method: str) -> Record | None:
+        if method not in self._by_id:
+            return None
+        if item in self._by_id[method]:
+            return self._by_id[method][item]
+        there = next((records[item] for records in self._by_id.values() if item in records), None)
+        return None if there is None else self._by_video[method].get(there.groups.get("video", ""))
+
+
+def _turned(value: float, higher: bool) -> float:
+    return value if higher else -value
+
+
+def _pairs(choices: Sequence[Choice], clips: _Clips, measure: str, higher: bool) -> PairAgreement:
+    same, items, divided, unknown = [], [], 0, 0
+    for item, one, other, margin in choices:
+        values = clips.value(item, one, measure), clips.value(item, other, measure)
+        if not margin:
+            divided += 1
+        elif values[0] is None or values[1] is None or values[0] == values[1]:
+            unknown += 1
+        else:
+            same.append(float((_turned(values[0] - values[1], higher) > 0) == (margin > 0)))
+            items.append(item)
+    estimate = mean_with_interval(same, Members.of([frozenset([item]) for item in items], "item"))
+    interval = None if estimate.ci95 is None else (max(0.0, estimate.ci95[0]), min(1.0, estimate.ci95[1]))
+    return PairAgreement(
+        share=estimate.mean, ci95=interval, n=len(same), without_majority=divided, without_value=unknown
+    )
+
+
+def _over_methods(opinions: Mapping[str, float], values: Mapping[str, float | None], higher: bool) -> Correlation:
+    couples = [
+        (opinions[name], _turned(value, higher))
+        for name, value in values.items()
+        if value is not None and name in opinions
+    ]
+    found = _correlations([one for one, _ in couples], [other for _, other in couples])
+    n = len(couples)
+    if n < LEAST_METHODS or found is None:
+        return Correlation(
+            spearman=found and found[0], spearman_ci95=None, kendall=found and found[1], kendall_ci95=None, n=n
+        )
+    # Standard errors after Fisher's transformation: Bonett and Wright, "Sample size requirements for estimating
+    # Pearson, Kendall and Spearman correlations", 2000.
+    rho, tau = found
+    return Correlation(
+        spearman=rho,
+        spearman_ci95=_fisher(rho, math.sqrt((1 + rho**2 / 2) / (n - 3))),
+        kendall=tau,
+        kendall_ci95=_fisher(tau, math.sqrt(0.437 / (n - 4))),
+        n=n,
+    )
+
+
+def _fisher(value: float, error: float) -> Interval:
+    if abs(value) >= 1:
+        return (value, value)
+    half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * error
+    return math.tanh(math.atanh(value) - half), math.tanh(math.atanh(value) + half)
+
+
+def _correlations(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float] | None:
+    if len(ours) < 3 or len(set(ours)) < 2 or len(set(theirs)) < 2:
+        return None
+    return float(stats.spearmanr(ours, theirs).statistic), float(stats.kendalltau(ours, theirs).statistic)
+
+
+def _over_clips(ours: Sequence[float], theirs: Sequence[float], items: Sequence[str]) -> Correlation:
+    """Return the correlations over clips, with intervals by resampling items."""
+    found = _correlations(ours, theirs)
+    places: dict[str, list[int]] = {}
+    for place, item in enumerate(items):
+        places.setdefault(item, []).append(place)
+    if found is None or len(places) < 2:
+        return Correlation(
+            spearman=found and found[0], spearman_ci95=None, kendall=found and found[1], kendall_ci95=None, n=len(ours)
+        )
+    rng, groups = np.random.default_rng(_SEED), list(places.values())
+    drawn = []
+    for _ in range(_RESAMPLES):
+        chosen = [place for group in rng.integers(len(groups), size=len(groups)) for place in groups[group]]
+        resampled = _correlations([ours[place] for place in chosen], [theirs[place] for place in chosen])
+        if resampled is not None:
+            drawn.append(resampled)
+    edges = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    low, high = np.quantile(np.array(drawn), edges, axis=0).tolist()
+    return Correlation(
+        spearman=found[0],
+        spearman_ci95=(low[0], high[0]),
+        kendall=found[1],
+        kendall_ci95=(low[1], high[1]),
+        n=len(ours),
+    )
