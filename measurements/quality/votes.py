@@ -37,10 +37,10 @@ def drawn(rng: np.random.Generator, raters: int, clips: int, each: int, by_rater
 
 
 def strengths(rng: np.random.Generator, studies: int, size: tuple[int, int, int, float, float]) -> tuple[float, int]:
-    """Share of intervals of differences between neighbours' strengths that cover the truth, and studies without one.
+    """Share of intervals of strengths that cover the truth, and number of studies without intervals.
 
-    The preferences of single raters and clips flatten the strengths of a whole population, which are therefore those
-    of a study of 40,000 raters.
+    Preferences of single raters and clips flatten the strengths of a whole population. The truth is therefore that of
+    a study of 300 raters, each of whom votes on 300 clips.
     """
     truth = fit_strengths(drawn(rng, 300, 300, 300, size[3], size[4])).strengths
     covered, none = [], 0
