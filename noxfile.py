@@ -101,9 +101,9 @@ def newest(session: nox.Session, version: str) -> None:
 
 
 def run_tests(session: nox.Session, interpreter: str, *options: str) -> None:
-    """One process of pytest for each usable core, which share torch's threads. On 2 cores the whole suite takes 6
-    minutes so, on one core 12. A process that is done takes work of the other (worksteal), since tests differ in
-    length by a thousand.
+    """One process of pytest for each usable core, which share torch's threads. On 2 cores the whole suite takes 10
+    to 15 minutes. A process that is done takes work of the other (worksteal), since tests differ in length by a
+    thousand.
     """
     workers = min(usable_cores(), MOST_WORKERS)
     share = {"OMP_NUM_THREADS": str(max(1, usable_cores() // workers)), "OMP_WAIT_POLICY": "passive"}
