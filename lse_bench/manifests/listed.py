@@ -65,6 +65,8 @@ def state_of(path: Path | str) -> State | None:
 
 def shown(name: str) -> str:
     """Return `name` with bytes that are not UTF-8 written as \\xNN, and addresses without their keys."""
+    if name.isascii() and ":/" not in name:  # lists have millions of names
+        return name
     return without_secrets(os.fsencode(address_of(name) or name).decode("utf-8", errors="backslashreplace"))
 
 

@@ -146,19 +146,11 @@ def _row(
         if (not text.isascii() and text != text.encode("utf-8", "replace").decode()) or "\0" in text:
             raise UsageError(f"{path}: row {number}: {key}: {text[:40]!r} holds a character that no name can have")
         found[field] = text
-    times = {name: _seconds(path, number, name, found[name]) for name in ("start", "end") if name in found}
+    start, end = (_seconds(path, number, name, found[name]) if name in found else None for name in ("start", "end"))
     groups = {name[len("group_") :]: value for name, value in found.items() if name.startswith("group_")}
     if "speaker" in found:
         groups["speaker"] = found["speaker"]
-    return ListRow(
-        number,
-        found.get("id"),
-        found.get("video"),
-        found.get("sound"),
-        times.get("start"),
-        times.get("end"),
-        groups,
-    )
+    return ListRow(number, found.get("id"), found.get("video"), found.get("sound"), start, end, groups)
 
 
 def _text_of(path: Path, number: int, key: str, value: object) -> str:

@@ -27,6 +27,9 @@ class Inputs:
         clip = self._clips.get(record.id)
         if clip is None:
             return
+        kept = (record.bytes, record.changed) == clip.state
+        if kept and not self._hash_all and clip.sound is None and record.sound_sha256 is None:
+            return  # nearly every record of a run with millions
         files = [(record.clip, clip.path, record.sha256, (record.bytes, record.changed), clip.state)]
         if clip.sound is not None:
             recorded = (record.sound_bytes, record.sound_changed)
