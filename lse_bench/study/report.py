@@ -12,12 +12,13 @@ from pydantic import BaseModel, ConfigDict
 
 from lse_bench.errors import UsageError
 from lse_bench.runs.read import Run
-from lse_bench.stored import Stored
+from lse_bench.stored import Surroundings
 from lse_bench.study.agreement import LEAST_METHODS, MeasureAgreement, agreements, choices_of
 from lse_bench.study.crossed import crossed_mean
 from lse_bench.study.strengths import Strengths, fit_strengths
 from lse_bench.study.votes import Votes
 from lse_bench.tables import escape
+from lse_bench.versions import require, surroundings
 
 SCHEMA = 1
 _Interval = tuple[float, float]
@@ -72,7 +73,7 @@ class Strength(BaseModel):
     """95 % interval for other raters and other clips."""
 
 
-class StudyReport(Stored):
+class StudyReport(Surroundings):
     """The content of report.json."""
 
     schema_version: int = SCHEMA
@@ -115,6 +116,7 @@ def report_votes(votes: Votes, runs: Mapping[str, Run] | None = None) -> StudyRe
     `runs`: runs of the same methods by the method's name in the votes. Raises UsageError if a run is of no method of
     the votes, or if krippendorff is not installed.
     """
+    require("krippendorff", "study", "the analysis of votes")
     runs = runs or {}
     unknown = next((name for name in runs if name not in votes.methods), None)
     if unknown is not None:
@@ -122,6 +124,7 @@ def report_votes(votes: Votes, runs: Mapping[str, Run] | None = None) -> StudyRe
     opinions = _opinions(votes)
     fitted = fit_strengths(votes.pair_votes()) if votes.comparisons else None
     return StudyReport(
+        **surroundings("krippendorff"),
         votes_sha256=votes.sha256,
         methods=votes.methods,
         items=votes.items,
@@ -191,10 +194,8 @@ def _preferences(votes: Votes) -> list[Preference]:
 
 def _alphas(votes: Votes) -> dict[str, float | None]:
     """Return Krippendorff's alpha of each question. Comparisons without names of raters have counts only."""
-    try:
-        import krippendorff
-    except ImportError:
-        raise UsageError("the analysis of votes needs krippendorff: pip install 'lse-bench[study]'") from None
+    import krippendorff
+
     found: dict[str, float | None] = {}
     if votes.comparisons:
         units: dict[tuple[str, str, str], Any] = {}

@@ -26,7 +26,7 @@ from lse_bench.study.strengths import PairVotes
 PAIR_COLUMNS = ("item", "method_a", "method_b", "votes_a", "votes_b")
 PAIR_EXTRAS = ("votes_tie", "rater")
 RATING_COLUMNS = ("item", "method", "rater", "question", "value")
-_MOST_VOTES = 1_000_000
+_MOST_VOTES, _MOST_METHODS, _MOST_VALUE = 1_000_000, 100, 1_000_000
 _WAY_OUT = f"Comparisons have the columns {', '.join(PAIR_COLUMNS)}, ratings {', '.join(RATING_COLUMNS)}"
 
 
@@ -117,6 +117,11 @@ def read_votes(path: Path) -> Votes:
         raise UsageError(f"{path}: row 1: there is no column {missing}. {_WAY_OUT}")
     if len(found.methods) < 2:
         raise UsageError(f"{path}: votes on {len(found.methods)} methods; at least two are needed. {_WAY_OUT}")
+    if len(found.methods) > _MOST_METHODS:
+        raise UsageError(
+            f"{path}: votes on {len(found.methods)} methods; at most {_MOST_METHODS} are analysed. Does a column of "
+            "methods hold names of clips?"
+        )
     return found
 
 
@@ -159,8 +164,8 @@ class _Row:
             value = float(self._cells[column])
         except ValueError:
             value = math.nan
-        if not math.isfinite(value):
-            raise self.wrong(column, "is no finite number")
+        if not abs(value) <= _MOST_VALUE:  # not a number is above every limit
+            raise self.wrong(column, f"is no number between -{_MOST_VALUE:,} and {_MOST_VALUE:,}")
         return value
 
 

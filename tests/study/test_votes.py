@@ -42,9 +42,11 @@ def test_the_order_of_two_methods_does_not_matter(tmp_path: Path) -> None:
         (HEAD + "x,m,n,3,1,0\nx,n,m,1,3,0\n", "stands in two rows"),
         ("item,method_a,method_b,votes_a\nx,m,n,3\n", "row 1: there is no column votes_b"),
         ("item,item,method\n", "row 1: two columns are called item"),
-        ("item,method,rater,question,value\nx,m,r,q,good\n", "row 2, column value: 'good' is no finite number"),
+        ("item,method,rater,question,value\nx,m,r,q,good\n", "row 2, column value: 'good' is no number"),
         ("item,method,rater,question,value\nx,m,r,q,nan\n", "row 2, column value: 'nan'"),
+        ("item,method,rater,question,value\nx,m,r,q,1e308\n", "row 2, column value: '1e308'"),
         ("item,method,rater,question,value\nx,m,r,q,1\n", "votes on 1 methods"),
+        (HEAD + "".join(f"x,m{n},m{n + 1},1,0,0\n" for n in range(100)), "votes on 101 methods; at most 100"),
         ('item,method,rater,question,value\n"x,m,r,q,1\n', "not a CSV file"),
         ("", "row 1: there is no column item"),
     ],
@@ -109,19 +111,28 @@ def test_sixty_comparisons_of_four_methods_are_reported_beside_runs(tmp_path: Pa
     report = json.loads(ended.stdout)
     assert report == json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["votes"] == 900 and report["items"] == 10 and report["raters"] is None
+    assert {"python", "scipy", "krippendorff"} <= set(report["versions"])
     assert len(report["strengths"]) == 4 and all(one["ci95"] for one in report["strengths"])
     by_name = {one["measure"]: one for one in report["measures"]}
     lse_c = by_name["lse_c"]["pairs"]
     assert lse_c["n"] + lse_c["without_majority"] + lse_c["without_value"] == 60
     assert lse_c["n"] == 30 - lse_c["without_majority"] and lse_c["share"] > 0.9  # three of four methods have runs
     assert by_name["lse_c"]["methods"]["n"] == 3 and by_name["lse_c"]["methods"]["spearman_ci95"] is None
+    ended = lse_bench_here("study", "report", votes, "--run", f"five={tmp_path / 'run0'}", "--out", tmp_path / "other")
+    assert ended.returncode == 2 and "no method five; there are: " in ended.stderr
     page = (tmp_path / "report" / "report.md").read_text()
     assert "| lse_c |" in page and "fewer than 8 methods" in page
 
 
-def test_a_run_of_no_method_is_refused(tmp_path: Path) -> None:
-    votes = read_votes(written(tmp_path / "votes.csv", HEAD + "x,m,n,3,1,0\n"))
-    with pytest.raises(UsageError, match="no method k; there are: m, n"):
-        report_votes(votes, {"k": None})  # type: ignore[dict-item]
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lse_bench.versions.find_spec", lambda name: None)
+    votes = written(tmp_path / "votes.csv", HEAD + "x,m,n,3,1,0\n")
+    ended = lse_bench_here("study", "report", votes, "--out", tmp_path / "report")
+    assert ended.returncode == 2 and "pip install 'lse-bench[study]'" in " ".join(ended.stderr.split())
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_run_without_a_name_is_refused(tmp_path: Path) -> None:
+    written(tmp_path / "votes.csv", HEAD + "x,m,n,3,1,0\n")
     ended = lse_bench_here("study", "report", tmp_path / "votes.csv", "--run", "m", "--out", tmp_path / "report")
     assert ended.returncode == 2 and "NAME=VALUE" in ended.stderr
