@@ -1,4 +1,4 @@
-"""The command `lse-bench study report`."""
+"""The commands `lse-bench study create`, `serve`, `export`, `import` and `report`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,124 @@ import typer
 
 from lse_bench.cli.common import COMPARE, Json, app
 from lse_bench.cli.console import ConsoleReport
+from lse_bench.cli.offers import offers
 from lse_bench.errors import UsageError
+from lse_bench.tasks.declared_studies import StudyOptions
 
 group = typer.Typer(
     no_args_is_help=True,
-    help="Analyse people's votes, and compare measures with them.",
+    help="Ask people: make a study, serve it, analyse the votes, and compare measures with them.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(group, name="study", rich_help_panel=COMPARE)
 
-_EXAMPLES = """
+_CREATE_EXAMPLES = """
+**Examples**
+
+    lse-bench study create --manifest pairs.json --method ours=videos/ours --method wav2lip=videos/wav2lip --out study
+
+    lse-bench study create --manifest pairs.json --method ours=ours --method theirs=theirs --preset wav2lip-paper
+    --clips 40 --trials 16 --completion-code C1A2B3 --out study
+
+    lse-bench study create --preset rating --language ko --show-questions > questions.toml
+
+Then `lse-bench study serve study`. Run the same command with the same --out again to continue a stopped one.
+"""
+
+
+@group.command(epilog=_CREATE_EXAMPLES)
+@offers(StudyOptions)
+def create(
+    options: StudyOptions,
+    manifest: Annotated[Path | None, typer.Option(help="The list of pairs: a file from `lse-bench manifest`.")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METHOD=FOLDER", help="A method's videos of these pairs. Repeat for each method."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the study.")] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the files of the manifest. Default: the folder that the manifest names."),
+    ] = None,
+    show_questions: Annotated[
+        bool, typer.Option("--show-questions", help="Print the questions and texts as TOML, and end.")
+    ] = False,
+) -> None:
+    """Make a study from folders of videos: clips without names, a balanced plan for each rater, and checks."""
+    from lse_bench.tasks.options import settings_of
+    from lse_bench.tasks.studies import create_study, sheet_of
+
+    if show_questions:
+        from lse_bench.study.sheet import sheet_toml
+
+        print(sheet_toml(sheet_of(options)), end="")
+        return
+    named = settings_of(tuple(method or ()), "--method")
+    if manifest is None or out is None or not named:
+        raise UsageError("study create needs --manifest, --method and --out. --help shows examples")
+    console = ConsoleReport()
+    try:
+        study = create_study(
+            out, manifest, {name: Path(folder) for name, folder in named.items()}, options, console, root=root
+        )
+    except KeyboardInterrupt:
+        console.say(f"stopped; run the same command with --out {out} again to continue")
+        raise typer.Exit(130) from None
+    steps = sum(step.kind != "between" for step in study.plans[0])
+    console.say(
+        f"{len(study.methods)} methods ({', '.join(study.methods)}), {len(study.items)} pairs, {study.raters} raters "
+        f"with {study.trials} trials each ({steps} with the checks): {out}"
+    )
+    for one in study.estimates:
+        what = f"{one.effect:g} points" if one.kind == "rating" else f"{one.effect:.0%} of the votes for one of two"
+        console.say(f"power: a difference of {what} shows with a probability of {one.power:.0%} ({one.kind})")
+    console.say(f"licence of the clips: {study.licence or 'not known'}. May you show them to raters?")
+    if study.invited:
+        console.say(f"links of the invited: {out / 'invitations.csv'}")
+    if options.static:
+        console.say(f"plain files for {study.raters} raters: {out / 'form'}")
+    console.say(f"next: lse-bench study serve {out}")
+
+
+_SERVE_EXAMPLES = """
+**Examples**
+
+    lse-bench study serve study
+
+    lse-bench study serve study --port 8080 --host 0.0.0.0 --i-may-show-these
+
+The address of the page of progress is printed at the start. Keep it to yourself. Ctrl-C ends the server; answers are
+stored at once, and a later call goes on. Behind a web server with TLS, forward everything to this address.
+"""
+
+
+@group.command(epilog=_SERVE_EXAMPLES)
+def serve(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A folder from `lse-bench study create`.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
+    i_may_show_these: Annotated[
+        bool,
+        typer.Option(
+            "--i-may-show-these",
+            help="I have read the licence of the clips, and may show them to people beyond this machine.",
+        ),
+    ] = False,
+    per_minute: Annotated[
+        int, typer.Option(min=1, help="Number of new raters that one network address may bring in a minute.")
+    ] = 120,
+) -> None:
+    """Serve a study to raters in their browsers."""
+    from lse_bench.versions import require
+
+    for module in ("starlette", "uvicorn", "limits", "jinja2"):
+        require(module, "study", "serving a study")
+    from lse_bench.study.server.run import serve_study
+
+    serve_study(study, host, port, i_may_show_these, per_minute, ConsoleReport())
+
+
+_REPORT_EXAMPLES = """
 **Examples**
 
     lse-bench study report votes.csv --out report
@@ -30,7 +138,7 @@ rater, question and value. An item is the id of a clip in the runs. OUT gets rep
 """
 
 
-@group.command(epilog=_EXAMPLES)
+@group.command(epilog=_REPORT_EXAMPLES)
 def report(
     votes: Annotated[Path, typer.Argument(metavar="VOTES", help="A CSV file of votes.")],
     out: Annotated[Path, typer.Option(help="Folder for the report.")],

@@ -1,20 +1,100 @@
-"""The task that analyses people's votes and sets measures beside them."""
+"""The tasks that make a study with people, read its answers, and set measures beside people's votes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+from lse_bench.errors import UsageError
+from lse_bench.manifests.clips import Source
+from lse_bench.manifests.listed import ListedClip
+from lse_bench.manifests.manifest import Manifest, read_manifest
 from lse_bench.reporting import Report
 from lse_bench.runs.read import Run
 from lse_bench.runs.verify import refuse_edited
 from lse_bench.storage import write_atomically
 from lse_bench.stored import write_stored
+from lse_bench.study.create import Asked, create
+from lse_bench.study.estimate import Effects
+from lse_bench.study.folder import Study
 from lse_bench.study.report import StudyReport, markdown, report_votes
+from lse_bench.study.sheet import Sheet, preset_sheet, read_sheet
 from lse_bench.study.votes import read_votes
 from lse_bench.tables.paired import refuse_mixed
+from lse_bench.tasks.declared_studies import StudyOptions
+from lse_bench.tasks.options import settings_of
+from lse_bench.versions import require
 
 REPORT_FILE, PAGE_FILE = "report.json", "report.md"
+
+
+def sheet_of(options: StudyOptions) -> Sheet:
+    """Return what raters read and are asked. Raises UsageError if a file, preset or language is wrong."""
+    if options.questions is not None:
+        return read_sheet(options.questions)
+    return preset_sheet(options.preset, options.language)
+
+
+def create_study(
+    out: Path,
+    manifest: Path,
+    methods: Mapping[str, Path],
+    options: StudyOptions,
+    report: Report,
+    *,
+    root: Path | None = None,
+) -> Study:
+    """Make a study in the folder `out`. A repeated call continues a stopped one.
+
+    `methods`: the folder of each method's videos, by name. `root`: the folder with the files of the manifest, None for
+    the one that it names. Raises UsageError if a folder, an option or the design is wrong.
+    """
+    require("jinja2", "study", "a study")
+    pairs = read_manifest(manifest)
+    folder = pairs.folder(root)
+    named = settings_of(options.names, "--names")
+    unknown = next((name for name in named if name not in methods), None)
+    if unknown is not None:
+        raise UsageError(f"--names {unknown}=…: there is no --method {unknown}")
+    outputs = {}
+    for name, videos in methods.items():
+        source = Source(
+            [videos], folder if options.pair_sounds else None, manifest, named.get(name), options.pair_sounds
+        )
+        outputs[name] = _by_id(name, source.clips(), pairs, report)
+    asked = Asked(
+        sheet=sheet_of(options),
+        outputs=outputs,
+        anchors=() if options.anchors == "none" else tuple(options.anchors.split(",")),
+        clips=options.clips,
+        trials=options.trials,
+        raters=options.raters,
+        effects=Effects(options.power, options.difference, options.share),
+        longest=options.longest,
+        gold=options.gold,
+        seed=options.seed,
+        invited=options.invited,
+        completion_code=options.completion_code,
+        completion_url=options.completion_url,
+        contact=options.contact,
+        licence=options.licence,
+    )
+    study = create(out, pairs, folder, asked, report)
+    if options.static:
+        from lse_bench.study.form import write_form
+
+        with report.working("Writing the plain files"):
+            write_form(out, study)
+    return study
+
+
+def _by_id(name: str, clips: list[ListedClip], pairs: Manifest, report: Report) -> dict[str, ListedClip]:
+    """Return the videos of a method by the id of their pair, and tell how many are missing."""
+    there = {clip.id: clip for clip in clips if clip.absent is None}
+    missing = sum(job.id not in there for job in pairs.jobs)
+    if missing:
+        report.warn(f"{name}: {missing} of {len(pairs.jobs)} pairs have no video; they are not shown")
+    return there
 
 
 def report_study(out: Path, votes: Path, runs: Mapping[str, Run], report: Report) -> StudyReport:
