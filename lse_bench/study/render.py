@@ -145,3 +145,26 @@ def minutes_of(study: Study, plan: int) -> int:
         asked = {"rating": len(study.sheet.questions), "between": len(study.sheet.between)}.get(stage.kind, 1)
         seconds += sum(length[name] for name in stage.clips) + _SECONDS_OF_ANSWER * asked
     return max(1, round(seconds / 60))
+
+
+def form_page(study: Study, plan: int, stages: Sequence[Stage]) -> str:
+    """Return the page with all stages of a rater, for use without a server."""
+    from markupsafe import Markup
+
+    template = _environment().get_template("stage.html.j2")
+    values = {
+        "clips": "clips/",
+        "nonce": None,
+        "ahead": (),
+        "told": None,
+        "identified": False,
+        "later": True,
+        "static": True,
+        "sheet": study.sheet,
+        "t": study.sheet.page,
+    }
+    fragments = [
+        Markup(template.render(**(values | stage_values(study, plan, stage))))  # noqa: S704 - the template escapes
+        for stage in stages
+    ]
+    return page(study, "form", "", {"study": study, "plan": plan, "fragments": fragments}, withdraw=True)
