@@ -126,31 +126,92 @@ def serve(
     serve_study(study, host, port, i_may_show_these, per_minute, ConsoleReport())
 
 
+_EXPORT_EXAMPLES = """
+**Examples**
+
+    lse-bench study export study --out answers.csv
+
+    lse-bench study export study > answers.csv
+
+docs/studies.md says what the columns are. The table names raters of platforms by the platform's numbers: take the
+columns platform_id and platform_session out before you publish it.
+"""
+
+
+@group.command(epilog=_EXPORT_EXAMPLES)
+def export(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A folder from `lse-bench study create`.")],
+    out: Annotated[Path | None, typer.Option(help="CSV file to write. Default: standard output.")] = None,
+    rules: Annotated[Path | None, typer.Option(help="A TOML file of the rules by which raters are used.")] = None,
+) -> None:
+    """Write the answers of a study as CSV, one row an answer."""
+    from lse_bench.storage import write_atomically
+    from lse_bench.tasks.studies import export_study
+
+    text = export_study(study, rules)
+    if out is None:
+        print(text, end="")
+        return
+    write_atomically(out, text.encode())
+    ConsoleReport().say(f"{text.count(chr(10)) - 1} answers: {out}")
+
+
+_IMPORT_EXAMPLES = """
+**Examples**
+
+    lse-bench study import study answers-*.json
+
+Raters of the plain files (`study create --static`) save their answers as a file and send it to you. Votes from
+elsewhere, as CSV, are analysed by `lse-bench study report votes.csv`.
+"""
+
+
+@group.command("import", epilog=_IMPORT_EXAMPLES)
+def import_(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A folder from `lse-bench study create`.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Files of answers that raters saved.")],
+) -> None:
+    """Add answers that were given without a server to a study."""
+    from lse_bench.tasks.studies import import_answers
+
+    console = ConsoleReport()
+    table = next((path for path in files if path.suffix.lower() == ".csv"), None)
+    if table is not None:
+        raise UsageError(f"{table}: a CSV file of votes is analysed by lse-bench study report {table} --out report")
+    added = import_answers(study, files, console)
+    console.say(f"{added} raters added from {len(files)} files: {study}")
+
+
 _REPORT_EXAMPLES = """
 **Examples**
 
-    lse-bench study report votes.csv --out report
+    lse-bench study report study --out report
+
+    lse-bench study report study --run ours=runs/ours --run wav2lip=runs/wav2lip --run real=runs/real --out report
 
     lse-bench study report votes.csv --run wav2lip=runs/wav2lip --run real=runs/real --out report
 
-VOTES has the columns item, method_a, method_b, votes_a, votes_b and perhaps votes_tie and rater; or item, method,
+A CSV file has the columns item, method_a, method_b, votes_a, votes_b and perhaps votes_tie and rater; or item, method,
 rater, question and value. An item is the id of a clip in the runs. OUT gets report.json and report.md.
 """
 
 
 @group.command(epilog=_REPORT_EXAMPLES)
 def report(
-    votes: Annotated[Path, typer.Argument(metavar="VOTES", help="A CSV file of votes.")],
+    votes: Annotated[Path, typer.Argument(metavar="VOTES", help="A folder of a study, or a CSV file of votes.")],
     out: Annotated[Path, typer.Option(help="Folder for the report.")],
     run: Annotated[
         list[str] | None,
         typer.Option(metavar="METHOD=RUN", help="A run directory of a method of the votes. Repeat for each method."),
     ] = None,
+    rules: Annotated[
+        Path | None, typer.Option(help="A TOML file of the rules by which raters of a study are used.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Report strengths or mean opinions of methods, and how far LSE-D, LSE-C and FID agree with people."""
     from lse_bench.benchmark.summary import read_cell
-    from lse_bench.study.report import markdown
+    from lse_bench.study.report_page import markdown
     from lse_bench.tasks.options import settings_of
     from lse_bench.tasks.studies import report_study
 
@@ -159,6 +220,7 @@ def report(
     if empty is not None:
         raise UsageError(f"--run {empty}=: give the run directory of the method {empty}")
     console = ConsoleReport()
-    found = report_study(out, votes, {method: read_cell(Path(path)) for method, path in named.items()}, console)
+    read = {method: read_cell(Path(path)) for method, path in named.items()}
+    found = report_study(out, votes, read, console, rules=rules)
     print(found.model_dump_json(indent=2, by_alias=True) if as_json else markdown(found))
     console.say(f"{found.votes} votes on {len(found.methods)} methods: {out}")

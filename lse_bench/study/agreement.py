@@ -89,8 +89,8 @@ def agreements(
     """
     clips = _Clips(runs)
     ratings: dict[tuple[str, str], list[float]] = {}
-    for one in votes.ratings:
-        ratings.setdefault((one.item, one.method), []).append(one.value)
+    for item, method, value in votes.liked():
+        ratings.setdefault((item, method), []).append(value)
     means = {key: fmean(values) for key, values in ratings.items()}
     found = []
     for name, higher in HIGHER_IS_BETTER.items():
@@ -128,8 +128,8 @@ def choices_of(votes: Votes) -> list[Choice]:
             added[key] = added.get(key, 0) + one.for_first - one.for_second
         return [(*key, margin) for key, margin in added.items()]
     by_item: dict[str, dict[str, list[float]]] = {}
-    for rating in votes.ratings:
-        by_item.setdefault(rating.item, {}).setdefault(rating.method, []).append(rating.value)
+    for item, method, value in votes.liked():
+        by_item.setdefault(item, {}).setdefault(method, []).append(value)
     return [
         (item, one, other, fmean(methods[one]) - fmean(methods[other]))
         for item, methods in by_item.items()

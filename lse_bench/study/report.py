@@ -1,4 +1,4 @@
-"""The report of people's votes: opinions, strengths, shares of votes, reliability, and agreement with measures."""
+"""The report of people's votes: opinions, strengths, shares of votes, reliability, agreement with measures."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from pydantic import BaseModel, ConfigDict
 from lse_bench.errors import UsageError
 from lse_bench.runs.read import Run
 from lse_bench.stored import Surroundings
-from lse_bench.study.agreement import LEAST_METHODS, MeasureAgreement, agreements, choices_of
+from lse_bench.study.agreement import MeasureAgreement, agreements, choices_of
+from lse_bench.study.checks import Rules
+from lse_bench.study.clusters import clustered_difference, clustered_mean
 from lse_bench.study.crossed import crossed_mean
 from lse_bench.study.strengths import Strengths, fit_strengths
-from lse_bench.study.votes import Votes
-from lse_bench.tables import escape
+from lse_bench.study.votes import Comparison, Votes
 from lse_bench.versions import require, surroundings
 
-SCHEMA = 1
+SCHEMA = 2
 _Interval = tuple[float, float]
 
 
@@ -47,6 +48,38 @@ class Opinion(BaseModel):
     """Number of clips."""
 
 
+class Difference(BaseModel):
+    """The difference of two methods' mean opinions for one question."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    question: str
+    """The question."""
+    methods: tuple[str, str]
+    """The two methods."""
+    difference: float
+    """Mean rating of the first minus that of the second."""
+    ci95: _Interval | None
+    """95 % interval for other raters and other clips; null with fewer than two of either."""
+
+
+class Exclusions(BaseModel):
+    """Whose answers were used."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    began: int
+    """Number of raters who agreed to take part and did not withdraw."""
+    accepted: int
+    """Number of raters who did the whole work, with sound."""
+    used: int
+    """Number of accepted raters who also passed the checks."""
+    reasons: dict[str, int]
+    """Number of raters that each rule excludes; a rater may break several."""
+    rules: Rules
+    """The rules."""
+
+
 class Preference(BaseModel):
     """The votes in comparisons of two methods."""
 
@@ -58,6 +91,8 @@ class Preference(BaseModel):
     """Votes for the first, for the second, and for no difference."""
     share: float | None
     """Share of the first in the votes for one of the two, 0 to 1; null without such votes."""
+    ci95: _Interval | None = None
+    """95 % interval of the share for other raters and other clips; null with too few of either."""
 
 
 class Strength(BaseModel):
@@ -92,8 +127,14 @@ class StudyReport(Surroundings):
     """Number of raters; null if they are not known."""
     votes: int
     """Number of votes: comparisons by one rater, or answers to one question on one clip."""
+    study: str | None = None
+    """The id of the study; null for votes from elsewhere."""
+    exclusions: Exclusions | None = None
+    """Whose answers were used; null for votes from elsewhere."""
     opinions: list[Opinion]
     """Mean opinions, by question and method; empty for comparisons."""
+    differences: list[Difference]
+    """Differences of mean opinions, by question and pair of methods; empty for comparisons."""
     alpha: dict[str, float | None]
     """Krippendorff's alpha by question (interval scale), or of comparisons (nominal scale); null if it is unknown."""
     strengths: list[Strength]
@@ -110,10 +151,16 @@ class StudyReport(Surroundings):
     """Agreement of each measure of the runs with people; empty without runs."""
 
 
-def report_votes(votes: Votes, runs: Mapping[str, Run] | None = None) -> StudyReport:
+def report_votes(
+    votes: Votes,
+    runs: Mapping[str, Run] | None = None,
+    study: str | None = None,
+    exclusions: Exclusions | None = None,
+) -> StudyReport:
     """Analyse votes.
 
-    `runs`: runs of the same methods by the method's name in the votes. Raises UsageError if a run is of no method of
+    `runs`: runs of the same methods by the method's name in the votes. `study`, `exclusions`: the id of the study of
+    the votes, and whose answers they are; None for votes from elsewhere. Raises UsageError if a run is of no method of
     the votes, or if krippendorff is not installed.
     """
     require("krippendorff", "study", "the analysis of votes")
@@ -130,14 +177,17 @@ def report_votes(votes: Votes, runs: Mapping[str, Run] | None = None) -> StudyRe
         items=votes.items,
         raters=votes.raters,
         votes=len(votes.ratings) + sum(sum(one[3:6]) for one in votes.comparisons),
+        study=study,
+        exclusions=exclusions,
         opinions=opinions,
+        differences=_differences(votes),
         alpha=_alphas(votes),
         strengths=[] if fitted is None else _strengths(fitted),
         strengths_method=None if fitted is None else fitted.ci_method,
         tie=None if fitted is None else fitted.tie,
         preferences=_preferences(votes),
         signatures={name: run.signature for name, run in runs.items()},
-        measures=agreements(votes, choices_of(votes), _standing(opinions, fitted), runs) if runs else [],
+        measures=agreements(votes, choices_of(votes), _standing(votes, fitted), runs) if runs else [],
     )
 
 
@@ -169,26 +219,54 @@ def _strengths(fitted: Strengths) -> list[Strength]:
     return sorted(rows, key=lambda row: -(row.strength or 0.0))
 
 
-def _standing(opinions: list[Opinion], fitted: Strengths | None) -> dict[str, float]:
-    """Return one value for each method: its strength, or the mean of its mean opinions over all questions."""
+def _standing(votes: Votes, fitted: Strengths | None) -> dict[str, float]:
+    """Return one value for each method: its strength, or the mean of its ratings; higher is better."""
     if fitted is not None:
         return {name: value for name, value in fitted.strengths.items() if value is not None}
     means: dict[str, list[float]] = {}
-    for one in opinions:
-        if one.mean is not None:
-            means.setdefault(one.method, []).append(one.mean)
+    for _, method, value in votes.liked():
+        means.setdefault(method, []).append(value)
     return {name: float(np.mean(values)) for name, values in means.items()}
 
 
-def _preferences(votes: Votes) -> list[Preference]:
-    counts = {couple: np.zeros(3, int) for couple in combinations(sorted(votes.methods), 2)}
-    for one in votes.comparisons:
-        counts[one.first, one.second] += (one.for_first, one.for_second, one.ties)
+def _differences(votes: Votes) -> list[Difference]:
+    """Return the differences of all pairs of methods. What a rater or clip does to both methods cancels."""
     found = []
-    for couple, (first, second, ties) in counts.items():
-        if first + second + ties:
-            share = None if not first + second else float(first / (first + second))
-            found.append(Preference(methods=couple, votes=(int(first), int(second), int(ties)), share=share))
+    for question in dict.fromkeys(one.question for one in votes.ratings):
+        asked = [one for one in votes.ratings if one.question == question]
+        for first, second in combinations(dict.fromkeys(one.method for one in asked), 2):
+            both = [one for one in asked if one.method in (first, second)]
+            difference = clustered_difference(
+                [one.value for one in both],
+                [one.method == first for one in both],
+                [one.rater for one in both],
+                [one.item for one in both],
+            )
+            assert difference.value is not None
+            found.append(
+                Difference(
+                    question=question, methods=(first, second), difference=difference.value, ci95=difference.ci95
+                )
+            )
+    return found
+
+
+def _preferences(votes: Votes) -> list[Preference]:
+    by_couple: dict[tuple[str, str], list[Comparison]] = {}
+    for one in votes.comparisons:
+        by_couple.setdefault((one.first, one.second), []).append(one)
+    found = []
+    for couple, rows in sorted(by_couple.items()):
+        counts = (sum(o.for_first for o in rows), sum(o.for_second for o in rows), sum(o.ties for o in rows))
+        weights = [one.for_first + one.for_second for one in rows]
+        share = clustered_mean(
+            [one.for_first / max(1, weight) for one, weight in zip(rows, weights, strict=True)],
+            weights,
+            None if votes.raters is None else [str(one.rater) for one in rows],
+            [one.item for one in rows],
+        )
+        inside = None if share.ci95 is None else (max(0.0, share.ci95[0]), min(1.0, share.ci95[1]))
+        found.append(Preference(methods=couple, votes=counts, share=share.value, ci95=inside))
     return found
 
 
@@ -224,69 +302,3 @@ def _alpha(library: Any, data: dict[str, Any], scale: str) -> float | None:
     except (ValueError, AssertionError, ZeroDivisionError):
         return None
     return value if np.isfinite(value) else None
-
-
-def markdown(report: StudyReport) -> str:
-    """Return the report as Markdown."""
-    who = "raters not named" if report.raters is None else f"{report.raters} raters"
-    lines = [
-        "# People's votes",
-        "",
-        f"{report.votes} votes, {who}, {report.items} items, {len(report.methods)} methods. "
-        f"SHA-256 of the votes {report.votes_sha256[:16]}.",
-    ]
-    if report.strengths:
-        lines += ["", "## Strengths", "", "| method | strength | 95 % interval |", "|---|---:|---:|"]
-        lines += [f"| {_name(o.method)} | {_number(o.strength)} | {_range(o.ci95)} |" for o in report.strengths]
-        lines += ["", f"Logarithmic scale, mean 0. Intervals: {report.strengths_method}."]
-        lines += ["", "| methods | for the first | for the second | no difference | share of the first |"]
-        lines += ["|---|---:|---:|---:|---:|"]
-        for one in report.preferences:
-            first, second, ties = one.votes
-            both = " / ".join(map(_name, one.methods))
-            lines.append(f"| {both} | {first} | {second} | {ties} | {_number(one.share)} |")
-    if report.opinions:
-        lines += ["", "## Mean opinions", "", "| question | method | mean | 95 % interval | ratings | raters | clips |"]
-        lines += ["|---|---|---:|---:|---:|---:|---:|"]
-        for row in report.opinions:
-            numbers = f"{_number(row.mean)} | {_range(row.ci95)} | {row.n} | {row.raters} | {row.clips}"
-            lines.append(f"| {_name(row.question)} | {_name(row.method)} | {numbers} |")
-        few = next((row.ci_method for row in report.opinions if row.ci95 is None), None)
-        lines += ["", f"Intervals: {few or report.opinions[0].ci_method}."]
-    told = ", ".join(f"{_name(name)} {_number(value)}" for name, value in report.alpha.items())
-    lines += ["", f"Krippendorff's alpha: {told}."]
-    if report.measures:
-        lines += ["", "## Measures and people", ""]
-        lines += [
-            "| measure | comparisons agreed on | 95 % interval | n | Spearman, methods | Kendall, methods | methods |"
-        ]
-        lines += ["|---|---:|---:|---:|---:|---:|---:|"]
-        for m in report.measures:
-            pairs = ("–", "–", "–") if m.pairs is None else (_number(m.pairs.share), _range(m.pairs.ci95), m.pairs.n)
-            over = (_number(m.methods.spearman), _number(m.methods.kendall), m.methods.n)
-            lines.append(f"| {m.measure} | {' | '.join(map(str, (*pairs, *over)))} |")
-        lines += ["", "Chance agrees on 0.5 of the comparisons. A correlation of 1 is full agreement."]
-        if any(m.methods.n < LEAST_METHODS for m in report.measures):
-            lines += [f"A correlation over fewer than {LEAST_METHODS} methods has no interval."]
-        if any(m.clips for m in report.measures):
-            lines += ["", "| measure | Spearman, clips | 95 % interval | Kendall, clips | 95 % interval | clips |"]
-            lines += ["|---|---:|---:|---:|---:|---:|"]
-        for m in report.measures:
-            if m.clips is not None:
-                c = m.clips
-                rho, tau = (_number(c.spearman), _range(c.spearman_ci95)), (_number(c.kendall), _range(c.kendall_ci95))
-                lines.append(f"| {m.measure} | {' | '.join((*rho, *tau, str(c.n)))} |")
-        lines += ["", *(f"- {_name(name)}: `{signature}`" for name, signature in report.signatures.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _name(text: str) -> str:
-    return escape.markdown(text)
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _range(ci95: _Interval | None) -> str:
-    return "–" if ci95 is None else f"{ci95[0]:.3f} to {ci95[1]:.3f}"

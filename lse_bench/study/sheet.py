@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 from pathlib import Path
+from string import Formatter
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -76,6 +77,13 @@ class Sheet(_Fixed):
             raise ValueError(f"there is no text called {unknown[0]}; there are: {', '.join(known)}")
         if missing := sorted(set(known) - set(value)):
             raise ValueError(f"the text {missing[0]} is missing")
+        for name, text in value.items():
+            fields = {field for _, field, _, _ in Formatter().parse(known[name]) if field}
+            try:
+                text.format(**dict.fromkeys(fields, ""))
+            except (KeyError, IndexError, ValueError, AttributeError):
+                there = ", ".join(f"{{{field}}}" for field in sorted(fields)) or "none"
+                raise ValueError(f"the text {name} has unknown words in braces; known ones: {there}") from None
         return value
 
     @model_validator(mode="after")

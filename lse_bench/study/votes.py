@@ -12,8 +12,8 @@ import csv
 import hashlib
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -58,11 +58,25 @@ class Rating(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """The votes of a study: comparisons or ratings. `sha256`: the digest of the file."""
+    """The votes of a study: comparisons, ratings or both.
+
+    `sha256`: the digest of the file or of the answers. `better`: by question, which end of the scale is better: `high`,
+    `low` or `none`; `high` for questions that are not in it.
+    """
 
     sha256: str
     comparisons: Sequence[Comparison] = ()
     ratings: Sequence[Rating] = ()
+    better: Mapping[str, str] = field(default_factory=dict)
+
+    def liked(self) -> list[tuple[str, str, float]]:
+        """Return the item, the method and the value of each rating with a better end; a higher value is better."""
+        sign = {"high": 1.0, "low": -1.0}
+        return [
+            (one.item, one.method, sign[end] * one.value)
+            for one in self.ratings
+            if (end := self.better.get(one.question, "high")) in sign
+        ]
 
     @property
     def methods(self) -> list[str]:

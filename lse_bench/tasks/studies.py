@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lse_bench.errors import UsageError
@@ -14,12 +14,17 @@ from lse_bench.runs.read import Run
 from lse_bench.runs.verify import refuse_edited
 from lse_bench.storage import write_atomically
 from lse_bench.stored import write_stored
+from lse_bench.study.answers import Answers
+from lse_bench.study.checks import RULES, judge, read_rules, reasons_counted
+from lse_bench.study.collected import csv_of, rows_of, votes_of
 from lse_bench.study.create import Asked, create
 from lse_bench.study.estimate import Effects
-from lse_bench.study.folder import Study
-from lse_bench.study.report import StudyReport, markdown, report_votes
+from lse_bench.study.folder import Study, keep_secret, read_study
+from lse_bench.study.form import read_form_answers, write_form
+from lse_bench.study.report import Exclusions, StudyReport, report_votes
+from lse_bench.study.report_page import markdown
 from lse_bench.study.sheet import Sheet, preset_sheet, read_sheet
-from lse_bench.study.votes import read_votes
+from lse_bench.study.votes import Votes, read_votes
 from lse_bench.tables.paired import refuse_mixed
 from lse_bench.tasks.declared_studies import StudyOptions
 from lse_bench.tasks.options import settings_of
@@ -81,8 +86,6 @@ def create_study(
     )
     study = create(out, pairs, folder, asked, report)
     if options.static:
-        from lse_bench.study.form import write_form
-
         with report.working("Writing the plain files"):
             write_form(out, study)
     return study
@@ -97,17 +100,26 @@ def _by_id(name: str, clips: list[ListedClip], pairs: Manifest, report: Report) 
     return there
 
 
-def report_study(out: Path, votes: Path, runs: Mapping[str, Run], report: Report) -> StudyReport:
-    """Analyse the votes of a file, and write report.json and report.md to the folder `out`.
+def report_study(
+    out: Path, votes: Path, runs: Mapping[str, Run], report: Report, *, rules: Path | None = None
+) -> StudyReport:
+    """Analyse the votes of a study's folder or of a CSV file, and write report.json and report.md to the folder `out`.
 
-    `runs`: runs of the same methods by the method's name in the votes. Raises UsageError if the file is ill-formed, if
-    a run is of no method of the votes, or if the runs cannot be compared with each other.
+    `runs`: runs of the same methods by the method's name in the votes. `rules`: a TOML file of rules by which raters of
+    a study are used, None for the default ones. Raises UsageError if the file is ill-formed, if a run is of no method
+    of the votes, or if the runs cannot be compared with each other.
     """
-    read = read_votes(votes)
+    study, exclusions = None, None
+    if votes.is_dir():
+        read, study, exclusions = _votes_of_study(votes, rules)
+    elif rules is not None:
+        raise UsageError(f"{votes}: --rules choose among the raters of a study; a file of votes has no checks")
+    else:
+        read = read_votes(votes)
     refuse_edited(list(runs.values()))
     refuse_mixed(list(runs.values()), lists=None)
     with report.working(f"Analysing {votes}"):
-        found = report_votes(read, runs)
+        found = report_votes(read, runs, study, exclusions)
     write_stored(out / REPORT_FILE, found)
     write_atomically(out / PAGE_FILE, markdown(found).encode())
     for one in found.measures:
@@ -116,3 +128,54 @@ def report_study(out: Path, votes: Path, runs: Mapping[str, Run], report: Report
                 f"{one.measure}: no comparison of the votes has a value in both runs. Are items the clips' ids?"
             )
     return found
+
+
+def _votes_of_study(folder: Path, rules: Path | None) -> tuple[Votes, str, Exclusions]:
+    study, chosen = read_study(folder), RULES if rules is None else read_rules(rules)
+    with Answers(folder) as answers:
+        given = answers.all()
+        judgements = judge(study, answers.raters(), given, chosen)
+    exclusions = Exclusions(
+        began=len(judgements),
+        accepted=sum(one.accepted for one in judgements),
+        used=sum(one.used for one in judgements),
+        reasons=reasons_counted(judgements),
+        rules=chosen,
+    )
+    votes = votes_of(study, judgements, given)
+    if len(votes.methods) < 2:
+        told = ", ".join(f"{name} {count}" for name, count in exclusions.reasons.items()) or "nobody took part"
+        raise UsageError(
+            f"{folder}: no votes to analyse: {exclusions.began} raters began, {exclusions.used} are used ({told})"
+        )
+    return votes, study.id, exclusions
+
+
+def export_study(folder: Path, rules: Path | None = None) -> str:
+    """Return the answers of a study as CSV, one row an answer; see `collected.Row`.
+
+    `rules`: as in `report_study`. Raises UsageError if the folder holds no study.
+    """
+    study, secret = read_study(folder), keep_secret(folder)
+    with Answers(folder) as answers:
+        given = answers.all()
+        judgements = judge(study, answers.raters(), given, RULES if rules is None else read_rules(rules))
+    return csv_of(rows_of(study, secret, judgements, given))
+
+
+def import_answers(folder: Path, files: Sequence[Path], report: Report) -> int:
+    """Add the answers of files that raters of the plain files saved, and return the number of new raters.
+
+    A file that was added before changes nothing. Raises UsageError if a file is not one of this study; nothing is added
+    then.
+    """
+    study = read_study(folder)
+    read = [read_form_answers(path, study) for path in files]
+    added = 0
+    with Answers(folder) as answers:
+        for path, (about, given) in zip(files, read, strict=True):
+            if answers.take(about.rater, about.plan, about.begun, about.finished, given):
+                added += 1
+            else:
+                report.warn(f"{path}: the rater {about.rater} is in the study already; nothing was added")
+    return added
