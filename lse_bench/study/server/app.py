@@ -22,6 +22,7 @@ from lse_bench.study.server.service import Reply, Service
 
 MOST_BYTES = 64 << 10  # of a form
 _MOST_FIELDS = 60
+FORM = "application/x-www-form-urlencoded"
 _CLIP_SECONDS = 3600  # for which a browser may keep a clip
 HEADERS = {
     # Nothing but the server's own files: no script in a page, no other site, no frame around a page.
@@ -167,8 +168,9 @@ class _BodyError(Exception):
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """Return the fields of a form. Raises _BodyError if it is too large or no form."""
-    if request.headers.get("content-type", "").split(";")[0].strip() != "application/x-www-form-urlencoded":
+    """Return the fields of a form, none if there is no body. Raises _BodyError if it is too large or no form."""
+    kind = request.headers.get("content-type", FORM).split(";")[0].strip()
+    if kind != FORM:
         raise _BodyError(415)
     body = b""
     try:

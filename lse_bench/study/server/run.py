@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from lse_bench.errors import UsageError
 from lse_bench.reporting import Report
@@ -47,7 +48,14 @@ def serve_study(folder: Path, host: str, port: int, may_show: bool, per_minute: 
         report.say(f"licence of the clips: {licence}")
         report.say(f"raters: {place}/" + (" (each with their own link)" if study.invited else ""))
         report.say(f"progress, for you only: {place}/admin/{secret.admin}")
-        config = uvicorn.Config(
+        make_server(app).run(sockets=[listening])
+        report.say("the server has ended; all answers are stored")
+
+
+def make_server(app: Starlette) -> uvicorn.Server:
+    """Return the server of an application, which tells nobody what it is."""
+    return uvicorn.Server(
+        uvicorn.Config(
             app,
             log_level="warning",
             access_log=False,
@@ -58,8 +66,7 @@ def serve_study(folder: Path, host: str, port: int, may_show: bool, per_minute: 
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=5,
         )
-        uvicorn.Server(config).run(sockets=[listening])
-        report.say("the server has ended; all answers are stored")
+    )
 
 
 def _is_loopback(host: str) -> bool:
