@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from lse_bench.reporting import Report
 from lse_bench.study.answers import Answers
 from lse_bench.study.folder import ANSWERS_FILE, Study, keep_secret, read_study
 from lse_bench.study.server.app import make_app
-from lse_bench.study.server.run import make_server
+from lse_bench.study.server.run import listen, make_server
 from lse_bench.study.server.service import Service
 from lse_bench.study.stages import Stage, all_stages
 from lse_bench.tasks.declared_studies import StudyOptions
@@ -126,7 +125,7 @@ def answers_to(study: Study, stage: Stage) -> dict[str, str]:
 @contextmanager
 def served(folder: Path, per_minute: int = 1000) -> Iterator[httpx.Client]:
     """A client of the server of a study, which listens on this machine until the block ends."""
-    with socket.create_server(("127.0.0.1", 0)) as listening, Answers(folder) as answers:
+    with listen("127.0.0.1", 0) as listening, Answers(folder) as answers:
         service = Service(folder, read_study(folder), keep_secret(folder), answers)
         server = make_server(make_app(service, per_minute))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -38,11 +38,7 @@ def serve_study(folder: Path, host: str, port: int, may_show: bool, per_minute: 
     if lost:
         raise UsageError(f"{clip_path(folder, lost[0])}: this clip of the study is missing. Restore the folder")
     secret = keep_secret(folder)
-    try:
-        listening = socket.create_server((host, port), backlog=_WAITING, reuse_port=False)
-    except OSError as error:
-        raise UsageError(f"{host}:{port}: cannot listen there: {error.strerror}. Choose another --port") from None
-    with listening, Answers(folder) as answers:
+    with listen(host, port) as listening, Answers(folder) as answers:
         app = make_app(Service(folder, study, secret, answers), per_minute)
         place = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         report.say(f"licence of the clips: {licence}")
@@ -50,6 +46,18 @@ def serve_study(folder: Path, host: str, port: int, may_show: bool, per_minute: 
         report.say(f"progress, for you only: {place}/admin/{secret.admin}")
         make_server(app).run(sockets=[listening])
         report.say("the server has ended; all answers are stored")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on an address. Raises UsageError if the address is not this machine's, or taken."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.create_server((host, port), family=family, backlog=_WAITING)
+    except OSError as error:
+        raise UsageError(f"{host}:{port}: cannot listen there: {error.strerror}. Choose another --port") from None
+    # Without it, a response of two packets waits for 40 ms: asyncio sets it for sockets of another making only.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def make_server(app: Starlette) -> uvicorn.Server:
