@@ -16,6 +16,7 @@ from lse_bench.benchmark.summary import read_bench
 from lse_bench.collecting import uncollected
 from lse_bench.errors import UsageError
 from lse_bench.leaderboard.clips import copy_clips
+from lse_bench.leaderboard.people import with_people
 from lse_bench.leaderboard.plots import colours_of, write_plots
 from lse_bench.leaderboard.published import published
 from lse_bench.runs.read import Run, read_run
@@ -76,16 +77,19 @@ def _collected(folder: Path) -> list[Run]:
 
 
 @uncollected()
-def build(inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Bench") -> dict[str, Any]:
+def build(
+    inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Bench", people: Sequence[str] = ()
+) -> dict[str, Any]:
     """Write `tables/`, `plots/` and the page `index.html` with its files to `out`; return counts and the page's path.
 
     `inputs`: see `find_entries`. `clips`: number of pairs of each corpus whose videos are copied to the page. `title`:
-    of the page. Raises UsageError if runs in one table cannot be compared (the message names the field that differs),
-    if a run was edited, or if a clip to copy is not the file that was scored.
+    of the page. `people`: reports of studies, see `with_people`. Raises UsageError if runs in one table cannot be
+    compared (the message names the field that differs), if a run was edited, or if a clip to copy is not the file that
+    was scored.
     """
     entries = find_entries(inputs)
     refuse_edited(entries)
-    tables = tables_of(entries)
+    tables = with_people(tables_of(entries), people)
     out.mkdir(parents=True, exist_ok=True)
     _write_tables(out / "tables", tables, entries)
     plots = write_plots(out / "plots", tables, entries)

@@ -29,13 +29,21 @@ Runs = Annotated[
 
 @group.command(
     epilog="**Examples**\n\n    lse-bench leaderboard build runs/mine --out page\n\n"
-    "    lse-bench leaderboard build ours=runs/a theirs=runs/b --out page --clips 0"
+    "    lse-bench leaderboard build ours=runs/a theirs=runs/b --out page --clips 0\n\n"
+    "    lse-bench leaderboard build ours=runs/a theirs=runs/b --people report/report.json --out page"
 )
 def build(
     runs: Runs,
     out: Annotated[Path, typer.Option(help="Folder for index.html, tables/, plots/ and clips/.")] = Path("page"),
     clips: Annotated[int, typer.Option(min=0, help="Number of pairs of each corpus to play side by side.")] = 4,
     title: Annotated[str, typer.Option(help="The heading of the page.")] = "Lip-sync leaderboard",
+    people: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[CORPUS=]REPORT",
+            help="A report.json from `study report`, whose judgement stands beside the measures. Repeatable.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make CSV, Markdown and LaTeX tables, plots, and a page that opens from the disk.
@@ -46,7 +54,7 @@ def build(
     with report.working("Reading records, drawing tables and plots"):
         from lse_bench.leaderboard.build import build as build_page
 
-        written = build_page(runs, out, clips, title)
+        written = build_page(runs, out, clips, title, people or ())
     if as_json:
         print(json.dumps(written, indent=2))
         return

@@ -17,6 +17,7 @@ from lse_bench.study.agreement import MeasureAgreement, agreements, choices_of
 from lse_bench.study.checks import Rules
 from lse_bench.study.clusters import clustered_difference, clustered_mean
 from lse_bench.study.crossed import crossed_mean
+from lse_bench.study.folder import Study
 from lse_bench.study.strengths import Strengths, fit_strengths
 from lse_bench.study.votes import Comparison, Votes
 from lse_bench.versions import require, surroundings
@@ -129,8 +130,12 @@ class StudyReport(Surroundings):
     """Number of votes: comparisons by one rater, or answers to one question on one clip."""
     study: str | None = None
     """The id of the study; null for votes from elsewhere."""
+    manifest_sha256: str | None = None
+    """SHA-256 digest of the manifest of the study; null for votes from elsewhere."""
     exclusions: Exclusions | None = None
     """Whose answers were used; null for votes from elsewhere."""
+    better: dict[str, str]
+    """Which end of the scale is better, by question: high, low or none."""
     opinions: list[Opinion]
     """Mean opinions, by question and method; empty for comparisons."""
     differences: list[Difference]
@@ -154,14 +159,14 @@ class StudyReport(Surroundings):
 def report_votes(
     votes: Votes,
     runs: Mapping[str, Run] | None = None,
-    study: str | None = None,
+    study: Study | None = None,
     exclusions: Exclusions | None = None,
 ) -> StudyReport:
     """Analyse votes.
 
-    `runs`: runs of the same methods by the method's name in the votes. `study`, `exclusions`: the id of the study of
-    the votes, and whose answers they are; None for votes from elsewhere. Raises UsageError if a run is of no method of
-    the votes, or if krippendorff is not installed.
+    `runs`: runs of the same methods by the method's name in the votes. `study`, `exclusions`: the study of the votes,
+    and whose answers they are; None for votes from elsewhere. Raises UsageError if a run is of no method of the votes,
+    or if krippendorff is not installed.
     """
     require("krippendorff", "study", "the analysis of votes")
     runs = runs or {}
@@ -177,8 +182,10 @@ def report_votes(
         items=votes.items,
         raters=votes.raters,
         votes=len(votes.ratings) + sum(sum(one[3:6]) for one in votes.comparisons),
-        study=study,
+        study=None if study is None else study.id,
+        manifest_sha256=None if study is None else study.manifest_sha256,
         exclusions=exclusions,
+        better={name: votes.better.get(name, "high") for name in dict.fromkeys(one.question for one in votes.ratings)},
         opinions=opinions,
         differences=_differences(votes),
         alpha=_alphas(votes),

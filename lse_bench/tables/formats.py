@@ -25,6 +25,7 @@ _EXPLAINED = {
     "fid": "Fréchet distance of Inception features to the real videos. Lower is better.",
     "kid": "Kernel distance of Inception features to the real videos. Lower is better.",
     "fd_sync": "Fréchet distance of SyncNet's lip embeddings to the real videos. Lower is better.",
+    "people": "What people think, not a measure: a mean opinion, or the strength in comparisons of pairs.",
     "scored": "Clips with a score, of all that were listed.",
 }
 _WIDE = ("lse_d", "lse_c", "offset", "lse_d_at_0", "lse_d_valid", "lse_c_valid")
@@ -51,7 +52,7 @@ class Column:
     @property
     def explained(self) -> str:
         """An explanation of the column in one or two sentences; empty if it needs none."""
-        return _EXPLAINED.get(self.name, "")
+        return _EXPLAINED.get("people" if self.name.startswith("people_") else self.name, "")
 
 
 def _mean(metric: str, title: str) -> Column:
@@ -86,6 +87,21 @@ def _number(name: str, title: str, digits: int) -> Column:
     return Column(name, title, value, shown)
 
 
+def _judged(name: str, title: str) -> Column:
+    """Return a column of people's judgement."""
+
+    def value(row: TableRow) -> float | None:
+        return row.people[name].value if name in row.people else None
+
+    def shown(row: TableRow) -> str:
+        if (found := value(row)) is None:
+            return NOTHING
+        interval = row.people[name].ci95
+        return f"{found:.2f}" + ("" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.2f}")
+
+    return Column(f"people_{name}", f"people: {title}", value, shown)
+
+
 def columns_of(table: Table) -> list[Column]:
     """Return the columns of a table, without empty columns. Scores of `syncnet-mini` are marked `(mini)`."""
     mini = mark_of(table.evaluator)
@@ -100,6 +116,7 @@ def columns_of(table: Table) -> list[Column]:
         _number("fid", "FID ↓", 2),
         _number("kid", "KID ↓", 5),
         _number("fd_sync", f"fd-sync{mini} ↓", 2),
+        *(_judged(*column) for column in (table.people.columns.items() if table.people is not None else ())),
         Column("scored", "scored", lambda row: row.scored, lambda row: f"{row.scored} of {row.listed}"),
         Column("converted", "converted", lambda row: row.converted or None, lambda row: str(row.converted or 0)),
     ]
@@ -121,6 +138,8 @@ def notes_of(table: Table) -> list[str]:
     ]
     if table.evaluator == MINI:
         notes.append("Synthetic faces and a small scorer: do not compare these numbers with published ones.")
+    if table.people is not None:
+        notes.append(table.people.told)
     if any(row.adopted for row in table.rows):
         notes.append("(adopted): finished videos; how they were made is not known.")
     if any(row.converted for row in table.rows):
@@ -195,6 +214,7 @@ def wide_frame(tables: Sequence[Table]) -> pd.DataFrame:
     singles = ["fid", "kid", "fd_sync", "within_1", "above_unsynced"]
     head = [*lead, "method", "listed", "scored", "failed", *singles]
     head += [f"{name}{end}" for name in _WIDE for end in ("", "_low", "_high")]
+    judged = list(dict.fromkeys(name for table in tables if table.people is not None for name in table.people.columns))
     rows = []
     for table in tables:
         for row in table.rows:
@@ -204,8 +224,13 @@ def wide_frame(tables: Sequence[Table]) -> pd.DataFrame:
             for name in _WIDE:
                 found = row.metrics[name]
                 line += [found.mean, *(found.ci95 or (None, None))]
-            rows.append([*line, row.rank["lse_d"], row.rank["lse_c"]])
-    return pd.DataFrame(rows, columns=[*head, "rank_lse_d", "rank_lse_c"], dtype=object)
+            line += [row.rank["lse_d"], row.rank["lse_c"]]
+            for name in judged:
+                one = row.people.get(name)
+                line += [None] * 3 if one is None else [one.value, *(one.ci95 or (None, None))]
+            rows.append(line)
+    head += ["rank_lse_d", "rank_lse_c", *(f"people_{name}{end}" for name in judged for end in ("", "_low", "_high"))]
+    return pd.DataFrame(rows, columns=head, dtype=object)
 
 
 def long_frame(tables: Sequence[Table]) -> pd.DataFrame:
@@ -224,6 +249,8 @@ def long_frame(tables: Sequence[Table]) -> pd.DataFrame:
                 rows.append([*lead, name, found.mean, *(found.ci95 or (None, None)), found.n])
             for name in ("fid", "kid", "fd_sync", "within_1"):
                 rows.append([*lead, name, getattr(row, name), None, None, row.scored])
+            for name, one in row.people.items():
+                rows.append([*lead, f"people_{name}", one.value, *(one.ci95 or (None, None)), one.n])
     head = ["corpus", "protocol", "evaluator", "method", "measure", "value", "low", "high", "n"]
     return pd.DataFrame(rows, columns=head, dtype=object)
 

@@ -27,6 +27,30 @@ RANKED = ("lse_d", "lse_c")
 REAL, UNSYNCED = "real", "unsynced"
 
 
+class Judged(BaseModel):
+    """What people think of one method."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    value: float | None
+    """The mean opinion or the strength; null if there is no finite one."""
+    ci95: tuple[float, float] | None
+    """95 % interval for other raters and other clips; null if there is none."""
+    n: int | None
+    """Number of ratings; null for strengths."""
+
+
+class People(BaseModel):
+    """Whose judgement stands in a table beside the measures."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    columns: dict[str, str]
+    """The title of each column of people's judgement, with an arrow if an end is better."""
+    told: str
+    """Who judged, in one sentence."""
+
+
 class TableRow(BaseModel):
     """One method in a table."""
 
@@ -72,6 +96,8 @@ class TableRow(BaseModel):
     """Fréchet distance of lip embeddings to the real videos. Lower is better."""
     signature: str | None = None
     """The comparison key and the version in one line."""
+    people: dict[str, Judged] = {}
+    """People's judgement, by the name of the column; empty if people did not judge the method."""
 
 
 class Table(BaseModel):
@@ -91,6 +117,8 @@ class Table(BaseModel):
     """SHA-256 of the manifest that all rows share; null if there is no manifest."""
     rows: list[TableRow]
     """One row per method, in the order given."""
+    people: People | None = None
+    """Whose judgement stands beside the measures; null if nobody's does."""
 
 
 def tables_of(entries: Sequence[Run]) -> list[Table]:

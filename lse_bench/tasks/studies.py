@@ -130,7 +130,7 @@ def report_study(
     return found
 
 
-def _votes_of_study(folder: Path, rules: Path | None) -> tuple[Votes, str, Exclusions]:
+def _votes_of_study(folder: Path, rules: Path | None) -> tuple[Votes, Study, Exclusions]:
     study, chosen = read_study(folder), RULES if rules is None else read_rules(rules)
     with Answers(folder) as answers:
         given = answers.all()
@@ -148,7 +148,7 @@ def _votes_of_study(folder: Path, rules: Path | None) -> tuple[Votes, str, Exclu
         raise UsageError(
             f"{folder}: no votes to analyse: {exclusions.began} raters began, {exclusions.used} are used ({told})"
         )
-    return votes, study.id, exclusions
+    return votes, study, exclusions
 
 
 def export_study(folder: Path, rules: Path | None = None) -> str:

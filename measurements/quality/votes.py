@@ -75,7 +75,7 @@ def opinions(rng: np.random.Generator, studies: int, size: tuple[int, int, int, 
 
 
 def differences(rng: np.random.Generator, studies: int, size: tuple[int, int, int, int]) -> float:
-    """Share of intervals of the difference of two methods' ratings that cover the truth, with the assignment of studies.
+    """Share of intervals of the difference of two methods' ratings that cover the truth, with studies' assignment.
 
     `size`: methods, raters, clips, and ratings of one rater.
     """
