@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lse_bench.errors import UsageError
 from lse_bench.study.folder import ANSWERS_FILE
@@ -106,19 +107,24 @@ class Answers:
     """The answers in a study's folder. Threads and processes may use it at the same time; close it at the end."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / ANSWERS_FILE
-        self._held = threading.local()
-        self._all: list[sqlite3.Connection] = []
-        self._writing = threading.Lock()
-        with self._write() as base:
-            base.executescript(_TABLES)
+        path = folder / ANSWERS_FILE
+        self._alone = threading.RLock()
+        try:
+            self._base = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            self._base.execute("PRAGMA journal_mode = WAL")
+            self._base.execute("PRAGMA synchronous = FULL")  # an acknowledged answer survives a power cut too
+            self._base.execute("PRAGMA foreign_keys = ON")
+            self._base.execute("PRAGMA secure_delete = ON")  # what a rater withdraws is overwritten
+            self._base.executescript(_TABLES)
+        except sqlite3.Error as error:
+            raise UsageError(f"{path}: cannot be opened: {error}. Is it damaged, or the folder read-only?") from None
 
     def __enter__(self) -> Answers:
         return self
 
     def __exit__(self, *ended: object) -> None:
-        for base in self._all:
-            base.close()
+        with self._alone:
+            self._base.close()
 
     def invite(self, count: int) -> list[str]:
         """Add `count` raters without a plan, and return their tokens."""
@@ -149,8 +155,8 @@ class Answers:
 
     def rater(self, token: str) -> Rater | None:
         """Return the rater with this token."""
-        row = self._base().execute("SELECT * FROM raters WHERE token = ?", (token,)).fetchone()
-        return None if row is None else Rater(*row)
+        rows = self._read("SELECT * FROM raters WHERE token = ?", token)
+        return Rater(*rows[0]) if rows else None
 
     def begin(self, rater: Rater, plans: int) -> bool:
         """Give a rater the first plan that nobody has, and return whether there was one. A second call changes nothing.
@@ -177,21 +183,22 @@ class Answers:
 
     def show(self, rater: Rater, step: str) -> None:
         """Record when a step is shown for the first time."""
-        if self._base().execute("SELECT 1 FROM shown WHERE rater = ? AND step = ?", (rater.number, step)).fetchone():
+        if self.shown_at(rater, step) is not None:
             return
         with self._write() as base:
             base.execute("INSERT OR IGNORE INTO shown VALUES (?, ?, ?)", (rater.number, step, time.time()))
 
     def shown_at(self, rater: Rater, step: str) -> float | None:
         """Return when a step was shown for the first time, seconds since 1970; None if it never was."""
-        row = self._base().execute("SELECT at FROM shown WHERE rater = ? AND step = ?", (rater.number, step)).fetchone()
-        return None if row is None else float(row[0])
+        rows = self._read("SELECT at FROM shown WHERE rater = ? AND step = ?", rater.number, step)
+        return float(rows[0][0]) if rows else None
 
     def answered(self, rater: Rater) -> dict[str, dict[str, str]]:
         """Return the answers of a rater by step and question."""
         found: dict[str, dict[str, str]] = {}
-        rows = self._base().execute("SELECT step, question, value FROM answers WHERE rater = ?", (rater.number,))
-        for step, question, value in rows:
+        for step, question, value in self._read(
+            "SELECT step, question, value FROM answers WHERE rater = ?", rater.number
+        ):
             found.setdefault(step, {})[question] = value
         return found
 
@@ -251,43 +258,29 @@ class Answers:
 
     def raters(self) -> list[Rater]:
         """Return all raters in the order of their numbers."""
-        return [Rater(*row) for row in self._base().execute("SELECT * FROM raters ORDER BY number")]
+        return [Rater(*row) for row in self._read("SELECT * FROM raters ORDER BY number")]
 
     def all(self) -> list[Answer]:
         """Return all answers in the order of raters and times."""
-        rows = self._base().execute("SELECT * FROM answers ORDER BY rater, at, step, question")
-        return [Answer(*row) for row in rows]
+        return [Answer(*row) for row in self._read("SELECT * FROM answers ORDER BY rater, at, step, question")]
 
-    def _base(self) -> sqlite3.Connection:
-        """Return this thread's connection."""
-        base: sqlite3.Connection | None = getattr(self._held, "base", None)
-        if base is None:
-            try:
-                base = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-                base.execute("PRAGMA journal_mode = WAL")
-                base.execute("PRAGMA synchronous = FULL")  # an acknowledged answer survives a power cut too
-                base.execute("PRAGMA foreign_keys = ON")
-                base.execute("PRAGMA secure_delete = ON")  # what a rater withdraws is overwritten
-            except sqlite3.Error as error:
-                raise UsageError(f"{self._path}: cannot be opened: {error}") from None
-            self._held.base = base
-            self._all.append(base)
-        return base
+    def _read(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        with self._alone:
+            return self._base.execute(sql, values).fetchall()
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
         """Hold the right to write. What is written is on the disk when the block ends without an error."""
-        with self._writing:
-            base = self._base()
+        with self._alone:
+            self._base.execute("BEGIN IMMEDIATE")
             try:
-                base.execute("BEGIN IMMEDIATE")
-                yield base
+                yield self._base
+                self._base.execute("COMMIT")
             except BaseException:
-                if base.in_transaction:
-                    base.execute("ROLLBACK")
+                if self._base.in_transaction:  # a full disk may have ended it
+                    self._base.execute("ROLLBACK")
                 raise
-            if base.in_transaction:
-                base.execute("COMMIT")
 
 
 def _token() -> str:

@@ -35,7 +35,7 @@ from lse_bench.manifests.manifest import Job, Manifest, write_manifest
 from lse_bench.media.writer import write_clip
 from lse_bench.reporting import Report
 from lse_bench.study.folder import ANSWERS_FILE, Study, read_study
-from lse_bench.study.stages import Stage, all_stages
+from lse_bench.study.stages import all_stages
 from lse_bench.tasks.declared_studies import StudyOptions
 from lse_bench.tasks.studies import create_study
 
@@ -58,7 +58,7 @@ class Ledger:
     times: list[float] = field(default_factory=list)
 
 
-def make(folder: Path, raters: int) -> Study:
+def make(folder: Path, raters: int, trials: int) -> Study:
     """A study of one-second clips."""
     for name in ("corpus", "ours", "theirs"):
         (folder / name).mkdir()
@@ -73,7 +73,7 @@ def make(folder: Path, raters: int) -> Study:
     write_manifest(
         Manifest(name="load", corpus="made", root=str(folder / "corpus"), jobs=tuple(jobs)), folder / "p.json"
     )
-    options = StudyOptions(clips=5, trials=6, raters=raters, longest=1.0, preset="wav2lip-paper")
+    options = StudyOptions(clips=5, trials=trials, raters=raters, longest=1.0, preset="wav2lip-paper")
     methods = {name: folder / name for name in ("ours", "theirs")}
     create_study(folder / "study", folder / "p.json", methods, options, Report())
     return read_study(folder / "study")
@@ -96,7 +96,6 @@ class Rater:
 
     def __init__(self, base: str, study: Study, ledger: Ledger, seed: int) -> None:
         self._study, self._ledger, self._chance = study, ledger, random.Random(seed)
-        self._stages: dict[str, Stage] = {stage.id: stage for plan in range(1) for stage in all_stages(study, plan)}
         self._client = httpx.AsyncClient(base_url=base, timeout=20)
         self._path = ""
 
@@ -175,7 +174,7 @@ class Rater:
 
 async def _run(base: str, study: Study, ledger: Ledger, raters: int, kill: Callable[[], None]) -> None:
     tasks = [asyncio.create_task(Rater(base, study, ledger, seed).go()) for seed in range(raters)]
-    middle = raters * sum(len(all_stages(study, plan)) for plan in range(1)) // 2
+    middle = raters * len(all_stages(study, 0)) // 2
 
     async def watch() -> None:
         while len({key[:2] for key in ledger.acknowledged}) < middle:
@@ -185,9 +184,9 @@ async def _run(base: str, study: Study, ledger: Ledger, raters: int, kill: Calla
     await asyncio.gather(watch(), *tasks)
 
 
-def run(folder: Path, raters: int) -> tuple[Ledger, dict[str, int]]:
+def run(folder: Path, raters: int, trials: int = 6) -> tuple[Ledger, dict[str, int]]:
     """Simulate raters at a study made in `folder`; returns the ledger, and counts of what is wrong."""
-    study = make(folder, raters)
+    study = make(folder, raters, trials)
     server, port = serve(folder / "study", 0)
     ledger = Ledger()
 
