@@ -1,5 +1,5 @@
 """Sessions: demo, quick, tests, lint, types, docs, oldest, newest, lock, and measurements: bench, precision,
-processors, decoding, campaign, libraries, faults, gpu, quality, offsets, miniature.
+processors, decoding, campaign, libraries, faults, gpu, quality, offsets, studies, miniature.
 
 `python3 bootstrap.py SESSION` runs one on a machine that has only Python. `nox -s SESSION` does the same beside an
 installed `nox[uv]`.
@@ -275,6 +275,13 @@ def offsets(session: nox.Session) -> None:
         ("other_sounds",),
     ):
         session.run(python(session), "-m", f"measurements.quality.{name}", *options, external=True)
+
+
+@nox.session
+def studies(session: nox.Session) -> None:
+    """Studies with simulated raters: cover of intervals, checks of careless raters, 200 at once; some eight minutes."""
+    for name in ("quality.votes", "quality.careless", "scale.raters"):
+        session.run(python(session), "-m", f"measurements.{name}", external=True)
 
 
 @nox.session

@@ -156,6 +156,8 @@ def _extras() -> list[Finding]:
         ("lightning", "lightning", "lse_bench.callbacks"),
         ("matplotlib", "demo", "plots"),
         ("jinja2", "demo", "the demo's report"),
+        ("krippendorff", "study", "analysis of people's votes"),
+        ("starlette", "study", "serving a study"),
     )
     for module, extra, purpose in extras:
         if find_spec(module) is None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from itertools import combinations
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -18,6 +17,7 @@ from lse_bench.study.checks import Rules
 from lse_bench.study.clusters import clustered_difference, clustered_mean
 from lse_bench.study.crossed import crossed_mean
 from lse_bench.study.folder import Study
+from lse_bench.study.reliability import alphas
 from lse_bench.study.strengths import Strengths, fit_strengths
 from lse_bench.study.votes import Comparison, Votes
 from lse_bench.versions import require, surroundings
@@ -188,7 +188,7 @@ def report_votes(
         better={name: votes.better.get(name, "high") for name in dict.fromkeys(one.question for one in votes.ratings)},
         opinions=opinions,
         differences=_differences(votes),
-        alpha=_alphas(votes),
+        alpha=alphas(votes),
         strengths=[] if fitted is None else _strengths(fitted),
         strengths_method=None if fitted is None else fitted.ci_method,
         tie=None if fitted is None else fitted.tie,
@@ -275,37 +275,3 @@ def _preferences(votes: Votes) -> list[Preference]:
         inside = None if share.ci95 is None else (max(0.0, share.ci95[0]), min(1.0, share.ci95[1]))
         found.append(Preference(methods=couple, votes=counts, share=share.value, ci95=inside))
     return found
-
-
-def _alphas(votes: Votes) -> dict[str, float | None]:
-    """Return Krippendorff's alpha of each question. Comparisons without names of raters have counts only."""
-    import krippendorff
-
-    found: dict[str, float | None] = {}
-    if votes.comparisons:
-        units: dict[tuple[str, str, str], Any] = {}
-        for one in votes.comparisons:
-            key = (one.item, one.first, one.second)
-            counts = np.array([one.for_first, one.for_second, one.ties])
-            units[key] = units.get(key, np.zeros(3, int)) + counts
-        found["comparison"] = _alpha(krippendorff, {"value_counts": np.array(list(units.values()))}, "nominal")
-    for question in dict.fromkeys(one.question for one in votes.ratings):
-        asked = [one for one in votes.ratings if one.question == question]
-        raters = {name: place for place, name in enumerate(dict.fromkeys(one.rater for one in asked))}
-        clips = {key: place for place, key in enumerate(dict.fromkeys((one.item, one.method) for one in asked))}
-        data = np.full((len(raters), len(clips)), np.nan)
-        for rating in asked:
-            data[raters[rating.rater], clips[rating.item, rating.method]] = rating.value
-        found[question] = _alpha(krippendorff, {"reliability_data": data}, "interval")
-    return found
-
-
-def _alpha(library: Any, data: dict[str, Any], scale: str) -> float | None:
-    """Return alpha; None if no clip has two votes, or if all votes are equal."""
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            value = float(library.alpha(**data, level_of_measurement=scale))
-    except (ValueError, AssertionError, ZeroDivisionError):
-        return None
-    return value if np.isfinite(value) else None
