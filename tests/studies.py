@@ -16,7 +16,7 @@ from clips import good
 from lse_bench.manifests.manifest import Job, Manifest, write_manifest
 from lse_bench.reporting import Report
 from lse_bench.study.answers import Answers
-from lse_bench.study.folder import ANSWERS_FILE, Study, keep_secret, read_study
+from lse_bench.study.folder import ANSWERS_FILE, Study, read_secret, read_study
 from lse_bench.study.server.app import make_app
 from lse_bench.study.server.run import listen, make_server
 from lse_bench.study.server.service import Service
@@ -126,7 +126,7 @@ def answers_to(study: Study, stage: Stage) -> dict[str, str]:
 def served(folder: Path, per_minute: int = 1000) -> Iterator[httpx.Client]:
     """A client of the server of a study, which listens on this machine until the block ends."""
     with listen("127.0.0.1", 0) as listening, Answers(folder) as answers:
-        service = Service(folder, read_study(folder), keep_secret(folder), answers)
+        service = Service(folder, read_study(folder), read_secret(folder), answers)
         server = make_server(make_app(service, per_minute))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -179,7 +179,7 @@ def import_(
     if table is not None:
         raise UsageError(f"{table}: a CSV file of votes is analysed by lse-bench study report {table} --out report")
     added = import_answers(study, files, console)
-    console.say(f"{added} raters added from {len(files)} files: {study}")
+    console.say(f"{added} new answers from {len(files)} files: {study}")
 
 
 _REPORT_EXAMPLES = """

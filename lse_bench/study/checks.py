@@ -21,9 +21,10 @@ from lse_bench.study.answers import Answer, Rater
 from lse_bench.study.folder import Study
 from lse_bench.study.plan import REAL, Step
 from lse_bench.study.sheet import LEFT, NONE, PAIR_QUESTION, RIGHT
-from lse_bench.study.stages import heard, of_plan
+from lse_bench.study.stages import CONSENT, EXAMPLE, heard, of_plan
 
 _LEAST_SHARED = 8  # trials that a rater shares with others, below which their agreement says nothing
+_EQUAL = 1e-9  # what rounding may leave of equal means
 Scores = Mapping[tuple[str, ...], float]  # one number for each trial, by its clips
 _SIDE = {LEFT: 1.0, NONE: 0.0, RIGHT: -1.0}
 
@@ -93,14 +94,14 @@ def judge(study: Study, raters: Sequence[Rater], answers: Sequence[Answer], rule
     begun = [rater for rater in raters if rater.plan is not None and rater.withdrawn is None]
     own = {rater.number: _Own(study, rater, given.get(rater.number, [])) for rater in begun}
     least = {"rating": rules.least_agreement, "pair": rules.least_agreement_pairs}
-    scores = {kind: {number: one.scores(kind) for number, one in own.items()} for kind in least}
+    scores = {kind: Agreement({number: one.scores(kind) for number, one in own.items()}) for kind in least}
     found = []
     for rater in begun:
         one = own[rater.number]
         not_done = one.not_done()
         failed = [] if not_done else one.failed(rules)
         for kind, limit in least.items():
-            agreement = None if limit is None else agreement_with_others(rater.number, scores[kind])
+            agreement = None if limit is None else scores[kind].of(rater.number)
             if limit is not None and agreement is not None and agreement < limit and not not_done:
                 failed.append("agreement")
                 break
@@ -113,7 +114,7 @@ class _Own:
 
     def __init__(self, study: Study, rater: Rater, answers: Sequence[Answer]) -> None:
         assert rater.plan is not None
-        self._study = study
+        self._study, self._plan = study, rater.plan
         self._steps = [stage.step for stage in of_plan(study, rater.plan) if stage.step is not None]
         self._answers = answers
         self._values: dict[str, dict[str, str]] = {}
@@ -125,9 +126,9 @@ class _Own:
 
     def not_done(self) -> list[str]:
         """Return why the work was not done."""
-        if any(step.id not in self._values for step in self._steps):
+        if any(name not in self._values for name in (CONSENT, EXAMPLE, *(step.id for step in self._steps))):
             return ["not finished"]
-        return [] if heard(self._study, self._values) else ["sound check"]
+        return [] if heard(self._study, self._plan, self._values) else ["sound check"]
 
     def failed(self, rules: Rules) -> list[str]:
         """Return the names of the rules that this rater's own answers break."""
@@ -175,9 +176,11 @@ class _Own:
                 right = LEFT if self._method[step.clips[0]] == REAL else RIGHT
                 found.append(values[PAIR_QUESTION] == right)
                 continue
-            asked = [question.id for question in self._study.sheet.questions if question.sync]
-            if asked:
-                found.append(all(self._place(name, values[name]) <= rules.most_for_moved_sound for name in asked))
+            asked = [question for question in self._study.sheet.questions if question.sync]
+            places = [self._place(question.id, values[question.id]) for question in asked]
+            liked = [1 - p if question.better == "low" else p for question, p in zip(asked, places, strict=True)]
+            if liked:
+                found.append(max(liked) <= rules.most_for_moved_sound)
         return found
 
     def _gold(self) -> list[bool]:
@@ -229,20 +232,28 @@ class _Own:
         return [step for step in self._steps if step.role == role]
 
 
-def agreement_with_others(number: int, scores: Mapping[int, Scores]) -> float | None:
-    """Return the correlation of a rater's answers with the means of the others; None if too few trials are shared."""
-    sums: dict[tuple[str, ...], list[float]] = {}
-    for other, theirs in scores.items():
-        if other != number:
-            for key, value in theirs.items():
-                sums.setdefault(key, []).append(value)
-    shared = [key for key in scores[number] if key in sums]
-    if len(shared) < _LEAST_SHARED:
-        return None
-    own, others = [scores[number][key] for key in shared], [float(np.mean(sums[key])) for key in shared]
-    if np.std(own) == 0 or np.std(others) == 0:
-        return None
-    return float(np.corrcoef(own, others)[0, 1])
+class Agreement:
+    """The correlation of each rater's answers with the means of the others. `scores`: by rater and trial."""
+
+    def __init__(self, scores: Mapping[int, Scores]) -> None:
+        self._scores = scores
+        self._sums: dict[tuple[str, ...], tuple[float, int]] = {}
+        for own in scores.values():
+            for key, value in own.items():
+                total, count = self._sums.get(key, (0.0, 0))
+                self._sums[key] = (total + value, count + 1)
+
+    def of(self, number: int) -> float | None:
+        """Return the correlation of a rater; None if too few trials are shared, or if all answers are equal."""
+        own = self._scores[number]
+        shared = [key for key in own if self._sums[key][1] > 1]
+        if len(shared) < _LEAST_SHARED:
+            return None
+        mine = [own[key] for key in shared]
+        others = [(self._sums[key][0] - own[key]) / (self._sums[key][1] - 1) for key in shared]
+        if np.ptp(mine) < _EQUAL or np.ptp(others) < _EQUAL:
+            return None
+        return float(np.corrcoef(mine, others)[0, 1])
 
 
 def reasons_counted(judgements: Sequence[Judgement]) -> dict[str, int]:

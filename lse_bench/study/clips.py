@@ -20,27 +20,34 @@ from lse_bench.media.writer import write_clip
 from lse_bench.rates import FPS, SAMPLE_RATE
 from lse_bench.storage import replacing
 
-SHIFT_SECONDS = 0.8  # of the sound of a plainly desynchronised clip
+# Of the sound of a plainly desynchronised clip. Its end is heard at the start, so that part comes early by the rest of
+# the length: half the length is the best for both.
+LEAST_SHIFT, MOST_SHIFT = 0.65, 0.8  # seconds
 LEAST_SECONDS = 1.0  # a shorter clip cannot be judged
 MOST_SIDE = 1280  # pixels; larger pictures are made smaller, so that phones play them
 _FREE_BOX = 8  # bytes of an empty box at the end of an mp4 file
 _TIME = 1_600_000_000  # seconds since 1970; every file has the same times
 _SAMPLES = SAMPLE_RATE // FPS  # of one frame
-_BEEP_HZ, _BEEP_SECONDS, _BEEP_LEVEL = 880, 0.2, 8000
+_BEEP_HZ, _BEEP_SECONDS, _BEEP_LEVEL = 880, 0.15, 8000
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A clip to make.
 
-    `picture`: the video. `heard`: the file with its sound. `path`: the clip. `shift`: by how many seconds the sound is
-    moved later; its end is heard at the start.
+    `picture`: the video. `heard`: the file with its sound. `path`: the clip. `moved`: whether the sound is moved, so
+    that it does not fit the picture.
     """
 
     picture: Path
     heard: Path
     path: Path
-    shift: float = 0.0
+    moved: bool = False
+
+
+def shift_of(frames: int) -> float:
+    """Return by how many seconds the sound of a plainly desynchronised clip of so many frames comes later."""
+    return min(MOST_SHIFT, max(LEAST_SHIFT, frames / FPS / 2))
 
 
 def make_group(group: Sequence[Shown], longest: float) -> tuple[int, list[str]]:
@@ -65,7 +72,9 @@ def make_group(group: Sequence[Shown], longest: float) -> tuple[int, list[str]]:
             )
     for one in group:
         sound = _sound_of(one.heard, frames * _SAMPLES)
-        moved = np.roll(sound, round(one.shift * SAMPLE_RATE))
+        if not sound.any():
+            remarks.append(f"{one.heard}: the sound is silent, so nobody can judge it")
+        moved = np.roll(sound, round(shift_of(frames) * SAMPLE_RATE)) if one.moved else sound
         pictures = (_fitted(frame, size) for frame in islice(_frames(one.picture), frames))
         write_clip(one.path, pictures, moved, FPS, SAMPLE_RATE)
     pad_alike([one.path for one in group])
@@ -75,14 +84,14 @@ def make_group(group: Sequence[Shown], longest: float) -> tuple[int, list[str]]:
 def make_beeps(path: Path, count: int) -> int:
     """Write a clip of `count` beeps on a grey picture, and return its number of frames. All numbers last equally long.
 
-    The beeps are at least 0.4 s apart.
+    `count`: 8 at most.
     """
     frames = 4 * FPS
     sound = np.zeros(frames * _SAMPLES, np.int16)
     times = np.arange(round(_BEEP_SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
     beep = (_BEEP_LEVEL * np.sin(2 * np.pi * _BEEP_HZ * times)).astype(np.int16)
     for number in range(count):
-        start = round((0.5 + number * 0.6) * SAMPLE_RATE)
+        start = round((0.4 + number * 0.4) * SAMPLE_RATE)
         sound[start : start + len(beep)] = beep
     grey = np.full((90, 160, 3), 96, np.uint8)
     write_clip(path, (grey for _ in range(frames)), sound, FPS, SAMPLE_RATE)

@@ -28,6 +28,7 @@ from lse_bench.study.folder import (
     keep_secret,
     write_study,
 )
+from lse_bench.study.form import write_form
 from lse_bench.study.materials import Maker, candidates, make_gold, make_trials, read_gold
 from lse_bench.study.plan import LEAST_SOURCES, MOVED, REAL, UNSYNCED, Design, plan_of
 from lse_bench.study.sheet import Sheet
@@ -36,7 +37,7 @@ from lse_bench.versions import surroundings
 INVITATIONS_FILE = "invitations.csv"
 _MADE_FILE = "clips.jsonl"
 _WAY_OUT = "Create the study in a new folder"
-_MOST_METHODS = 20
+_MOST_METHODS, _MOST_NAME = 20, 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class Asked:
 
     `sheet`: what raters read and are asked. `outputs`: the clips of each method by the id of the pair. `anchors`: of
     `real` and `unsynced`. `clips`, `trials`, `raters`: numbers; raters None for what `effects` asks for. `longest`:
-    seconds. `gold`: a CSV file, or None. The rest is as in `Study`.
+    seconds. `gold`: a CSV file, or None. `static`: whether plain files are written too. The rest is as in `Study`.
     """
 
     sheet: Sheet
@@ -63,6 +64,7 @@ class Asked:
     completion_url: str | None
     contact: str | None
     licence: str | None
+    static: bool
 
 
 def create(out: Path, manifest: Manifest, root: Path, asked: Asked, report: Report) -> Study:
@@ -91,6 +93,11 @@ def create(out: Path, manifest: Manifest, root: Path, asked: Asked, report: Repo
                 counter.warn(reason)
 
         trials, spare, items = make_trials(pairs, asked.clips, asked.anchors, maker, made)
+        if spare.job.id in items:
+            counter.warn(
+                f"the two examples show the source of {spare.job.id}, which raters judge too: no other source is left. "
+                f"A smaller --clips leaves one"
+            )
         gold_clips, gold = make_gold(known, maker)
         clips = [*trials, *maker.example(spare), *gold_clips, *maker.beeps()]
         for remark in maker.remarks:
@@ -125,6 +132,9 @@ def create(out: Path, manifest: Manifest, root: Path, asked: Asked, report: Repo
     with Answers(out) as answers:
         if asked.invited:
             _write_invitations(out, answers.invite(raters))
+    if asked.static:
+        with report.working("Writing the plain files"):
+            write_form(out, study)
     write_study(out, study)
     return study
 
@@ -134,9 +144,17 @@ def _methods(asked: Asked, manifest: Manifest) -> list[str]:
     unknown = next((name for name in asked.anchors if name not in (REAL, UNSYNCED)), None)
     if unknown is not None:
         raise UsageError(f"--anchors {unknown}: there are real and unsynced")
-    taken = next((name for name in asked.outputs if name in (*asked.anchors, MOVED)), None)
-    if taken is not None:
-        raise UsageError(f"--method {taken}: this name is used for clips that the study makes itself. Choose another")
+    if len(set(asked.anchors)) < len(asked.anchors):
+        raise UsageError(f"--anchors {','.join(asked.anchors)}: an anchor stands there twice")
+    for name in asked.outputs:
+        if name in (REAL, UNSYNCED, MOVED):
+            raise UsageError(
+                f"--method {name}: the study makes clips of this name itself; --anchors says which. Choose another name"
+            )
+        if name != name.strip() or not name.isprintable() or not 0 < len(name) <= _MOST_NAME:
+            raise UsageError(
+                f"--method {name!r}: a name has 1 to {_MOST_NAME} visible characters, without spaces at its ends"
+            )
     if UNSYNCED in asked.anchors and all(job.video == job.sound for job in manifest.jobs):
         raise UsageError(
             f"{manifest.name}: every video has its own sound, so nothing is out of sync. Use --anchors real"
@@ -163,6 +181,9 @@ def _design(
         gold=gold,
         seed=asked.seed,
     )
+    url = asked.completion_url
+    if url is not None and not url.startswith(("https://", "http://")):
+        raise UsageError(f"--completion-url {url}: an address that begins with https:// is needed")
     if len(sources) < LEAST_SOURCES:
         raise UsageError(f"--clips {len(sources)}: at least {LEAST_SOURCES} are needed")
     if asked.trials > design.most_trials or (asked.sheet.kind == "both" and asked.trials < 2):

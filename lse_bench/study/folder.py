@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from lse_bench.errors import UsageError
-from lse_bench.storage import json_bytes
+from lse_bench.storage import json_bytes, replacing
 from lse_bench.stored import Stored, Surroundings, read_stored, write_stored
 from lse_bench.study.plan import Step
 from lse_bench.study.sheet import Sheet
@@ -128,9 +129,13 @@ class Study(Surroundings):
     plans: list[list[Step]]
     """The steps of each rater."""
 
+    @cached_property
+    def _named(self) -> dict[str, StudyClip]:
+        return {clip.name: clip for clip in self.clips}
+
     def clip(self, name: str) -> StudyClip:
         """Return the clip with this name. Raises KeyError."""
-        return {clip.name: clip for clip in self.clips}[name]
+        return self._named[name]
 
 
 class Secret(Stored):
@@ -160,10 +165,17 @@ def keep_secret(folder: Path) -> Secret:
     """Return the keys of a study, made if there are none. Only the owner can read the file."""
     path = folder / SECRET_FILE
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        content: dict[str, Any] = new_secret().model_dump()
-        path.touch(mode=0o600)
-        path.write_bytes(json_bytes(content))
+        with replacing(path) as partial:
+            partial.touch(mode=0o600)
+            partial.write_bytes(json_bytes(new_secret().model_dump()))
+    return read_secret(folder)
+
+
+def read_secret(folder: Path) -> Secret:
+    """Return the keys of a study. Raises UsageError if there are none: new ones would give raters other codes."""
+    path = folder / SECRET_FILE
+    if not path.is_file():
+        raise UsageError(f"{path}: the keys of links and completion codes are missing. Restore this file")
     return read_stored(path, Secret, _WAY_OUT)
 
 

@@ -15,14 +15,13 @@ from lse_bench.manifests.listed import ListedClip
 from lse_bench.manifests.manifest import Job
 from lse_bench.rates import FPS
 from lse_bench.storage import Append, read_text
-from lse_bench.study.clips import SHIFT_SECONDS, Shown, make_beeps, make_group, pad_alike
+from lse_bench.study.clips import Shown, make_beeps, make_group, pad_alike, shift_of
 from lse_bench.study.folder import CLIPS, Gold, Purpose, Secret, StudyClip, clip_path
 from lse_bench.study.plan import MOVED, REAL, UNSYNCED
 from lse_bench.study.sheet import Question
 from lse_bench.weights.readers import file_digest
 
-BEEPS = (2, 3, 4, 5)
-SOUND_CHECKS = 3
+BEEPS = (3, 4, 5, 6, 7, 8)
 _WAY_OUT = "A file of gold clips has the columns clip, question, value and tolerance"
 
 
@@ -60,6 +59,25 @@ def candidates(
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A clip to make, as `StudyClip` describes it. `picture`, `heard`: its files; None for beeps."""
+
+    purpose: Purpose
+    item: str | None
+    method: str
+    picture: Path | None
+    heard: Path | None
+
+    def told(self) -> list[str]:
+        """Return all that the clip depends on. A clip's name depends on its whole group, since a group is cut alike."""
+        files = []
+        for path in (self.picture, self.heard):
+            about = None if path is None else path.stat()
+            files += [str(path), *([] if about is None else [str(about.st_size), str(about.st_mtime_ns)])]
+        return [self.purpose, self.item or "", self.method, *files]
+
+
 class Maker:
     """Makes clips in the folder of a study, and records each.
 
@@ -86,36 +104,31 @@ class Maker:
 
     def gold(self, path: Path, number: int) -> StudyClip:
         """Make a gold clip from a video."""
-        name = self._name("gold", str(number), path)
-        return self._made_or([(name, "gold", None, path.name, path, path, 0.0)])[0]
+        return self._made_or([_Row("gold", None, f"{number} {path.name}", path, path)])[0]
 
     def beeps(self) -> list[StudyClip]:
         """Make the clips of the sound check, each with another number of beeps."""
-        counts = random.Random(self._secret.sign("beeps")).sample(BEEPS, SOUND_CHECKS)  # noqa: S311
-        names = [self._secret.sign("beeps", str(count))[:16] for count in counts]
+        names = [self._secret.sign("beeps", str(count))[:16] for count in BEEPS]
         paths = [clip_path(self._folder, name) for name in names]
         if not all(name in self._made and path.is_file() for name, path in zip(names, paths, strict=True)):
-            frames = [make_beeps(path, count) for path, count in zip(paths, counts, strict=True)]
+            frames = [make_beeps(path, count) for path, count in zip(paths, BEEPS, strict=True)]
             pad_alike(paths)
-            for name, path, count, length in zip(names, paths, counts, frames, strict=True):
-                self._record(name, path, "sound", None, str(count), None, length, 0.0)
+            for name, path, count, length in zip(names, paths, BEEPS, frames, strict=True):
+                self._record(name, path, _Row("sound", None, str(count), None, None), length)
         return [self._made[name] for name in names]
 
     def _group(self, pair: Pair, wanted: Sequence[tuple[Purpose, str]]) -> list[StudyClip]:
-        rows = []
-        for purpose, method in wanted:
-            picture, heard = _files(pair, method)
-            shift = SHIFT_SECONDS if method == MOVED else 0.0
-            name = self._name(purpose, method, picture, heard, pair.job.id)
-            rows.append((name, purpose, pair.job.id, method, picture, heard, shift))
-        return self._made_or(rows)
+        return self._made_or([_Row(purpose, pair.job.id, method, *_files(pair, method)) for purpose, method in wanted])
 
-    def _made_or(self, rows: Sequence[tuple[str, Purpose, str | None, str, Path, Path, float]]) -> list[StudyClip]:
-        paths = [clip_path(self._folder, row[0]) for row in rows]
-        if not all(row[0] in self._made and path.is_file() for row, path in zip(rows, paths, strict=True)):
+    def _made_or(self, rows: Sequence[_Row]) -> list[StudyClip]:
+        """Return the clips of a group, made unless all of them were made before."""
+        whole = [part for row in rows for part in row.told()]
+        names = [self._secret.sign(f"{self._longest:g}", *whole, *row.told())[:16] for row in rows]
+        paths = [clip_path(self._folder, name) for name in names]
+        if not all(name in self._made and path.is_file() for name, path in zip(names, paths, strict=True)):
             group = [
-                Shown(picture, heard, path, shift)
-                for (*_, picture, heard, shift), path in zip(rows, paths, strict=True)
+                Shown(row.picture or path, row.heard or path, path, row.method == MOVED)
+                for row, path in zip(rows, paths, strict=True)
             ]
             try:
                 frames, remarks = make_group(group, self._longest)
@@ -125,39 +138,21 @@ class Maker:
                         path.unlink(missing_ok=True)
                 raise
             self.remarks += remarks
-            for (name, purpose, item, method, picture, _, shift), path in zip(rows, paths, strict=True):
-                self._record(name, path, purpose, item, method, picture, frames, shift)
-        return [self._made[row[0]] for row in rows]
+            for name, path, row in zip(names, paths, rows, strict=True):
+                self._record(name, path, row, frames)
+        return [self._made[name] for name in names]
 
-    def _name(self, *parts: str | Path) -> str:
-        """Return the name of a clip. Another file or length gives another name."""
-        told = [f"{self._longest:g}"]
-        for part in parts:
-            about = part.stat() if isinstance(part, Path) else None
-            told += [str(part), *([] if about is None else [str(about.st_size), str(about.st_mtime_ns)])]
-        return self._secret.sign(*told)[:16]
-
-    def _record(
-        self,
-        name: str,
-        path: Path,
-        purpose: Purpose,
-        item: str | None,
-        method: str,
-        source: Path | None,
-        frames: int,
-        shift: float,
-    ) -> None:
+    def _record(self, name: str, path: Path, row: _Row, frames: int) -> None:
         clip = StudyClip(
             name=name,
-            purpose=purpose,
-            item=item,
-            method=method,
+            purpose=row.purpose,
+            item=row.item,
+            method=row.method,
             sha256=file_digest(path),
-            source_sha256=None if source is None else file_digest(source),
+            source_sha256=None if row.picture is None else file_digest(row.picture),
             frames=frames,
             seconds=frames / FPS,
-            shift_seconds=shift,
+            shift_seconds=shift_of(frames) if row.method == MOVED else 0.0,
         )
         self._made[name] = clip
         self._append(clip.model_dump(mode="json"))
@@ -230,6 +225,8 @@ def read_gold(path: Path, questions: Sequence[Question]) -> dict[Path, list[tupl
         file = path.parent / row["clip"]
         if not file.is_file():
             raise UsageError(f"{where}: {file}: no such file")
+        if any(question == row["question"] for question, _, _ in found.get(file, [])):
+            raise UsageError(f"{where}: a second answer to {row['question']} on {row['clip']}. Keep one of them")
         found.setdefault(file, []).append((row["question"], value, tolerance))
     if not found:
         raise UsageError(f"{path}: no gold clips. {_WAY_OUT}")

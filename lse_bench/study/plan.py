@@ -120,8 +120,9 @@ def _block(
         moved = [design.clips[source, MOVED]]
         shown = moved if kind == "rating" else shuffled.sample([*moved, design.clips[source, REAL]], 2)
         checks.append(Step(id="", kind=kind, clips=tuple(shown), role="attention"))
-    if design.gold and kind == "rating":
-        checks.append(Step(id="", kind=kind, clips=(shuffled.choice(design.gold),), role="gold"))
+    fresh = [name for name in design.gold if all(name not in step.clips for step in before)]
+    if fresh and kind == "rating":
+        checks.append(Step(id="", kind=kind, clips=(shuffled.choice(fresh),), role="gold"))
     for check in checks:  # never the first of a block, which gets used to the task
         steps.insert(shuffled.randint(1, len(steps)), check)
     return [step.model_copy(update={"id": f"trial{start + place + 1:03d}"}) for place, step in enumerate(steps)]

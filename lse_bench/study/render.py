@@ -91,8 +91,8 @@ def message(
     return page(study, "message", base, values, withdraw=withdraw, refresh=refresh)
 
 
-def stage_values(study: Study, plan: int, stage: Stage, *, again: bool = False) -> dict[str, object]:
-    """Return what the template of a stage shows."""
+def stage_values(study: Study, plan: int, stage: Stage, lead: str = "sound") -> dict[str, object]:
+    """Return what the template of a stage shows. `lead`: the name of the text above a sound check."""
     stages = all_stages(study, plan)
     trials = [one.id for one in stages if one.kind in ("rating", "pair")]
     clips = {clip.name: clip.seconds for clip in study.clips}
@@ -104,7 +104,7 @@ def stage_values(study: Study, plan: int, stage: Stage, *, again: bool = False) 
         "minutes": minutes_of(study, plan),
         "licence": study.licence,
         "contact": study.contact,
-        "again": again,
+        "lead": study.sheet.page[lead],
     }
 
 
@@ -116,13 +116,14 @@ def stage_page(
     nonce: str,
     ahead: Sequence[str],
     told: str | None,
-    again: bool,
+    lead: str,
     identified: bool,
 ) -> str:
     """Return the page of a stage on the server.
 
     `nonce`: proves that the form is this rater's. `ahead`: clips to load ahead. `told`: the name of the text of what
-    went wrong. `again`: whether a sound check failed. `identified`: whether a platform gave the rater's number.
+    went wrong. `lead`: the name of the text above a sound check. `identified`: whether a platform gave the rater's
+    number.
     """
     values = {
         "clips": "clip/",
@@ -133,7 +134,7 @@ def stage_page(
         "later": False,
         "static": False,
     }
-    shown = stage_values(study, plan, stage, again=again)
+    shown = stage_values(study, plan, stage, lead)
     return page(study, "stage", "../../", values | shown, withdraw=stage.kind != "consent")
 
 

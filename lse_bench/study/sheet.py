@@ -6,7 +6,7 @@ import json
 from importlib.resources import files
 from pathlib import Path
 from string import Formatter
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -17,6 +17,9 @@ Kind = Literal["rating", "pairwise", "both"]
 LANGUAGES = ("en", "ko")
 PAIR_QUESTION = "preference"  # the id of the question of a paired trial
 LEFT, RIGHT, NONE = "left", "right", "none"  # its answers
+MOST_QUESTIONS = 30
+# Names of other fields of a form, and of other columns of results.
+_RESERVED = (PAIR_QUESTION, "step", "nonce", "plays", "played", "strength", "comparison", "beeps", "agreed")
 
 _WAY_OUT = "Print a sheet to start from with lse-bench study create --show-questions"
 
@@ -51,7 +54,7 @@ class Between(_Fixed):
     """The name of the question in exports."""
     text: str = Field(min_length=1, max_length=500)
     """The question."""
-    choices: tuple[str, ...] = ()
+    choices: tuple[Annotated[str, Field(min_length=1, max_length=80)], ...] = Field(default=(), max_length=12)
     """The answers; empty for free text."""
 
 
@@ -78,12 +81,14 @@ class Sheet(_Fixed):
         if missing := sorted(set(known) - set(value)):
             raise ValueError(f"the text {missing[0]} is missing")
         for name, text in value.items():
-            fields = {field for _, field, _, _ in Formatter().parse(known[name]) if field}
+            fields = {field for field, _, _ in _words(known[name])}
             try:
-                text.format(**dict.fromkeys(fields, ""))
-            except (KeyError, IndexError, ValueError, AttributeError):
+                wrong = [one for one in _words(text) if one not in {(field, "", None) for field in fields}]
+            except ValueError:  # a single brace
+                wrong = [("", "", None)]
+            if wrong:
                 there = ", ".join(f"{{{field}}}" for field in sorted(fields)) or "none"
-                raise ValueError(f"the text {name} has unknown words in braces; known ones: {there}") from None
+                raise ValueError(f"the text {name} has unknown words in braces; known ones: {there}")
         return value
 
     @model_validator(mode="after")
@@ -91,10 +96,22 @@ class Sheet(_Fixed):
         if self.kind != "pairwise" and not self.questions:
             raise ValueError("ratings need at least one question")
         names = [*(one.id for one in self.questions), *(one.id for one in self.between)]
-        double = next((name for name in names if names.count(name) > 1 or name == PAIR_QUESTION), None)
+        double = next((name for name in names if names.count(name) > 1), None)
         if double is not None:
             raise ValueError(f"two questions are called {double}")
+        taken = next((name for name in names if name in _RESERVED), None)
+        if taken is not None:
+            raise ValueError(f"no question can be called {taken}; this name has another meaning")
+        if max(len(self.questions), len(self.between)) > MOST_QUESTIONS:
+            raise ValueError(
+                f"{len(self.questions)} questions, {len(self.between)} between blocks; {MOST_QUESTIONS} fit"
+            )
         return self
+
+
+def _words(text: str) -> list[tuple[str, str, str | None]]:
+    """Return the words in braces of a text, with their formats and conversions."""
+    return [(field, form or "", turn) for _, field, form, turn in Formatter().parse(text) if field is not None]
 
 
 def presets() -> dict[str, dict[str, Any]]:

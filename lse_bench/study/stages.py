@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,7 @@ from lse_bench.study.sheet import LEFT, NONE, PAIR_QUESTION, RIGHT
 CONSENT, EXAMPLE, END, SOUND_FAILED = "consent", "example", "end", "sound_failed"
 SOUND = "sound"
 MOST_TEXT = 2000  # characters of a free answer
+_RIGHT, _CHECKS = 2, 3  # numbers of beeps that must be right, and that are asked for at most
 _EARLY = 0.9  # of the length of the clips: an answer that comes earlier was given without playing them to the end
 _MOST_PLAYS = 1000
 
@@ -40,9 +42,10 @@ class Stage:
     step: Step | None = None
 
 
-def before_plan(study: Study) -> list[Stage]:
-    """Return the stages before the plan."""
-    beeps = [clip.name for clip in study.clips if clip.purpose == "sound"]
+def before_plan(study: Study, plan: int) -> list[Stage]:
+    """Return the stages before a plan. Each plan has sound checks of its own, so that a constant guess fails."""
+    order = random.Random(f"{study.id}/{plan}")  # noqa: S311 - an order, not a secret
+    beeps = order.sample([clip.name for clip in study.clips if clip.purpose == "sound"], _CHECKS)
     examples = tuple(clip.name for clip in study.clips if clip.purpose == "example")
     return [
         Stage(CONSENT, "consent"),
@@ -62,7 +65,7 @@ def of_plan(study: Study, plan: int) -> list[Stage]:
 
 def all_stages(study: Study, plan: int) -> list[Stage]:
     """Return every stage of a rater."""
-    return [*before_plan(study), *of_plan(study, plan)]
+    return [*before_plan(study, plan), *of_plan(study, plan)]
 
 
 def beeps_of(study: Study, stage: Stage) -> str:
@@ -70,13 +73,18 @@ def beeps_of(study: Study, stage: Stage) -> str:
     return study.clip(stage.clips[0]).method
 
 
-def heard(study: Study, answered: Mapping[str, Mapping[str, str]]) -> bool:
-    """Return whether a rater passed the sound check: the number of beeps was right once."""
-    return any(
-        answered.get(stage.id, {}).get("beeps") == beeps_of(study, stage)
-        for stage in before_plan(study)
-        if stage.kind == "sound"
-    )
+def heard(study: Study, plan: int, answered: Mapping[str, Mapping[str, str]]) -> bool:
+    """Return whether a rater passed the sound check: the number of beeps was right twice."""
+    return _counted(study, plan, answered).count(True) >= _RIGHT
+
+
+def _counted(study: Study, plan: int, answered: Mapping[str, Mapping[str, str]]) -> list[bool]:
+    """Return for each sound check that was answered whether its number of beeps was right."""
+    return [
+        answered[stage.id].get("beeps") == beeps_of(study, stage)
+        for stage in before_plan(study, plan)
+        if stage.kind == "sound" and stage.id in answered
+    ]
 
 
 def now_and_next(study: Study, plan: int | None, answered: Mapping[str, Mapping[str, str]]) -> tuple[Stage, Stage]:
@@ -84,20 +92,16 @@ def now_and_next(study: Study, plan: int | None, answered: Mapping[str, Mapping[
 
     `plan`: the number of the plan, None before the consent. `answered`: the answers so far, by stage and question.
     """
-    first = before_plan(study)
-    if plan is None:
-        return first[0], first[1]
-    left = [stage for stage in all_stages(study, plan) if stage.id not in answered and stage.kind != "consent"]
-    checks = [stage for stage in left if stage.kind == "sound"]
-    if heard(study, answered):
-        left = [stage for stage in left if stage.kind != "sound"]
-    elif not checks:
-        end = Stage(SOUND_FAILED, "sound_failed")
-        return end, end
     end = Stage(END, "end")
-    now = left[0] if left else end
-    after = [stage for stage in left[1:] if stage.kind != "sound"]
-    return now, after[0] if after else end
+    if plan is None:
+        return Stage(CONSENT, "consent"), end
+    left = [stage for stage in all_stages(study, plan) if stage.id not in answered and stage.kind != "consent"]
+    if heard(study, plan, answered):
+        left = [stage for stage in left if stage.kind != "sound"]
+    elif _counted(study, plan, answered).count(False) > _CHECKS - _RIGHT:
+        failed = Stage(SOUND_FAILED, "sound_failed")
+        return failed, failed
+    return left[0] if left else end, left[1] if left[1:] else end
 
 
 def read_answers(study: Study, stage: Stage, form: Mapping[str, str]) -> dict[str, str]:
@@ -135,10 +139,11 @@ def _choice(form: Mapping[str, str], name: str, allowed: Sequence[str]) -> str:
 
 
 def _free_text(given: str) -> str:
-    """Return a free answer without control characters, except line breaks."""
-    if len(given) > MOST_TEXT:
+    """Return a free answer without control characters, except line breaks, which browsers count as one character."""
+    text = given.replace("\r\n", "\n")
+    if len(text) > MOST_TEXT:
         raise FormError("wrong_form")
-    return "".join(letter for letter in given.replace("\r\n", "\n") if letter == "\n" or letter.isprintable()).strip()
+    return "".join(letter for letter in text if letter == "\n" or letter.isprintable()).strip()
 
 
 def read_plays(stage: Stage, form: Mapping[str, str]) -> tuple[str | None, str | None]:

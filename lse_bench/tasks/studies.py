@@ -19,8 +19,8 @@ from lse_bench.study.checks import RULES, judge, read_rules, reasons_counted
 from lse_bench.study.collected import csv_of, rows_of, votes_of
 from lse_bench.study.create import Asked, create
 from lse_bench.study.estimate import Effects
-from lse_bench.study.folder import Study, keep_secret, read_study
-from lse_bench.study.form import read_form_answers, write_form
+from lse_bench.study.folder import Study, read_secret, read_study
+from lse_bench.study.form import read_form_answers
 from lse_bench.study.report import Exclusions, StudyReport, report_votes
 from lse_bench.study.report_page import markdown
 from lse_bench.study.sheet import Sheet, preset_sheet, read_sheet
@@ -83,12 +83,9 @@ def create_study(
         completion_url=options.completion_url,
         contact=options.contact,
         licence=options.licence,
+        static=options.static,
     )
-    study = create(out, pairs, folder, asked, report)
-    if options.static:
-        with report.working("Writing the plain files"):
-            write_form(out, study)
-    return study
+    return create(out, pairs, folder, asked, report)
 
 
 def _by_id(name: str, clips: list[ListedClip], pairs: Manifest, report: Report) -> dict[str, ListedClip]:
@@ -156,7 +153,7 @@ def export_study(folder: Path, rules: Path | None = None) -> str:
 
     `rules`: as in `report_study`. Raises UsageError if the folder holds no study.
     """
-    study, secret = read_study(folder), keep_secret(folder)
+    study, secret = read_study(folder), read_secret(folder)
     with Answers(folder) as answers:
         given = answers.all()
         judgements = judge(study, answers.raters(), given, RULES if rules is None else read_rules(rules))
@@ -164,18 +161,23 @@ def export_study(folder: Path, rules: Path | None = None) -> str:
 
 
 def import_answers(folder: Path, files: Sequence[Path], report: Report) -> int:
-    """Add the answers of files that raters of the plain files saved, and return the number of new raters.
+    """Add the answers of files that raters of the plain files saved, and return the number of new answers.
 
-    A file that was added before changes nothing. Raises UsageError if a file is not one of this study; nothing is added
-    then.
+    A rater's later file adds what an earlier one lacked; what was added before stays. Raises UsageError if a file is
+    not one of this study; nothing is added then.
     """
     study = read_study(folder)
     read = [read_form_answers(path, study) for path in files]
     added = 0
     with Answers(folder) as answers:
         for path, (about, given) in zip(files, read, strict=True):
-            if answers.take(about.rater, about.plan, about.begun, about.finished, given):
-                added += 1
-            else:
-                report.warn(f"{path}: the rater {about.rater} is in the study already; nothing was added")
+            new = answers.take(about.rater, about.plan, about.begun, about.finished, given)
+            added += new
+            if not new:
+                report.warn(f"{path}: all answers of the rater {about.rater} are in the study already")
+            sharing = sum(one.plan == about.plan and one.withdrawn is None for one in answers.raters())
+            if new and sharing > 1:
+                report.warn(
+                    f"{path}: {sharing} raters have used the page rater-{about.plan + 1:03d}; all of them count"
+                )
     return added

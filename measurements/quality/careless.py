@@ -21,6 +21,7 @@ from lse_bench.study.folder import Study, StudyClip
 from lse_bench.study.plan import MOVED, Design, Step, plan_of
 from lse_bench.study.power import SPREAD
 from lse_bench.study.sheet import Kind, preset_sheet
+from lse_bench.study.stages import beeps_of, before_plan
 
 METHODS = ("real", "unsynced", "a", "b")
 LEVELS = {"real": 4.4, "a": 3.6, "b": 3.0, "unsynced": 2.2, MOVED: 1.3}
@@ -43,7 +44,10 @@ def made(kind: Kind, trials: int, raters: int, sources: int = 20) -> Study:
         for source in range(sources)
         for method in (*METHODS, MOVED)
     ]
-    beeps = StudyClip(name="beeps", purpose="sound", method="3", sha256="", frames=75, seconds=3.0)
+    beeps = [
+        StudyClip(name=f"beeps{count}", purpose="sound", method=str(count), sha256="", frames=75, seconds=3.0)
+        for count in range(3, 9)
+    ]
     design = Design(
         kind=kind,
         sources=[f"s{source}" for source in range(sources)],
@@ -70,7 +74,7 @@ def made(kind: Kind, trials: int, raters: int, sources: int = 20) -> Study:
         completion_url=None,
         sheet=preset_sheet(PRESETS[kind]),
         estimates=[],
-        clips=[*clips, beeps],
+        clips=[*clips, *beeps],
         plans=[list(plan_of(design, rater)) for rater in range(raters)],
     )
 
@@ -93,7 +97,10 @@ class Person:
     def answers(self, number: int, plan: Sequence[Step], there: dict[tuple[str, str], float]) -> list[Answer]:
         """All answers of this rater. `there`: how the clip of a source and method differs from its method."""
         self._there = there
-        found = [Answer(number, "sound1", "beeps", "3", 0.0, 5.0, "1", "3.0")]
+        found = [Answer(number, step, "agreed", "yes", 0.0, 5.0, None, None) for step in ("consent", "example")]
+        for stage in before_plan(self._study, number - 1):
+            if stage.kind == "sound":
+                found.append(Answer(number, stage.id, "beeps", beeps_of(self._study, stage), 0.0, 5.0, "1", "3.0"))
         for place, step in enumerate(plan):
             if step.kind == "between":
                 values = {"trouble": "no", "remarks": ""}

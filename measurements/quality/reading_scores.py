@@ -233,12 +233,13 @@ def tables(folder: Path, count: int = SEEDS) -> tuple[dict[str, str], dict[str, 
     moves = {
         name: np.array([[getattr(score, name) for score in scores] for scores in spread]) for name in ("lse_d", "lse_c")
     }
+    free = min(1, count - 1)
     lines = ["| | LSE-D | LSE-C |", "|---|---:|---:|"]
     lines += [
         f"| mean over clips, by seed | {' '.join(f'{v:.2f}' for v in moves['lse_d'].mean(axis=1))} | "
         f"{' '.join(f'{v:.2f}' for v in moves['lse_c'].mean(axis=1))} |",
-        f"| standard deviation of one clip over seeds | {moves['lse_d'].std(axis=0, ddof=min(1, count - 1)).mean():.3f} | "
-        f"{moves['lse_c'].std(axis=0, ddof=min(1, count - 1)).mean():.3f} |",
+        f"| standard deviation of one clip over seeds | {moves['lse_d'].std(axis=0, ddof=free).mean():.3f} | "
+        f"{moves['lse_c'].std(axis=0, ddof=free).mean():.3f} |",
     ]
     found = {
         "kinds": "\n".join([HEAD, *(row(name, scores) for name, scores in kinds.items())]),

@@ -153,8 +153,15 @@ def go_through(watched: Watched, study: Study, by_keyboard: bool, most: int = 10
     return seen
 
 
-def expected(study: Study, plan: int) -> list[str]:
-    return ["consent", "sound1", "example", *(step.id for step in study.plans[plan])]
+def expected(study: Study, plan: int, static: bool = False) -> list[str]:
+    return [
+        "consent",
+        "sound1",
+        "sound2",
+        *(["sound3"] if static else []),
+        "example",
+        *(step.id for step in study.plans[plan]),
+    ]
 
 
 def reveals_nothing(watched: Watched, pages: list[str]) -> None:
@@ -172,7 +179,7 @@ def test_a_study_on_a_desk(folder: Path, browser: Any, tmp_path: Path) -> None:
         page = watched.page
         page.goto(f"{base}/?PROLIFIC_PID=5f0c&STUDY_ID=60a1&SESSION_ID=77b2")
         page.click("button.send")
-        seen = go_through(watched, study, by_keyboard=True, most=3)
+        seen = go_through(watched, study, by_keyboard=True, most=4)
         stage = current(page)
         step = stage.get_attribute("id")
         # Nothing can be answered before the end of the clip, and a jump to the end is taken back.
@@ -248,7 +255,7 @@ def test_a_study_on_a_phone(folder: Path, browser: Any, tmp_path: Path) -> None:
         seen = go_through(watched, study, by_keyboard=False)
         with sqlite3.connect(folder / ANSWERS_FILE) as kept:
             ((plan,),) = kept.execute("SELECT plan FROM raters WHERE platform IS NULL AND finished IS NOT NULL")
-        assert seen == ["sound2", *expected(study, plan)[2:]]
+        assert seen == ["sound2", "sound3", *expected(study, plan)[3:]]
         assert page.locator(".code").inner_text() == "C0DE" and page.locator("a.send").count() == 0
         page.screenshot(path=tmp_path / "phone-end.png")
         assert not watched.problems
@@ -261,13 +268,15 @@ def test_a_study_from_plain_files(folder: Path, browser: Any, tmp_path: Path) ->
     """From the disk, closed on the way; the saved file is imported, once."""
     study = read_study(folder)
     form = folder / "form"
-    assert {path.name for path in form.iterdir()} == {
-        *("clips", "static"),
-        *(f"rater-{plan + 1:03d}.html" for plan in range(len(study.plans))),
-    }
+    assert {path.name for path in form.iterdir()} == {f"rater-{plan + 1:03d}" for plan in range(len(study.plans))}
+    form = form / "rater-004"
+    assert {path.name for path in form.iterdir()} == {"clips", "static", "index.html"}
+    shown = {name for step in study.plans[3] for name in step.clips}
+    others = {clip.name for clip in study.clips if clip.purpose == "trial"} - shown
+    assert others and not others & {path.stem for path in (form / "clips").iterdir()}
     watched = Watched(browser, 800, 900, touch=False)
     page = watched.page
-    page.goto((form / "rater-004.html").as_uri())
+    page.goto((form / "index.html").as_uri())
     seen = go_through(watched, study, by_keyboard=False, most=4)
     page.screenshot(path=tmp_path / "form.png")
     context = page.context
@@ -275,30 +284,34 @@ def test_a_study_from_plain_files(folder: Path, browser: Any, tmp_path: Path) ->
     page = watched.page = context.new_page()
     page.on("request", lambda request: watched.urls.append(request.url))
     page.on("console", lambda told: watched.problems.append(told.text))
-    page.goto((form / "rater-004.html").as_uri())
+    page.goto((form / "index.html").as_uri())
     seen += go_through(watched, study, by_keyboard=True)
-    assert seen == expected(study, 3)
+    assert seen == expected(study, 3, static=True)
     with page.expect_download() as download:
         page.click("#download")
     saved = tmp_path / download.value.suggested_filename
     download.value.save_as(saved)
     assert not watched.problems
     assert all(url.startswith(("file://", "data:", "blob:")) for url in watched.urls)
-    reveals_nothing(watched, [(form / "rater-004.html").read_text(encoding="utf-8").replace(str(folder), "")])
-    for added in ("1 raters added", "0 raters added"):
-        ended = lse_bench_here("study", "import", folder, saved)
-        assert ended.returncode == 0 and added in ended.stderr, ended.stderr
+    reveals_nothing(watched, [(form / "index.html").read_text(encoding="utf-8").replace(str(folder), "")])
+    content = json.loads(saved.read_text())
+    (tmp_path / "half.json").write_text(json.dumps(content | {"answers": content["answers"][:6], "finished": None}))
+    for file, added in ((tmp_path / "half.json", True), (saved, True), (saved, False)):
+        ended = lse_bench_here("study", "import", folder, file)
+        assert ended.returncode == 0 and ("0 new answers" in ended.stderr) is not added, ended.stderr
     with Answers(folder) as answers:
         rater = next(one for one in answers.raters() if one.token == json.loads(saved.read_text())["rater"])
         assert rater.plan == 3 and rater.finished is not None
         assert set(answers.answered(rater)) == set(seen)
-    content = json.loads(saved.read_text())
     for changed, told in (
         ({"study": "0" * 16}, "but this is the study"),
         ({"plan": 99}, "plan: 99"),
         ({"answers": content["answers"] * 2}, "or there twice"),
         ({"rater": "<script>"}, "rater"),
-        ({"answers": [content["answers"][3] | {"answers": {"sync": "7"}}]}, "an answer is"),
+        ({"begun": 1e13}, "begun"),
+        ({"answers": [content["answers"][5] | {"at": 1e12}]}, "answers.0.at"),
+        ({"answers": [content["answers"][5] | {"seconds": 0}]}, "not played to its end"),
+        ({"answers": [content["answers"][5] | {"answers": {"sync": "7"}}]}, "an answer is"),
     ):
         (tmp_path / "changed.json").write_text(json.dumps(content | changed))
         ended = lse_bench_here("study", "import", folder, tmp_path / "changed.json")
@@ -306,6 +319,6 @@ def test_a_study_from_plain_files(folder: Path, browser: Any, tmp_path: Path) ->
     page.click("footer a")
     page.click("#delete")
     assert page.locator("#left").is_visible()
-    page.goto((form / "rater-004.html").as_uri())
+    page.goto((form / "index.html").as_uri())
     assert current(page).get_attribute("id") == "consent"
     context.close()

@@ -14,7 +14,7 @@ from studies import Visit, make_study, served
 
 from lse_bench.errors import UsageError
 from lse_bench.study.answers import Answer
-from lse_bench.study.checks import RULES, Judgement, Rules, agreement_with_others, judge, read_rules
+from lse_bench.study.checks import RULES, Agreement, Judgement, Rules, judge, read_rules
 from lse_bench.study.folder import ANSWERS_FILE, Gold, Study
 from measurements.quality.careless import Person, excluded, made, rater_of
 
@@ -50,7 +50,8 @@ def test_who_has_not_finished_is_not_accepted(study: Study) -> None:
     answers = given(study)
     found = judged(study, [one for one in answers if one.step != study.plans[0][-1].id])
     assert (found.accepted, found.used, found.reasons) == (False, False, ["not finished"])
-    found = judged(study, changed(answers, "sound1", beeps="4"))
+    assert judged(study, changed(answers, "sound1", beeps="9")).used, "one of three may be wrong"
+    found = judged(study, changed(changed(answers, "sound1", beeps="9"), "sound3", beeps="9"))
     assert (found.accepted, found.reasons) == (False, ["sound check"])
 
 
@@ -63,6 +64,16 @@ def test_who_likes_the_moved_sound_breaks_attention(study: Study) -> None:
     found = judged(study, answers)
     assert (found.accepted, found.used, found.reasons) == (True, False, ["attention"])
     assert judged(study, answers, Rules(attention=None)).used
+
+
+def test_a_sync_question_may_be_better_low(study: Study) -> None:
+    """How late is the sound? An honest rater says so of the moved one."""
+    questions = tuple(one.model_copy(update={"better": "low"}) if one.sync else one for one in study.sheet.questions)
+    turned = study.model_copy(update={"sheet": study.sheet.model_copy(update={"questions": questions})})
+    answers = given(study)
+    for step in steps_of(study, "attention", "rating"):
+        answers = changed(answers, step, sync="5")
+    assert judged(turned, answers).used and not judged(study, answers, Rules(attention=1)).used
 
 
 def test_who_rates_a_repeat_otherwise_breaks_it(study: Study) -> None:
@@ -115,7 +126,11 @@ def test_who_answers_unlike_all_others_is_excluded() -> None:
     assert all("agreement" not in one.reasons for one in judge(study, raters, answers))
     assert "agreement" in judge(study, raters, turned)[0].reasons
     scores = {1: {("a",): 1.0, ("b",): 0.0}, 2: {("a",): 1.0, ("b",): 0.0}}
-    assert agreement_with_others(1, scores) is None, "two trials say nothing"
+    assert Agreement(scores).of(1) is None, "two trials say nothing"
+    rng = np.random.default_rng(1)
+    scores = {rater: {(str(clip),): float(rng.normal()) for clip in range(10)} for rater in range(5)}
+    others = [np.mean([scores[rater][str(clip),] for rater in range(1, 5)]) for clip in range(10)]
+    assert Agreement(scores).of(0) == pytest.approx(np.corrcoef(list(scores[0].values()), others)[0, 1])
 
 
 def test_careless_raters_are_excluded_and_honest_ones_are_not() -> None:

@@ -16,8 +16,13 @@ from studies import METHODS, make_study, make_videos
 from lse_bench.errors import UsageError
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
+from lse_bench.reporting import Report
+from lse_bench.study.clips import shift_of
 from lse_bench.study.folder import STUDY_FILE, Study, clip_path, read_study
 from lse_bench.study.sheet import preset_sheet, presets, read_sheet, sheet_toml
+from lse_bench.tasks.declared_studies import StudyOptions
+from lse_bench.tasks.studies import create_study
+from lse_bench.weights.readers import file_digest
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +82,41 @@ def test_the_samples_of_the_desynchronised_clip_are_moved(folder: Path, study: S
         one, other = sound(clip_path(folder, real.name)), sound(clip_path(folder, moved.name))
         n = min(len(one), len(other), 16_000)
         lags = [np.corrcoef(np.roll(one[:n], lag), other[:n])[0, 1] for lag in range(0, 16_000, 16)]
-        assert 16 * int(np.argmax(lags)) / 16_000 == pytest.approx(0.8, abs=0.08)
+        assert 16 * int(np.argmax(lags)) / 16_000 == pytest.approx(moved.shift_seconds, abs=0.08)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "late", "early"), [(1.0, 0.65, 0.35), (1.4, 0.7, 0.7), (1.6, 0.8, 0.8), (4, 0.8, 3.2)]
+)
+def test_moved_sound_is_far_off_in_short_clips_too(seconds: float, late: float, early: float) -> None:
+    frames = round(seconds * 25)
+    assert shift_of(frames) == pytest.approx(late) and seconds - shift_of(frames) == pytest.approx(early)
+
+
+@pytest.mark.parametrize("name", ["real", "unsynced", "desync", "", " ours", "a\nb", "x" * 61])
+def test_a_method_needs_a_name_of_its_own(videos: Path, name: str) -> None:
+    methods = {name: videos / "ours", "theirs": videos / "theirs"}
+    options = StudyOptions(clips=4, trials=4, raters=2, anchors="none")
+    with pytest.raises(UsageError, match="--method"):
+        create_study(videos / "named", videos / "pairs.json", methods, options, Report())
+
+
+@pytest.mark.command
+def test_another_group_of_methods_makes_every_clip_anew(tmp_path: Path, videos: Path) -> None:
+    """Sizes and lengths depend on the group; a stopped study with other methods leaves nothing in this one."""
+    words = ["study", "create", "--manifest", videos / "pairs.json", "--method", f"ours={videos / 'ours'}"]
+    words += ["--clips", 4, "--trials", 4, "--raters", 2, "--longest", 1, "--out", tmp_path / "study"]
+    killed("lse_bench.study.materials:make_group", 3, *words)
+    ended = lse_bench_here(*words, "--method", f"theirs={videos / 'theirs'}")
+    assert ended.returncode == 0, ended.stderr
+    study = read_study(tmp_path / "study")
+    sizes: dict[str | None, set[int]] = {}
+    for clip in study.clips:
+        path = clip_path(tmp_path / "study", clip.name)
+        assert clip.sha256 == file_digest(path)
+        if clip.purpose in ("trial", "desync"):
+            sizes.setdefault(clip.item, set()).add(path.stat().st_size)
+    assert all(len(one) == 1 for one in sizes.values())
 
 
 def test_plans_are_balanced_and_hold_checks(study: Study) -> None:
@@ -117,8 +156,6 @@ def test_the_manifest_of_the_study_says_what_was_rated(folder: Path, study: Stud
     assert study.methods == ["real", "unsynced", "ours", "theirs"] and len(study.items) == 5
     assert study.licence is not None and "Apache" in study.licence
     assert {one.kind for one in study.estimates} == {"rating", "pairwise"}
-    from lse_bench.weights.readers import file_digest
-
     for clip in study.clips:
         assert clip.sha256 == file_digest(clip_path(folder, clip.name))
         assert (clip.source_sha256 is None) == (clip.purpose == "sound")
@@ -147,6 +184,8 @@ def test_a_killed_command_goes_on(tmp_path: Path, videos: Path) -> None:
     [
         ({"clips": 6, "trials": 25}, "at most 24 different trials"),
         ({"anchors": "real,fake"}, "--anchors fake"),
+        ({"anchors": "real,real"}, "an anchor stands there twice"),
+        ({"completion_url": "javascript:alert(1)"}, "begins with https://"),
         ({"clips": 7}, "6 pairs can be shown, but --clips asks for 7"),
         ({"raters": None, "difference": 0.01}, "too few to show 0.01 points"),
         ({"preset": "ratings"}, "no preset called ratings. Did you mean rating?"),
@@ -179,15 +218,16 @@ def test_gold_clips_have_known_answers(videos: Path, tmp_path: Path) -> None:
         (clip.name, "visual", 1),
         (clip.name, "sync", 1),
     }
-    assert all(any(step.role == "gold" for step in plan) for plan in study.plans)
+    assert all(sum(step.role == "gold" for step in plan) == 1 for plan in study.plans), "nobody meets it twice"
     for row, told in (
         ("bad.mp4,beauty,1,1", "no question beauty"),
         ("bad.mp4,sync,9,1", "the value is 1 to 5"),
         ("none.mp4,sync,1,1", "none.mp4: no such file"),
         ("bad.mp4,sync,one,1", "are numbers"),
+        ("bad.mp4,sync,1,1\nbad.mp4,sync,5,0", "a second answer to sync"),
     ):
         (tmp_path / "gold.csv").write_text(head + row + "\n")
-        with pytest.raises(UsageError, match="row 2") as raised:
+        with pytest.raises(UsageError, match="row [23]") as raised:
             make_study(videos, "wrong", gold=tmp_path / "gold.csv")
         assert told in str(raised.value)
 
@@ -209,6 +249,15 @@ def test_every_preset_can_be_printed_edited_and_read(tmp_path: Path, language: s
         ('kind = "pairwise"\n[page]\nhello = "x"', "no text called hello"),
         ('kind = "pairwise"\n[page]\nconsent = "{name}"', "unknown words in braces"),
         ('kind = "pairwise"\npage = 3', "page: a table of texts"),
+        ('kind = "pairwise"\n[page]\nconsent = "{minutes:s}"', "unknown words in braces"),
+        ('kind = "pairwise"\n[page]\nconsent = "{trials[x]}"', "unknown words in braces"),
+        ('kind = "pairwise"\n[page]\nconsent = "{trials"', "unknown words in braces"),
+        ('kind = "pairwise"\n[[between]]\nid = "plays"\ntext = "x"', "no question can be called plays"),
+        ('kind = "pairwise"\n[[between]]\nid = "a"\ntext = "x"\nchoices = [""]', "between.0.choices.0"),
+        (
+            'kind = "pairwise"\n' + "".join(f'[[between]]\nid = "q{n}"\ntext = "x"\n' for n in range(31)),
+            "31 between blocks; 30 fit",
+        ),
         ('kind = "pairwise"\n[[between]]\nid = "a b"\ntext = "x"', "between.0.id"),
         ('kind = "pairwise"\n[[between]]\nid = "a"\ntext = "x"\n[[between]]\nid = "a"\ntext = "y"', "two questions"),
     ],

@@ -16,7 +16,7 @@ import pytest
 from commands import lse_bench_here
 from studies import Visit, make_study, make_videos, served
 
-from lse_bench.study.folder import ANSWERS_FILE, keep_secret, read_study
+from lse_bench.study.folder import ANSWERS_FILE, read_secret, read_study
 from lse_bench.study.server.app import HEADERS, MOST_BYTES
 
 pytestmark = pytest.mark.network
@@ -55,7 +55,7 @@ def test_a_rater_goes_from_the_consent_to_the_code(folder: Path, client: httpx.C
     while step := visit.stage():
         seen.append(visit.known(step).kind)
         assert visit.send(visit.form()).status_code == 303
-    assert seen[:3] == ["consent", "sound", "example"] and {"rating", "pair", "between"} <= set(seen)
+    assert seen[:4] == ["consent", "sound", "sound", "example"] and {"rating", "pair", "between"} <= set(seen)
     page = visit.page()
     assert "Your completion code" in page and "app.example" not in page, "only raters of a platform are sent back"
     given = answers_of(folder, visit)
@@ -75,8 +75,13 @@ def test_nothing_is_stored_before_the_first_form(folder: Path, client: httpx.Cli
 def test_a_platform_brings_a_rater_back_to_the_same_link(folder: Path, client: httpx.Client) -> None:
     first = Visit(folder, client, "?PROLIFIC_PID=p1&STUDY_ID=s&SESSION_ID=a")
     first.until("rating")
-    again = Visit(folder, client, "?PROLIFIC_PID=p1&STUDY_ID=s&SESSION_ID=b")
+    again = Visit(folder, client, "?PROLIFIC_PID=p1&STUDY_ID=s&SESSION_ID=a")
     assert again.token == first.token and again.stage() == first.stage()
+    for taken in ({"STUDY_ID": "s", "SESSION_ID": "b"}, {"STUDY_ID": "t", "SESSION_ID": "a"}, {"STUDY_ID": "s"}, {}):
+        refused = client.post("/start", data={"PROLIFIC_PID": "p1"} | taken, follow_redirects=False)
+        assert refused.status_code == 409 and first.token not in refused.text, "the name of a rater is no key"
+    one, other = (Visit(folder, client, f"?PROLIFIC_PID={name}") for name in ("%0A", "%01"))
+    assert one.token != other.token, "a name without letters is none"
     assert Visit(folder, client, "?PROLIFIC_PID=p2&STUDY_ID=s&SESSION_ID=a").token != first.token
     worker = Visit(folder, client, "?workerId=w&hitId=h&assignmentId=a")
     assert rows(folder, "SELECT platform, platform_id FROM raters WHERE token = ?", worker.token) == [("mturk", "w")]
@@ -138,15 +143,16 @@ def test_a_malformed_answer_is_not_taken(folder: Path, client: httpx.Client, cha
     assert (form["step"], "sync") not in answers_of(folder, visit)
 
 
-def test_three_wrong_numbers_of_beeps_end_the_visit(folder: Path, client: httpx.Client) -> None:
+@pytest.mark.parametrize("guess", range(3, 9))
+def test_one_number_of_beeps_throughout_ends_the_visit(folder: Path, client: httpx.Client, guess: int) -> None:
     visit = Visit(folder, client)
     visit.until("sound")
     seen = set()
-    for _ in range(3):
-        form = visit.form(beeps="0")
-        seen.add(form["step"])
-        assert visit.send(form).status_code == 303
-    assert seen == {"sound1", "sound2", "sound3"}
+    while step := visit.stage():
+        assert step.startswith("sound"), "a constant guess is never right twice"
+        seen.add(step)
+        assert visit.send(visit.form(beeps=str(guess))).status_code == 303
+    assert {"sound1", "sound2"} <= seen
     page = visit.page()
     assert "cannot take part" in page and "completion code" not in page
 
@@ -156,6 +162,8 @@ def test_a_wrong_number_of_beeps_can_be_mended(folder: Path, client: httpx.Clien
     visit.until("sound")
     visit.send(visit.form(beeps="9"))
     assert "That was another number" in visit.page()
+    visit.send(visit.form())
+    assert visit.stage() == "sound3" and "count once more" in visit.page()
     visit.send(visit.form())
     assert visit.stage() == "example"
 
@@ -212,18 +220,19 @@ def test_bodies_that_are_too_large_or_no_form_are_refused(folder: Path, client: 
     form = visit.form()
     assert visit.send(form | {"remarks": "x" * (MOST_BYTES + 1)}).status_code == 413
     assert visit.send(form | {"remarks": "x" * 2001}).status_code == 400
+    assert visit.send(form | {"step": "x", "remarks": "말" * 60_000}).status_code == 303
     to, kind = f"/{visit.path}answer", {"content-type": "application/x-www-form-urlencoded"}
     for body in (b"\xff\xfe", b"step=%ff", b"&".join(b"a=1" for _ in range(100)), b"step=a&step=b"):
         assert client.post(to, content=body, headers=kind).status_code == 400
     assert client.post(to, json=form).status_code == 415
     assert client.post(to, data=form, files={"file": b"x"}).status_code == 415
     assert client.get(to).status_code == 405
-    assert visit.send(form).status_code == 303
+    assert visit.send(form | {"remarks": "말\r\n" * 1000}).status_code == 303, "a browser counts 2,000 characters"
     url = urlparse(str(client.base_url))
     with socket.create_connection((str(url.hostname), url.port or 80)) as raw:  # a body that never ends
         raw.sendall(f"POST {to} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n".encode())
         raw.sendall(b"Content-Type: application/x-www-form-urlencoded\r\n\r\n")
-        for _ in range(5):
+        for _ in range(1 + MOST_BYTES // 0x4000):
             raw.sendall(b"4000\r\n" + b"a" * 0x4000 + b"\r\n")
         assert b" 413 " in raw.recv(200)
 
@@ -237,7 +246,7 @@ def test_script_in_an_answer_and_in_a_link_stays_text(folder: Path, client: http
     step = visit.stage()
     assert visit.send(visit.form(remarks=bad)).status_code == 303
     assert answers_of(folder, visit)[step, "remarks"] == bad
-    told = client.get(f"/admin/{keep_secret(folder).admin}").text
+    told = client.get(f"/admin/{read_secret(folder).admin}").text
     assert "<img" not in told and "onerror" not in told
 
 
@@ -298,13 +307,14 @@ def test_a_rater_can_withdraw(folder: Path, client: httpx.Client) -> None:
     assert client.post(to, data={"nonce": "x"}, follow_redirects=False).status_code == 403
     assert client.post(to, data={"nonce": nonce}, follow_redirects=False).status_code == 303
     assert not answers_of(folder, visit) and "deleted" in visit.page()
-    assert b"leaver" not in (folder / ANSWERS_FILE).read_bytes()
+    for path in folder.glob(f"{ANSWERS_FILE}*"):
+        assert b"leaver" not in path.read_bytes(), path
     assert client.post(f"/{visit.path}answer", data={"step": "x"}).status_code == 200
     assert not answers_of(folder, visit)
 
 
 def test_the_page_of_progress_needs_its_secret_and_names_no_winner(folder: Path, client: httpx.Client) -> None:
-    secret = keep_secret(folder).admin
+    secret = read_secret(folder).admin
     told = client.get(f"/admin/{secret}")
     assert told.status_code == 200 and "finished" in told.text
     for word in ("ours", "theirs", "unsynced", "mean", "strength"):
@@ -334,6 +344,70 @@ def test_plans_are_given_once_and_then_the_study_is_full(tmp_path: Path) -> None
         assert late.send(late.form()).status_code == 303, "the plan of one who withdrew is free again"
         plans = rows(folder, "SELECT plan FROM raters WHERE plan IS NOT NULL")
         assert sorted(plans) == [(0,), (1,)]
+
+
+def test_a_plan_is_lent_until_the_examples_are_passed(tmp_path: Path) -> None:
+    """Who only agrees keeps nobody out."""
+    folder = make_study(tmp_path, raters=2)
+    with served(folder) as client:
+        for _ in range(5):
+            idle = Visit(folder, client)
+            assert idle.send(idle.form()).status_code == 303
+        honest = [Visit(folder, client), Visit(folder, client)]
+        for visit in honest:
+            visit.until("rating")
+        late = Visit(folder, client)
+        assert "has all its raters" in client.post(f"/{late.path}answer", data=late.form()).text
+
+
+def test_a_clock_that_is_set_back_locks_nobody_out(folder: Path, client: httpx.Client) -> None:
+    visit = Visit(folder, client)
+    visit.until("rating")
+    visit.page()
+    with sqlite3.connect(folder / ANSWERS_FILE) as base:
+        base.execute("UPDATE shown SET at = at + 3600")
+    visit.page()
+    form = visit.form()
+    assert visit.send(form).status_code == 303 and (form["step"], "sync") in answers_of(folder, visit)
+
+
+def test_who_writes_for_long_keeps_no_page_waiting(folder: Path, client: httpx.Client) -> None:
+    visit = Visit(folder, client)
+    visit.until("rating")
+    visit.page()
+    with sqlite3.connect(folder / ANSWERS_FILE, isolation_level=None) as base:
+        base.execute("BEGIN IMMEDIATE")
+        base.execute("UPDATE raters SET seen = seen")
+        assert client.get(f"/{visit.path}", timeout=5).status_code == 200
+        base.execute("ROLLBACK")
+
+
+def test_an_error_of_the_server_says_so_and_ends(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, raters=2)
+    with served(folder) as client:
+        visit = Visit(folder, client)
+        visit.until("rating")
+        form = visit.form()
+        with sqlite3.connect(folder / ANSWERS_FILE) as base:
+            base.execute("ALTER TABLE answers RENAME TO away")
+        broken = visit.send(form)
+        assert broken.status_code == 500 and "was not stored" in broken.text
+        for name, value in HEADERS.items():
+            assert broken.headers[name] == value
+        with sqlite3.connect(folder / ANSWERS_FILE) as base:
+            base.execute("ALTER TABLE away RENAME TO answers")
+        assert visit.send(form).status_code == 303
+    (folder / ANSWERS_FILE).write_bytes(b"no database" * 1000)
+    ended = lse_bench_here("study", "export", folder)
+    assert ended.returncode == 2 and "Is it damaged" in " ".join(ended.stderr.split())
+
+
+def test_lost_keys_are_not_made_anew(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, raters=2)
+    (folder / "secret.json").unlink()
+    for command in (("serve", folder), ("export", folder)):
+        ended = lse_bench_here("study", *command)
+        assert ended.returncode == 2 and "Restore this file" in " ".join(ended.stderr.split())
 
 
 def test_only_the_invited_take_part(tmp_path: Path) -> None:

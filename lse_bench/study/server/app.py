@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import parse_qsl
 
@@ -16,11 +17,13 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lse_bench.errors import LseBenchError
 from lse_bench.study.answers import Rater
 from lse_bench.study.render import ASSETS, asset
 from lse_bench.study.server.service import Reply, Service
 
-MOST_BYTES = 64 << 10  # of a form
+_log = logging.getLogger(__name__)
+MOST_BYTES = 1 << 20  # of a form: 30 free answers of 2,000 characters, each of up to 9 bytes in a form
 _MOST_FIELDS = 60
 FORM = "application/x-www-form-urlencoded"
 _CLIP_SECONDS = 3600  # for which a browser may keep a clip
@@ -40,7 +43,7 @@ HEADERS = {
 }
 
 
-def make_app(service: Service, per_minute: int = 120) -> Starlette:
+def make_app(service: Service, per_minute: int = 120) -> ASGIApp:
     """Return the application.
 
     `per_minute`: how many new raters, and how many unknown links, one address may have in a minute. A rater may send 10
@@ -125,7 +128,7 @@ def make_app(service: Service, per_minute: int = 120) -> Starlette:
 
     async def unknown(request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 500)
-        return refuse(status, "wrong_link" if status in (404, 405) else "wrong_form", "/")
+        return refuse(status, "wrong_link" if status in (404, 405) else "wrong_server", "/")
 
     routes = [
         Route("/", welcome),
@@ -137,10 +140,13 @@ def make_app(service: Service, per_minute: int = 120) -> Starlette:
         Route("/static/{name}", static),
         Route("/admin/{secret}", admin),
     ]
-    handlers = {404: unknown, 405: unknown, 500: unknown}
-    app = Starlette(routes=routes, exception_handlers=handlers)
-    app.add_middleware(_Headers)
-    return app
+
+    async def failed(request: Request, error: Exception) -> Response:
+        _log.error("%s", error)  # a full disk, or a damaged file
+        return refuse(500, "wrong_server", "/")
+
+    handlers = {404: unknown, 405: unknown, 500: unknown, LseBenchError: failed}
+    return _Headers(Starlette(routes=routes, exception_handlers=handlers))
 
 
 class _Headers:

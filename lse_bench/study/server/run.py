@@ -7,12 +7,12 @@ import socket
 from pathlib import Path
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from lse_bench.errors import UsageError
 from lse_bench.reporting import Report
 from lse_bench.study.answers import Answers
-from lse_bench.study.folder import clip_path, keep_secret, read_study
+from lse_bench.study.folder import clip_path, read_secret, read_study
 from lse_bench.study.server.app import make_app
 from lse_bench.study.server.service import Service
 
@@ -37,7 +37,7 @@ def serve_study(folder: Path, host: str, port: int, may_show: bool, per_minute: 
     lost = [clip.name for clip in study.clips if not clip_path(folder, clip.name).is_file()]
     if lost:
         raise UsageError(f"{clip_path(folder, lost[0])}: this clip of the study is missing. Restore the folder")
-    secret = keep_secret(folder)
+    secret = read_secret(folder)
     with listen(host, port) as listening, Answers(folder) as answers:
         app = make_app(Service(folder, study, secret, answers), per_minute)
         place = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
@@ -60,7 +60,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def make_server(app: Starlette) -> uvicorn.Server:
+def make_server(app: ASGIApp) -> uvicorn.Server:
     """Return the server of an application, which tells nobody what it is."""
     return uvicorn.Server(
         uvicorn.Config(

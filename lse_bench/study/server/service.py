@@ -18,6 +18,7 @@ from lse_bench.study.stages import (
     FormError,
     Stage,
     all_stages,
+    beeps_of,
     before_plan,
     now_and_next,
     read_answers,
@@ -51,7 +52,6 @@ class Service:
         self._by_plan = [
             {name for stage in all_stages(study, plan) for name in stage.clips} for plan in range(len(study.plans))
         ]
-        self._first = {name for stage in before_plan(study) for name in stage.clips}
 
     def admits(self, secret: str) -> bool:
         """Return whether this is the secret of the page of progress."""
@@ -70,14 +70,17 @@ class Service:
         return Reply(text=message(self._study, "title", "welcome", "", action="start", fields=fields, button="begin"))
 
     def start(self, form: Mapping[str, str]) -> Reply:
-        """Admit a rater. One whom the platform has sent before goes on."""
+        """Admit a rater. One whom the platform has sent before in the same session goes on."""
         if self._study.invited:
             return self._message(403, "title", "invited_only", "")
         platform = None
         for name, (rater, study, session) in PLATFORMS.items():
-            if form.get(rater):
+            if _name(form.get(rater, "")):
                 platform = Platform(name, *(_name(form.get(key, "")) for key in (rater, study, session)))
-        return Reply(303, to=f"r/{self._answers.enter(platform).token}/")
+        entered = self._answers.enter(platform)
+        if entered is None:
+            return self._message(409, "title", "already", "")
+        return Reply(303, to=f"r/{entered.token}/")
 
     def show(self, rater: Rater, told: str | None = None) -> Reply:
         """Return the page where a rater is now."""
@@ -99,7 +102,7 @@ class Service:
                 nonce=self._nonce(rater, now),
                 ahead=then.clips,
                 told=told,
-                again=now.kind == "sound" and any(stage.startswith("sound") for stage in answered),
+                lead=self._lead(rater, now, answered),
                 identified=rater.platform is not None,
             ),
         )
@@ -154,7 +157,7 @@ class Service:
     def clip(self, rater: Rater, name: str) -> Path | None:
         """Return the file of a clip, None if it is not one of this rater's."""
         if rater.plan is None or rater.withdrawn is not None:
-            return self._clips[name] if name in self._first and rater.withdrawn is None else None
+            return None
         return self._clips[name] if name in self._by_plan[rater.plan] else None
 
     def progress(self) -> Reply:
@@ -195,6 +198,14 @@ class Service:
     def _since(self, rater: Rater, stage: Stage) -> float | None:
         shown = self._answers.shown_at(rater, stage.id)
         return None if shown is None else time.time() - shown
+
+    def _lead(self, rater: Rater, now: Stage, answered: Mapping[str, Mapping[str, str]]) -> str:
+        """Return the name of the text above a sound check."""
+        before = [stage for stage in before_plan(self._study, rater.plan or 0) if stage.id in answered]
+        if now.kind != "sound" or before[-1].kind != "sound":
+            return "sound"
+        right = answered[before[-1].id].get("beeps") == beeps_of(self._study, before[-1])
+        return "sound_more" if right else "sound_again"
 
     def _end(self, rater: Rater) -> Reply:
         self._answers.finish(rater)  # a killed server may have stored the last answer only
