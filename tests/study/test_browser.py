@@ -7,7 +7,7 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,10 @@ METHODS = ("real", "unsynced", "wav2lip")
 
 
 @pytest.fixture
-def folder(corpus: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
-    """A study on MiniLRS: real and unsynced video, and Wav2Lip with the small network."""
+def study_of(corpus: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Callable[[str], Path]:
+    """Studies on MiniLRS by preset: real and unsynced video, and Wav2Lip with the small network. 12 trials a rater."""
     made = once(tmp_path_factory, "browser_study", lambda place: make(place, corpus))
-    return Path(shutil.copytree(made / "study", tmp_path / "study"))
+    return lambda preset: Path(shutil.copytree(made / preset, tmp_path / "study"))
 
 
 def make(place: Path, corpus: Path) -> None:
@@ -48,10 +48,11 @@ def make(place: Path, corpus: Path) -> None:
     ended = lse_bench_here("generate", "wav2lip", *words)
     assert ended.returncode == 0, ended.stderr
     words = ["--manifest", place / "pairs.json", "--method", f"wav2lip={place / 'wav2lip'}", "--clips", 6]
-    words += ["--preset", "wav2lip-paper", "--trials", 12, "--raters", 4, "--longest", 1, "--static"]
+    words += ["--trials", 12, "--raters", 4, "--longest", 1, "--static"]
     words += ["--completion-code", "C0DE", "--completion-url", PLATFORM + "/submissions/complete?cc={code}"]
-    ended = lse_bench_here("study", "create", *words, "--out", place / "study")
-    assert ended.returncode == 0, ended.stderr
+    for preset in ("rating", "wav2lip-paper"):
+        ended = lse_bench_here("study", "create", *words, "--preset", preset, "--out", place / preset)
+        assert ended.returncode == 0, ended.stderr
 
 
 @pytest.fixture(scope="module")
@@ -170,8 +171,9 @@ def reveals_nothing(watched: Watched, pages: list[str]) -> None:
         assert not re.search(rf"[\"/=>\s]{word}[\"/=<\s._-]", text.replace("minilrs: ", "")), word
 
 
-def test_a_study_on_a_desk(folder: Path, browser: Any, tmp_path: Path) -> None:
-    """With the keyboard, from Prolific; the browser is closed on the way."""
+def test_a_study_on_a_desk(study_of: Callable[[str], Path], browser: Any, tmp_path: Path) -> None:
+    """Ratings and comparisons, with the keyboard, from Prolific; the browser is closed on the way."""
+    folder = study_of("wav2lip-paper")
     study = read_study(folder)
     with served(folder) as client:
         base = str(client.base_url).rstrip("/")
@@ -234,8 +236,9 @@ def test_a_study_on_a_desk(folder: Path, browser: Any, tmp_path: Path) -> None:
             assert study.clip(name).seconds * 0.8 < float(seconds)
 
 
-def test_a_study_on_a_phone(folder: Path, browser: Any, tmp_path: Path) -> None:
+def test_a_study_on_a_phone(study_of: Callable[[str], Path], browser: Any, tmp_path: Path) -> None:
     """With taps only, by the open link, after a wrong number of beeps."""
+    folder = study_of("rating")
     study = read_study(folder)
     with served(folder) as client:
         base = str(client.base_url).rstrip("/")
@@ -264,8 +267,9 @@ def test_a_study_on_a_phone(folder: Path, browser: Any, tmp_path: Path) -> None:
         page.context.close()
 
 
-def test_a_study_from_plain_files(folder: Path, browser: Any, tmp_path: Path) -> None:
+def test_a_study_from_plain_files(study_of: Callable[[str], Path], browser: Any, tmp_path: Path) -> None:
     """From the disk, closed on the way; the saved file is imported, once."""
+    folder = study_of("rating")
     study = read_study(folder)
     form = folder / "form"
     assert {path.name for path in form.iterdir()} == {f"rater-{plan + 1:03d}" for plan in range(len(study.plans))}

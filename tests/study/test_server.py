@@ -397,6 +397,8 @@ def test_an_error_of_the_server_says_so_and_ends(tmp_path: Path) -> None:
         with sqlite3.connect(folder / ANSWERS_FILE) as base:
             base.execute("ALTER TABLE away RENAME TO answers")
         assert visit.send(form).status_code == 303
+    for path in folder.glob(f"{ANSWERS_FILE}-*"):
+        path.unlink()
     (folder / ANSWERS_FILE).write_bytes(b"no database" * 1000)
     ended = lse_bench_here("study", "export", folder)
     assert ended.returncode == 2 and "Is it damaged" in " ".join(ended.stderr.split())
