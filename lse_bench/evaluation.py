@@ -12,10 +12,13 @@ from lse_bench.faces.tracking import Tracking
 from lse_bench.fidelity.compute import fd_sync_between, fid_between, load_inception
 from lse_bench.fidelity.sources import items_of
 from lse_bench.manifests.clips import Source
+from lse_bench.measures.registry import make_measures
 from lse_bench.runs.directory import describe_run
+from lse_bench.runs.measured import Measures
 from lse_bench.runs.read import EXTRAS, Run, read_run, run_of
 from lse_bench.runs.run import OnRecord, score_clips, score_run
 from lse_bench.runs.scored_clips import items_of_clips
+from lse_bench.runs.work import ScoreWork
 from lse_bench.stored import write_stored
 from lse_bench.sync.offsets import Calibration
 from lse_bench.sync.scorer import SyncScorer
@@ -29,6 +32,7 @@ def evaluate(
     *,
     originals: Path | str | None = None,
     metrics: Sequence[Metric] = ("lse",),
+    measures: Sequence[str] = (),
     weights: Path | str = "syncnet_v2",
     inception: Path | str = "inception",
     protocol: str = "lrs@1",
@@ -58,6 +62,7 @@ def evaluate(
 
     `inputs`: one file, folder or list, or several of them. `originals`: a folder of untouched videos.
     `metrics`: `lse` is always computed. `fid` (with KID) and `fd_sync` compare the scored clips with `originals`.
+    `measures`: further measures of each clip by name, such as `psnr`; `lse-bench measures` lists them.
     `weights`: SyncNet's weights, a file or a name. `inception`: the weights for `fid`, a file or a name.
     `out`: a run directory, in which an interrupted run is resumed; None: nothing is written.
     `method`: the name of the method in tables. `on_record`: a function that is called with every new record.
@@ -68,9 +73,10 @@ def evaluate(
     Raises UsageError if the options or inputs are wrong, and WeightsError if weights are missing or damaged. A clip
     that cannot be scored raises nothing: its record has the status and the reason.
     """
-    distances = _distances(metrics, originals is not None)
+    further = _measures(measures, originals)
+    distances = _distances(metrics, originals is not None, further is not None)
     # Load first what may be missing, so that the error comes before the first clip and not after hours.
-    reference = [] if originals is None else items_of(Path(originals))
+    reference = items_of(Path(originals)) if originals is not None and distances else []
     network = load_inception(inception, device, offline) if "fid" in distances else None
     paths = [Path(inputs)] if isinstance(inputs, str | Path) else [Path(path) for path in inputs]
     source = Source(
@@ -99,16 +105,23 @@ def evaluate(
         offline=offline,
     )
     if out is None:
-        description = describe_run(scorer, clips, weights=str(weights), command=[], source=source)
+        description = describe_run(scorer, clips, weights=str(weights), command=[], source=source, measures=further)
         records = []
-        for scored in score_clips(scorer, clips):
+        for scored in score_clips(scorer, clips, ScoreWork(lambda device: scorer, measures=further)):
             records.append(scored.record)
             on_record(scored.record)
         run = run_of(description, records, len(clips), method=method)
     else:
         folder = Path(out)
         score_run(
-            scorer, clips, folder, weights=str(weights), source=source, keep_windows=keep_windows, on_record=on_record
+            scorer,
+            clips,
+            folder,
+            weights=str(weights),
+            source=source,
+            keep_windows=keep_windows,
+            measures=further,
+            on_record=on_record,
         )
         run = read_run(folder, method)
     extras = dict(run.extras)
@@ -126,14 +139,24 @@ def evaluate(
     return read_run(run.path, method)
 
 
-def _distances(metrics: Sequence[Metric], with_originals: bool) -> list[Metric]:
-    """Return the metrics that compare with original videos. Raises UsageError if these are missing or not used."""
+def _measures(names: Sequence[str], originals: Path | str | None) -> Measures | None:
+    """Return the further measures, None for none. Raises UsageError if one cannot be had."""
+    if not names:
+        return None
+    return Measures(make_measures(names, []), None if originals is None else Path(originals))
+
+
+def _distances(metrics: Sequence[Metric], with_originals: bool, measured: bool) -> list[Metric]:
+    """Return the metrics that compare with original videos. Raises UsageError if these are missing or not used.
+
+    `measured`: whether further measures may use the originals.
+    """
     for name in metrics:
         if name not in METRICS:
             raise UsageError(no_such("metric", str(name), METRICS))
     distances = [name for name in METRICS[1:] if name in metrics]
     if distances and not with_originals:
         raise UsageError(f"{distances[0]} compares the clips with untouched videos. Pass their folder as originals=")
-    if with_originals and not distances:
+    if with_originals and not distances and not measured:
         raise UsageError("originals= is used by fid and fd_sync only. Name one of them in metrics=")
     return distances

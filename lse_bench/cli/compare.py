@@ -19,6 +19,8 @@ _COMPARE_EXAMPLES = """
     lse-bench compare runs/mine runs/theirs --json
 """
 
+_ARROWS = {True: "↑", False: "↓", None: ""}
+
 
 @app.command(epilog=_COMPARE_EXAMPLES, rich_help_panel=COMPARE)
 def compare(
@@ -46,7 +48,7 @@ def compare(
     for metric, found in result.metrics.items():
         interval, p = found.ci95, found.p_value
         table.add_row(
-            f"{metric} {'↑' if found.higher_is_better else '↓'}",
+            f"{metric} {_ARROWS[found.higher_is_better]}".rstrip(),
             "–" if found.difference is None else f"{found.difference:+.4f}",
             "–" if interval is None else f"{interval[0]:+.4f} … {interval[1]:+.4f}",
             "–" if p is None else f"{p:.2g}",

@@ -16,8 +16,9 @@ from lse_bench.tasks.declared import GenerateOptions
 from lse_bench.tasks.declared_execution import ExecutionOptions
 
 if TYPE_CHECKING:
-    from lse_bench.generators.registry import Plugin
+    from lse_bench.generators.interface import Generator
     from lse_bench.manifests.generated import Generation
+    from lse_bench.plugins import Plugin
 
 _EXAMPLES = """
 **Examples**
@@ -110,7 +111,7 @@ def _print_list(report: ConsoleReport, as_json: bool) -> None:
             shown.print(f"    --set {setting}=…: {what}", highlight=False, markup=False)
 
 
-def _weights_of(plugin: Plugin) -> str | None:
+def _weights_of(plugin: Plugin[Generator]) -> str | None:
     return None if plugin.make is None else plugin.make.weights
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import signal
-import subprocess
 import wave
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +11,10 @@ from typing import ClassVar
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.generators.interface import Job, Options, VideoGenerator
 from lse_bench.media.remux import replace_sound
+from lse_bench.outside import OutsideProgram, last_words
 from lse_bench.rates import SAMPLE_RATE
-from lse_bench.weights.readers import file_digest
 
 TIMEOUT = 1800.0  # seconds
-_TOLD = 300  # characters of a program's last output line that a message repeats
 
 
 class Real(VideoGenerator):
@@ -64,69 +59,38 @@ class Command(VideoGenerator):
     def __init__(self, options: Options) -> None:
         line = options.setting("command", "")
         try:
-            self._words = shlex.split(line)
+            timeout = float(options.setting("timeout", str(TIMEOUT)))
         except ValueError as error:
-            raise UsageError(f"--command {line}: {error}") from None
-        if not self._words or not any("{output}" in word for word in self._words):
-            raise UsageError(
-                f"--command {line!r}: give a command line with {{output}} in it, as in "
-                '"python infer.py --face {video} --audio {audio} --out {output}"'
-            )
-        try:
-            self._timeout = float(options.setting("timeout", str(TIMEOUT)))
-            self._filled("v", "a", "s", "o", 0, "i")
-        except (ValueError, KeyError, IndexError) as error:
-            raise UsageError(
-                f"--command {line}: {error}; the names in braces are video, audio, sound, output, seed and id, and all "
-                "other braces must be doubled"
-            ) from None
-        self._line = line
-        self._files = {word: file_digest(Path(word)) for word in self._words if Path(word).is_file()}
+            raise UsageError(f"--timeout: {error}") from None
+        example = "python infer.py --face {video} --audio {audio} --out {output}"
+        names = ("video", "audio", "sound", "output", "seed", "id")
+        self._program = OutsideProgram("--command", line, names, "output", example, timeout)
 
     def description(self) -> dict[str, object]:
         """Return the command line and the SHA-256 of every file that it names, because another program may make
         another video."""
-        return {"command": self._line, "files": self._files}
-
-    def _filled(self, video: str, audio: str, sound: str, output: str, seed: int, pair: str) -> list[str]:
-        return [
-            word.format(video=video, audio=audio, sound=sound, output=output, seed=seed, id=pair)
-            for word in self._words
-        ]
+        return {"command": self._program.line, "files": self._program.files}
 
     def generate(self, job: Job) -> Path:
         audio, output, log = (job.scratch / name for name in ("audio.wav", "output.mp4", "log.txt"))
         _write_wav(job, audio)
-        words = self._filled(str(job.video), str(audio), str(job.sound), str(output), job.seed, job.id)
-        with log.open("wb") as file:
-            try:
-                # A new session, so that a timeout also ends the processes that the program has started.
-                running = subprocess.Popen(  # noqa: S603 - the user's own program, without a shell
-                    words, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
-                )
-            except OSError as error:
-                raise UsageError(f"--command: {words[0]} cannot be started: {error.strerror}; check its path") from None
-            try:
-                status = running.wait(self._timeout)
-            except subprocess.TimeoutExpired:
-                raise ClipError(
-                    job.video,
-                    "generator_failed",
-                    f"timeout: the command ran longer than {self._timeout:g} s and was stopped",
-                ) from None
-            finally:
-                if running.poll() is None:
-                    os.killpg(running.pid, signal.SIGKILL)
-                    running.wait()
+        values = {"video": job.video, "audio": audio, "sound": job.sound, "output": output, "seed": job.seed}
+        status = self._program.run({name: str(value) for name, value in values.items()} | {"id": job.id}, log)
+        if status is None:
+            raise ClipError(
+                job.video,
+                "generator_failed",
+                f"timeout: the command ran longer than {self._program.timeout:g} s and was stopped",
+            )
         if status != 0:
             raise ClipError(
-                job.video, "generator_failed", f"exit status {status}: the command's last line: {_last_words(log)}"
+                job.video, "generator_failed", f"exit status {status}: the command's last line: {last_words(log)}"
             )
         if not output.exists():
             raise ClipError(
                 job.video,
                 "empty_output",
-                f"no output: the command succeeded but wrote no {{output}}; its last line: {_last_words(log)}",
+                f"no output: the command succeeded but wrote no {{output}}; its last line: {last_words(log)}",
             )
         return output
 
@@ -137,8 +101,3 @@ def _write_wav(job: Job, path: Path) -> None:
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
         file.writeframes(job.samples().astype("<i2").tobytes())
-
-
-def _last_words(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1][-_TOLD:] if lines else "none"

@@ -5,70 +5,32 @@ A plug-in that cannot be imported is reported. It does not hide the other plug-i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
-from lse_bench.errors import LseBenchError, UsageError, no_such
+from lse_bench import plugins
+from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.generators.interface import FaceGenerator, Generator, Options, VideoGenerator
+from lse_bench.plugins import Plugin
 from lse_bench.versions import require
 
 GROUP = "lse_bench.generators"
-_OWN = "lse-bench"
 
 
-@dataclass(frozen=True, slots=True)
-class Plugin:
-    """The entry point of a generator.
-
-    `package`, `version`: the package that provides it. `what`: the first line of its class's docstring. `make`: the
-    class, or None if it is broken. `broken`: why it cannot be used, or None if it can.
-    """
-
-    name: str
-    package: str
-    version: str
-    what: str = ""
-    make: type[Generator] | None = None
-    broken: str | None = None
-
-
-@cache
 def names() -> dict[str, EntryPoint]:
-    """Return every generator's entry point by name, without importing a plug-in.
-
-    If several packages provide a name, one of them keeps it, and the others are `NAME@PACKAGE`. This project keeps the
-    name if it provides it; otherwise the first package in alphabetical order keeps it.
-    """
-    found: dict[str, EntryPoint] = {}
-    points = sorted(entry_points(group=GROUP), key=lambda point: (_package(point) != _OWN, _package(point)))
-    for point in points:
-        name = f"{point.name}@{_package(point)}" if point.name in found else point.name
-        found[name] = point
-    return dict(sorted(found.items()))
+    """Return every generator's entry point by name, without importing a plug-in."""
+    return plugins.names(GROUP)
 
 
-def _package(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else "?"
-
-
-def load(name: str) -> Plugin:
+def load(name: str) -> Plugin[Generator]:
     """Import one generator. A broken generator is returned with its reason. Raises UsageError if `name` is unknown."""
-    known = names()
-    if name not in known:
-        raise UsageError(no_such("generator", name, known))
-    point = known[name]
-    package = _package(point)
-    version = point.dist.version if point.dist is not None else "?"
-    try:
-        made: Any = point.load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plug-in can raise anything
-        return Plugin(name, package, version, broken=f"{point.value}: {type(error).__name__}: {error}")
+    return plugins.load(GROUP, "generator", name, _checked)
+
+
+def _checked(made: Any) -> type[Generator] | str:
     if not (isinstance(made, type) and issubclass(made, FaceGenerator | VideoGenerator)):
-        return Plugin(name, package, version, broken=f"{point.value} is neither a FaceGenerator nor a VideoGenerator")
-    what = (made.__doc__ or "").strip().split("\n", 1)[0]
-    return Plugin(name, package, version, what, made)
+        return "is neither a FaceGenerator nor a VideoGenerator"
+    return made
 
 
 def make_generator(name: str, options: Options) -> Generator:

@@ -21,6 +21,7 @@ from lse_bench.versions import joined, surroundings, surroundings_of
 from lse_bench.weights.table import name_of_digest
 
 if TYPE_CHECKING:
+    from lse_bench.runs.measured import Measures
     from lse_bench.sync.scorer import SyncScorer
 
 READ_SCHEMAS = (1, 2)
@@ -38,6 +39,7 @@ def describe_run(
     source: Source | None = None,
     shard: Shard | None = None,
     device: str | None = None,
+    measures: Measures | None = None,
 ) -> RunDescription:
     """Return the content of run.json for scoring `clips` with `scorer`.
 
@@ -45,6 +47,7 @@ def describe_run(
     a name. `command`: the command line. `source`: where the clips were found; None if unknown. If it is a single folder
     that a generator wrote, the description of that generation is included. If it names a manifest, the clips are
     adopted. `shard`: None for the whole list. `device`: the devices of the workers; None for that of `scorer`.
+    `measures`: the further measures; None without any.
     """
     adopted = _adopted(source)
     alone = source is not None and len(source.inputs) == 1 and adopted is None
@@ -59,6 +62,8 @@ def describe_run(
         manifest_sha256=asked if adopted is None else adopted.manifest.sha256,
         adopted=adopted,
         calibration=scorer.offsets.calibration,
+        measures={} if measures is None else measures.about(),
+        originals=None if measures is None or measures.folder is None else str(measures.folder.absolute()),
         search=scorer.offsets.search,
         timeline=scorer.offsets.timeline,
         generation=None if generation is None else origin_of(generation),
@@ -149,6 +154,9 @@ def refuse_difference(first: Path, one: RunDescription, second: Path, other: Run
     differing = key_differences(one.key, other.key)
     if one.clip_list.sha256 != other.clip_list.sha256:
         differing.append(("list", one.clip_list.sha256, other.clip_list.sha256))
+    ids = [{name: about.id for name, about in held.measures.items()} for held in (one, other)]
+    if ids[0] != ids[1]:
+        differing.append(("measures", ", ".join(ids[0].values()) or "none", ", ".join(ids[1].values()) or "none"))
     for field in ("manifest_sha256", "calibration", "search", "timeline"):
         if (here := getattr(one, field)) != (there := getattr(other, field)):
             differing.append((field, str(here), str(there)))

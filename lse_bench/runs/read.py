@@ -30,6 +30,8 @@ _NO_COLUMNS = {
     "groups",
     "search",
     "timeline",
+    "measures",
+    "missing",
 }  # fields without a column of the same name in a data frame
 
 
@@ -125,6 +127,7 @@ class Run:
             row: dict[str, Any] = {"method": self.method, "corpus": self.corpus}
             row |= record.model_dump(exclude=_NO_COLUMNS)
             row["warnings"] = "; ".join(record.warnings)
+            row |= {name: record.measures.get(name) for name in self.description.measures}
             if record.search is not None:
                 row["search_offset_ms"] = record.search.offset_ms
             if record.timeline is not None:
@@ -138,6 +141,7 @@ class Run:
         frame = pd.DataFrame(rows, columns=found)
         numbers = {*Scores.model_fields, "frames", "fps", "seconds", "sound_stream", "sound_seconds", "start", "end"}
         numbers |= {"conversion_ms"}
+        numbers |= set(self.description.measures)
         numbers = numbers - {"curve", "offset_grade", "search", "timeline"} | {"search_offset_ms", "ms_per_minute"}
         return frame.astype({name: _dtype_of(name) for name in found if name in numbers}).convert_dtypes()
 

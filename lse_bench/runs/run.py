@@ -37,6 +37,7 @@ from lse_bench.runs.work import Scored, ScoreWork
 from lse_bench.storage import json_bytes, replacing, write_atomically
 
 if TYPE_CHECKING:
+    from lse_bench.runs.measured import Measures
     from lse_bench.sync.scorer import SyncScorer
 
 
@@ -55,6 +56,7 @@ def score_run(
     shard: Shard | None = None,
     keep_windows: bool = False,
     overlay: Path | None = None,
+    measures: Measures | None = None,
     verify_inputs: bool = False,
     executor: Executor | None = None,
     load: Load | None = None,
@@ -67,15 +69,15 @@ def score_run(
 ) -> Summary:
     """Score `clips` into the run directory `out` and return its summary.
 
-    Clips that are already recorded in `out` are not scored again. `weights`, `command`, `source`: stored in run.json,
-    see `describe_run`. `shard`: the part of the list to score; None for all. `keep_windows`: store the distances of
-    every window. `overlay`: a folder for copies of the scored clips with their face tracks drawn in; None for no
-    copies. `verify_inputs`: hash the file of every recorded clip; otherwise only files whose size or time differs are
-    hashed. `executor`: who scores, None for this process with `scorer`. `load`: loads the scorer of a worker for a
-    device; needed with `executor`. `watch`: hears what the workers do. `publisher`: copies the run directory to a
-    store. `on_record`: called with every new record. `on_earlier`: called with the head of each record of earlier
-    calls. `on_begin`: called after them. `on_problem`: called with a sentence if an overlay cannot be drawn; the score
-    is kept.
+    Clips that are already recorded in `out` are not scored again. `weights`, `command`, `source`: stored in
+    run.json, see `describe_run`. `shard`: the part of the list to score; None for all. `keep_windows`: store the
+    distances of every window. `overlay`: a folder for copies of the scored clips with their face tracks drawn in;
+    None for no copies. `measures`: further measures of each clip. `verify_inputs`: hash the file of every recorded
+    clip; otherwise only files whose size or time differs are hashed. `executor`: who scores, None for this process
+    with `scorer`. `load`: loads the scorer of a worker for a device; needed with `executor`. `watch`: hears what
+    the workers do. `publisher`: copies the run directory to a store. `on_record`: called with every new record.
+    `on_earlier`: called with the head of each record of earlier calls. `on_begin`: called after them. `on_problem`:
+    called with a sentence if an overlay cannot be drawn; the score is kept.
 
     Raises UsageError if `out` holds a different run (the message names the difference), if a recorded file has changed,
     if an earlier call did not keep windows, or if `overlay` is set under a protocol without face tracks.
@@ -83,7 +85,14 @@ def score_run(
     watch = watch or Watch()
     devices = None if executor is None else executor.devices
     description = describe_run(
-        scorer, clips, weights=weights, command=command, source=source, shard=shard, device=devices
+        scorer,
+        clips,
+        weights=weights,
+        command=command,
+        source=source,
+        shard=shard,
+        device=devices,
+        measures=measures,
     )
     if overlay is not None and scorer.tracking is None and scorer.offsets.timeline is None:
         raise UsageError(
@@ -100,7 +109,7 @@ def score_run(
             rest = [clip for clip in mine if clip.id not in finished]
         on_begin()
         with Session(out, executor.devices if executor is not None else scorer.device, watch) as session:
-            work = ScoreWork(load or (lambda device: scorer), keep_windows, overlay)
+            work = ScoreWork(load or (lambda device: scorer), keep_windows, overlay, measures)
             for scored in score_clips(scorer, rest, work, executor, watch):
                 _write_beside(out, scored)
                 append(scored.record)

@@ -191,9 +191,18 @@ class Record(Scores, _ClipFacts):
     """Start of the scored part in the files, in seconds; null for their beginning."""
     end: float | None = None
     """End of the scored part in the files, in seconds; null for their end."""
+    measures: dict[str, float] = {}
+    """The values of further measures, by name; empty unless `status` is `ok`."""
+    missing: dict[str, str] = {}
+    """Why a measure has no value for this clip, by name."""
     conversion_ms: float | None = None
     """Delay that the conversion to 25 frames per second added to the picture, in milliseconds. It is taken off offsets
     in milliseconds, and not off `offset`. Null if it is not known."""
+
+    def value(self, metric: str) -> float | None:
+        """Return the value of a score or of a further measure; None if there is none."""
+        found = getattr(self, metric) if metric in Scores.model_fields else self.measures.get(metric)
+        return None if found is None else float(found)
 
 
 class RecordHead(BaseModel):
@@ -311,6 +320,21 @@ class Adopted(Stored):
     """How the videos were found, in words."""
 
 
+class MeasureAbout(Stored):
+    """A measure of a run, beside LSE."""
+
+    id: str
+    """All that moves its values. Values with different ids never stand in one table."""
+    unit: str = ""
+    """The unit; empty for none."""
+    higher_is_better: bool | None = None
+    """Whether a higher value is better; null if neither end is."""
+    licence: str | None = None
+    """The licence of its weights."""
+    deviations: str = ""
+    """How it differs from its sources, in words."""
+
+
 class RunDescription(Surroundings):
     """The content of run.json: the clips, the scorer and the settings of a run."""
 
@@ -336,6 +360,10 @@ class RunDescription(Surroundings):
     """How finished videos were matched with a manifest; null if the clips were not adopted."""
     calibration: Calibration | None = None
     """The calibration by which offsets were graded; null without one."""
+    measures: dict[str, MeasureAbout] = {}
+    """The further measures, by name."""
+    originals: str | None = None
+    """The folder of the untouched videos; null without one."""
     search: float | None = None
     """How far was searched for larger delays, in seconds; null for not at all."""
     timeline: float | None = None

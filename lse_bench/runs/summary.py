@@ -29,8 +29,9 @@ class _Columns:
     `rule`: the track rule; under `all` each scored face track is a row, otherwise each scored clip.
     """
 
-    def __init__(self, rule: str | None) -> None:
+    def __init__(self, rule: str | None, measures: Iterable[str] = ()) -> None:
         self._rule = rule
+        self.measured = {name: array("d") for name in measures}  # one value a scored clip, also where tracks are rows
         self.failed: Counter[Status] = Counter()
         self.grades: Counter[str] = Counter()
         self.offsets: Counter[int] = Counter()
@@ -57,6 +58,8 @@ class _Columns:
             for track in record.tracks:
                 if track.status == "ok":
                     self._row(f"{record.id} {track.track:06d}", track)
+        for name, values in self.measured.items():
+            values.append(record.measures.get(name, math.nan))
         self.scored.append(Grouped(record.id, {intern(name): intern(of) for name, of in record.groups.items()}))
 
     def _row(self, name: str, scores: Scores) -> None:
@@ -82,7 +85,7 @@ def summarise(
     are included because the length changes LSE-D and LSE-C.
     """
     rule = description.track_rule
-    columns = _Columns(rule)
+    columns = _Columns(rule, description.measures)
     for record in records:
         columns.add(record)
     order = np.array(sorted(range(len(columns.names)), key=columns.names.__getitem__), np.int64)
@@ -100,6 +103,19 @@ def summarise(
             ci_method=estimate.ci_method,
             n=estimate.n,
             higher_is_better=HIGHER_IS_BETTER.get(metric),
+        )
+    whole = members_of(columns.scored)
+    by_id = np.array(sorted(range(len(columns.scored)), key=lambda place: columns.scored[place].id), np.int64)
+    for name, measured in columns.measured.items():
+        values = np.frombuffer(measured, np.float64)[by_id]
+        there = ~np.isnan(values)
+        estimate = mean_with_interval(values[there], whole[by_id][there])
+        metrics[name] = MetricSummary(
+            mean=estimate.mean,
+            ci95=estimate.ci95,
+            ci_method=estimate.ci_method,
+            n=estimate.n,
+            higher_is_better=description.measures[name].higher_is_better,
         )
     failed = columns.failed
     rate = as_happened(description.key.get("fps_policy", ""), bool(columns.converted), bool(failed["wrong_fps"]))

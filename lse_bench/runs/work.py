@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from lse_bench.runs.outcomes import identity_of, record_of
 from lse_bench.runs.schema import Record
 
 if TYPE_CHECKING:
+    from lse_bench.measures.watch import ClipWatch
+    from lse_bench.runs.measured import Measures
     from lse_bench.sync.batch import ClipOutcome
     from lse_bench.sync.distance import LseScore
     from lse_bench.sync.scorer import SyncScorer
@@ -42,27 +44,30 @@ class ScoreWork:
 
     `load`: returns the scorer for a torch device; it can be pickled if other processes work. `keep_windows`: keep the
     distances of every window. `overlay`: a folder for copies of the scored clips, see `runs.overlay`; None for none.
+    `measures`: the further measures, which can be pickled if other processes work; None for none.
     """
 
     load: Callable[[str], SyncScorer]
     keep_windows: bool = False
     overlay: Path | None = None
+    measures: Measures | None = None
 
     def start(self, device: str) -> _Worker:
-        return _Worker(self.load(device), self.keep_windows, self.overlay)
+        return _Worker(self.load(device), self.keep_windows, self.overlay, self.measures)
 
     def lost(self, task: ListedClip, reason: str) -> Scored:
         return Scored(Record(status="error", reason=reason, **identity_of(task)))
 
 
 class _Worker:
-    def __init__(self, scorer: SyncScorer, keep_windows: bool, overlay: Path | None) -> None:
-        self._scorer, self._keep, self._overlay = scorer, keep_windows, overlay
+    def __init__(self, scorer: SyncScorer, keep_windows: bool, overlay: Path | None, measures: Measures | None) -> None:
+        self._scorer, self._keep, self._overlay, self._measures = scorer, keep_windows, overlay, measures
 
     def run(
         self, tasks: Iterator[Task[ListedClip] | None], note: Callable[[str], None]
     ) -> Iterator[tuple[int, Scored]]:
         clips: dict[int, ListedClip] = {}
+        watches: dict[int, ClipWatch] = {}
 
         def present() -> Iterator[tuple[int, Any] | None]:
             for task in tasks:
@@ -75,8 +80,16 @@ class _Worker:
         def step(path: Path, text: str) -> None:
             note(f"{path.name}: {text}")
 
-        for outcome in self._scorer.score_all(present(), self._keep or self._overlay is not None, step):
-            yield outcome.clip, self._scored(clips.pop(outcome.clip), outcome)
+        def watch(number: int) -> ClipWatch:
+            assert self._measures is not None
+            watches[number] = self._measures.watch(clips[number])
+            return watches[number]
+
+        keep = self._keep or self._overlay is not None
+        for outcome in self._scorer.score_all(present(), keep, step, None if self._measures is None else watch):
+            scored = self._scored(clips.pop(outcome.clip), outcome)
+            watched = watches.pop(outcome.clip, None)
+            yield outcome.clip, scored if watched is None else _with_measures(scored, watched)
 
     def usage(self) -> Usage:
         return Usage(decoding=self._scorer.times.decoding, network=self._scorer.times.network)
@@ -108,6 +121,19 @@ class _Worker:
         except Exception as error:  # noqa: BLE001 - no error in drawing may cost the score
             return (f"{clip.clip}: no overlay could be drawn: {type(error).__name__}: {error}",)
         return ()
+
+
+def _with_measures(scored: Scored, watched: ClipWatch) -> Scored:
+    """Add the values of the measures to the record of a scored clip."""
+    if scored.record.status != "ok":
+        return scored
+    found = watched.finish()
+    told = {
+        "measures": found.values,
+        "missing": found.missing,
+        "warnings": [*scored.record.warnings, *found.warnings],
+    }
+    return replace(scored, record=scored.record.model_copy(update=told))
 
 
 def _per_window(score: LseScore) -> NDArray[np.float32]:

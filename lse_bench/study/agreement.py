@@ -18,8 +18,8 @@ from scipy import stats
 from lse_bench.runs.read import Run
 from lse_bench.runs.schema import Record
 from lse_bench.runs.statistics import CONFIDENCE, Members, mean_with_interval
-from lse_bench.runs.summary import HIGHER_IS_BETTER
 from lse_bench.study.votes import Votes
+from lse_bench.tables.paired import directions_of
 
 LEAST_METHODS = 8  # a correlation over fewer methods has no interval
 _EXTRAS_LOWER = ("fid", "kid", "fd_sync")  # distances of whole sets
@@ -93,7 +93,7 @@ def agreements(
         ratings.setdefault((item, method), []).append(value)
     means = {key: fmean(values) for key, values in ratings.items()}
     found = []
-    for name, higher in HIGHER_IS_BETTER.items():
+    for name, higher in directions_of(list(runs.values())).items():
         values = {method: run.summary.metrics[name].mean for method, run in runs.items() if name in run.summary.metrics}
         if not any(value is not None for value in values.values()):
             continue
@@ -153,8 +153,7 @@ class _Clips:
 
     def value(self, item: str, method: str, measure: str) -> float | None:
         record = self._record(item, method)
-        value = None if record is None else getattr(record, measure)
-        return None if value is None else float(value)
+        return None if record is None else record.value(measure)
 
     def _record(self, item: str, method: str) -> Record | None:
         if method not in self._by_id:

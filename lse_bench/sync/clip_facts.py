@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.faces.tracking import Scene
-from lse_bench.media.video import DecodeReport
+from lse_bench.media.audio import Sound
+from lse_bench.media.video import DecodeReport, Frame
 from lse_bench.rates import SAMPLES_PER_FRAME
 
 SPARE = 5  # frames: a clip of n frames has n - 5 windows
@@ -43,6 +46,19 @@ class StoppedError(Exception):
     """An exception that ends the reading of a clip whose result is no longer wanted."""
 
 
+class Watcher:
+    """Sees what is read of a clip, beside the network. This base class looks away."""
+
+    def begin(self, rate: Fraction) -> None:
+        """Take the frames per second at which the clip is read."""
+
+    def picture(self, picture: av.VideoFrame | Frame) -> None:
+        """Take the next picture, decoded, or as BGR uint8 (H,W,3)."""
+
+    def sound(self, samples: Sound) -> None:
+        """Take the next samples: int16, 16 kHz, mono."""
+
+
 @dataclass(slots=True)
 class ClipFacts:
     """The facts that reading a clip found.
@@ -53,7 +69,7 @@ class ClipFacts:
     to the picture; None if it is not known. `warnings`: sentences for the record. `scene`: shots and face tracks, None
     if faces are not tracked. `parts`: (frames, samples) of each face track. `motion`: whether any face moves.
     `on_step`: called now and then with a short description of the current step. `stopped`: returns True if the result
-    is no longer wanted.
+    is no longer wanted. `number`: the number of the clip in its list. `watcher`: sees pictures and sound.
     """
 
     frames: int = 0
@@ -68,6 +84,8 @@ class ClipFacts:
     motion: Motion = field(default_factory=Motion)
     on_step: Callable[[str], None] = lambda text: None
     stopped: Callable[[], bool] = lambda: False
+    number: int = 0
+    watcher: Watcher = field(default_factory=Watcher)
 
     @property
     def windows(self) -> int:

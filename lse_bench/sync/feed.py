@@ -67,7 +67,7 @@ def feed(
 def _read_clip(
     number: int, files: ClipFiles, read: Reader, times: Times, stopped: Callable[[], bool] = lambda: False
 ) -> Iterator[Event]:
-    facts = ClipFacts(stopped=stopped)
+    facts = ClipFacts(stopped=stopped, number=number)
     failure = None
     try:
         chunks = iter(read(files, facts))

@@ -12,7 +12,7 @@ from lse_bench.choices import FpsPolicy
 from lse_bench.errors import ClipError
 from lse_bench.media.clip_files import ClipFiles, Part, part_of
 from lse_bench.media.probe import MediaInfo, probe
-from lse_bench.sync.clip_facts import ClipFacts
+from lse_bench.sync.clip_facts import ClipFacts, Watcher
 from lse_bench.sync.protocol import frame_rate_for
 
 T = TypeVar("T")
@@ -34,9 +34,20 @@ class OpenClip:
     rate: Fraction
     part: Part
 
-    def frames(self, pictures: Iterable[T]) -> Iterator[T]:
-        """Yield the pictures of the part. `pictures`: those of the whole video at `rate`."""
-        return islice(iter(pictures), self.part.first, self.part.stop)
+    def frames(self, pictures: Iterable[T], watcher: Watcher | None = None) -> Iterator[T]:
+        """Yield the pictures of the part.
+
+        `pictures`: those of the whole video at `rate`. `watcher`: sees each of them; None for nobody.
+        """
+        found = islice(iter(pictures), self.part.first, self.part.stop)
+        return found if watcher is None else _seen(found, watcher, self.rate)
+
+
+def _seen(pictures: Iterator[T], watcher: Watcher, rate: Fraction) -> Iterator[T]:
+    watcher.begin(rate)
+    for picture in pictures:
+        watcher.picture(picture)  # type: ignore[arg-type]
+        yield picture
 
 
 def open_clip(

@@ -30,7 +30,7 @@ from lse_bench.processor import usable_cores
 from lse_bench.rates import SAMPLE_RATE
 from lse_bench.sync.arrays import read_arrays
 from lse_bench.sync.batch import Batch, ClipOutcome
-from lse_bench.sync.clip_facts import ClipFacts
+from lse_bench.sync.clip_facts import ClipFacts, Watcher
 from lse_bench.sync.distance import LseScore
 from lse_bench.sync.feed import Event, feed
 from lse_bench.sync.offset_settings import OffsetSettings
@@ -268,6 +268,7 @@ class SyncScorer:
         clips: Iterable[tuple[int, ClipFiles | Path] | None],
         keep_windows: bool = False,
         on_step: OnStep | None = None,
+        watch: Callable[[int], Watcher] | None = None,
     ) -> Iterator[ClipOutcome]:
         """Yield the outcome of each clip as soon as it is finished. The order can differ from the order of `clips`.
 
@@ -275,8 +276,9 @@ class SyncScorer:
         that no clip is ready now; the clips so far are finished first. `keep_windows`: whether scores keep the
         distances of each window.
         `on_step`: called now and then, from any thread, with the path of a long clip and a description of the step.
+        `watch`: returns who sees the pictures and the sound of the clip with this number; None for nobody.
         """
-        read = partial(self._read, on_step=on_step)
+        read = partial(self._read, on_step=on_step, watch=watch)
         batch = self._batch(keep_windows)
         files = (None if clip is None else (clip[0], files_of(clip[1])) for clip in clips)
         for event in feed(files, read, self.workers, self.times):
@@ -290,7 +292,15 @@ class SyncScorer:
         batch.flush()
         yield from batch.finished()
 
-    def _read(self, files: ClipFiles, facts: ClipFacts, on_step: OnStep | None = None) -> Iterator[Chunk]:
+    def _read(
+        self,
+        files: ClipFiles,
+        facts: ClipFacts,
+        on_step: OnStep | None = None,
+        watch: Callable[[int], Watcher] | None = None,
+    ) -> Iterator[Chunk]:
+        if watch is not None:
+            facts.watcher = watch(facts.number)
         if on_step is not None:
             facts.on_step = partial(on_step, files.path)
         if self.tracking is None:

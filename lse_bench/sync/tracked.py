@@ -51,7 +51,7 @@ def read_tracked(
     """
     clip = open_clip(files, fps_policy, facts, sound_stream)
     scene, report = look_at(clip, tracking, facts)
-    sound = SoundReader(clip, report)
+    sound = SoundReader(clip, report, facts.watcher)
     yield from windows_of_faces(clip.frames(read_frames(clip.picture, clip.rate)), sound, scene, facts)
     facts.samples, facts.conversion_ms = sound.read_to_end(), conversion_of(report)
     facts.warnings += warnings_of(clip, facts, report, sound.peak, protocol, fps_policy)
@@ -118,7 +118,7 @@ def look_at(clip: OpenClip, tracking: Tracking, facts: ClipFacts) -> tuple[Scene
     try:
         scene = find_tracks(
             path,
-            clip.frames(read_frames(clip.picture, clip.rate, report)),
+            clip.frames(read_frames(clip.picture, clip.rate, report), facts.watcher),
             tracking,
             lambda number: _tell(facts, "finding faces", number, expected),
             clip.part.first,

@@ -23,7 +23,7 @@ from lse_bench.media.clip_files import ClipFiles
 from lse_bench.media.jpeg import through_jpeg
 from lse_bench.media.video import DecodeReport, Frame, at_constant_rate, decode, read_frames
 from lse_bench.rates import SAMPLE_RATE, SAMPLES_PER_FRAME
-from lse_bench.sync.clip_facts import SPARE, ClipFacts, Motion, conversion_of, why_too_short, windows_of
+from lse_bench.sync.clip_facts import SPARE, ClipFacts, Motion, Watcher, conversion_of, why_too_short, windows_of
 from lse_bench.sync.open_clip import OpenClip, open_clip
 from lse_bench.sync.protocol import Protocol
 from lse_bench.sync.remarks import warnings_of
@@ -61,11 +61,11 @@ def read_windows(
     assert info.video is not None
     report = DecodeReport()
     if protocol.codec == "jpeg":
-        pictures = clip.frames(at_constant_rate(decode(info, report), rate, report))
+        pictures = clip.frames(at_constant_rate(decode(info, report), rate, report), facts.watcher)
         frames: Iterator[Frame] = through_jpeg(pictures, rate, info.video.pixel_shape)
     else:
-        frames = clip.frames(read_frames(info, rate, report))
-    sound = SoundReader(clip, report)
+        frames = clip.frames(read_frames(info, rate, report), facts.watcher)
+    sound = SoundReader(clip, report, facts.watcher)
     windows = WindowAssembler(motion=facts.motion)
     while True:
         for frame in islice(frames, windows.room):
@@ -168,10 +168,11 @@ def _empty_planes() -> NDArray[np.uint8]:
 class SoundReader:
     """A reader of a clip's sound, in order and on demand. `peak`: the largest absolute sample so far.
 
-    Samples are counted from the start of the clip's part.
+    `watcher`: sees the samples; None for nobody. Samples are counted from the start of the clip's part.
     """
 
-    def __init__(self, clip: OpenClip, report: DecodeReport) -> None:
+    def __init__(self, clip: OpenClip, report: DecodeReport, watcher: Watcher | None = None) -> None:
+        self._watcher = watcher or Watcher()
         assert clip.sound is not None
         self._blocks = samples_between(read_sound(clip.sound, report), clip.part.first_sample, clip.part.stop_sample)
         self._rest: NDArray[np.int16] = np.zeros(0, np.int16)  # samples that were read but not yet returned
@@ -190,6 +191,8 @@ class SoundReader:
         count = max(0, samples - self._given)
         given, self._rest = joined[:count], joined[count:]
         self._given += len(given)
+        if len(given):
+            self._watcher.sound(given)
         return given
 
     def read_to_end(self) -> int:

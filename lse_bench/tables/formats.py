@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lse_bench.naming import slug
+from lse_bench.runs.summary import METRICS
 from lse_bench.tables import escape
 from lse_bench.tables.table import REAL, UNSYNCED, Table, TableRow
 from lse_bench.weights.table import MINI, mark_of
@@ -57,20 +58,35 @@ class Column:
 
 def _mean(metric: str, title: str) -> Column:
     def shown(row: TableRow) -> str:
-        found = row.metrics[metric]
-        if found.mean is None:
+        found = row.metrics.get(metric)
+        if found is None or found.mean is None:
             return NOTHING
         half = "" if found.ci95 is None else f" ± {(found.ci95[1] - found.ci95[0]) / 2:.3f}"
         mark = "*" if row.better_than_real.get(metric) else ""
         mark += "†" if metric == "lse_d" and row.flat else ""
         return f"{found.mean:.3f}{half}{mark}"
 
-    return Column(metric, title, lambda row: row.metrics[metric].mean, shown)
+    def value(row: TableRow) -> float | None:
+        return row.metrics[metric].mean if metric in row.metrics else None
+
+    return Column(metric, title, value, shown)
+
+
+def _further(table: Table) -> list[Column]:
+    """Return the columns of further measures, with the rank of those that have a better end."""
+    names = list(dict.fromkeys(name for row in table.rows for name in row.metrics if name not in METRICS))
+    found = []
+    for name in names:
+        higher = next(row.metrics[name].higher_is_better for row in table.rows if name in row.metrics)
+        found.append(_mean(name, f"{name} {'' if higher is None else '↑' if higher else '↓'}".strip()))
+        if higher is not None:
+            found.append(_rank(name, f"rank {name}"))
+    return found
 
 
 def _rank(metric: str, title: str) -> Column:
     def value(row: TableRow) -> Any:
-        return row.rank[metric]
+        return row.rank.get(metric)
 
     return Column(f"rank_{metric}", title, value, lambda row: NOTHING if value(row) is None else str(value(row)))
 
@@ -116,6 +132,7 @@ def columns_of(table: Table) -> list[Column]:
         _number("fid", "FID ↓", 2),
         _number("kid", "KID ↓", 5),
         _number("fd_sync", f"fd-sync{mini} ↓", 2),
+        *_further(table),
         *(_judged(*column) for column in (table.people.columns.items() if table.people is not None else ())),
         Column("scored", "scored", lambda row: row.scored, lambda row: f"{row.scored} of {row.listed}"),
         Column("converted", "converted", lambda row: row.converted or None, lambda row: str(row.converted or 0)),
@@ -214,6 +231,7 @@ def wide_frame(tables: Sequence[Table]) -> pd.DataFrame:
     singles = ["fid", "kid", "fd_sync", "within_1", "above_unsynced"]
     head = [*lead, "method", "listed", "scored", "failed", *singles]
     head += [f"{name}{end}" for name in _WIDE for end in ("", "_low", "_high")]
+    further = list(dict.fromkeys(n for table in tables for row in table.rows for n in row.metrics if n not in METRICS))
     judged = list(dict.fromkeys(name for table in tables if table.people is not None for name in table.people.columns))
     rows = []
     for table in tables:
@@ -225,11 +243,15 @@ def wide_frame(tables: Sequence[Table]) -> pd.DataFrame:
                 found = row.metrics[name]
                 line += [found.mean, *(found.ci95 or (None, None))]
             line += [row.rank["lse_d"], row.rank["lse_c"]]
+            for name in further:
+                mean = row.metrics.get(name)
+                line += [None] * 3 if mean is None else [mean.mean, *(mean.ci95 or (None, None))]
             for name in judged:
                 one = row.people.get(name)
                 line += [None] * 3 if one is None else [one.value, *(one.ci95 or (None, None))]
             rows.append(line)
-    head += ["rank_lse_d", "rank_lse_c", *(f"people_{name}{end}" for name in judged for end in ("", "_low", "_high"))]
+    head += ["rank_lse_d", "rank_lse_c", *(f"{name}{end}" for name in further for end in ("", "_low", "_high"))]
+    head += [*(f"people_{name}{end}" for name in judged for end in ("", "_low", "_high"))]
     return pd.DataFrame(rows, columns=head, dtype=object)
 
 

@@ -74,39 +74,56 @@ def _untouched(record: Record) -> bool:
     return "video" in record.groups and "sound" not in record.groups
 
 
-def difference(first: Sequence[Record], second: Sequence[Record], metric: str) -> Difference:
-    """Return the paired difference in one metric, first minus second."""
+def directions_of(runs: Sequence[Run]) -> dict[str, bool]:
+    """Return whether a higher value is better, by metric and by further measure of the runs that has a better end."""
+    measures = {
+        name: about.higher_is_better
+        for run in runs
+        for name, about in run.description.measures.items()
+        if about.higher_is_better is not None
+    }
+    return HIGHER_IS_BETTER | measures
+
+
+def difference(
+    first: Sequence[Record], second: Sequence[Record], metric: str, higher: bool | None = None
+) -> Difference:
+    """Return the paired difference in one metric, first minus second.
+
+    `higher`: whether a higher value is better; None for what is known of the metric, so for neither if it is unknown.
+    """
     couples = [
-        (one, two)
+        (one, two, here - there)
         for one, two in pairs_of(first, second)
-        if getattr(one, metric) is not None and getattr(two, metric) is not None
+        if (here := one.value(metric)) is not None and (there := two.value(metric)) is not None
     ]
-    values = [float(getattr(one, metric)) - float(getattr(two, metric)) for one, two in couples]
-    members = members_of([one if len(one.groups) >= len(two.groups) else two for one, two in couples])
-    estimate = mean_with_interval(values, members)
-    return Difference(metric, estimate, _better(estimate, estimate.p_value, metric))
+    members = members_of([one if len(one.groups) >= len(two.groups) else two for one, two, _ in couples])
+    estimate = mean_with_interval([apart for _, _, apart in couples], members)
+    higher = HIGHER_IS_BETTER.get(metric) if higher is None else higher
+    return Difference(metric, estimate, _better(estimate, estimate.p_value, higher))
 
 
-def _better(estimate: Estimate, p_value: float | None, metric: str) -> Better | None:
-    if p_value is None or p_value >= ALPHA or estimate.mean is None or metric not in HIGHER_IS_BETTER:
+def _better(estimate: Estimate, p_value: float | None, higher: bool | None) -> Better | None:
+    if p_value is None or p_value >= ALPHA or estimate.mean is None or higher is None:
         return None
     if abs(estimate.mean) <= _SAME:
         return None
-    return "first" if (estimate.mean > 0) == HIGHER_IS_BETTER[metric] else "second"
+    return "first" if (estimate.mean > 0) == higher else "second"
 
 
-def ranks(methods: Mapping[str, Sequence[Record]], metric: str) -> dict[str, int]:
+def ranks(methods: Mapping[str, Sequence[Record]], metric: str, higher: bool | None = None) -> dict[str, int]:
     """Return the rank of each method: 1 + the number of methods that are significantly better.
 
-    The level is 5 %, after Holm's correction over all pairs of methods.
+    `higher`: as in `difference`. The level is 5 %, after Holm's correction over all pairs of methods.
     """
+    higher = HIGHER_IS_BETTER.get(metric) if higher is None else higher
     couples = list(combinations(methods, 2))
-    found = [difference(methods[one], methods[two], metric) for one, two in couples]
+    found = [difference(methods[one], methods[two], metric, higher) for one, two in couples]
     known = [(couple, item) for couple, item in zip(couples, found, strict=True) if item.estimate.p_value is not None]
     corrected = holm([item.estimate.p_value or 0.0 for _, item in known])
     result = dict.fromkeys(methods, 1)
     for ((one, two), item), p_value in zip(known, corrected, strict=True):
-        better = _better(item.estimate, p_value, metric)
+        better = _better(item.estimate, p_value, higher)
         if better is not None:
             result[two if better == "first" else one] += 1
     return result
@@ -130,6 +147,11 @@ def refuse_mixed(runs: Sequence[Run], lists: bool | None = True) -> None:
         if lists and one.manifest_sha256 is None:
             whole.append(("the list of clips", one.clip_list.sha256, other.clip_list.sha256))
         differing += [value for value in whole if value[1] != value[2] and lists is not None]
+        differing += [
+            (f"the measure {name}", one.measures[name].id, other.measures[name].id)
+            for name in sorted(set(one.measures) & set(other.measures))
+            if one.measures[name].id != other.measures[name].id
+        ]
         for field, here, there in differing:
             cure = "Score both with the same settings and the same list of clips"
             if field == "fps_policy":
@@ -177,8 +199,8 @@ class MetricDifference(BaseModel):
     """Two-sided p value of the hypothesis that there is no difference; null without an interval."""
     n: int
     """Number of clips that both scored in this metric."""
-    higher_is_better: bool
-    """Whether a higher value is better, so that a positive difference favours the first run."""
+    higher_is_better: bool | None
+    """Whether a higher value is better, so that a positive difference favours the first run; null if neither end is."""
     better: Literal["first", "second"] | None
     """The run that is better at the 5 % level; null if neither is."""
 
@@ -223,8 +245,11 @@ def compare(first: Run | Path | str, second: Run | Path | str) -> Comparison:
         raise UsageError(f"{one.name} and {other.name} share no clip that both scored; score both with the same list")
     equal = byte_equal(one.records, other.records)
     metrics = {}
-    for metric, higher in HIGHER_IS_BETTER.items():
-        found = difference(one.records, other.records, metric)
+    shared = set(one.description.measures) & set(other.description.measures)
+    directions: dict[str, bool | None] = dict(HIGHER_IS_BETTER)
+    directions |= {name: one.description.measures[name].higher_is_better for name in sorted(shared)}
+    for metric, higher in directions.items():
+        found = difference(one.records, other.records, metric, higher)
         metrics[metric] = MetricDifference(
             difference=found.estimate.mean,
             ci95=found.estimate.ci95,

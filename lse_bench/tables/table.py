@@ -17,7 +17,7 @@ from lse_bench.runs.read import Run
 from lse_bench.runs.schema import MetricSummary, Record
 from lse_bench.runs.statistics import mean_with_interval
 from lse_bench.runs.summary import members_of
-from lse_bench.tables.paired import difference, ranks, refuse_mixed
+from lse_bench.tables.paired import difference, directions_of, ranks, refuse_mixed
 from lse_bench.weights.table import name_of_digest
 
 if TYPE_CHECKING:
@@ -176,7 +176,9 @@ def _rows(entries: list[Run]) -> list[TableRow]:
     _refuse_mixed_extras(entries)
     records = {name: entry.records for name, entry in by_method.items() if entry.summary.scored}
     generated = {name: found for name, found in records.items() if name not in (REAL, UNSYNCED)}
-    placed = {metric: ranks(generated, metric) for metric in RANKED}
+    directions = directions_of(entries)
+    further = sorted({name for entry in entries for name in entry.description.measures if name in directions})
+    placed = {metric: ranks(generated, metric, directions[metric]) for metric in (*RANKED, *further)}
     return [
         TableRow(
             method=name,

@@ -136,6 +136,26 @@ class ScoreOptions(FaceOptions):
             metavar="SECONDS",
         ),
     ] = None
+    measures: Annotated[
+        str | None,
+        Flag(
+            "Further measures of each clip, with commas between them, such as psnr,ssim. `lse-bench measures` lists "
+            "them.",
+            metavar="NAME,…",
+        ),
+    ] = None
+    originals: Annotated[
+        Path | None, Flag("For measures against the untouched videos: their folder. They have the clips' ids.")
+    ] = None
+    measure_command: Annotated[
+        tuple[str, ...],
+        Flag(
+            'A program as a measure: "name=python eval.py --video {video} --original {original}". It prints a number. '
+            "Repeatable.",
+            metavar="NAME=COMMAND",
+            names="settings",
+        ),
+    ] = ()
     calibration: Annotated[
         Path | None,
         Flag("For grades of offsets: a file from `lse-bench gate --calibrate`. Default: the package's, if it has one."),

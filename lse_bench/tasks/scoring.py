@@ -7,11 +7,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from lse_bench.errors import UsageError
 from lse_bench.execution.interface import Watch
 from lse_bench.faces.tracking import Tracking
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import ListedClip
+from lse_bench.measures.originals import tell_missing
 from lse_bench.reporting import Report
+from lse_bench.runs.measured import Measures
 from lse_bench.runs.publish import Publisher
 from lse_bench.runs.run import score_run
 from lse_bench.runs.schema import Record, RecordHead, Summary, Trend
@@ -24,7 +27,7 @@ from lse_bench.tasks.checks import check_scoring
 from lse_bench.tasks.declared import ScoreOptions
 from lse_bench.tasks.declared_execution import ExecutionOptions, executor_of
 from lse_bench.tasks.faces import find_detector
-from lse_bench.tasks.options import absolute
+from lse_bench.tasks.options import absolute, settings_of
 
 
 def tracking_of(options: ScoreOptions, report: Report) -> Tracking | None:
@@ -66,6 +69,32 @@ def scorer_of(options: ScoreOptions, report: Report) -> SyncScorer:
         )
 
 
+def measures_of(options: ScoreOptions) -> Measures | None:
+    """Return the further measures that the options ask for, None for none.
+
+    Raises UsageError if a measure is unknown, broken or lacks a package, or if --originals is given for nothing.
+    """
+    chosen = [name.strip() for name in (options.measures or "").split(",") if name.strip()]
+    commands = list(settings_of(options.measure_command, "--measure-command").items())
+    if not chosen and not commands:
+        if options.originals is not None:
+            raise UsageError(
+                "--originals belongs to --measures or --measure-command. Give one of them, or leave it out"
+            )
+        return None
+    from lse_bench.measures.registry import make_measures
+
+    found = Measures(make_measures(chosen, commands), options.originals)
+    needing = [one.name for one in found.measures if "original" in one.needs]
+    if needing and options.originals is None:
+        raise UsageError(
+            f"{', '.join(needing)}: compares with the untouched videos. Give their folder with --originals"
+        )
+    if get_protocol(options.protocol).codec == "pipeline":
+        raise UsageError("--measures: tracked-legacy reads its own copies of the clips. Use --protocol tracked")
+    return found
+
+
 def _phrase(trend: Trend) -> str:
     return "over time is unknown" if trend.trend == "unknown" else told(trend)
 
@@ -95,11 +124,16 @@ def score_into(
     executor = executor_of(execution, options.device)
     if executor is not None:  # the workers have the devices; this process only looks at the weights
         options = replace(options, device="cpu")
+    measures = measures_of(options)
     scorer = scorer or scorer_of(options, report)
     mine = shard.of(clips) if shard else clips
     report.say(
         f"{len(mine)} clips, {scorer.key['protocol']}, {executor.devices if executor else scorer.device} → {out}"
     )
+    if measures is not None and measures.originals is not None:
+        count, why = tell_missing(measures.originals, mine)
+        if count:
+            report.warn(f"{count} of {len(mine)} clips have no original, such as: {why}")
     publisher = None if publish is None else Publisher(out, publish)
     failed = earlier = 0
     with report.counting("scoring", len(mine)) as counter:
@@ -130,6 +164,7 @@ def score_into(
             shard=shard,
             keep_windows=options.keep_windows,
             overlay=options.overlay,
+            measures=measures,
             verify_inputs=verify_inputs,
             publisher=publisher,
             executor=executor,

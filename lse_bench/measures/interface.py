@@ -1,0 +1,99 @@
+"""What a measure is: it says what it needs and what moves it, gets a clip frame by frame, and gives one value."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from lse_bench.errors import UsageError
+from lse_bench.media.audio import Sound
+from lse_bench.media.video import Frame
+
+Need = Literal["frames", "sound", "original"]
+
+
+class NoValueError(Exception):
+    """A clip has no value. The message says why; the record repeats it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredClip:
+    """The files of a clip. `video`: the video. `original`: the untouched video; None if there is none."""
+
+    id: str
+    video: Path
+    original: Path | None
+
+
+class Meter(ABC):
+    """Measures one clip. Frames and sound come in order and in step, and nothing else of the clip is in memory."""
+
+    def frame(self, frame: Frame, original: Frame | None) -> None:  # noqa: B027 - a meter may use only one of the two
+        """Take the next frame. 25 come for each second, unless the scorer counts frames as they are.
+
+        `frame`: BGR, uint8, (H,W,3), the decoded picture. `original`: the frame of the untouched video at the same
+        time, for measures that need it; None for others. Both belong to the caller: do not change them.
+        """
+
+    def sound(self, samples: Sound) -> None:  # noqa: B027
+        """Take the next samples: int16, 16 kHz, mono."""
+
+    @abstractmethod
+    def finish(self) -> float:
+        """Return the value of the clip. Raises NoValueError, with a reason, if it has none."""
+
+
+class Measure(ABC):
+    """A measure. A class in the entry-point group `lse_bench.measures` is made without arguments."""
+
+    name: ClassVar[str]
+    """The name in options and tables: lower-case letters, digits and `_`."""
+    version: ClassVar[int] = 1
+    """Raised by everything that moves a value."""
+    needs: ClassVar[frozenset[Need]] = frozenset({"frames"})
+    """What it takes."""
+    unit: ClassVar[str] = ""
+    """The unit of its values; empty for none."""
+    higher_is_better: ClassVar[bool | None] = None
+    """Whether a higher value is better; None if neither end is."""
+    range: ClassVar[tuple[float | None, float | None]] = (None, None)
+    """The least and the largest value; None for no limit."""
+    licence: ClassVar[str] = "no weights"
+    """The licence of its weights."""
+    sources: ClassVar[tuple[str, ...]] = ()
+    """Where it is defined."""
+    deviations: ClassVar[str] = ""
+    """How it differs from these sources, in words; empty if it does not."""
+    packages: ClassVar[dict[str, str]] = {}
+    """The modules that it imports, with the extra of LSE-Bench that installs each."""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What moves its values besides the version: settings, and digests of weights."""
+        return {}
+
+    @property
+    def id(self) -> str:
+        """All that moves its values, in one text. Values with different ids never stand in one table."""
+        return ":".join([f"{self.name}@{self.version}", *(f"{name}={value}" for name, value in self.settings.items())])
+
+    @abstractmethod
+    def start(self, clip: MeasuredClip) -> Meter:
+        """Begin to measure a clip. Raises NoValueError, with a reason, if it cannot be measured."""
+
+
+def needs_original(clip: MeasuredClip) -> Path:
+    """Return the untouched video of a clip. Raises NoValueError if there is none."""
+    if clip.original is None:
+        raise NoValueError("no original")
+    return clip.original
+
+
+def refuse_unknown_needs(name: str, needs: frozenset[str]) -> None:
+    """Raise UsageError if a measure needs something that this version does not provide."""
+    known = {"frames", "sound", "original"}
+    unknown = sorted(needs - known)
+    if unknown:
+        raise UsageError(f"the measure {name} needs {', '.join(unknown)}, but there are: {', '.join(sorted(known))}")

@@ -1,0 +1,48 @@
+"""The further measures of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lse_bench.manifests.listed import ListedClip
+from lse_bench.measures.interface import Measure
+from lse_bench.measures.originals import Originals
+from lse_bench.measures.watch import ClipWatch
+from lse_bench.runs.schema import MeasureAbout
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Measures that watch each clip while it is scored.
+
+    `measures`: the measures. `folder`: the untouched videos; None without any. Raises UsageError if the folder holds
+    no video, when it is first used.
+    """
+
+    measures: Sequence[Measure]
+    folder: Path | None = None
+
+    @cached_property
+    def originals(self) -> Originals | None:
+        """The untouched videos by id."""
+        return None if self.folder is None else Originals(self.folder)
+
+    def about(self) -> dict[str, MeasureAbout]:
+        """Return what run.json says of each measure."""
+        return {
+            one.name: MeasureAbout(
+                id=one.id,
+                unit=one.unit,
+                higher_is_better=one.higher_is_better,
+                licence=one.licence,
+                deviations=one.deviations,
+            )
+            for one in self.measures
+        }
+
+    def watch(self, clip: ListedClip) -> ClipWatch:
+        """Return what gets the frames and the sound of a clip."""
+        return ClipWatch(self.measures, clip, self.originals)
