@@ -62,6 +62,8 @@ FIELDS = [
     "sound_seconds",
     "start",
     "end",
+    "measures",
+    "missing",
     "conversion_ms",
 ]
 

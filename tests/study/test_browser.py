@@ -7,18 +7,22 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import lse_bench_here
+from commands import lse_bench, lse_bench_here
 from conftest import once
 from studies import served
 
+from lse_bench.errors import UsageError
 from lse_bench.manifests.manifest import Manifest, job_of, write_manifest
+from lse_bench.reporting import Report
 from lse_bench.study.answers import Answers
 from lse_bench.study.folder import ANSWERS_FILE, Study, read_study
+from lse_bench.tasks.studies import import_answers
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -29,13 +33,6 @@ pytestmark = [
 ]
 PLATFORM = "https://app.prolific.com"
 METHODS = ("real", "unsynced", "wav2lip")
-
-
-@pytest.fixture
-def study_of(corpus: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Callable[[str], Path]:
-    """Studies on MiniLRS by preset: real and unsynced video, and Wav2Lip with the small network. 12 trials a rater."""
-    made = once(tmp_path_factory, "browser_study", lambda place: make(place, corpus))
-    return lambda preset: Path(shutil.copytree(made / preset, tmp_path / "study"))
 
 
 def make(place: Path, corpus: Path) -> None:
@@ -55,12 +52,24 @@ def make(place: Path, corpus: Path) -> None:
         assert ended.returncode == 0, ended.stderr
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
+def test_studies_in_a_browser(corpus: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    """The three at once, since raters mostly wait for the ends of clips."""
+    made = once(tmp_path_factory, "browser_study", lambda place: make(place, corpus))
+    tasks = {a_study_on_a_desk: "wav2lip-paper", a_study_on_a_phone: "rating", a_study_from_plain_files: "rating"}
 
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    def run(task: Callable[[Path, Any, Path], None], preset: str) -> None:
+        from playwright.sync_api import sync_playwright
+
+        place = tmp_path / task.__name__
+        folder = Path(shutil.copytree(made / preset, place / "study"))
+        with sync_playwright() as playwright:
+            task(folder, playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]), place)
+
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        running = {task.__name__: pool.submit(run, task, preset) for task, preset in tasks.items()}
+    failed = {name: one.exception() for name, one in running.items() if one.exception() is not None}
+    if failed:
+        raise ExceptionGroup(", ".join(failed), [error for error in failed.values() if isinstance(error, Exception)])
 
 
 class Watched:
@@ -171,9 +180,8 @@ def reveals_nothing(watched: Watched, pages: list[str]) -> None:
         assert not re.search(rf"[\"/=>\s]{word}[\"/=<\s._-]", text.replace("minilrs: ", "")), word
 
 
-def test_a_study_on_a_desk(study_of: Callable[[str], Path], browser: Any, tmp_path: Path) -> None:
+def a_study_on_a_desk(folder: Path, browser: Any, tmp_path: Path) -> None:
     """Ratings and comparisons, with the keyboard, from Prolific; the browser is closed on the way."""
-    folder = study_of("wav2lip-paper")
     study = read_study(folder)
     with served(folder) as client:
         base = str(client.base_url).rstrip("/")
@@ -236,9 +244,8 @@ def test_a_study_on_a_desk(study_of: Callable[[str], Path], browser: Any, tmp_pa
             assert study.clip(name).seconds * 0.8 < float(seconds)
 
 
-def test_a_study_on_a_phone(study_of: Callable[[str], Path], browser: Any, tmp_path: Path) -> None:
+def a_study_on_a_phone(folder: Path, browser: Any, tmp_path: Path) -> None:
     """With taps only, by the open link, after a wrong number of beeps."""
-    folder = study_of("rating")
     study = read_study(folder)
     with served(folder) as client:
         base = str(client.base_url).rstrip("/")
@@ -267,9 +274,8 @@ def test_a_study_on_a_phone(study_of: Callable[[str], Path], browser: Any, tmp_p
         page.context.close()
 
 
-def test_a_study_from_plain_files(study_of: Callable[[str], Path], browser: Any, tmp_path: Path) -> None:
+def a_study_from_plain_files(folder: Path, browser: Any, tmp_path: Path) -> None:
     """From the disk, closed on the way; the saved file is imported, once."""
-    folder = study_of("rating")
     study = read_study(folder)
     form = folder / "form"
     assert {path.name for path in form.iterdir()} == {f"rater-{plan + 1:03d}" for plan in range(len(study.plans))}
@@ -301,8 +307,7 @@ def test_a_study_from_plain_files(study_of: Callable[[str], Path], browser: Any,
     content = json.loads(saved.read_text())
     (tmp_path / "half.json").write_text(json.dumps(content | {"answers": content["answers"][:6], "finished": None}))
     for file, added in ((tmp_path / "half.json", True), (saved, True), (saved, False)):
-        ended = lse_bench_here("study", "import", folder, file)
-        assert ended.returncode == 0 and ("0 new answers" in ended.stderr) is not added, ended.stderr
+        assert (import_answers(folder, [file], Report()) > 0) is added
     with Answers(folder) as answers:
         rater = next(one for one in answers.raters() if one.token == json.loads(saved.read_text())["rater"])
         assert rater.plan == 3 and rater.finished is not None
@@ -318,8 +323,11 @@ def test_a_study_from_plain_files(study_of: Callable[[str], Path], browser: Any,
         ({"answers": [content["answers"][5] | {"answers": {"sync": "7"}}]}, "an answer is"),
     ):
         (tmp_path / "changed.json").write_text(json.dumps(content | changed))
-        ended = lse_bench_here("study", "import", folder, tmp_path / "changed.json")
-        assert ended.returncode == 2 and told in " ".join(ended.stderr.split()), ended.stderr
+        with pytest.raises(UsageError) as raised:
+            import_answers(folder, [tmp_path / "changed.json"], Report())
+        assert told in str(raised.value)
+    ended = lse_bench("study", "import", folder, saved)
+    assert ended.returncode == 0 and "0 new answers" in ended.stderr, ended.stderr
     page.click("footer a")
     page.click("#delete")
     assert page.locator("#left").is_visible()
