@@ -85,7 +85,8 @@ def create(
         console.say(f"links of the invited: {out / 'invitations.csv'}")
     if options.static:
         console.say(f"plain files for {study.raters} raters: {out / 'form'}")
-    console.say(f"next: lse-bench study serve {out}")
+    after = f"send each rater one folder of {out / 'form'}; later: lse-bench study import {out} answers-*.json"
+    console.say(f"next: {after}" if options.static else f"next: lse-bench study serve {out}")
 
 
 _SERVE_EXAMPLES = """

@@ -202,6 +202,8 @@ def read_run(
     run = Path(run)
     description, records = read_description(run), read_records(run)
     again = "Run the same lse-bench score command again to finish it"
+    if not (run / SUMMARY_FILE).is_file():
+        raise UsageError(f"{run}: scoring has not ended, so there is no {SUMMARY_FILE}. {again}")
     listed = read_object(run / SUMMARY_FILE, again).get("listed")
     if not isinstance(listed, int):
         raise UsageError(f"{run / SUMMARY_FILE}: damaged: listed is {listed!r}. {again}")

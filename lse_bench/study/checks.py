@@ -103,8 +103,7 @@ def judge(study: Study, raters: Sequence[Rater], answers: Sequence[Answer], rule
         for kind, limit in least.items():
             agreement = None if limit is None else scores[kind].of(rater.number)
             if limit is not None and agreement is not None and agreement < limit and not not_done:
-                failed.append("agreement")
-                break
+                failed.append("least_agreement" if kind == "rating" else "least_agreement_pairs")
         found.append(Judgement(rater, not not_done, not not_done and not failed, not_done or failed))
     return found
 
@@ -141,13 +140,13 @@ class _Own:
             found.append("gold")
         differences = self._repeats()
         if rules.repeat_difference is not None and differences and np.mean(differences) > rules.repeat_difference:
-            found.append("repeat")
+            found.append("repeat_difference")
         spread = self._variance()
         if rules.least_variance is not None and spread is not None and spread < rules.least_variance:
-            found.append("straight line")
+            found.append("least_variance")
         stalls = self._stalls(rules)
         if rules.stalled is not None and stalls and np.mean(stalls) > rules.stalled:
-            found.append("play time")
+            found.append("stalled")
         return found
 
     def scores(self, kind: str) -> Scores:

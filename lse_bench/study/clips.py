@@ -94,6 +94,10 @@ def make_beeps(path: Path, count: int) -> int:
         start = round((0.4 + number * 0.4) * SAMPLE_RATE)
         sound[start : start + len(beep)] = beep
     grey = np.full((90, 160, 3), 96, np.uint8)
+    speaker = np.array([[56, 36], [70, 36], [88, 20], [88, 70], [70, 54], [56, 54]], np.int32)
+    cv2.fillPoly(grey, [speaker], (230, 230, 230))
+    for radius in (14, 24):
+        cv2.ellipse(grey, (92, 45), (radius, radius), 0, -50, 50, (230, 230, 230), 3)
     write_clip(path, (grey for _ in range(frames)), sound, FPS, SAMPLE_RATE)
     return frames
 

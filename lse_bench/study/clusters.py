@@ -27,7 +27,8 @@ _LEAST = 0.85
 class Clustered:
     """A difference or a share.
 
-    `value`: None if a side has no votes. `ci95`: 95 % interval; None with fewer than two raters or two clips.
+    `value`: None if a side has no votes. `ci95`: 95 % interval; None with fewer than two raters or two clips, of either
+    side.
     `freedom`: degrees of freedom of Student's t; None without an interval.
     """
 
@@ -47,6 +48,10 @@ def clustered_difference(values: ArrayLike, first: ArrayLike, raters: Sequence[s
     means = np.where(side, y[side].mean(), y[~side].mean())
     weights = np.where(side, 1 / side.sum(), 1 / (~side).sum())
     difference = float(y[side].mean() - y[~side].mean())
+    for names in (raters, clips):
+        here = np.asarray(names, dtype=str)
+        if min(len(set(here[side])), len(set(here[~side]))) < 2:  # how one side varies is not known
+            return Clustered(difference, None)
     return _with_interval(difference, (y - means) * np.where(side, weights, -weights), raters, clips)
 
 

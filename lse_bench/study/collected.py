@@ -25,7 +25,8 @@ class Row(NamedTuple):
 
     `study`: the id of the study. `rater`: the number of the rater. `code`: the rater's completion code. `platform`,
     `platform_id`, `platform_session`: where the rater comes from. `accepted`, `used`: whether the rater's work was done
-    and whether the answers are used: yes or no. `plan`, `step`, `role`: the place in the study. `item`, `method`,
+    and whether the answers are used: yes or no. `reasons`: the rules that exclude the
+    rater. `plan`, `step`, `role`: the place in the study. `item`, `method`,
     `method_b`: what was shown; of a pair, `method` was on the left. `question`, `value`: the answer; for pairs left,
     right or none. `at`: when it came, UTC. `seconds`: from the first showing to the answer. `plays`: full plays of each
     clip. `played`: seconds of its first full play.
@@ -39,6 +40,7 @@ class Row(NamedTuple):
     platform_session: str
     accepted: str
     used: str
+    reasons: str
     plan: int
     step: str
     role: str
@@ -77,6 +79,7 @@ def rows_of(study: Study, secret: Secret, judgements: Sequence[Judgement], answe
                 platform_session=rater.platform_session or "",
                 accepted="yes" if judged.accepted else "no",
                 used="yes" if judged.used else "no",
+                reasons=" ".join(name.replace(" ", "_") for name in judged.reasons),
                 plan=rater.plan,
                 step=answer.step,
                 role=stage.step.role if stage.step is not None and stage.clips else stage.kind,

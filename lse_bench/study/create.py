@@ -18,7 +18,7 @@ from lse_bench.reporting import Report
 from lse_bench.storage import open_lines, remove_leftovers, write_atomically
 from lse_bench.stored import read_stored_lines
 from lse_bench.study.answers import Answers
-from lse_bench.study.estimate import Effects, estimates, number_of_raters
+from lse_bench.study.estimate import Effects, estimates, number_of_raters, raters_for
 from lse_bench.study.folder import (
     CLIPS,
     STUDY_FILE,
@@ -37,7 +37,7 @@ from lse_bench.versions import surroundings
 INVITATIONS_FILE = "invitations.csv"
 _MADE_FILE = "clips.jsonl"
 _WAY_OUT = "Create the study in a new folder"
-_MOST_METHODS, _MOST_NAME = 20, 60
+_MOST_METHODS, _MOST_NAME, _FEW_TRIALS = 20, 60, 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +128,7 @@ def create(out: Path, manifest: Manifest, root: Path, asked: Asked, report: Repo
         gold=gold,
         plans=[list(plan_of(design, rater)) for rater in range(raters)],
     )
+    _warn(study, design, asked, report)
     _remove_others(out, study)
     with Answers(out) as answers:
         if asked.invited:
@@ -137,6 +138,26 @@ def create(out: Path, manifest: Manifest, root: Path, asked: Asked, report: Repo
             write_form(out, study)
     write_study(out, study)
     return study
+
+
+def _warn(study: Study, design: Design, asked: Asked, report: Report) -> None:
+    """Tell what makes a study weak."""
+    for one in study.estimates:
+        if one.power < asked.effects.power:
+            needed = raters_for(design, one.kind, asked.effects)
+            way = (
+                "no number of raters is enough; more clips are needed"
+                if needed is None
+                else f"{needed} raters are needed"
+            )
+            report.warn(
+                f"{study.raters} raters show the difference with a probability of {one.power:.0%} only ({one.kind}); "
+                f"for {asked.effects.power:.0%}, {way}"
+            )
+    if asked.trials < _FEW_TRIALS:
+        report.warn(f"--trials {asked.trials}: with fewer than {_FEW_TRIALS}, checks hardly tell careless raters")
+    if asked.contact is None:
+        report.warn("no --contact: raters read no address for questions")
 
 
 def _methods(asked: Asked, manifest: Manifest) -> list[str]:

@@ -36,7 +36,7 @@ def number_of_raters(design: Design, effects: Effects, given: int | None) -> int
     for kind, trials in (("rating", design.ratings), ("pairwise", design.pairs)):
         if not trials:
             continue
-        found = raters_needed(partial(_power, design, kind, effects), effects.power)
+        found = raters_for(design, kind, effects)
         if found is None:
             what = f"{effects.difference:g} points" if kind == "rating" else f"a share of {effects.share:g}"
             raise UsageError(
@@ -47,6 +47,11 @@ def number_of_raters(design: Design, effects: Effects, given: int | None) -> int
         every = len(design.sources) * (len(design.methods) if kind == "rating" else _pairs(design))
         needed += [found, math.ceil(2 * every / trials)]
     return max(needed)
+
+
+def raters_for(design: Design, kind: str, effects: Effects) -> int | None:
+    """Return the least number of raters with the power that is asked for; None if no number is enough."""
+    return raters_needed(partial(_power, design, kind, effects), effects.power)
 
 
 def estimates(design: Design, effects: Effects, raters: int) -> list[Estimate]:

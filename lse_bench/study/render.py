@@ -105,6 +105,7 @@ def stage_values(study: Study, plan: int, stage: Stage, lead: str = "sound") -> 
         "licence": study.licence,
         "contact": study.contact,
         "lead": study.sheet.page[lead],
+        "last": stage.id == stages[-1].id,
     }
 
 
@@ -165,7 +166,13 @@ def form_page(study: Study, plan: int, stages: Sequence[Stage]) -> str:
         "t": study.sheet.page,
     }
     fragments = [
-        Markup(template.render(**(values | stage_values(study, plan, stage))))  # noqa: S704 - the template escapes
+        Markup(template.render(**(values | stage_values(study, plan, stage, _lead(stages, stage)))))  # noqa: S704 - the template escapes
         for stage in stages
     ]
     return page(study, "form", "", {"study": study, "plan": plan, "fragments": fragments}, withdraw=True)
+
+
+def _lead(stages: Sequence[Stage], stage: Stage) -> str:
+    """Return the name of the text above a sound check that does not know how the one before it went."""
+    first = next(one.id for one in stages if one.kind == "sound")
+    return "sound" if stage.id == first else "sound_more"

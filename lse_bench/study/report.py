@@ -64,6 +64,19 @@ class Difference(BaseModel):
     """95 % interval for other raters and other clips; null with fewer than two of either."""
 
 
+class Excluded(BaseModel):
+    """A rater whose answers were not used."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    rater: int
+    """The number of the rater."""
+    accepted: bool
+    """Whether the rater did the whole work."""
+    reasons: list[str]
+    """The rules that exclude the rater."""
+
+
 class Exclusions(BaseModel):
     """Whose answers were used."""
 
@@ -79,6 +92,8 @@ class Exclusions(BaseModel):
     """Number of raters that each rule excludes; a rater may break several."""
     rules: Rules
     """The rules."""
+    excluded: list[Excluded] = []
+    """Every rater who began and whose answers were not used."""
 
 
 class Preference(BaseModel):

@@ -6,18 +6,21 @@ from lse_bench.study.agreement import LEAST_METHODS
 from lse_bench.study.report import Exclusions, StudyReport
 from lse_bench.tables import escape
 
+_FEW = 8  # raters or items
 _Interval = tuple[float, float]
 
 
 def markdown(report: StudyReport) -> str:
     """Return the report as Markdown."""
-    who = "raters not named" if report.raters is None else f"{report.raters} raters"
+    who = "raters not named" if report.raters is None else _counted(report.raters, "rater")
     lines = [
         "# People's votes",
         "",
         f"{report.votes} votes, {who}, {report.items} items, {len(report.methods)} methods. "
         f"SHA-256 of the votes {report.votes_sha256[:16]}.",
     ]
+    if (report.raters is not None and report.raters < _FEW) or report.items < _FEW:
+        lines += ["", f"Fewer than {_FEW} raters or items: intervals are wide, and nothing can be concluded."]
     if report.exclusions is not None:
         lines += ["", "## Raters", "", *_raters(report.exclusions)]
     if report.strengths:
@@ -39,8 +42,8 @@ def markdown(report: StudyReport) -> str:
         for row in report.opinions:
             numbers = f"{_number(row.mean)} | {_range(row.ci95)} | {row.n} | {row.raters} | {row.clips}"
             lines.append(f"| {_name(row.question)} | {_name(row.method)} | {numbers} |")
-        few = next((row.ci_method for row in report.opinions if row.ci95 is None), None)
-        lines += ["", f"Intervals: {few or report.opinions[0].ci_method}."]
+        how = dict.fromkeys(row.ci_method for row in report.opinions)
+        lines += ["", f"Intervals: {'; '.join(how)}."]
         lines += ["", "| question | methods | difference | 95 % interval |", "|---|---|---:|---:|"]
         for part in report.differences:
             both = " − ".join(map(_name, part.methods))
@@ -76,11 +79,17 @@ def _raters(told: Exclusions) -> list[str]:
     reasons = ", ".join(f"{name} {count}" for name, count in told.reasons.items()) or "none"
     rules = ", ".join(f"{name} {'off' if value is None else value}" for name, value in told.rules)
     return [
-        f"{told.began} raters began, {told.accepted} did the whole work (accepted), and {told.used} of them passed the "
-        f"checks too (used). Excluded by rule: {reasons}.",
+        f"{_counted(told.began, 'rater')} began, {told.accepted} did the whole work (accepted), {told.used} of them "
+        f"also passed the checks (used). Excluded by rule: {reasons}.",
         "",
-        f"Rules: {rules.replace('_', ' ')}.",
+        f"Rules: {rules}.",
+        *(["", "| excluded rater | accepted | broken rules |", "|---|---|---|"] if told.excluded else []),
+        *(f"| {one.rater} | {'yes' if one.accepted else 'no'} | {', '.join(one.reasons)} |" for one in told.excluded),
     ]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 def _name(text: str) -> str:

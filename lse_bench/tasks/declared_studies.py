@@ -38,7 +38,14 @@ class StudyOptions(TaskOptions):
     clips: Annotated[
         int, Flag("Number of pairs that are shown, each from another source video.", least=4, most=1000)
     ] = 20
-    trials: Annotated[int, Flag("Number of trials of a rater. Checks come on top.", least=1, most=500)] = 12
+    trials: Annotated[
+        int,
+        Flag(
+            "Number of trials of a rater. Checks come on top. Half are of each kind if clips are rated and compared.",
+            least=1,
+            most=500,
+        ),
+    ] = 12
     raters: Annotated[
         int | None,
         Flag("Number of raters. Default: as many as --power asks for, and every clip twice.", least=1, most=5000),

@@ -21,7 +21,7 @@ from lse_bench.study.create import Asked, create
 from lse_bench.study.estimate import Effects
 from lse_bench.study.folder import Study, read_secret, read_study
 from lse_bench.study.form import read_form_answers
-from lse_bench.study.report import Exclusions, StudyReport, report_votes
+from lse_bench.study.report import Excluded, Exclusions, StudyReport, report_votes
 from lse_bench.study.report_page import markdown
 from lse_bench.study.sheet import Sheet, preset_sheet, read_sheet
 from lse_bench.study.votes import Votes, read_votes
@@ -138,12 +138,18 @@ def _votes_of_study(folder: Path, rules: Path | None) -> tuple[Votes, Study, Exc
         used=sum(one.used for one in judgements),
         reasons=reasons_counted(judgements),
         rules=chosen,
+        excluded=[
+            Excluded(rater=one.rater.number, accepted=one.accepted, reasons=one.reasons)
+            for one in judgements
+            if not one.used
+        ],
     )
     votes = votes_of(study, judgements, given)
     if len(votes.methods) < 2:
         told = ", ".join(f"{name} {count}" for name, count in exclusions.reasons.items()) or "nobody took part"
         raise UsageError(
-            f"{folder}: no votes to analyse: {exclusions.began} raters began, {exclusions.used} are used ({told})"
+            f"{folder}: no votes to analyse: {exclusions.began} raters began, {exclusions.used} are used "
+            f"({told}). --rules changes the rules"
         )
     return votes, study, exclusions
 

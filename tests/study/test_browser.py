@@ -200,7 +200,7 @@ def a_study_on_a_desk(folder: Path, browser: Any, tmp_path: Path) -> None:
         page.evaluate("const v = document.querySelector('video'); v.currentTime = v.duration")
         stage.locator(".play.done").wait_for(timeout=20_000)
         assert time.monotonic() - begun > 0.8 * study.clip(next(iter(study.plans[0][0].clips))).seconds
-        assert stage.locator("button.send").is_enabled()
+        assert stage.locator("input").last.is_enabled() and stage.locator("button.send").is_disabled(), "not answered"
         page.screenshot(path=tmp_path / "desk.png", full_page=True)
         ahead = study.plans[0][1].clips
         page.wait_for_function("names => names.every(n => performance.getEntriesByType('resource')"

@@ -82,7 +82,7 @@ def test_who_rates_a_repeat_otherwise_breaks_it(study: Study) -> None:
         if step.role == "repeat" and step.kind == "rating":
             answers = changed(answers, str(step.repeats), sync="1", visual="1", overall="1")
             answers = changed(answers, step.id, sync="5", visual="5", overall="5")
-    assert "repeat" in judged(study, answers).reasons
+    assert "repeat_difference" in judged(study, answers).reasons
     assert judged(study, answers, Rules(repeat_difference=None, least_agreement=None)).used
 
 
@@ -90,13 +90,13 @@ def test_one_answer_throughout_is_a_straight_line(study: Study) -> None:
     answers = given(study)
     for step in study.plans[0]:
         answers = changed(answers, step.id, sync="3", visual="3", overall="3", preference="none")
-    assert "straight line" in judged(study, answers).reasons
+    assert "least_variance" in judged(study, answers).reasons
 
 
 def test_stalled_clips_are_counted(study: Study) -> None:
     answers = given(study)
     stalled = [replace(one, played=one.played and one.played.replace("3.05", "4.20")) for one in answers]
-    assert judged(study, stalled).reasons == ["play time"]
+    assert judged(study, stalled).reasons == ["stalled"]
     assert judged(study, stalled, Rules(most_play_time=1.5)).used
     assert judged(study, stalled, Rules(most_play_time=None)).used
 
@@ -123,8 +123,8 @@ def test_who_answers_unlike_all_others_is_excluded() -> None:
         for one in answers
     ]
     raters = [rater_of(n) for n in range(8)]
-    assert all("agreement" not in one.reasons for one in judge(study, raters, answers))
-    assert "agreement" in judge(study, raters, turned)[0].reasons
+    assert all("least_agreement" not in one.reasons for one in judge(study, raters, answers))
+    assert "least_agreement" in judge(study, raters, turned)[0].reasons
     scores = {1: {("a",): 1.0, ("b",): 0.0}, 2: {("a",): 1.0, ("b",): 0.0}}
     assert Agreement(scores).of(1) is None, "two trials say nothing"
     rng = np.random.default_rng(1)
@@ -168,8 +168,8 @@ def test_a_study_is_reported_from_its_folder(tmp_path: Path) -> None:
     ended = lse_bench_here("study", "report", folder, "--out", tmp_path / "report")
     assert ended.returncode == 0, ended.stderr
     page = (tmp_path / "report" / "report.md").read_text()
-    assert "9 raters began, 8 did the whole work (accepted), and 7 of them passed" in page
-    assert "straight line 1" in page and "not finished 1" in page
+    assert "9 raters began, 8 did the whole work (accepted), 7 of them also passed" in page
+    assert "least_variance 1" in page and "not finished 1" in page
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["exclusions"]["used"] == 7 and report["raters"] == 7
     means = {one["method"]: one["mean"] for one in report["opinions"] if one["question"] == "sync"}

@@ -59,8 +59,11 @@ document.addEventListener("DOMContentLoaded", () => {
     const content = { kind: "answers of a study", study: form.dataset.study, plan: Number(form.dataset.plan), ...state };
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([JSON.stringify(content)], { type: "application/json" }));
-    link.download = `answers-${form.dataset.study}-${state.rater}.json`;
+    const number = String(Number(form.dataset.plan) + 1).padStart(3, "0");
+    link.download = `answers-rater-${number}-${state.rater}.json`;
     link.click();
+    const saved = document.getElementById("saved");
+    saved.textContent = saved.dataset.text.replace("{file}", link.download);
   });
   const out = document.querySelector("footer a");
   out.addEventListener("click", (event) => { event.preventDefault(); only(leave); });

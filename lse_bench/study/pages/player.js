@@ -52,8 +52,16 @@ const lseBench = (() => {
       form.elements.played.value = states.map((state) => state.seconds.toFixed(2)).join(" ");
       if (!states.every((state) => state.plays > 0)) return;
       stage.querySelectorAll("fieldset.answers").forEach((set) => { set.disabled = false; });
-      if (send) send.disabled = false;
+      ready();
     }
+    function ready() {
+      if (!send) return;
+      const sets = [...stage.querySelectorAll("fieldset.answers")];
+      const answered = sets.every((set) => set.querySelector("input:checked"));
+      send.disabled = !answered || !states.every((state) => state.plays > 0);
+    }
+    if (form) form.addEventListener("change", ready);
+    if (form && !states.length) ready();
     function play(state) {
       if (states.some((other) => !other.video.paused)) return;
       state.video.play().catch(() => {});
@@ -80,7 +88,7 @@ const lseBench = (() => {
       const open = [...stage.querySelectorAll("fieldset.answers:not(:disabled)")];
       const choose = (set, value) => {
         const input = set && [...set.querySelectorAll("input")].find((one) => one.value === value);
-        if (input) { input.checked = true; input.focus(); }
+        if (input) { input.checked = true; input.focus(); ready(); }
       };
       const name = event.key.toLowerCase();
       if (name === " " && states.length && !(event.target instanceof HTMLButtonElement)) {

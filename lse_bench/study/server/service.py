@@ -181,8 +181,8 @@ class Service:
                 "platform": rater.platform or "–",
                 "begun": _time(rater.begun),
                 "seen": _time(rater.seen),
-                "done": len(done.get(rater.number, ())),
-                "total": len(all_stages(self._study, rater.plan or 0)),
+                "done": len(done.get(rater.number, set()) & (trials := self._trials(rater))),
+                "total": len(trials),
                 "state": _state(rater),
             }
             for rater in raters
@@ -190,6 +190,10 @@ class Service:
         ]
         values = {"study": self._study, "counts": counts, "raters": rows}
         return Reply(text=page(self._study, "admin", "../", values))
+
+    def _trials(self, rater: Rater) -> set[str]:
+        stages = all_stages(self._study, rater.plan or 0)
+        return {stage.id for stage in stages if stage.kind in ("rating", "pair")}
 
     def refusal(self, status: int, text: str, base: str) -> Reply:
         """Return a page that says why a request is refused."""
