@@ -214,15 +214,15 @@ def test_default_weights_are_looked_for_in_the_store(tmp_path: Path, monkeypatch
 @pytest.mark.slow
 def test_fid_of_folders_runs_and_saved_statistics(narrow: Path, inception_file: Path, tmp_path: Path) -> None:
     for number in range(3):
-        clips.good(tmp_path / "made" / f"{number}.mp4", 0.4, seed=number)
-        clips.good(tmp_path / "real" / f"{number}.mp4", 0.4, seed=number + 5)
+        clips.good(tmp_path / "made" / f"{number}.mp4", 0.24, seed=number)
+        clips.good(tmp_path / "real" / f"{number}.mp4", 0.24, seed=number + 5)
     made, real, saved = tmp_path / "made", tmp_path / "real", tmp_path / "real.npz"
     common = ("--weights", inception_file, "--device", "cpu", "--json", "--groups", 0)
     result = lse_bench_here("fid", made, real, *common, "--save-statistics", saved, "--out", tmp_path / "fid.json")
     assert result.returncode == 0, result.stderr
     pooled = json.loads(result.stdout)
     assert pooled == json.loads((tmp_path / "fid.json").read_text())
-    assert pooled["fid"] > 0 and pooled["generated"]["frames"] == 30
+    assert pooled["fid"] > 0 and pooled["generated"]["frames"] == 18
     assert pooled["fid_id"].startswith("fid@1:frame:pooled:bilinear:step1:")
     other = lse_bench_here("fid", made, saved, *common, "--frame-step", 2)
     assert other.returncode == 2 and "the two cannot be compared" in other.stderr
@@ -236,7 +236,7 @@ def test_fid_of_folders_runs_and_saved_statistics(narrow: Path, inception_file: 
     assert json.loads(of_runs.stdout)["fid"] == pytest.approx(pooled["fid"], rel=1e-9)
     both = json.loads(lse_bench_here("fid", saved, saved, *common).stdout)
     with np.load(saved) as statistics:
-        # 30 frames: what is left is rounding, the same as pytorch-fid's (tests/fidelity/test_frechet.py).
+        # 18 frames: what is left is rounding, the same as pytorch-fid's (tests/fidelity/test_frechet.py).
         assert abs(both["fid"]) <= 1e-5 * 2 * np.trace(statistics["sigma"])
     lost = lse_bench_here("fid", made, real, *common, "--out", tmp_path / "nowhere" / "fid.json")
     assert lost.returncode == 2 and "its folder does not exist" in lost.stderr

@@ -30,7 +30,7 @@ LOST, SILENT, FAST = (3, 17), 5, 8
 def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`data/` with the sources, `pairs.csv`, and `ours/` with 22 of 24 outputs: one silent, one of 30 fps."""
     folder = tmp_path_factory.mktemp("story")
-    make_corpus(Spec(speakers=SPEAKERS, clips=EACH, seed=4, split="test", frames=50, style="plain"), folder / "c", 2)
+    make_corpus(Spec(speakers=SPEAKERS, clips=EACH, seed=4, split="test", frames=36, style="plain"), folder / "c", 2)
     found = sorted((folder / "c").rglob("*.mp4"))
     rows, ours = [], folder / "ours"
     ours.mkdir()
