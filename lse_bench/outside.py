@@ -26,10 +26,10 @@ class OutsideProgram:
     def __init__(self, option: str, line: str, names: Sequence[str], needed: str, example: str, timeout: float) -> None:
         self.line, self._option, self.timeout = line, option, timeout
         try:
-            self._words = shlex.split(line)
+            self.words = shlex.split(line)
         except ValueError as error:
             raise UsageError(f"{option} {line}: {error}") from None
-        if not self._words or not any(f"{{{needed}}}" in word for word in self._words):
+        if not self.words or not any(f"{{{needed}}}" in word for word in self.words):
             raise UsageError(f'{option} {line!r}: give a command line with {{{needed}}} in it, as in "{example}"')
         try:
             self._filled(dict.fromkeys(names, "x"))
@@ -38,10 +38,10 @@ class OutsideProgram:
             raise UsageError(
                 f"{option} {line}: {error}; the names in braces are {told}, and all other braces must be doubled"
             ) from None
-        self.files = {word: file_digest(Path(word)) for word in self._words if Path(word).is_file()}
+        self.files = {word: file_digest(Path(word)) for word in self.words if Path(word).is_file()}
 
     def _filled(self, values: Mapping[str, str]) -> list[str]:
-        return [word.format(**values) for word in self._words]
+        return [word.format(**values) for word in self.words]
 
     def run(self, values: Mapping[str, str], log: Path, output: Path | None = None) -> int | None:
         """Run the program, and return its exit status, None if it ran too long and was stopped.

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from lse_bench.cli.common import SCORE, Json, app
 from lse_bench.cli.console import ConsoleReport
+
+if TYPE_CHECKING:
+    from lse_bench.measures.interface import Measure
 
 _EXAMPLES = """
 **Examples**
@@ -40,7 +44,7 @@ def measures(as_json: Json = False) -> None:
                 "licence": made.licence,
                 "sources": list(made.sources),
                 "deviations": made.deviations,
-                "install": [f"pip install 'lse-bench[{extra}]'" for extra in dict.fromkeys(made.packages.values())],
+                "install": _installs(made),
             }
         rows.append(row)
     if as_json:
@@ -49,15 +53,19 @@ def measures(as_json: Json = False) -> None:
     from rich.console import Console
 
     shown = Console()
-    for row in rows:
-        if row["broken"] is not None:
-            shown.print(f"{row['name']} ({row['package']}): broken: {row['broken']}", highlight=False, markup=False)
-            continue
-        better = {True: "higher is better", False: "lower is better", None: "neither end is better"}
-        told = f"{better[row['higher_is_better']]}; needs {', '.join(map(str, row['needs']))}"  # type: ignore[index,call-overload]
-        shown.print(f"{row['name']} ({row['package']}): {row['what']}", highlight=False, markup=False)
-        shown.print(f"    {told}; weights: {row['licence']}", highlight=False, markup=False)
-        if row["deviations"]:
-            shown.print(f"    deviates: {row['deviations']}", highlight=False, markup=False)
-        for line in row["install"]:  # type: ignore[attr-defined]
-            shown.print(f"    {line}", highlight=False, markup=False)
+    better = {True: "higher is better", False: "lower is better", None: "neither end is better"}
+    for plugin in found:
+        lines = [f"{plugin.name} ({plugin.package}): {plugin.what}"]
+        if plugin.make is None:
+            lines = [f"{plugin.name} ({plugin.package}): broken: {plugin.broken}"]
+        else:
+            made = plugin.make
+            lines.append(f"    {better[made.higher_is_better]}; needs {', '.join(sorted(made.needs))}; {made.licence}")
+            lines += [f"    deviates: {made.deviations}"] if made.deviations else []
+            lines += [f"    {line}" for line in _installs(made)]
+        shown.print("\n".join(lines), highlight=False, markup=False)
+
+
+def _installs(made: type[Measure]) -> list[str]:
+    """Return the commands that install what a measure imports."""
+    return [f"pip install 'lse-bench[{extra}]'" for extra in dict.fromkeys(made.packages.values())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ _EXAMPLE = "python eval.py --video {video} --original {original}"
 class Command(Measure):
     """A program that prints a number, or JSON with `value`, in its last line."""
 
-    needs = frozenset({"frames"})
     sources = ("the command line",)
 
     def __init__(self, name: str, line: str, timeout: float = TIMEOUT) -> None:
@@ -32,11 +32,13 @@ class Command(Measure):
         """
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
             raise UsageError(f"--measure-command {name}=…: a name has lower-case letters, digits and _")
-        self.name = name  # type: ignore[misc]
+        self.name = name
         self._program = OutsideProgram("--measure-command", line, _PLACEHOLDERS, "video", _EXAMPLE, timeout)
+        if shutil.which(self._program.words[0]) is None:
+            raise UsageError(f"--measure-command {name}: there is no program {self._program.words[0]}; check its path")
         self._original = "{original}" in line
         if self._original:
-            self.needs = frozenset({"frames", "original"})  # type: ignore[misc]
+            self.needs = frozenset({"frames", "original"})
 
     @property
     def settings(self) -> dict[str, str]:

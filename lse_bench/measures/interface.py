@@ -48,11 +48,11 @@ class Meter(ABC):
 class Measure(ABC):
     """A measure. A class in the entry-point group `lse_bench.measures` is made without arguments."""
 
-    name: ClassVar[str]
+    name: str
     """The name in options and tables: lower-case letters, digits and `_`."""
     version: ClassVar[int] = 1
     """Raised by everything that moves a value."""
-    needs: ClassVar[frozenset[Need]] = frozenset({"frames"})
+    needs: frozenset[Need] = frozenset({"frames"})
     """What it takes."""
     unit: ClassVar[str] = ""
     """The unit of its values; empty for none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import av
 
-from lse_bench.errors import LseBenchError
 from lse_bench.manifests.listed import ListedClip
 from lse_bench.measures.interface import Measure, MeasuredClip, Meter, NoValueError
 from lse_bench.measures.originals import Originals
@@ -88,23 +88,25 @@ class ClipWatch(Watcher):
 
     def finish(self) -> Measured:
         """Return the values. Call it once, after the last frame."""
+        told = self._told_of_lengths()
         values: dict[str, float] = {}
         for name, meter in list(self._meters.items()):
             try:
                 values[name] = float(meter.finish())
             except Exception as error:  # noqa: BLE001 - a measure can raise anything
                 self._lost(name, error)
-        bad = [name for name, value in values.items() if value != value or value in (float("inf"), float("-inf"))]
-        for name in bad:
+        for name in [name for name, value in values.items() if not math.isfinite(value)]:
             self._missing[name] = f"the value is {values.pop(name)}"
-        warnings: tuple[str, ...] = ()
-        left = 0 if self._theirs is None else sum(1 for _ in self._theirs)
-        if self._with_original & set(values) and (self._paired < self._frames or left):
-            warnings = (
-                f"the original has {self._paired + left} frames and the clip {self._frames}; the first "
-                f"{self._paired} were compared",
-            )
-        return Measured(values, self._missing, warnings)
+        return Measured(values, self._missing, told if self._with_original & set(values) else ())
+
+    def _told_of_lengths(self) -> tuple[str, ...]:
+        """Return a warning if clip and original differ in length, an empty tuple if they do not."""
+        compared = self._paired
+        shorter = compared < self._frames
+        if not self._with_original & set(self._meters) or not (shorter or self._next_original() is not None):
+            return ()
+        longer = "the clip" if shorter else "the original"
+        return (f"{longer} has more frames than the other; the first {compared} were compared",)
 
     def _next_original(self) -> Frame | None:
         if not self._with_original & set(self._meters):
@@ -117,10 +119,9 @@ class ClipWatch(Watcher):
                     raise NoValueError("the original has no picture")
                 self._theirs = iter(read_frames(info, self._rate))
             frame = next(self._theirs, None)
-        except (LseBenchError, NoValueError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - no fault of an original may cost the score of the clip
             for name in self._with_original & set(self._meters):
-                del self._meters[name]
-                self._missing[name] = f"the original cannot be read: {error}"[:_TOLD]
+                self._lost(name, NoValueError(f"the original cannot be read: {error}"))
             return None
         self._paired += frame is not None
         return frame

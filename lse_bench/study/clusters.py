@@ -19,7 +19,7 @@ from scipy import stats
 from lse_bench.runs.statistics import CONFIDENCE
 
 # Where effects of raters cancel, the variance is below that of independent votes; by chance, its estimate is far below.
-# With this limit, intervals cover the truth in 93 to 96 % of simulated studies (measurements/quality/votes.py).
+# With this limit, intervals cover the truth in 93 to 97 % of simulated studies (measurements/quality/votes.py).
 _LEAST = 0.85
 
 

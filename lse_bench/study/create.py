@@ -74,6 +74,9 @@ def create(out: Path, manifest: Manifest, root: Path, asked: Asked, report: Repo
     """
     if (out / STUDY_FILE).exists():
         raise UsageError(f"{out}: holds a study already. Choose another --out")
+    url = asked.completion_url
+    if url is not None and not url.startswith(("https://", "http://")):
+        raise UsageError(f"--completion-url {url}: an address that begins with https:// is needed")
     methods = _methods(asked, manifest)
     design = _design(asked, methods, [f"source {number}" for number in range(asked.clips)], {})
     number_of_raters(design, asked.effects, asked.raters)  # refuses before the first clip is made
@@ -202,9 +205,6 @@ def _design(
         gold=gold,
         seed=asked.seed,
     )
-    url = asked.completion_url
-    if url is not None and not url.startswith(("https://", "http://")):
-        raise UsageError(f"--completion-url {url}: an address that begins with https:// is needed")
     if len(sources) < LEAST_SOURCES:
         raise UsageError(f"--clips {len(sources)}: at least {LEAST_SOURCES} are needed")
     if asked.trials > design.most_trials or (asked.sheet.kind == "both" and asked.trials < 2):

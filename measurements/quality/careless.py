@@ -176,6 +176,8 @@ def main() -> None:
             for mood, (share, reasons) in excluded(kind, trials, studies).items():
                 told = ", ".join(f"{name} {count}" for name, count in reasons.most_common())
                 print(f"| {kind} | {trials} | {mood} | {share:.0%} | {told} |", flush=True)
+    strict = excluded("rating", 12, studies, Rules(least_agreement=0.75))["honest"][0]
+    print(f"with P.910's least correlation of 0.75, honest raters of 12 ratings that are excluded: {strict:.0%}")
 
 
 if __name__ == "__main__":

@@ -158,6 +158,20 @@ def test_every_file_is_decoded_once(
     assert sorted(opened) == sorted([*ours, *(f"originals/c{n}.mp4" for n in range(4))])
 
 
+def test_an_original_that_breaks_off_costs_no_score(folder: Path, narrow: Path, tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole.mp4", even(40), speech(1.6), faststart=True).read_bytes()
+    for name, content in (("cut", whole[: len(whole) // 2]), ("text", b"no video"), ("longer", whole)):
+        (tmp_path / "originals").mkdir(exist_ok=True)
+        (tmp_path / "originals" / f"{name}.mp4").write_bytes(content)
+        good(tmp_path / "ours" / f"{name}.mp4", 1.2)
+    run = scored(tmp_path, narrow, tmp_path / "run", "--originals", tmp_path / "originals", "--measures", "ssim")
+    records = {one.id: one for one in read_run(run).records}
+    assert {one.status for one in records.values()} == {"ok"}
+    assert "cannot be read" in records["text"].missing["ssim"]
+    assert "ssim" in records["longer"].measures
+    assert any("the original has more frames" in told for told in records["longer"].warnings)
+
+
 def test_a_pair_with_foreign_sound_has_no_original(folder: Path) -> None:
     originals = Originals(folder / "originals")
     own = ListedClip("c0+c0", "x.mp4", folder / "ours" / "c0.mp4", {"video": "c0", "sound": "c0"})
@@ -293,7 +307,8 @@ def test_a_command_is_scored_compared_and_ranked(folder: Path, narrow: Path, tmp
         (("--originals", "."), "--originals belongs to --measures"),
         (("--measure-command", "Bad=x {video}"), "lower-case letters"),
         (("--measure-command", "bad=x"), "{video} in it"),
-        (("--measure-command", "bad=x {video} {clip}"), "all other braces must be doubled"),
+        (("--measure-command", "bad=no_such_program {video}"), "there is no program no_such_program"),
+        (("--measure-command", "bad=true {video} {clip}"), "all other braces must be doubled"),
     ],
 )
 def test_wrong_options_are_refused(

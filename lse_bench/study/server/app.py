@@ -25,7 +25,7 @@ from lse_bench.study.server.service import Reply, Service
 _log = logging.getLogger(__name__)
 MOST_BYTES = 1 << 20  # of a form: 30 free answers of 2,000 characters, each of up to 9 bytes in a form
 _MOST_FIELDS = 60
-FORM = "application/x-www-form-urlencoded"
+_FORM = "application/x-www-form-urlencoded"
 _CLIP_SECONDS = 3600  # for which a browser may keep a clip
 HEADERS = {
     # Nothing but the server's own files: no script in a page, no other site, no frame around a page.
@@ -175,8 +175,8 @@ class _BodyError(Exception):
 
 async def _form(request: Request) -> dict[str, str]:
     """Return the fields of a form, none if there is no body. Raises _BodyError if it is too large or no form."""
-    kind = request.headers.get("content-type", FORM).split(";")[0].strip()
-    if kind != FORM:
+    kind = request.headers.get("content-type", _FORM).split(";")[0].strip()
+    if kind != _FORM:
         raise _BodyError(415)
     body = b""
     try:
