@@ -1,7 +1,7 @@
 """Whose answers are used, by stated rules. Two sets: *accepted* did the work, *used* passed the checks too.
 
 Researchers pay the accepted raters. The rules follow microsoft/P.910, with one difference: it asks for a correlation
-with other raters of 0.75. Over 12 clips that are shown once, a third of honest raters is below it
+with other raters of 0.75. With 12 ratings, it would exclude 38 % of simulated honest raters
 (measurements/quality/careless.py). So the least correlation is lower here.
 """
 

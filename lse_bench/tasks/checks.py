@@ -39,7 +39,7 @@ def detector_of(options: DetectorOptions) -> str:
 
 
 def check_scoring(options: ScoreOptions) -> None:
-    """Raise UsageError for options about faces under a protocol that treats the whole frame as a face."""
+    """Raise UsageError for options that do not fit the protocol or each other."""
     protocol = get_protocol(options.protocol)
     choose_device(options.device)
     given = {declared.field: declared.option for declared, _ in changed(options)}
@@ -54,6 +54,11 @@ def check_scoring(options: ScoreOptions) -> None:
             f"{protocol.id} treats the whole frame as a face, so --overlay has no face tracks to draw. Use --protocol "
             "tracked, or --timeline SECONDS to draw the offset over time"
         )
+    measured = bool(options.measures or options.measure_command)
+    if options.originals is not None and not measured:
+        raise UsageError("--originals belongs to --measures or --measure-command. Give one of them, or leave it out")
+    if measured and protocol.codec == "pipeline":
+        raise UsageError("--measures: tracked-legacy reads its own copies of the clips. Use --protocol tracked")
     OffsetSettings(search=options.search, timeline=options.timeline)
     if protocol.codec != "pipeline" and "ffmpeg" in given:
         raise UsageError(f"{protocol.id} uses no ffmpeg program. --ffmpeg needs --protocol tracked-legacy")

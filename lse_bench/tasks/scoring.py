@@ -72,15 +72,11 @@ def scorer_of(options: ScoreOptions, report: Report) -> SyncScorer:
 def measures_of(options: ScoreOptions) -> Measures | None:
     """Return the further measures that the options ask for, None for none.
 
-    Raises UsageError if a measure is unknown, broken or lacks a package, or if --originals is given for nothing.
+    Raises UsageError if a measure is unknown, broken or lacks a package or --originals.
     """
     chosen = [name.strip() for name in (options.measures or "").split(",") if name.strip()]
     commands = list(settings_of(options.measure_command, "--measure-command").items())
     if not chosen and not commands:
-        if options.originals is not None:
-            raise UsageError(
-                "--originals belongs to --measures or --measure-command. Give one of them, or leave it out"
-            )
         return None
     from lse_bench.measures.registry import make_measures
 
@@ -90,8 +86,6 @@ def measures_of(options: ScoreOptions) -> Measures | None:
         raise UsageError(
             f"{', '.join(needing)}: compares with the untouched videos. Give their folder with --originals"
         )
-    if get_protocol(options.protocol).codec == "pipeline":
-        raise UsageError("--measures: tracked-legacy reads its own copies of the clips. Use --protocol tracked")
     return found
 
 
