@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lse_bench.devices import choose_device
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.fidelity.frechet import Statistics, frechet_distance
-from lse_bench.fidelity.inception import FEATURES, FidInception
+from lse_bench.fidelity.inception import FidInception
 from lse_bench.rates import SAMPLE_RATE
 from lse_bench.sync.arrays import bgr_frames
 from lse_bench.sync.scorer import SyncScorer
@@ -143,9 +143,10 @@ class FrechetInceptionDistance(Metric):
         else:
             path = resolve(weights, FetchSettings(say=_log.warning))
             self.network = FidInception.load(path, choose_device("auto"))
+        size = self.network.dimensions
         for which in ("real", "made"):
-            self.add_state(f"{which}_sum", torch.zeros(FEATURES, dtype=torch.float64), dist_reduce_fx="sum")
-            products = torch.zeros(FEATURES, FEATURES, dtype=torch.float64)
+            self.add_state(f"{which}_sum", torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
+            products = torch.zeros(size, size, dtype=torch.float64)
             self.add_state(f"{which}_products", products, dist_reduce_fx="sum")
             self.add_state(f"{which}_count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 

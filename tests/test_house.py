@@ -42,7 +42,7 @@ LAYERS = [
     {"media"},
     {"workers"},
     {"execution"},
-    {"features", "manifests", "weights", "faces", "reporting", "outside"},
+    {"features", "manifests", "weights", "faces", "reporting", "outside", "damage"},
     {"sync", "fidelity", "measures"},
     {"runs", "generators", "training", "minilrs"},
     {"tables"},

@@ -138,6 +138,31 @@ def syncnet(
 
 
 @method(
+    "inception",
+    "lse-bench train inception --out runs/inception-mini",
+    "lse-bench train inception --steps 200 --corpus minilrs/ --out runs/short",
+)
+def inception(
+    settings: Settings,
+    config: Annotated[str, typer.Option(help="A TOML file, or the name of a packaged config.")] = "inception-mini",
+    corpus: Annotated[
+        Path | None, typer.Option(help="A MiniLRS corpus. Default: the one of the config, in --out.")
+    ] = None,
+) -> None:
+    """Train a narrow Inception, the network of FID (mini), on frames of MiniLRS with known damage."""
+    from lse_bench.training.inception.config import InceptionConfig
+    from lse_bench.training.inception.run import train_inception
+
+    chosen = settings.config(config, InceptionConfig, "lse_bench.training.inception")
+    hardware = settings.hardware()
+
+    def run(report: Report) -> tuple[dict[str, float], list[Path]]:
+        return train_inception(chosen, hardware, settings.out, corpus, settings.resume, report)
+
+    _report(settings.out, run)
+
+
+@method(
     "expert",
     "lse-bench train expert --config mini --data prepared/mini --out runs/expert",
     "lse-bench train expert --config released --data prepared/lrs2 --device cuda --out runs/expert",

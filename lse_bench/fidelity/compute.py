@@ -11,7 +11,7 @@ from pathlib import Path
 from lse_bench.devices import choose_device
 from lse_bench.fidelity.fd_sync import compare_lips, measure_lips
 from lse_bench.fidelity.fid import FidProtocol, FrameSet, compare, measure
-from lse_bench.fidelity.inception import FEATURES, FidInception
+from lse_bench.fidelity.inception import FidInception
 from lse_bench.fidelity.results import FdSyncResult, FidResult
 from lse_bench.fidelity.sources import BoxSource, Item, files_digest
 from lse_bench.fidelity.work import FrameReader
@@ -53,7 +53,7 @@ def measure_set(
     fewer than two frames are left.
     """
     reader = reader_of(network, protocol)
-    return measure(items, lambda device: reader, dimensions=FEATURES, groups=groups, on_item=on_item)
+    return measure(items, lambda device: reader, dimensions=network.dimensions, groups=groups, on_item=on_item)
 
 
 def load_inception(weights: Path | str = "inception", device: str = "auto", offline: bool = False) -> Inception:

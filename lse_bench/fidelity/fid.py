@@ -34,8 +34,7 @@ from lse_bench.versions import surroundings
 VERSION = 1
 OnItem = Callable[[Item], None]
 
-_TOO_FEW = 2048  # frames: with fewer frames than dimensions the covariance is singular
-_UNSTABLE = 10_000  # frames below which FID's bias is large (Chong and Forsyth 2020)
+_UNSTABLE = 5  # frames per dimension below which FID's bias is large (10,000 for 2048: Chong and Forsyth 2020)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,16 +230,18 @@ def _rank_deficient(total: Statistics) -> bool:
 def _warnings(frames: FrameSet, which: str) -> list[str]:
     found: list[str] = []
     number = frames.total.count  # UNKNOWN_COUNT, a huge number, for pytorch-fid's statistics
-    if number < _TOO_FEW:
+    dimensions = len(frames.total.mean)
+    if number < dimensions:
         found.append(
-            f"{which}: {number} frames for 2048 dimensions: the covariance is singular and FID is biased; use KID"
+            f"{which}: {number} frames for {dimensions} dimensions: the covariance is singular and FID is biased; use "
+            "KID"
         )
     elif _rank_deficient(frames.total):
         found.append(f"{which}: the covariance is near-singular (many equal frames?) and FID is uncertain; use KID")
-    elif number < _UNSTABLE:
+    elif number < _UNSTABLE * dimensions:
         found.append(
-            f"{which}: {number} frames: FID is biased upwards below about {_UNSTABLE:,} frames; compare only sets of "
-            "equal size"
+            f"{which}: {number} frames: FID is biased upwards below about {_UNSTABLE * dimensions:,} frames; compare "
+            "only sets of equal size"
         )
     if frames.count.sizes and len(frames.count.sizes) > 1:
         found.append(f"{which}: frames of {len(frames.count.sizes)} sizes; each frame is resized to 299x299")

@@ -4,14 +4,15 @@ It computes pytorch-fid's features (pool3, 2048 numbers) from pytorch-fid's bloc
 2015-12-05: its average pools leave out the padding, and its last block has a max pool. The weights are
 `pt_inception-2015-12-05-6726825d.pth` from our store, which checks their digest. For speed on a CPU, BatchNorm is
 folded into the convolutions, the memory format is channels-last, and the batches are small. The input is RGB frames,
-uint8. The output is float32 features.
+uint8. The output is float32 features. Weights of a narrower network of the same blocks, such as `inception-mini`, are
+read too; the width follows from their shapes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, get_args
 
 import numpy as np
 import torch
@@ -23,16 +24,18 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from lse_bench.choices import Resize
 from lse_bench.devices import exactly, loading
 from lse_bench.errors import UsageError, WeightsError
-from lse_bench.versions import require
+from lse_bench.fidelity.inception_network import FIRST, PUBLISHED, plain_network, width_of
 from lse_bench.weights.readers import kind_of, read_torch
 
-FEATURES = 2048
 INPUT_SIZE = 299
 RESIZES: tuple[Resize, ...] = get_args(Resize)  # pytorch-fid's method; a low-pass filter for frames larger than 299
 
 
 class FidInception:
-    """FID's Inception network, which computes the features of frames."""
+    """FID's Inception network, which computes the features of frames.
+
+    `dimensions`: D, the number of features: 2048, or fewer for a narrower network such as `inception-mini`.
+    """
 
     TILE: ClassVar = {"cpu": 8, "cuda": 64}  # frames in one batch
 
@@ -44,10 +47,11 @@ class FidInception:
         """
         self.device = torch.device(device)
         self.tile = self.TILE.get(self.device.type, 8)
-        network = _plain_network()
         try:
-            network.load_state_dict(dict(state))
-        except RuntimeError as error:
+            width = width_of(len(state[FIRST]))
+            network = plain_network(width)
+            network.load_state_dict({name: value for name, value in state.items() if not name.startswith("fc.")})
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise WeightsError(
                 f"these are not the entries of FID's Inception: {' '.join(str(error).split())[:300]}"
             ) from None
@@ -55,7 +59,7 @@ class FidInception:
         for block in network.modules():
             if hasattr(block, "conv") and hasattr(block, "bn"):
                 block.conv, block.bn = fuse_conv_bn_eval(block.conv, block.bn), nn.Identity()
-        network.fc = nn.Identity()
+        self.dimensions = int(PUBLISHED * width)
         self.network: nn.Module = network.float().to(self.device, memory_format=torch.channels_last)
 
     @classmethod
@@ -66,7 +70,7 @@ class FidInception:
         `fid`.
         """
         state = read_torch(path)
-        if "Conv2d_1a_3x3.conv.weight" not in state:
+        if FIRST not in state:
             raise WeightsError(f"{path}: this is {kind_of(state)}, not the Inception network of FID")
         try:
             return cls(state, device)
@@ -76,7 +80,7 @@ class FidInception:
     @exactly()
     @torch.inference_mode()
     def features(self, frames: NDArray[np.uint8], resize: str = "bilinear") -> NDArray[np.float32]:
-        """Return the features (N,2048), float32, of RGB `frames` (N,H,W,3), uint8.
+        """Return the features (N,D), float32, of RGB `frames` (N,H,W,3), uint8.
 
         `resize`: `bilinear` as in pytorch-fid, or `antialias` for a low-pass filter before downscaling.
         Raises UsageError if `resize` is unknown.
@@ -95,23 +99,4 @@ class FidInception:
                 x = torch.cat([x, x.new_zeros(self.tile - count, *x.shape[1:])])
             x = (2 * x - 1).contiguous(memory_format=torch.channels_last)
             parts.append(self.network(x)[:count].cpu().numpy())
-        return np.concatenate(parts) if parts else np.zeros((0, FEATURES), np.float32)
-
-
-def _plain_network() -> Any:
-    """Build pytorch-fid's network without weights, because pytorch-fid itself would download them.
-
-    The last layer is still torchvision's; the caller removes it.
-    """
-    require("pytorch_fid", "fid", "FID")
-    import torchvision
-    from pytorch_fid import inception as theirs
-
-    network = torchvision.models.inception_v3(num_classes=1008, aux_logits=False, weights=None, init_weights=False)
-    for name, width in (("5b", 32), ("5c", 64), ("5d", 64)):
-        inside = getattr(network, f"Mixed_{name}").branch1x1.conv.in_channels
-        setattr(network, f"Mixed_{name}", theirs.FIDInceptionA(inside, pool_features=width))
-    for name, width in (("6b", 128), ("6c", 160), ("6d", 160), ("6e", 192)):
-        setattr(network, f"Mixed_{name}", theirs.FIDInceptionC(768, channels_7x7=width))
-    network.Mixed_7b, network.Mixed_7c = theirs.FIDInceptionE_1(1280), theirs.FIDInceptionE_2(2048)
-    return network
+        return np.concatenate(parts) if parts else np.zeros((0, self.dimensions), np.float32)

@@ -13,7 +13,7 @@ from lse_bench.fidelity.boxes import DetectedBoxes
 from lse_bench.fidelity.compute import reader_of
 from lse_bench.fidelity.fd_sync import compare_lips, measure_lips
 from lse_bench.fidelity.fid import FidProtocol, FrameSet, compare, load_set, measure, save_set
-from lse_bench.fidelity.inception import FEATURES, FidInception
+from lse_bench.fidelity.inception import FidInception
 from lse_bench.fidelity.results import FdSyncResult, FidResult
 from lse_bench.fidelity.sources import Item, files_digest, matched
 from lse_bench.fidelity.work import FrameReader, LipReader
@@ -82,7 +82,7 @@ def fid_of(
             return measure(
                 items,
                 load,
-                dimensions=FEATURES,
+                dimensions=network.dimensions,
                 groups=groups,
                 executor=executor,
                 watch=Watch(counter.note, counter.warn),

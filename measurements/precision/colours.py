@@ -16,7 +16,7 @@ import torch
 from av.video.reformatter import Interpolation
 
 from lse_bench.fidelity.frechet import Statistics, StatisticsStream, frechet_distance
-from lse_bench.fidelity.inception import FEATURES, FidInception
+from lse_bench.fidelity.inception import FidInception
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
 from lse_bench.media.writer import ACCURATE, VIDEO_QUALITY, write_clip
@@ -32,7 +32,7 @@ def pictures(path: Path) -> list[Frame]:
 
 def statistics(network: FidInception, frames: list[Frame]) -> Statistics:
     """Mean and covariance of the Inception features."""
-    stream = StatisticsStream(FEATURES)
+    stream = StatisticsStream(network.dimensions)
     for frame in frames:
         stream.push(network.features(np.ascontiguousarray(frame[None, ..., ::-1])))
     return stream.finish()

@@ -17,7 +17,7 @@ from pytorch_fid import inception as theirs
 
 from lse_bench.fidelity.fid import measure
 from lse_bench.fidelity.frechet import Statistics, frechet_distance
-from lse_bench.fidelity.inception import FEATURES, FidInception
+from lse_bench.fidelity.inception import FidInception
 from lse_bench.fidelity.sources import items_of
 from lse_bench.fidelity.work import FrameReader
 from measurements.reference import inception_state, pytorch_fid_runs
@@ -53,14 +53,16 @@ def main() -> None:
         files = sorted(Path(folder).iterdir())
         here, there, ratio = side_by_side(
             lambda: measure(
-                items_of(Path(folder)), lambda device: FrameReader(network.features, network.tile), dimensions=FEATURES
+                items_of(Path(folder)),
+                lambda device: FrameReader(network.features, network.tile),
+                dimensions=network.dimensions,
             ),
             lambda: fid_score.get_activations(files, original, batch_size=50, num_workers=1),
         )
         print(f"  features of {PICTURES} pictures        {here:6.2f} {there:6.2f}   {ratio:.2f} (at least 1.6)")
     for count in (3000, 300) if pytorch_fid_runs() else ():
         random = np.random.default_rng(count)
-        mixing = random.normal(size=(64, FEATURES)) / 8
+        mixing = random.normal(size=(64, network.dimensions)) / 8
         sets = [Statistics.of(np.maximum(random.normal(size=(count, 64)) @ mixing + shift, 0)) for shift in (0.3, 0.35)]
         moments = [value for one in sets for value in (one.mean, one.covariance)]
         here, there, ratio = side_by_side(

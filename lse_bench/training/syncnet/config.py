@@ -6,23 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from lse_bench.minilrs.plan import Spec
 from lse_bench.training.config import RunConfig, Section
-
-
-class CorpusConfig(Section):
-    """The MiniLRS corpus that is made if no other corpus is given. `minilrs.plan.Spec` describes the fields."""
-
-    flavour: Literal["lrs2", "lrs3", "lrw"]
-    speakers: int
-    clips: int
-    seed: int
-    style: Literal["plain", "marked", "mixed"]
-    frames: int | None = None
-
-    def spec(self) -> Spec:
-        """Return these fields as a corpus specification."""
-        return Spec(**self.model_dump())
+from lse_bench.training.corpus_config import CorpusConfig
 
 
 class BatchConfig(Section):

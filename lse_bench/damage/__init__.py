@@ -1,0 +1,1 @@
+"""Known damage in steps: what a measure should see, so that it can be tried and trained."""

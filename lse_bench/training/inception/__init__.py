@@ -1,0 +1,1 @@
+"""Training of a narrow Inception on MiniLRS, for FID without a download."""
