@@ -20,6 +20,8 @@ Region = Literal["frame", "face"]
 ReferenceFrames = Literal["matched", "pooled"]
 Resize = Literal["bilinear", "antialias"]
 
+LandmarkSource = Literal["facemesh", "sidecar"]
+
 Crop = Literal["box", "aligned"]
 PairRule = Literal["other-speaker", "same-speaker", "self"]
 Flavour = Literal["lrs2", "lrs3", "lrw"]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from lse_bench.choices import FpsPolicy, ScoringPrecision, TrackRule
+from lse_bench.choices import FpsPolicy, LandmarkSource, ScoringPrecision, TrackRule
 from lse_bench.errors import UsageError, no_such
 from lse_bench.faces.tracking import Tracking
 from lse_bench.fidelity.compute import fd_sync_between, fid_between, load_inception
 from lse_bench.fidelity.sources import items_of
 from lse_bench.manifests.clips import Source
-from lse_bench.measures.registry import make_measures
 from lse_bench.runs.directory import describe_run
-from lse_bench.runs.measured import Measures
 from lse_bench.runs.read import EXTRAS, Run, read_run, run_of
 from lse_bench.runs.run import OnRecord, score_clips, score_run
 from lse_bench.runs.scored_clips import items_of_clips
@@ -22,7 +21,11 @@ from lse_bench.runs.work import ScoreWork
 from lse_bench.stored import write_stored
 from lse_bench.sync.offsets import Calibration
 from lse_bench.sync.scorer import SyncScorer
+from lse_bench.tasks.measuring import measures_for
+from lse_bench.weights.download import FetchSettings
+from lse_bench.weights.store import resolve
 
+_log = logging.getLogger("lse_bench")
 Metric = Literal["lse", "fid", "fd_sync"]
 METRICS: tuple[Metric, ...] = ("lse", "fid", "fd_sync")
 
@@ -33,6 +36,9 @@ def evaluate(
     originals: Path | str | None = None,
     metrics: Sequence[Metric] = ("lse",),
     measures: Sequence[str] = (),
+    landmarks: LandmarkSource = "facemesh",
+    landmark_weights: Path | str = "facemesh",
+    sidecars: Path | str | None = None,
     weights: Path | str = "syncnet_v2",
     inception: Path | str = "inception",
     protocol: str = "lrs@1",
@@ -63,6 +69,8 @@ def evaluate(
     `inputs`: one file, folder or list, or several of them. `originals`: a folder of untouched videos.
     `metrics`: `lse` is always computed. `fid` (with KID) and `fd_sync` compare the scored clips with `originals`.
     `measures`: further measures of each clip by name, such as `psnr`; `lse-bench measures` lists them.
+    `landmarks`: where measures get landmarks from; `landmark_weights`: the network of `facemesh`, a file or a name.
+    `sidecars`: a folder with landmarks and phonemes of the clips.
     `weights`: SyncNet's weights, a file or a name. `inception`: the weights for `fid`, a file or a name.
     `out`: a run directory, in which an interrupted run is resumed; None: nothing is written.
     `method`: the name of the method in tables. `on_record`: a function that is called with every new record.
@@ -73,7 +81,15 @@ def evaluate(
     Raises UsageError if the options or inputs are wrong, and WeightsError if weights are missing or damaged. A clip
     that cannot be scored raises nothing: its record has the status and the reason.
     """
-    further = _measures(measures, originals)
+    further = measures_for(
+        measures,
+        [],
+        lambda name: resolve(name, FetchSettings(offline=offline, say=_log.warning)),
+        originals=None if originals is None else Path(originals),
+        landmarks=landmarks,
+        landmark_weights=str(landmark_weights),
+        sidecars=None if sidecars is None else Path(sidecars),
+    )
     distances = _distances(metrics, originals is not None, further is not None)
     # Load first what may be missing, so that the error comes before the first clip and not after hours.
     reference = items_of(Path(originals)) if originals is not None and distances else []
@@ -137,13 +153,6 @@ def evaluate(
     for name in distances:
         write_stored(run.path / EXTRAS[name], extras[name])
     return read_run(run.path, method)
-
-
-def _measures(names: Sequence[str], originals: Path | str | None) -> Measures | None:
-    """Return the further measures, None for none. Raises UsageError if one cannot be had."""
-    if not names:
-        return None
-    return Measures(make_measures(names, []), None if originals is None else Path(originals))
 
 
 def _distances(metrics: Sequence[Metric], with_originals: bool, measured: bool) -> list[Metric]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lse_bench.errors import UsageError
 from lse_bench.media.audio import Sound
 from lse_bench.media.video import Frame
 
-Need = Literal["frames", "sound", "original"]
+Need = Literal["frames", "sound", "original", "landmarks", "voice activity", "phonemes"]
 
 
 class NoValueError(Exception):
@@ -27,8 +31,29 @@ class MeasuredClip:
     original: Path | None
 
 
+@dataclass(frozen=True, slots=True)
+class Phoneme:
+    """A phoneme of a clip. `name`: as its source spells it. `start`, `end`: seconds from the start of the clip."""
+
+    name: str
+    start: float
+    end: float
+
+
 class Meter(ABC):
-    """Measures one clip. Frames and sound come in order and in step, and nothing else of the clip is in memory."""
+    """Measures one clip. Frames and sound come in order and in step, and nothing else of the clip is in memory.
+
+    What a measure does not need is not given to its meters.
+    """
+
+    def landmarks(  # noqa: B027
+        self, points: NDArray[np.float64] | None, original: NDArray[np.float64] | None
+    ) -> None:
+        """Take the landmarks of the frame that `frame` gets next.
+
+        `points`: (68,2) in pixels, as `faces.landmarks` numbers them; None if no face was found. `original`: those of
+        the untouched video, for measures that need the original too.
+        """
 
     def frame(self, frame: Frame, original: Frame | None) -> None:  # noqa: B027 - a meter may use only one of the two
         """Take the next frame. 25 come for each second, unless the scorer counts frames as they are.
@@ -39,6 +64,12 @@ class Meter(ABC):
 
     def sound(self, samples: Sound) -> None:  # noqa: B027
         """Take the next samples: int16, 16 kHz, mono."""
+
+    def speech(self, pieces: NDArray[np.float64]) -> None:  # noqa: B027
+        """Take the speech in the sound, after its end: start and end of each piece (N,2), in seconds."""
+
+    def phonemes(self, spoken: Sequence[Phoneme]) -> None:  # noqa: B027
+        """Take the phonemes that are spoken, in order, after the end of the clip."""
 
     @abstractmethod
     def finish(self) -> float:
@@ -93,7 +124,7 @@ def needs_original(clip: MeasuredClip) -> Path:
 
 def refuse_unknown_needs(name: str, needs: frozenset[str]) -> None:
     """Raise UsageError if a measure needs something that this version does not provide."""
-    known = {"frames", "sound", "original"}
+    known = set(get_args(Need))
     unknown = sorted(needs - known)
     if unknown:
         raise UsageError(f"the measure {name} needs {', '.join(unknown)}, but there are: {', '.join(sorted(known))}")

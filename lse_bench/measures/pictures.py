@@ -1,12 +1,13 @@
-"""Measures of pictures: PSNR, SSIM and sharpness."""
+"""Measures of pictures: PSNR, SSIM and sharpness, of the whole frame, the face or the mouth."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from lse_bench.measures.interface import Measure, MeasuredClip, Meter, Need, NoValueError, needs_original
 from lse_bench.media.video import Frame
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 _LEVELS = 255.0
 _ORIGINAL: frozenset[Need] = frozenset({"frames", "original"})
+_IN_FACE: frozenset[Need] = frozenset({"frames", "original", "landmarks"})
+_MOUTH = slice(48, 68)  # of 68 landmarks
+_ROOM = 0.25  # share of its size by which a box of landmarks is enlarged on each side
+_LEAST = 11  # pixels of a region's side: SSIM's window
+Region = Literal["frame", "face", "mouth"]
 
 
 class Psnr(Measure):
@@ -30,22 +36,62 @@ class Psnr(Measure):
     deviations = (
         "One value of a clip comes from the mean squared error of all its frames, not from the mean over frames."
     )
+    region: ClassVar[Region] = "frame"
 
     @property
     def settings(self) -> dict[str, str]:
-        return {"region": "frame"}
+        return {"region": self.region}
 
     def start(self, clip: MeasuredClip) -> Meter:
         needs_original(clip)
-        return _PsnrMeter()
+        return _PsnrMeter(self.region)
 
 
-class _PsnrMeter(Meter):
-    def __init__(self) -> None:
-        self._sum = self._count = 0
+class PsnrFace(Psnr):
+    """Peak signal-to-noise ratio of the face, as the original's landmarks place it."""
+
+    name = "psnr_face"
+    needs = _IN_FACE
+    region = "face"
+
+
+class PsnrMouth(Psnr):
+    """Peak signal-to-noise ratio of the mouth, as the original's landmarks place it."""
+
+    name = "psnr_mouth"
+    needs = _IN_FACE
+    region = "mouth"
+
+
+class _RegionMeter(Meter):
+    """Gets frames cut to a region. The original's landmarks place it; a frame without a face is left out."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self._points: NDArray[np.float64] | None = None
+
+    def landmarks(self, points: NDArray[np.float64] | None, original: NDArray[np.float64] | None) -> None:
+        self._points = original
 
     def frame(self, frame: Frame, original: Frame | None) -> None:
         other = _alike(frame, original)
+        if self._region == "frame":
+            self._compare(frame, other)
+        elif self._points is not None:
+            part = _box(self._points if self._region == "face" else self._points[_MOUTH], frame.shape)
+            if part is not None:
+                self._compare(frame[part], other[part])
+
+    def _compare(self, frame: Frame, other: Frame) -> None:
+        raise NotImplementedError
+
+
+class _PsnrMeter(_RegionMeter):
+    def __init__(self, region: Region) -> None:
+        super().__init__(region)
+        self._sum = self._count = 0
+
+    def _compare(self, frame: Frame, other: Frame) -> None:
         # Whole numbers: a frame of 67 million pixels stays far below 2^63, so no order of frames moves the sum.
         difference = frame.astype(np.int32) - other
         self._sum += int(np.sum(difference * difference, dtype=np.int64))
@@ -53,7 +99,7 @@ class _PsnrMeter(Meter):
 
     def finish(self) -> float:
         if not self._count:
-            raise NoValueError("no frames")
+            raise NoValueError(_nothing(self._region))
         if not self._sum:
             raise NoValueError("all frames equal those of the original, so the ratio is infinite")
         return 10 * math.log10(_LEVELS**2 * self._count / self._sum)
@@ -68,30 +114,48 @@ class Ssim(Measure):
     range: ClassVar[tuple[float | None, float | None]] = (-1.0, 1.0)
     sources = ("torchmetrics structural_similarity_index_measure, data_range=255, Gaussian window of 11, sigma 1.5",)
     packages = {"torchmetrics": "measures"}
+    region: ClassVar[Region] = "frame"
 
     @property
     def settings(self) -> dict[str, str]:
-        return {"region": "frame", "window": "gauss11-1.5"}
+        return {"region": self.region, "window": "gauss11-1.5"}
 
     def start(self, clip: MeasuredClip) -> Meter:
         needs_original(clip)
-        return _SsimMeter()
+        return _SsimMeter(self.region)
 
 
-class _SsimMeter(Meter):
-    def __init__(self) -> None:
+class SsimFace(Ssim):
+    """Structural similarity of the face, as the original's landmarks place it: the mean over frames."""
+
+    name = "ssim_face"
+    needs = _IN_FACE
+    region = "face"
+
+
+class SsimMouth(Ssim):
+    """Structural similarity of the mouth, as the original's landmarks place it: the mean over frames."""
+
+    name = "ssim_mouth"
+    needs = _IN_FACE
+    region = "mouth"
+
+
+class _SsimMeter(_RegionMeter):
+    def __init__(self, region: Region) -> None:
+        super().__init__(region)
         self._values: list[float] = []
 
-    def frame(self, frame: Frame, original: Frame | None) -> None:
+    def _compare(self, frame: Frame, other: Frame) -> None:
         from torchmetrics.functional.image import structural_similarity_index_measure
 
-        value = structural_similarity_index_measure(_batch(frame), _batch(_alike(frame, original)), data_range=_LEVELS)
+        value = structural_similarity_index_measure(_batch(frame), _batch(other), data_range=_LEVELS)
         assert not isinstance(value, tuple)
         self._values.append(float(value))
 
     def finish(self) -> float:
         if not self._values:
-            raise NoValueError("no frames")
+            raise NoValueError(_nothing(self._region))
         return math.fsum(self._values) / len(self._values)
 
 
@@ -143,7 +207,22 @@ def _alike(frame: Frame, original: Frame | None) -> Frame:
     return original
 
 
+def _box(points: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[slice, slice] | None:
+    """Return rows and columns of the box around landmarks with some room, or None if little of it is in the frame."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    room = _ROOM * (high - low)
+    (left, top), (right, bottom) = np.rint(low - room).astype(int), np.rint(high + room).astype(int)
+    top, left, bottom, right = max(0, top), max(0, left), min(shape[0], bottom), min(shape[1], right)
+    if bottom - top < _LEAST or right - left < _LEAST:
+        return None
+    return slice(top, bottom), slice(left, right)
+
+
+def _nothing(region: Region) -> str:
+    return "no frames" if region == "frame" else f"no frame with a {region} of {_LEAST} pixels or more in the original"
+
+
 def _batch(frame: Frame) -> torch.Tensor:
     import torch
 
-    return torch.from_numpy(frame).permute(2, 0, 1)[None].float()
+    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float()

@@ -7,16 +7,26 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 
+from lse_bench.faces.landmarks import Follower
 from lse_bench.manifests.listed import ListedClip
-from lse_bench.measures.interface import Measure, MeasuredClip, Meter, NoValueError
+from lse_bench.measures.helpers import Helpers
+from lse_bench.measures.interface import Measure, MeasuredClip, Meter, Need, NoValueError, Phoneme
 from lse_bench.measures.originals import Originals
+from lse_bench.measures.phonemes import phonemes_of
 from lse_bench.media.audio import Sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, ToBgr, read_frames
+from lse_bench.rates import FPS
 from lse_bench.sync.clip_facts import Watcher
+
+if TYPE_CHECKING:
+    from lse_bench.features.voice import VoiceStream
 
 _TOLD = 300  # characters of an error that are told
 
@@ -36,10 +46,12 @@ class ClipWatch(Watcher):
     An error in a measure costs the value of that measure, and nothing else.
     """
 
-    def __init__(self, measures: Sequence[Measure], clip: ListedClip, originals: Originals | None) -> None:
+    def __init__(
+        self, measures: Sequence[Measure], clip: ListedClip, originals: Originals | None, helpers: Helpers | None = None
+    ) -> None:
         self._missing: dict[str, str] = {}
         self._meters: dict[str, Meter] = {}
-        self._with_original = set()
+        self._needing: dict[Need, set[str]] = {}
         self._original: Path | None = None
         self._theirs: Iterator[Frame] | None = None
         self._to_bgr = ToBgr()
@@ -57,12 +69,46 @@ class ClipWatch(Watcher):
             if needs_it and self._original is None:
                 self._missing[measure.name] = why
                 continue
-            if needs_it:
-                self._with_original.add(measure.name)
+            for need in measure.needs:
+                self._needing.setdefault(need, set()).add(measure.name)
             try:
                 self._meters[measure.name] = measure.start(files)
             except Exception as error:  # noqa: BLE001 - a measure can raise anything
                 self._lost(measure.name, error)
+        self._find_helpers(helpers or Helpers(), clip)
+
+    def _find_helpers(self, helpers: Helpers, clip: ListedClip) -> None:
+        """Begin with what several measures share. What cannot be had costs only the measures that need it."""
+        self._ours: Follower | None = None
+        self._of_original: Follower | None = None
+        self._voice: VoiceStream | None = None
+        self._phonemes: list[Phoneme] = []
+        start = clip.files.start or 0.0
+        if self._waiting("landmarks"):
+            try:
+                assert helpers.landmarks is not None
+                self._ours = helpers.landmarks.follow(clip.path, round(start * FPS))
+                if self._waiting("landmarks") & self._waiting("original"):
+                    assert self._original is not None
+                    self._of_original = helpers.landmarks.follow(self._original)
+            except Exception as error:  # noqa: BLE001 - no fault of landmarks may cost the score of the clip
+                self._lost_all("landmarks", error)
+        if self._waiting("voice activity"):
+            from lse_bench.features.voice import VoiceStream, load_vad
+
+            assert helpers.voice is not None
+            self._voice = VoiceStream(load_vad(helpers.voice))
+        if self._waiting("phonemes"):
+            try:
+                assert helpers.sidecars is not None
+                found = phonemes_of(clip.path, helpers.sidecars)
+                self._phonemes = [Phoneme(one.name, one.start - start, one.end - start) for one in found]
+            except Exception as error:  # noqa: BLE001 - as above
+                self._lost_all("phonemes", error)
+
+    def _waiting(self, need: Need) -> set[str]:
+        """Return the measures with this need that still work."""
+        return self._needing.get(need, set()) & set(self._meters)
 
     def begin(self, rate: Fraction) -> None:
         """Take the frames per second at which the clip is read."""
@@ -75,20 +121,50 @@ class ClipWatch(Watcher):
         frame = self._to_bgr(picture) if isinstance(picture, av.VideoFrame) else picture
         self._frames += 1
         original = self._next_original()
+        self._find_landmarks(frame, original)
         for name in list(self._meters):
-            if name not in self._with_original:
+            if name not in self._waiting("original"):
                 self._call(name, lambda meter: meter.frame(frame, None))
             elif original is not None:  # it has not ended
                 self._call(name, lambda meter: meter.frame(frame, original))
 
+    def _find_landmarks(self, frame: Frame, original: Frame | None) -> None:
+        """Find the landmarks of a frame and of the original's, once for all measures."""
+        wanting = self._waiting("landmarks")
+        if not wanting or self._ours is None:
+            return
+        paired = wanting & self._waiting("original") if original is not None else set()
+        points: NDArray[np.float64] | None
+        theirs: NDArray[np.float64] | None = None
+        try:
+            points = self._ours.find(frame)
+            if paired and self._of_original is not None and original is not None:
+                theirs = self._of_original.find(original)
+        except Exception as error:  # noqa: BLE001 - no fault of landmarks may cost the score of the clip
+            self._lost_all("landmarks", error)
+            return
+        for name in wanting:
+            if name in paired:
+                self._call(name, lambda meter: meter.landmarks(points, theirs))
+            elif name not in self._waiting("original"):
+                self._call(name, lambda meter: meter.landmarks(points, None))
+
     def sound(self, samples: Sound) -> None:
         """Take the next samples of the clip."""
+        if self._voice is not None:
+            self._voice.push(samples)
         for name in list(self._meters):
             self._call(name, lambda meter: meter.sound(samples))
 
     def finish(self) -> Measured:
         """Return the values. Call it once, after the last frame."""
         told = self._told_of_lengths()
+        if self._voice is not None:
+            pieces = self._voice.finish()
+            for name in self._waiting("voice activity"):
+                self._call(name, lambda meter: meter.speech(pieces))
+        for name in self._waiting("phonemes"):
+            self._call(name, lambda meter: meter.phonemes(self._phonemes))
         values: dict[str, float] = {}
         for name, meter in list(self._meters.items()):
             try:
@@ -97,19 +173,19 @@ class ClipWatch(Watcher):
                 self._lost(name, error)
         for name in [name for name, value in values.items() if not math.isfinite(value)]:
             self._missing[name] = f"the value is {values.pop(name)}"
-        return Measured(values, self._missing, told if self._with_original & set(values) else ())
+        return Measured(values, self._missing, told if self._needing.get("original", set()) & set(values) else ())
 
     def _told_of_lengths(self) -> tuple[str, ...]:
         """Return a warning if clip and original differ in length, an empty tuple if they do not."""
         compared = self._paired
         shorter = compared < self._frames
-        if not self._with_original & set(self._meters) or not (shorter or self._next_original() is not None):
+        if not self._waiting("original") or not (shorter or self._next_original() is not None):
             return ()
         longer = "the clip" if shorter else "the original"
         return (f"{longer} has more frames than the other; the first {compared} were compared",)
 
     def _next_original(self) -> Frame | None:
-        if not self._with_original & set(self._meters):
+        if not self._waiting("original"):
             return None
         try:
             if self._theirs is None:
@@ -120,11 +196,15 @@ class ClipWatch(Watcher):
                 self._theirs = iter(read_frames(info, self._rate))
             frame = next(self._theirs, None)
         except Exception as error:  # noqa: BLE001 - no fault of an original may cost the score of the clip
-            for name in self._with_original & set(self._meters):
+            for name in self._waiting("original"):
                 self._lost(name, NoValueError(f"the original cannot be read: {error}"))
             return None
         self._paired += frame is not None
         return frame
+
+    def _lost_all(self, need: Need, error: Exception) -> None:
+        for name in self._waiting(need):
+            self._lost(name, error if isinstance(error, NoValueError) else NoValueError(f"no {need}: {error}"))
 
     def _call(self, name: str, step: Callable[[Meter], None]) -> None:
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from lse_bench.manifests.listed import ListedClip
+from lse_bench.measures.helpers import Helpers
 from lse_bench.measures.interface import Measure
 from lse_bench.measures.originals import Originals
 from lse_bench.measures.watch import ClipWatch
@@ -18,12 +19,17 @@ from lse_bench.runs.schema import MeasureAbout
 class Measures:
     """Measures that watch each clip while it is scored.
 
-    `measures`: the measures. `folder`: the untouched videos; None without any. Raises UsageError if the folder holds
-    no video, when it is first used.
+    `measures`: the measures. `folder`: the untouched videos; None without any. `helpers`: the sources of landmarks,
+    speech and phonemes. Raises UsageError if a source that a measure needs is missing, and if the folder holds no
+    video, when it is first used.
     """
 
     measures: Sequence[Measure]
     folder: Path | None = None
+    helpers: Helpers = field(default_factory=Helpers)
+
+    def __post_init__(self) -> None:
+        self.helpers.refuse_missing(self.measures)
 
     @cached_property
     def originals(self) -> Originals | None:
@@ -34,7 +40,7 @@ class Measures:
         """Return what run.json says of each measure."""
         return {
             one.name: MeasureAbout(
-                id=one.id,
+                id=self.helpers.id_of(one),
                 unit=one.unit,
                 higher_is_better=one.higher_is_better,
                 licence=one.licence,
@@ -45,4 +51,4 @@ class Measures:
 
     def watch(self, clip: ListedClip) -> ClipWatch:
         """Return what gets the frames and the sound of a clip."""
-        return ClipWatch(self.measures, clip, self.originals)
+        return ClipWatch(self.measures, clip, self.originals, self.helpers)

@@ -57,6 +57,9 @@ def check_scoring(options: ScoreOptions) -> None:
     measured = bool(options.measures or options.measure_command)
     if options.originals is not None and not measured:
         raise UsageError("--originals belongs to --measures or --measure-command. Give one of them, or leave it out")
+    of_measures = [given[field] for field in ("landmarks", "landmark_weights", "sidecars") if field in given]
+    if of_measures and not options.measures:
+        raise UsageError(f"{', '.join(of_measures)} belongs to --measures. Give some, or leave it out")
     if measured and protocol.codec == "pipeline":
         raise UsageError("--measures: tracked-legacy reads its own copies of the clips. Use --protocol tracked")
     OffsetSettings(search=options.search, timeline=options.timeline)

@@ -10,6 +10,7 @@ from lse_bench.choices import (
     FaceChoice,
     Faceless,
     FpsPolicy,
+    LandmarkSource,
     NanSound,
     Paste,
     ReferenceFrames,
@@ -146,6 +147,20 @@ class ScoreOptions(FaceOptions):
     ] = None
     originals: Annotated[
         Path | None, Flag("For measures against the untouched videos: their folder. They have the clips' ids.")
+    ] = None
+    landmarks: Annotated[
+        LandmarkSource,
+        Flag("For measures of landmarks: facemesh finds them, sidecar reads the files in --sidecars."),
+    ] = "facemesh"
+    landmark_weights: Annotated[
+        str, Flag("For facemesh: the network, a file or a name from `lse-bench weights list`.")
+    ] = "facemesh"
+    sidecars: Annotated[
+        Path | None,
+        Flag(
+            "A folder with what is known of the clips: landmarks (CLIP.npz), phonemes (CLIP.npz, CLIP.lab, "
+            "CLIP.TextGrid or CLIP.json)."
+        ),
     ] = None
     measure_command: Annotated[
         tuple[str, ...],

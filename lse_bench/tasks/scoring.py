@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from lse_bench.errors import UsageError
 from lse_bench.execution.interface import Watch
 from lse_bench.faces.tracking import Tracking
 from lse_bench.manifests.clips import Source
@@ -69,24 +68,27 @@ def scorer_of(options: ScoreOptions, report: Report) -> SyncScorer:
         )
 
 
-def measures_of(options: ScoreOptions) -> Measures | None:
-    """Return the further measures that the options ask for, None for none.
+def measures_of(options: ScoreOptions, report: Report) -> Measures | None:
+    """Return the further measures that the options ask for, None for none, and fetch absent weights.
 
-    Raises UsageError if a measure is unknown, broken or lacks a package or --originals.
+    Raises UsageError if a measure is unknown or broken, or lacks a package or a folder. Raises WeightsError if weights
+    cannot be had.
     """
-    chosen = [name.strip() for name in (options.measures or "").split(",") if name.strip()]
+    names = [name.strip() for name in (options.measures or "").split(",") if name.strip()]
     commands = list(settings_of(options.measure_command, "--measure-command").items())
-    if not chosen and not commands:
+    if not names and not commands:
         return None
-    from lse_bench.measures.registry import make_measures
+    from lse_bench.tasks.measuring import measures_for
 
-    found = Measures(make_measures(chosen, commands), options.originals)
-    needing = [one.name for one in found.measures if "original" in one.needs]
-    if needing and options.originals is None:
-        raise UsageError(
-            f"{', '.join(needing)}: compares with the untouched videos. Give their folder with --originals"
-        )
-    return found
+    return measures_for(
+        names,
+        commands,
+        lambda weights: report.weights(weights, options.offline, options.trust),
+        originals=options.originals,
+        landmarks=options.landmarks,
+        landmark_weights=options.landmark_weights,
+        sidecars=options.sidecars,
+    )
 
 
 def _phrase(trend: Trend) -> str:
@@ -118,7 +120,7 @@ def score_into(
     executor = executor_of(execution, options.device)
     if executor is not None:  # the workers have the devices; this process only looks at the weights
         options = replace(options, device="cpu")
-    measures = measures_of(options)
+    measures = measures_of(options, report)
     scorer = scorer or scorer_of(options, report)
     mine = shard.of(clips) if shard else clips
     report.say(

