@@ -46,7 +46,7 @@ def plots_of(tables: Sequence[Table], entries: Sequence[Run]) -> Iterator[tuple[
         )
         if distance is not None:
             draw: Draw = partial(_against, table=table, distance=distance, colours=colours)
-            yield f"quality-{number}", f"LSE-C against {_DISTANCES[distance]}: {where}", svg_of(draw)
+            yield f"quality-{number}", f"LSE-C against {_distance_title(table, distance)}: {where}", svg_of(draw)
         runs = [(entry.method, entry.records) for entry in members]
         label = f"mean distance{mark_of(table.evaluator)}, 95 % interval"
         draw = partial(draw_curves, runs=runs, colours=colours, label=label)
@@ -82,9 +82,14 @@ def _against(axes: Axes, table: Table, distance: str, colours: dict[str, str]) -
             )
         )
     axes.margins(x=0.15, y=0.15)
-    axes.set_xlabel(f"{_DISTANCES[distance]} (lower is better)")
+    axes.set_xlabel(f"{_distance_title(table, distance)} (lower is better)")
     axes.set_ylabel(f"LSE-C{mark_of(table.evaluator)} with 95 % interval, higher is better")
     _part(axes, labels)
+
+
+def _distance_title(table: Table, distance: str) -> str:
+    """Return the name of a distance, with the mark of its network."""
+    return _DISTANCES[distance] + mark_of(table.evaluator if distance == "fd_sync" else table.inception)
 
 
 def _part(axes: Axes, labels: list[Annotation]) -> None:

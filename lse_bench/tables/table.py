@@ -111,6 +111,8 @@ class Table(BaseModel):
     """Protocol id."""
     evaluator: str | None
     """Name of the scorer's weights; null if the table of weights does not list the digest."""
+    inception: str | None = None
+    """Name of the network behind FID and KID; null if there is no FID or if the table of weights lacks the digest."""
     key: dict[str, str]
     """The comparison key that all rows share."""
     manifest_sha256: str | None
@@ -135,6 +137,7 @@ def tables_of(entries: Sequence[Run]) -> list[Table]:
             corpus=corpus,
             protocol=protocol,
             evaluator=name_of_digest(members[0].description.key.get("weights_sha256", "")),
+            inception=next((entry.inception for entry in members if entry.inception is not None), None),
             key=_shared_key(members),
             manifest_sha256=members[0].description.manifest_sha256,
             rows=_rows(members),

@@ -53,11 +53,12 @@ class Entry(BaseModel):
 
 
 MINI = "syncnet-mini"
+MINI_INCEPTION = "inception-mini"
 
 
 def mark_of(name: str | None) -> str:
-    """Return the mark of scores by the weights `name`: those of `syncnet-mini` are comparable with no others."""
-    return " (mini)" if name == MINI else ""
+    """Return the mark of numbers by the weights `name`: those of the small networks are comparable with no others."""
+    return " (mini)" if name in (MINI, MINI_INCEPTION) else ""
 
 
 @cache

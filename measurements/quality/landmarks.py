@@ -91,7 +91,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     network = resolve("facemesh")
     source, mesh = Mesh(network), load_mesh(network)
-    each = max(1, round(chosen.clips / SPEAKERS / len(STYLES)))
+    each = -(-chosen.clips // (SPEAKERS * len(STYLES)))
     print("| style | boxes | clips | corners | worst | gap r | least | size | noise | lost | frames/s a core |")
     print("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     whole: dict[str, Found] = {"true": Found(), "followed": Found()}

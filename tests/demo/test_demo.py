@@ -30,6 +30,9 @@ def test_the_scores_behave(demo: tuple[Path, dict]) -> None:
     assert confidence["unsynced"] > confidence["frozen"]
     assert confidence["wav2lip"] > confidence["unsynced"] + 0.5
     assert confidence["delayed"] > 0.8 * confidence["real"]
+    fid = {name: row["fid"] for name, row in rows.items()}
+    assert fid["real"] == pytest.approx(0, abs=1e-3) == fid["unsynced"]
+    assert fid["blurred"] > fid["wav2lip"] > fid["frozen"] > 0
     assert rows["real"]["median_offset"] == 0
     assert rows["delayed"]["median_offset"] == -5
     assert abs(rows["real"]["fd_sync"]) < 1e-3
@@ -50,7 +53,7 @@ def test_the_report_says_what_the_numbers_are(demo: tuple[Path, dict]) -> None:
     page = (demo[0] / "report.html").read_text()
     assert "Synthetic faces" in page
     assert "do not notice a delay" in page
-    assert "lse-bench weights fetch inception" in page
+    assert "FID (mini)" in page
     assert not re.findall(r"(?:src|href)\s*=\s*[\"']https?:", page)
 
 
