@@ -21,6 +21,8 @@ _EXAMPLES = """
 
     lse-bench gate runs/mine --require "offset_grade == not detectable" --max-rejected 0.05 --out checked
 
+    lse-bench gate runs/mine --require "speech_seconds >= 1" --out checked
+
     lse-bench gate runs/mine --suggest --anchors runs/real runs/unsynced
 
     lse-bench gate runs/mine --fix --out checked

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from lse_bench.cli.common import SCORE, Json, app
 from lse_bench.cli.console import ConsoleReport
 
 if TYPE_CHECKING:
     from lse_bench.measures.interface import Measure
+    from lse_bench.runs.correlation import Correlation
+    from lse_bench.runs.read import Run
 
 _EXAMPLES = """
 **Examples**
@@ -19,12 +24,31 @@ _EXAMPLES = """
     lse-bench score outputs/ --originals originals/ --measures psnr,ssim --out runs/mine
 
     lse-bench score outputs/ --measure-command "blur=python blur.py {video}" --out runs/mine
+
+    lse-bench measures compare runs/real runs/mine runs/theirs
+"""
+_COMPARE_EXAMPLES = """
+**Examples**
+
+    lse-bench measures compare runs/real runs/mine runs/theirs
+
+    lse-bench measures compare runs/* --most 10 --json
 """
 
 
-@app.command(epilog=_EXAMPLES, rich_help_panel=SCORE)
-def measures(as_json: Json = False) -> None:
+group = typer.Typer(
+    invoke_without_command=True,
+    epilog=_EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(group, name="measures", rich_help_panel=SCORE)
+
+
+@group.callback()
+def measures(context: typer.Context, as_json: Json = False) -> None:
     """List the measures beside LSE, with what they need, their licences and what they deviate in."""
+    if context.invoked_subcommand is not None:
+        return
     with ConsoleReport().working("Importing the measures"):
         from lse_bench.measures.registry import load, names
 
@@ -69,3 +93,58 @@ def measures(as_json: Json = False) -> None:
 def _installs(made: type[Measure]) -> list[str]:
     """Return the commands that install what a measure imports."""
     return [f"pip install 'lse-bench[{extra}]'" for extra in dict.fromkeys(made.packages.values())]
+
+
+@group.command(epilog=_COMPARE_EXAMPLES)
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories of one list of clips.")],
+    most: Annotated[int, typer.Option(min=0, help="Number of clips to show on which measures disagree most.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Set measures beside each other: rank correlations over clips and over methods, and where they disagree most.
+
+    A positive correlation means that both call the same clips, or methods, better.
+    """
+    from lse_bench.runs.read import read_run
+    from lse_bench.tables.beside import relations
+
+    entries: dict[str, Run] = {}
+    for path in runs:
+        run = read_run(path)
+        entries[run.method if run.method not in entries else run.name] = run
+    found = relations(entries, most)
+    if as_json:
+        print(json.dumps([one.model_dump(mode="json") for one in found], indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Spearman's rank correlation, 95 % interval; {len(entries)} methods")
+    for name in ("measure", "and", "over clips", "clips", "over methods"):
+        table.add_column(name, justify="left" if name in ("measure", "and") else "right")
+    for one in found:
+        clips = "–" if one.clips is None else _correlation(one.clips)
+        counted = "0" if one.clips is None else str(one.clips.n)
+        table.add_row(one.first, one.second, clips, counted, _correlation(one.methods))
+    shown = Console()
+    shown.print(table)
+    apart = sorted(
+        ((one, clip) for one in found for clip in one.disagree),
+        key=lambda pair: -abs(pair[1].places[0] - pair[1].places[1]),
+    )[:most]
+    if apart:
+        print("Measures disagree most on these clips (place among the method's clips, 0 worst, 1 best):")
+    for one, clip in apart:
+        places = " and ".join(
+            f"{name} {place:.2f} ({value:.4g})"
+            for name, place, value in zip((one.first, one.second), clip.places, clip.values, strict=True)
+        )
+        print(f"  {clip.method}, {clip.clip}: {places}")
+
+
+def _correlation(one: Correlation) -> str:
+    """Return a correlation with its interval as text."""
+    if one.spearman is None:
+        return "–"
+    interval = one.spearman_ci95
+    return f"{one.spearman:+.2f}" + ("" if interval is None else f" [{interval[0]:+.2f}, {interval[1]:+.2f}]")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import get_args
@@ -70,8 +70,11 @@ class Condition:
         return None if passes else f"{self.field} is {shown}; {self.text} is required"
 
 
-def parse(text: str) -> Condition:
-    """Return a condition. Raises UsageError if it is not written as one, with the nearest name of a misspelt field."""
+def parse(text: str, measures: Collection[str] = ()) -> Condition:
+    """Return a condition. `measures`: names of the run's further measures, which are fields too.
+
+    Raises UsageError if it is not written as one, with the nearest name of a misspelt field.
+    """
     if len(text) > _LONGEST:
         raise UsageError(f"--require {text[:40]}…: {len(text):,} characters; a condition has at most {_LONGEST}")
     written = _WRITTEN.fullmatch(text)
@@ -81,8 +84,8 @@ def parse(text: str) -> Condition:
             f"abs(offset_ms) <= 80; operators: {', '.join(_COMPARE)}"
         )
     field, sign, given = written["inside"] or written["plain"], written["operator"], written["value"]
-    if field not in FIELDS:
-        raise UsageError(f"--require {text!r}: {no_such('field', field, FIELDS)}")
+    if field not in (*FIELDS, *measures):
+        raise UsageError(f"--require {text!r}: {no_such('field', field, (*FIELDS, *measures))}")
     if field in TEXTS:
         if written["inside"] or sign not in ("==", "!="):
             raise UsageError(f"--require {text!r}: {field} is a text; compare it with == or !=")
@@ -110,6 +113,8 @@ def value_of(record: Record | LseScore, field: str) -> float | str | None:
         return None if record.search is None else record.search.offset_ms
     if field in ("trend", "ms_per_minute"):
         return None if record.timeline is None else getattr(record.timeline, field)
+    if field not in FIELDS:
+        return record.measures.get(field) if isinstance(record, Record) else None
     found = getattr(record, field)
     return found if found is None or isinstance(found, str) else float(found)
 

@@ -6,25 +6,20 @@ video, as those of `real`, is matched by the source video of the item's clip in 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
-from scipy import stats
 
+from lse_bench.runs.correlation import Correlation, Interval, over_clips, over_methods
 from lse_bench.runs.read import Run
 from lse_bench.runs.schema import Record
-from lse_bench.runs.statistics import CONFIDENCE, Members, mean_with_interval
+from lse_bench.runs.statistics import Members, mean_with_interval
 from lse_bench.study.votes import Votes
 from lse_bench.tables.paired import directions_of
 
-LEAST_METHODS = 8  # a correlation over fewer methods has no interval
 _EXTRAS_LOWER = ("fid", "kid", "fd_sync")  # distances of whole sets
-_RESAMPLES, _SEED = 1000, 0
-Interval = tuple[float, float]
 Choice = tuple[str, str, str, float]  # item, two methods, and by how much people prefer the first
 
 
@@ -43,23 +38,6 @@ class PairAgreement(BaseModel):
     """Number of comparisons that were left out because people were divided equally."""
     without_value: int
     """Number of comparisons that were left out because the runs lack a value, or have two equal ones."""
-
-
-class Correlation(BaseModel):
-    """Rank correlations of a measure with people; the sign is turned so that 1 is full agreement."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-    spearman: float | None
-    """Spearman's correlation; null with fewer than three values, or if all are equal."""
-    spearman_ci95: Interval | None
-    """95 % interval; null over fewer than 8 methods."""
-    kendall: float | None
-    """Kendall's tau-b; null as `spearman`."""
-    kendall_ci95: Interval | None
-    """95 % interval; null over fewer than 8 methods."""
-    n: int
-    """Number of methods or clips."""
 
 
 class MeasureAgreement(BaseModel):
@@ -99,9 +77,9 @@ def agreements(
             continue
         by_clip = {key: clips.value(key[0], key[1], name) for key in means}
         known = [(key, value) for key, value in by_clip.items() if value is not None]
-        over_clips = None
+        found_over_clips = None
         if means:
-            over_clips = _over_clips(
+            found_over_clips = over_clips(
                 [means[key] for key, _ in known],
                 [_turned(value, higher) for _, value in known],
                 [k[0] for k, _ in known],
@@ -109,7 +87,7 @@ def agreements(
         pairs = _pairs(choices, clips, name, higher)
         over = _over_methods(opinions, values, higher)
         found.append(
-            MeasureAgreement(measure=name, higher_is_better=higher, pairs=pairs, methods=over, clips=over_clips)
+            MeasureAgreement(measure=name, higher_is_better=higher, pairs=pairs, methods=over, clips=found_over_clips)
         )
     for name in _EXTRAS_LOWER:
         values = {method: getattr(run, name) for method, run in runs.items()}
@@ -192,60 +170,4 @@ def _over_methods(opinions: Mapping[str, float], values: Mapping[str, float | No
         for name, value in values.items()
         if value is not None and name in opinions
     ]
-    found = _correlations([one for one, _ in couples], [other for _, other in couples])
-    n = len(couples)
-    if n < LEAST_METHODS or found is None:
-        return Correlation(
-            spearman=found and found[0], spearman_ci95=None, kendall=found and found[1], kendall_ci95=None, n=n
-        )
-    # Standard errors after Fisher's transformation: Bonett and Wright, "Sample size requirements for estimating
-    # Pearson, Kendall and Spearman correlations", 2000.
-    rho, tau = found
-    return Correlation(
-        spearman=rho,
-        spearman_ci95=_fisher(rho, math.sqrt((1 + rho**2 / 2) / (n - 3))),
-        kendall=tau,
-        kendall_ci95=_fisher(tau, math.sqrt(0.437 / (n - 4))),
-        n=n,
-    )
-
-
-def _fisher(value: float, error: float) -> Interval:
-    if abs(value) >= 1:
-        return (value, value)
-    half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * error
-    return math.tanh(math.atanh(value) - half), math.tanh(math.atanh(value) + half)
-
-
-def _correlations(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float] | None:
-    if len(ours) < 3 or len(set(ours)) < 2 or len(set(theirs)) < 2:
-        return None
-    return float(stats.spearmanr(ours, theirs).statistic), float(stats.kendalltau(ours, theirs).statistic)
-
-
-def _over_clips(ours: Sequence[float], theirs: Sequence[float], items: Sequence[str]) -> Correlation:
-    """Return the correlations over clips, with intervals by resampling items."""
-    found = _correlations(ours, theirs)
-    places: dict[str, list[int]] = {}
-    for place, item in enumerate(items):
-        places.setdefault(item, []).append(place)
-    if found is None or len(places) < 2:
-        return Correlation(
-            spearman=found and found[0], spearman_ci95=None, kendall=found and found[1], kendall_ci95=None, n=len(ours)
-        )
-    rng, groups = np.random.default_rng(_SEED), list(places.values())
-    drawn = []
-    for _ in range(_RESAMPLES):
-        chosen = [place for group in rng.integers(len(groups), size=len(groups)) for place in groups[group]]
-        resampled = _correlations([ours[place] for place in chosen], [theirs[place] for place in chosen])
-        if resampled is not None:
-            drawn.append(resampled)
-    edges = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-    low, high = np.quantile(np.array(drawn), edges, axis=0).tolist()
-    return Correlation(
-        spearman=found[0],
-        spearman_ci95=(low[0], high[0]),
-        kendall=found[1],
-        kendall_ci95=(low[1], high[1]),
-        n=len(ours),
-    )
+    return over_methods([one for one, _ in couples], [other for _, other in couples])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lse_bench.study.agreement import LEAST_METHODS
+from lse_bench.runs.correlation import LEAST_METHODS
 from lse_bench.study.report import Exclusions, StudyReport
 from lse_bench.tables import escape
 

@@ -45,7 +45,7 @@ MEASURES = ("psnr", "ssim", "sharpness", "lmd", "lmd_face", "lmd_velocity", "sil
 OWN = {
     "babbles": "silence",
     "never closes": "closure",
-    "frozen mouth": "lmd_velocity",
+    "frozen mouth": "lmd",
     "another person": "lmd_face",
     "blurred mouth": "sharpness",
     "delayed": "abs(offset_ms)",
@@ -110,7 +110,7 @@ def write(fault: str, spec: Spec, one: Spoken, path: Path, people: int) -> None:
         for frame, box in rendered(spec, who, lips_of(fault, one)):
             x1, y1, x2, y2 = map(float, box)
             rng = np.random.default_rng(0)
-            yield soft_mouth(frame, (x1, y1, x2, y2), 0.5, rng) if fault == "blurred mouth" else frame
+            yield soft_mouth(frame, (x1, y1, x2, y2), 1.0, rng) if fault == "blurred mouth" else frame
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_clip(path, frames(), sound, 25, quality=ORIGINAL if fault == "original" else AGAIN)

@@ -17,9 +17,11 @@ from commands import lse_bench_here
 import lse_bench
 from lse_bench.errors import UsageError
 from lse_bench.manifests.listed import ListedClip
+from lse_bench.measures import perceptual
 from lse_bench.measures.command import Command
 from lse_bench.measures.interface import Measure, MeasuredClip, Meter, NoValueError
 from lse_bench.measures.originals import Originals
+from lse_bench.measures.perceptual import PerceptualDistance
 from lse_bench.measures.pictures import Psnr, Sharpness, Ssim
 from lse_bench.measures.registry import load, make_measures, names
 from lse_bench.measures.watch import ClipWatch
@@ -28,6 +30,7 @@ from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, read_frames
 from lse_bench.runs.read import read_run
 from lse_bench.tables.paired import compare
+from lse_bench.weights.readers import read_torch
 
 CLIP = MeasuredClip("c", Path("c.mp4"), Path("o.mp4"))
 
@@ -352,3 +355,23 @@ def test_workers_measure_too(folder: Path, narrow: Path, tmp_path: Path) -> None
     two = scored(folder, narrow, tmp_path / "two", *words, "--devices", "cpu:2")
     values = [{record.id: record.measures for record in read_run(run).records} for run in (one, two)]
     assert values[0] == values[1]
+
+
+def test_lpips_is_torchmetrics_with_any_backbone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from torchmetrics.functional.image.lpips import _LPIPS
+
+    torch.manual_seed(0)
+    theirs = _LPIPS(pretrained=True, net="alex", pnet_rand=True, eval_mode=True)
+    backbone = {f"features.{name.split('.', 1)[1]}": value for name, value in theirs.net.state_dict().items()}
+    ours = PerceptualDistance(backbone, read_torch(perceptual._heads_path()))
+    one, other = pictures(3, 2, (72, 90))
+    pair = [
+        torch.from_numpy(frame[None, :, :, ::-1].copy()).permute(0, 3, 1, 2).float() / 127.5 - 1
+        for frame in (one, other)
+    ]
+    with torch.no_grad():
+        expected = float(theirs(*pair, normalize=False))
+    assert ours(one, other) == pytest.approx(expected, rel=1e-5) and expected > 0.01
+    assert ours(one, one) == 0
+    with pytest.raises(UsageError, match="lse-bench weights fetch alexnet"):
+        make_measures(["lpips"], [])

@@ -146,6 +146,15 @@ def test_what_is_not_known_passes_no_condition() -> None:
     assert reasons([good], [parse("warnings < 2")])["b"] == "warnings is 2; warnings < 2 is required"
 
 
+def test_measures_of_the_run_are_fields() -> None:
+    quiet, talks = (record("a", 1, measures=found) for found in ({}, {"speech_seconds": 1.5}))
+    condition = parse("speech_seconds >= 1", ["speech_seconds"])
+    assert condition.reason(talks) is None
+    assert condition.reason(quiet) == "speech_seconds is not known; speech_seconds >= 1 is required"
+    with pytest.raises(UsageError, match="speech_second"):
+        parse("speech_second >= 1", ["speech_seconds"])
+
+
 def test_suggestions_keep_and_drop_what_they_say() -> None:
     real = [record(f"r{n}", n, lse_c=3 + n / 100, offset_margin=2 + n / 100, lse_d=5 - n / 100) for n in range(100)]
     unsynced = [record(f"u{n}", n, lse_c=n / 100, offset_margin=n / 200, lse_d=8 - n / 100) for n in range(100)]
