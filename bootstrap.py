@@ -44,6 +44,15 @@ SETTINGS = (
 )  # fmt: skip
 
 
+# What of uv's own variables is kept: where packages come from, too.
+UV_KEPT = (
+    "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX",
+    "UV_INSECURE_HOST",
+    "UV_HTTP_TIMEOUT", "UV_KEYRING_PROVIDER", "UV_CACHE_DIR", "UV_NO_CACHE", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS",
+    "UV_INDEX_STRATEGY",
+)  # fmt: skip
+
+
 def main(arguments):
     """Set up, and become the session."""
     interpreter = fitting_python()
@@ -105,14 +114,42 @@ def check_libraries():
 
 
 def clean_environment():
-    """The environment for pip and nox: the user's, but of settings that concern them only where packages come from."""
-    leave = ("PIP_", "VIRTUALENV_", "PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS", "NOXPYTHON", "NOXFORCEPYTHON")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(leave)}
+    """The environment for pip, uv and nox: the user's, but of their settings only where packages come from."""
+    leave = ("PIP_", "UV_", "VIRTUALENV_", "PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS", "NOXPYTHON", "NOXFORCEPYTHON")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(leave) or name in UV_KEPT}
     environment["PIP_CONFIG_FILE"] = os.devnull
     environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
-    for name, value in pip_settings().items():
+    settings = pip_settings()
+    for name, value in settings.items():
         environment["PIP_" + name.upper().replace("-", "_")] = value
+    for name, value in uv_settings(settings).items():
+        environment.setdefault(name, value)
     return environment
+
+
+def uv_settings(settings):
+    """pip's settings in uv's words. Folders that are not there are left out: pip only warns of them, uv stops."""
+
+    def there(places):
+        return [place for place in places.split() if folder_of(place) is None or folder_of(place).exists()]
+
+    switched_off = ("0", "false", "no", "off")
+    found = {
+        "UV_DEFAULT_INDEX": settings.get("index-url"),
+        "UV_INDEX": " ".join(there(settings.get("extra-index-url", ""))),
+        "UV_FIND_LINKS": ",".join(there(settings.get("find-links", ""))),
+        "UV_NO_INDEX": "1" if settings.get("no-index", "0").lower() not in switched_off else "",
+        "UV_NO_CACHE": "1" if settings.get("no-cache-dir", "0").lower() not in switched_off else "",
+        "UV_INSECURE_HOST": settings.get("trusted-host"),
+        "UV_HTTP_TIMEOUT": settings.get("timeout"),
+        "UV_HTTP_RETRIES": settings.get("retries"),
+        "UV_KEYRING_PROVIDER": "subprocess" if settings.get("keyring-provider") == "subprocess" else "",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",  # as pip chooses; digests protect what the locks name
+        "ALL_PROXY": settings.get("proxy"),
+        "SSL_CERT_FILE": settings.get("cert"),
+        "SSL_CLIENT_CERT": settings.get("client-cert"),
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 @contextlib.contextmanager

@@ -54,10 +54,9 @@ def python(session: nox.Session) -> str:
     if there != [made_with, digest]:
         session.log("installing torch and the rest into .venv; the first time this takes a few minutes")
         stamp.unlink(missing_ok=True)
-        pip = (str(interpreter), "-m", "pip", "install", "--disable-pip-version-check")
-        session.run(*pip, "--require-hashes", "--requirement", str(lock), external=True)
-        offline = ("--no-deps", "--no-build-isolation", "--no-index", "--editable", str(ROOT))
-        session.run(*pip, *offline, external=True, silent=True)
+        install = ("pip", "install", "--python", str(interpreter))
+        uv(session, *install, "--require-hashes", "--requirement", str(lock))
+        uv(session, *install, "--no-deps", "--no-build-isolation", "--no-index", "--editable", str(ROOT))
         stamp.write_text(f"{made_with} {digest}", encoding="utf-8")
     return str(interpreter)
 

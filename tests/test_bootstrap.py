@@ -206,6 +206,40 @@ def test_only_where_packages_come_from_is_taken_over(
     assert found["HOME"] == str(tmp_path)
 
 
+def test_uv_gets_packages_from_where_pip_does(
+    bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wheels").mkdir()
+    given = {
+        "PIP_INDEX_URL": "http://a/simple",
+        "PIP_EXTRA_INDEX_URL": f"http://b/simple file://{tmp_path}/nowhere file://{tmp_path}/wheels",
+        "PIP_FIND_LINKS": f"{tmp_path}/wheels {tmp_path}/nowhere http://c/",
+        "PIP_TRUSTED_HOST": "a b",
+        "PIP_PROXY": "http://p/",
+        "PIP_CERT": "/c.pem",
+        "PIP_NO_CACHE_DIR": "1",
+        "PIP_NO_INDEX": "0",
+        "UV_TARGET": "/elsewhere",
+        "UV_INSECURE_HOST": "mine",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    for name in ("ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "UV_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    found = bootstrap.clean_environment()
+    kept = {name: value for name, value in found.items() if name.startswith(("UV_", "ALL_", "SSL_"))}
+    assert kept == {
+        "UV_DEFAULT_INDEX": "http://a/simple",
+        "UV_INDEX": f"http://b/simple file://{tmp_path}/wheels",
+        "UV_FIND_LINKS": f"{tmp_path}/wheels,http://c/",
+        "UV_INSECURE_HOST": "mine",
+        "UV_NO_CACHE": "1",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "ALL_PROXY": "http://p/",
+        "SSL_CERT_FILE": "/c.pem",
+    }
+
+
 def test_no_index_is_said_with_the_way_out(bootstrap: ModuleType) -> None:
     with pytest.raises(SystemExit, match=r"(?s)9/not-asked/pip/: .*python3-venv"):
         bootstrap.fetch_pip()

@@ -92,8 +92,8 @@ def test_options_that_need_tracks_are_refused_elsewhere(faces: Path, narrow: Pat
 
 
 @pytest.mark.slow
-def test_fid_of_faces(faces: Path, inception_file: Path) -> None:
-    options = ("--weights", inception_file, "--device", "cpu", "--json", "--groups", 0, "--frame-step", 15)
+def test_fid_of_faces(faces: Path) -> None:
+    options = ("--weights", "inception-mini", "--device", "cpu", "--json", "--groups", 0, "--frame-step", 15)
     result = lse_bench_here("fid", faces, faces, *options, "--region", "face")
     assert result.returncode == 0, result.stderr
     told = json.loads(result.stdout)

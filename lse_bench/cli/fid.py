@@ -27,6 +27,8 @@ _EXAMPLES = """
     lse-bench fid outputs/ originals/ --save-statistics lrs2-test.npz
 
     lse-bench fid outputs/ lrs2-test.npz --out fid.json
+
+    lse-bench fid outputs/ originals/ --weights inception-mini
 """
 
 
@@ -71,16 +73,22 @@ def fid(
 
 
 def _print(report: ConsoleReport, result: FidResult) -> None:
+    from lse_bench.weights.table import MINI_INCEPTION, mark_of, name_of_digest
+
+    network = name_of_digest(result.weights_sha256 or "")
+    mark = mark_of(network)
     error = result.fid_standard_error
     shown = "" if error is None else f" ± {error:.4f} ({result.fid_error_method})"
-    report.say(f"FID {result.fid:.4f}{shown}")
+    report.say(f"FID{mark} {result.fid:.4f}{shown}")
     if result.kid is not None:
         interval = result.kid_ci95
         spread = "" if interval is None else f", 95 % {interval[0]:.6f} … {interval[1]:.6f} ({result.kid_ci_method})"
-        report.say(f"KID {result.kid:.6f}{spread}")
+        report.say(f"KID{mark} {result.kid:.6f}{spread}")
     for name, counts in (("generated", result.generated), ("reference", result.reference)):
         if counts is not None:
             report.say(f"{name}: {counts.frames} frames of {counts.clips} clips")
     report.say(f"id: {result.fid_id}")
     for warning in result.warnings:
         report.warn(warning)
+    if network == MINI_INCEPTION:
+        report.warn("inception-mini knows synthetic faces only. Its FID and KID compare with no published ones")

@@ -90,4 +90,5 @@ def _width(box: Box) -> float:
 
 
 def _clipped(values: NDArray[Any]) -> Picture:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    clipped: Picture = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return clipped

@@ -16,7 +16,7 @@ _FIRST_CHANNELS = 32
 def plain_network(width: float = 1.0) -> Any:
     """Build pytorch-fid's network without weights, because pytorch-fid itself would download them.
 
-    `width`: a factor on the channel counts of every layer, 1, 1/2, 1/4 or 1/8. It returns the features
+    `width`: a factor on the channel counts of every layer, a multiple of 1/8. It returns the features
     (N, 2048 x width) of pictures (N,3,299,299) from -1 to 1. Raises UsageError without the extra `fid`, and ValueError
     for another width.
     """
@@ -24,8 +24,8 @@ def plain_network(width: float = 1.0) -> Any:
     import torchvision
     from pytorch_fid import inception as theirs
 
-    if width not in (1.0, 0.5, 0.25, 0.125):
-        raise ValueError(f"width {width}: it must be 1, 1/2, 1/4 or 1/8")
+    if not (0 < width <= 1 and (8 * width).is_integer()):
+        raise ValueError(f"width {width}: it must be a multiple of 1/8 above 0 and up to 1")
     network = torchvision.models.inception_v3(num_classes=1008, aux_logits=False, weights=None, init_weights=False)
     for name, pool in (("5b", 32), ("5c", 64), ("5d", 64)):
         inside = getattr(network, f"Mixed_{name}").branch1x1.conv.in_channels

@@ -118,7 +118,7 @@ def _placed(method: str, run: Run, one: str, other: str, directions: Mapping[str
         here, there = record.value(one), record.value(other)
         if record.status == "ok" and here is not None and there is not None:
             rows.append((record.id, record.clip, record.groups.get("video", record.id), here, there))
-    places = [_places([row[3 + at] for row in rows], directions[name]) for at, name in enumerate((one, other))]
+    places = [_places([row[3] for row in rows], directions[one]), _places([row[4] for row in rows], directions[other])]
     return _Placed(method, rows, *places)
 
 

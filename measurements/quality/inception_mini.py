@@ -30,7 +30,14 @@ from lse_bench.weights.store import resolve
 
 SPEAKERS, CLIPS, FRAMES, SEED, OTHERS = 40, 2, 50, 2700, 2701
 STEPS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-WEAK = (0.0, 0.0625, 0.125, 0.25, 0.5, 1.0)  # strengths of damage to pictures: each twice the one before
+WEAK = (
+    0.0,
+    0.125,
+    0.25,
+    0.5,
+    0.75,
+    1.0,
+)  # strengths of damage to pictures: the smallest blur has a sigma of 0.3 pixels
 DIVISIONS = 30
 WANTED = {"blur": 0.9, "jpeg": 0.9, "noise": 0.9, "seam": 0.9}  # Kendall's tau
 

@@ -1,7 +1,7 @@
 """Does training go the way the shipped weights went? The first 20 losses of the shipped config against the stored ones.
 
-Run: python -m measurements.quality.retrain [--corpus FOLDER] [--out FOLDER]; without --corpus the config's corpus
-is made first, which takes five minutes.
+Run: python -m measurements.quality.retrain [syncnet|inception] [--corpus FOLDER] [--out FOLDER]; without --corpus the
+config's corpus is made first, which takes five minutes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-STORED = Path(__file__).with_name("syncnet-mini-losses.csv")
+STORED = {name: Path(__file__).with_name(f"{name}-mini-losses.csv") for name in ("syncnet", "inception")}
 LIMIT = 1e-4
 
 
@@ -26,10 +26,11 @@ def losses(path: Path) -> list[float]:
 def main() -> None:
     """Print the largest difference; exit status 1 when it is above the limit."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("network", nargs="?", default="syncnet", choices=list(STORED))
     parser.add_argument("--corpus", type=Path)
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
-    stored = losses(STORED)
+    stored = losses(STORED[chosen.network])
     with tempfile.TemporaryDirectory() as folder:
         out = chosen.out or Path(folder) / "run"
         command = [
@@ -37,7 +38,7 @@ def main() -> None:
             "-m",
             "lse_bench",
             "train",
-            "syncnet",
+            chosen.network,
             "--device",
             "cpu",
             "--steps",

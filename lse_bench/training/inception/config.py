@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from lse_bench.training.config import RunConfig, Section
@@ -38,7 +36,7 @@ class InceptionConfig(RunConfig):
     `every`-th frame of a clip is used. `validation_frames`: the number of held-out frames in a validation.
     """
 
-    width: Literal[0.125, 0.25, 0.5, 1.0]
+    width: float = Field(gt=0, le=1, multiple_of=0.125)
     rate: float = Field(gt=0)
     weight_decay: float
     every: int = Field(gt=0)
