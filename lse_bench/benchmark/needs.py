@@ -22,6 +22,7 @@ from lse_bench.manifests.official_lists import corpus
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.tasks.checks import check_fd_sync, check_fid, check_generation, check_scoring, detector_of, spec_of
 from lse_bench.tasks.declared import FaceOptions, FetchOptions
+from lse_bench.tasks.measuring import needed_by
 from lse_bench.weights.download import FetchSettings
 from lse_bench.weights.table import table
 
@@ -108,6 +109,9 @@ def _of_scoring(step: ScoreStep) -> Needs:
         needs.faces(step.options)
     if protocol.codec == "pipeline":
         needs.program = step.options.ffmpeg or Path("ffmpeg")
+    weights, packages = needed_by(step.options)
+    needs.weights += weights
+    needs.packages |= packages
     return needs
 
 

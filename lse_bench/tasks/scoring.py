@@ -74,14 +74,13 @@ def measures_of(options: ScoreOptions, report: Report) -> Measures | None:
     Raises UsageError if a measure is unknown or broken, or lacks a package or a folder. Raises WeightsError if weights
     cannot be had.
     """
-    names = [name.strip() for name in (options.measures or "").split(",") if name.strip()]
     commands = list(settings_of(options.measure_command, "--measure-command").items())
-    if not names and not commands:
+    if not options.measures and not commands:
         return None
-    from lse_bench.tasks.measuring import measures_for
+    from lse_bench.tasks.measuring import measures_for, names_of
 
     return measures_for(
-        names,
+        names_of(options.measures),
         commands,
         lambda weights: report.weights(weights, options.offline, options.trust),
         originals=options.originals,
