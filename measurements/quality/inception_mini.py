@@ -28,7 +28,7 @@ from lse_bench.minilrs.plan import Spec
 from lse_bench.minilrs.truth import truth_path
 from lse_bench.weights.store import resolve
 
-SPEAKERS, CLIPS, FRAMES, SEED, OTHERS = 40, 2, 50, 2700, 2701
+SPEAKERS, CLIPS, FRAMES, SEED, OTHERS = 40, 1, 50, 2700, 2701
 STEPS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 WEAK = (
     0.0,

@@ -39,6 +39,18 @@ def bench_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_measures_that_need_originals_get_the_real_videos(bench_file: Path, tmp_path: Path) -> None:
+    text = bench_file.read_text()
+    for measures, needed in (("", False), ('measures = "loudness"', False), ('measures = "loudness,psnr"', True)):
+        config = config_of(text.replace("keep_windows = true", measures), bench_file)
+        steps = steps_of(config, bench_file.parent, tmp_path)
+        (real,) = (step for step in steps if step.kind == "generate" and step.method == "real")
+        scores = [step for step in steps if step.kind == "score"]
+        assert len(scores) == 3 and all((real in step.inputs[1:]) == needed for step in scores)
+        assert all(("--originals" in step.command) == needed for step in scores)
+        assert not needed or str(real.out) in scores[-1].command
+
+
 def kill_at(step: str, command: Sequence[str]) -> None:
     """Start a benchmark and kill it, and what it has started, when it says that it begins a step."""
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
