@@ -1,5 +1,5 @@
 """Sessions: demo, quick, tests, lint, types, docs, oldest, newest, lock, and measurements: bench, precision,
-processors, decoding, campaign, libraries, faults, gpu, quality, offsets, studies, miniature.
+processors, decoding, campaign, libraries, faults, gpu, quality, measures, offsets, studies, miniature.
 
 `python3 bootstrap.py SESSION` runs one on a machine that has only Python. `nox -s SESSION` does the same beside an
 installed `nox[uv]`.
@@ -280,6 +280,16 @@ def offsets(session: nox.Session) -> None:
 def studies(session: nox.Session) -> None:
     """Studies with simulated raters: cover of intervals, checks of careless raters, 200 at once; some eight minutes."""
     for name in ("quality.votes", "quality.careless", "scale.raters"):
+        session.run(python(session), "-m", f"measurements.{name}", external=True)
+
+
+@nox.session
+def measures(session: nox.Session) -> None:
+    """What measures beside LSE see and cost: landmarks, planted faults, FID (mini), one pass; some thirty minutes.
+
+    It needs `lse-bench weights fetch facemesh silero_vad`.
+    """
+    for name in ("quality.landmarks", "quality.fault_matrix", "quality.inception_mini", "speed.measures"):
         session.run(python(session), "-m", f"measurements.{name}", external=True)
 
 

@@ -97,6 +97,8 @@ class Measure(ABC):
     """Where it is defined."""
     deviations: ClassVar[str] = ""
     """How it differs from these sources, in words; empty if it does not."""
+    timeout: ClassVar[float] = 600.0
+    """Seconds that it may work on one clip. Then the clip has no value, and the others go on."""
     packages: ClassVar[dict[str, str]] = {}
     """The modules that it imports, with the extra of LSE-Bench that installs each."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -52,6 +53,7 @@ class ClipWatch(Watcher):
         self._missing: dict[str, str] = {}
         self._meters: dict[str, Meter] = {}
         self._needing: dict[Need, set[str]] = {}
+        self._left = {measure.name: measure.timeout for measure in measures}
         self._original: Path | None = None
         self._theirs: Iterator[Frame] | None = None
         self._to_bgr = ToBgr()
@@ -207,10 +209,16 @@ class ClipWatch(Watcher):
             self._lost(name, error if isinstance(error, NoValueError) else NoValueError(f"no {need}: {error}"))
 
     def _call(self, name: str, step: Callable[[Meter], None]) -> None:
+        if name not in self._meters:  # it was lost in the call before
+            return
+        began = time.monotonic()
         try:
             step(self._meters[name])
         except Exception as error:  # noqa: BLE001 - a measure can raise anything
             self._lost(name, error)
+        self._left[name] -= time.monotonic() - began
+        if self._left[name] < 0:
+            self._lost(name, NoValueError("timeout: the measure took longer than it may"))
 
     def _lost(self, name: str, error: Exception) -> None:
         self._meters.pop(name, None)

@@ -91,7 +91,7 @@ def test_records_are_those_of_the_committed_config_and_weights() -> None:
 
 def test_the_networks_are_the_tables() -> None:
     minis = [item for item in table().values() if item.embedded]
-    assert len(minis) == 8
+    assert len(minis) == 9
     assert all(file_digest(path_of(item)) == item.sha256 for item in minis)
     assert sum(path_of(item).stat().st_size for item in minis) < 40e6
 

@@ -249,6 +249,23 @@ def test_an_error_of_a_measure_costs_its_own_value_only(folder: Path, at: str) -
     assert found.missing["broken"] == ("the value is nan" if at == "value" else f"ZeroDivisionError: in {at}")
 
 
+class Slow(Loud):
+    """May not work at all."""
+
+    name = "slow"
+    timeout = 0.0
+
+
+def test_a_slow_measure_costs_its_own_value_only(folder: Path) -> None:
+    watch = ClipWatch([Slow(), Loud()], ListedClip("c0", "c0.mp4", folder / "ours" / "c0.mp4"), None)
+    watch.begin(Fraction(25))
+    for frame in pictures(0, 3):
+        watch.picture(frame)
+        watch.sound(np.zeros(640, np.int16))
+    found = watch.finish()
+    assert found.values == {"loud": 1920.0} and found.missing["slow"].startswith("timeout: ")
+
+
 PROGRAM = """
 import json, sys, time
 mood = sys.argv[1]
