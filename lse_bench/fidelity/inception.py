@@ -48,10 +48,10 @@ class FidInception:
         self.device = torch.device(device)
         self.tile = self.TILE.get(self.device.type, 8)
         try:
-            width = width_of(len(state[FIRST]))
+            width = width_of(len(state[FIRST])) if FIRST in state else 1.0
             network = plain_network(width)
             network.load_state_dict({name: value for name, value in state.items() if not name.startswith("fc.")})
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        except (RuntimeError, TypeError, ValueError) as error:
             raise WeightsError(
                 f"these are not the entries of FID's Inception: {' '.join(str(error).split())[:300]}"
             ) from None

@@ -167,34 +167,48 @@ class Sharpness(Measure):
     range: ClassVar[tuple[float | None, float | None]] = (0.0, None)
     sources = ("variance of the Laplacian: Pech-Pacheco and others, 2000",)
     deviations = "It is taken of the lower half of a face crop, where the mouth is, and as a ratio to the original."
+    region: ClassVar[Region] = "frame"
 
     @property
     def settings(self) -> dict[str, str]:
-        return {"region": "lower-half"}
+        return {"region": "lower-half" if self.region == "frame" else self.region}
 
     def start(self, clip: MeasuredClip) -> Meter:
         needs_original(clip)
-        return _SharpnessMeter()
+        return _SharpnessMeter(self.region)
 
 
-class _SharpnessMeter(Meter):
-    def __init__(self) -> None:
+class SharpnessMouth(Sharpness):
+    """Variance of the Laplacian of the mouth, as the original's landmarks place it, relative to the original's."""
+
+    name = "sharpness_mouth"
+    needs = _IN_FACE
+    deviations = "It is taken of the mouth only, and as a ratio to the original."
+    region = "mouth"
+
+
+class _SharpnessMeter(_RegionMeter):
+    def __init__(self, region: Region) -> None:
+        super().__init__(region)
         self._ours: list[float] = []
         self._theirs: list[float] = []
 
-    def frame(self, frame: Frame, original: Frame | None) -> None:
-        self._ours.append(_laplacian(frame))
-        self._theirs.append(_laplacian(_alike(frame, original)))
+    def _compare(self, frame: Frame, other: Frame) -> None:
+        top = len(frame) // 2 if self._region == "frame" else 0
+        self._ours.append(_laplacian(frame[top:]))
+        self._theirs.append(_laplacian(other[top:]))
 
     def finish(self) -> float:
+        if not self._theirs:
+            raise NoValueError(_nothing(self._region))
         theirs = math.fsum(self._theirs)
         if not theirs:
-            raise NoValueError("no frames, or an original without any edge")
+            raise NoValueError("an original without any edge")
         return math.fsum(self._ours) / theirs
 
 
 def _laplacian(frame: Frame) -> float:
-    grey = cv2.cvtColor(frame[len(frame) // 2 :], cv2.COLOR_BGR2GRAY)
+    grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
     return float(cv2.Laplacian(grey, cv2.CV_64F).var())
 
 

@@ -41,13 +41,13 @@ DELAY = 5  # frames
 OPEN = 0.3  # least opening of the jaw of lips that never close
 LATER = 0.9  # seconds into the speech from which babbling is taken
 ORIGINAL, AGAIN = 18, 23  # x264's quality of originals and of all other sets
-MEASURES = ("psnr", "ssim", "sharpness", "lmd", "lmd_face", "lmd_velocity", "silence", "closure")
+MEASURES = ("psnr", "ssim", "sharpness", "sharpness_mouth", "lmd", "lmd_face", "lmd_velocity", "silence", "closure")
 OWN = {
     "babbles": "silence",
     "never closes": "closure",
     "frozen mouth": "lmd",
     "another person": "lmd_face",
-    "blurred mouth": "sharpness",
+    "blurred mouth": "sharpness_mouth",
     "delayed": "abs(offset_ms)",
 }
 WANTED = 5.0  # standard deviations
@@ -130,7 +130,7 @@ def values(run: Run, name: str) -> NDArray[np.float64]:
 def main() -> None:
     """Render, measure, print the matrix."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--clips", type=int, default=30)
+    parser.add_argument("--clips", type=int, default=20)
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     cv2.setNumThreads(1)

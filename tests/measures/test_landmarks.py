@@ -21,7 +21,7 @@ from lse_bench.measures.interface import Measure, MeasuredClip, NoValueError, Ph
 from lse_bench.measures.landmarks import FaceDistance, FaceVelocity, MouthDistance, MouthVelocity, eye_distance
 from lse_bench.measures.lips import Closure, Silence, lip_gap, silent_frames
 from lse_bench.measures.phonemes import is_open, lips_close, phonemes_of
-from lse_bench.measures.pictures import PsnrMouth, SsimMouth
+from lse_bench.measures.pictures import PsnrMouth, SharpnessMouth, SsimMouth
 from lse_bench.measures.registry import make_measures
 from lse_bench.measures.sound import Loudness
 from lse_bench.runs.measured import Measures
@@ -233,6 +233,10 @@ def test_regions_lie_where_the_originals_landmarks_are() -> None:
                 meter.finish()
         else:
             assert meter.finish() == pytest.approx(same)
+    meter = SharpnessMouth().start(CLIP)
+    meter.landmarks(None, points)
+    meter.frame(ours, theirs)
+    assert meter.finish() == 1
     ours[90, 60] = 255 - ours[90, 60]
     meter = PsnrMouth().start(CLIP)
     meter.landmarks(None, points)
