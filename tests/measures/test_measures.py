@@ -371,7 +371,9 @@ def test_workers_measure_too(folder: Path, narrow: Path, tmp_path: Path) -> None
     one = scored(folder, narrow, tmp_path / "one", *words)
     two = scored(folder, narrow, tmp_path / "two", *words, "--devices", "cpu:2")
     values = [{record.id: record.measures for record in read_run(run).records} for run in (one, two)]
-    assert values[0] == values[1]
+    assert list(values[0]) and values[0].keys() == values[1].keys()
+    for name, found in values[0].items():  # torch's float32 convolutions round by the number of threads
+        assert found == pytest.approx(values[1][name], abs=1e-6)
 
 
 def test_lpips_is_torchmetrics_with_any_backbone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
