@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -51,8 +52,9 @@ class _GapMeter(Meter):
         refuse_few(int(np.isfinite(gaps).sum()), len(gaps))
         return self._value(gaps)
 
+    @abstractmethod
     def _value(self, gaps: NDArray[np.float64]) -> float:
-        raise NotImplementedError
+        """Return the value from the gap of every frame."""
 
 
 class Silence(Measure):
@@ -154,9 +156,8 @@ class _ClosureMeter(_GapMeter):
             raise NoValueError("the lips never open")
         return float(np.mean(closed)) / wide
 
-    def _parts(self, gaps: NDArray[np.float64], wanted: object) -> list[NDArray[np.float64]]:
+    def _parts(self, gaps: NDArray[np.float64], wanted: Callable[[str], bool]) -> list[NDArray[np.float64]]:
         """Return the gaps during each phoneme that is wanted."""
-        assert callable(wanted)
         middles = (np.arange(len(gaps)) + 0.5) / FPS
         found = []
         for one in self._spoken:

@@ -32,7 +32,7 @@ from lse_bench.processor import machine
 from lse_bench.weights.store import resolve
 
 MEASURES = ("psnr", "ssim", "lmd", "silence", "sharpness")
-FRAMES, LONG = 400, 2000
+FRAMES, LONG = 1500, 4000
 SILENT = slice(2 * 16_000, 4 * 16_000)
 LIMIT = 1.15
 
