@@ -191,10 +191,9 @@ def structural_similarity(frame: Frame, other: Frame) -> float:
 
 
 def _blurred(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = cv2.sepFilter2D(
-        values, cv2.CV_64F, _WINDOW, _WINDOW, borderType=cv2.BORDER_REFLECT_101
+    return np.asarray(
+        cv2.sepFilter2D(values, cv2.CV_64F, _WINDOW, _WINDOW, borderType=cv2.BORDER_REFLECT_101), np.float64
     )
-    return found
 
 
 class Sharpness(RegionMeasure):

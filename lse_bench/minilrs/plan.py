@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -73,6 +74,14 @@ class Spec:
         if speaker < self.speakers - 2 * held:
             return "train"
         return "val" if speaker < self.speakers - held else "test"
+
+
+def spec_of_json(fields: Mapping[str, Any]) -> Spec:
+    """Return the specification that `as_json` wrote. Raises UsageError if it is of another version of the generator."""
+    made = fields.get("generator")
+    if made != VERSION:
+        raise UsageError(f"the corpus was made by version {made} of the generator, this is {VERSION}. Make it again")
+    return Spec(**{name: value for name, value in fields.items() if name != "generator"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,20 @@ def train_prepared(
         "weights": {use: None if path is None else file_digest(path) for use, path in weights.items()},
     }
     on_first(fabric, lambda: describe(out, name, config, hardware, about, resume))
-    measures = run_method(fabric, method, config, hardware, out, report)
+    return train_and_export(fabric, method, export, config, hardware, out, report)
+
+
+def train_and_export(
+    fabric: Fabric,
+    method: Method,
+    export: Export[Config],
+    config: Config,
+    hardware: Hardware,
+    out: Path,
+    report: Report,
+) -> tuple[dict[str, float], list[Path]]:
+    """Run the training loop, and return the last validation and the files that `export` wrote on the first process."""
+    measures = _run_loop(fabric, method, config, hardware, out, report)
     files: list[Path] = []
     if fabric.is_global_zero:
         files = export(trained_networks(method, config, out), config, out)
@@ -111,7 +124,7 @@ def train_prepared(
     return measures, files
 
 
-def run_method(
+def _run_loop(
     fabric: Fabric, method: Method, config: Config, hardware: Hardware, out: Path, report: Report
 ) -> dict[str, float]:
     """Run the training loop and return the last validation. Only the first process reports progress."""

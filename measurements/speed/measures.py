@@ -13,14 +13,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import lse_bench
 from lse_bench.faces.landmarks import Mesh
 from lse_bench.features.voice import VoiceStream, load_vad
-from lse_bench.measures.interface import MeasuredClip
+from lse_bench.measures.interface import Measure, MeasuredClip, Meter
 from lse_bench.measures.registry import make_measures
 from lse_bench.media.audio import read_sound
 from lse_bench.media.probe import probe
@@ -58,7 +61,7 @@ def parts(clip: Path, original: Path) -> dict[str, float]:
     """Seconds of decoding both files once, of LSE and of each measure on arrays. What is shared counts once."""
     seconds: dict[str, float] = {}
 
-    def timed(name: str, work: Callable[[], object]) -> object:
+    def timed(name: str, work: Callable[[], Any]) -> Any:
         began = time.perf_counter()
         found = work()
         seconds[name] = time.perf_counter() - began
@@ -67,14 +70,13 @@ def parts(clip: Path, original: Path) -> dict[str, float]:
     ours = timed("decode", lambda: list(read_frames(probe(clip), 25)))
     sound = timed("decode sound", lambda: np.concatenate(list(read_sound(probe(clip)))))
     theirs = timed("decode original", lambda: list(read_frames(probe(original), 25)))
-    assert isinstance(ours, list) and isinstance(theirs, list) and isinstance(sound, np.ndarray)
     rgb = np.stack(ours)[..., ::-1]
     timed("LSE", lambda: SCORER.score_arrays(rgb, sound))
     mesh = Mesh(resolve("facemesh"))
     points = []
     for name, path, frames in (("landmarks", clip, ours), ("original's landmarks", original, theirs)):
         follower = mesh.follow(path)
-        points.append(timed(name, lambda follower=follower, frames=frames: [follower.find(one) for one in frames]))  # type: ignore[misc]
+        points.append(timed(name, partial(list, map(follower.find, frames))))
     stream = VoiceStream(load_vad(resolve("silero_vad")))
     timed("speech", lambda: stream.push(sound))
     pieces = stream.finish()
@@ -82,16 +84,18 @@ def parts(clip: Path, original: Path) -> dict[str, float]:
     for measure in make_measures(MEASURES, []):
         meter = measure.start(about)
 
-        def fed(meter=meter, measure=measure) -> float:  # type: ignore[no-untyped-def]
-            for one, other, here, there in zip(ours, theirs, *points, strict=True):
-                if "landmarks" in measure.needs:
-                    meter.landmarks(here, there)
-                meter.frame(one, other if "original" in measure.needs else None)
-            meter.speech(pieces)
-            return float(meter.finish())
-
-        timed(measure.name, fed)
+        timed(measure.name, partial(feed, measure, meter, list(zip(ours, theirs, *points, strict=True)), pieces))
     return seconds
+
+
+def feed(measure: Measure, meter: Meter, clip: list[Any], pieces: NDArray[np.float64]) -> float:
+    """The value of a measure from a clip in memory."""
+    for one, other, here, there in clip:
+        if "landmarks" in measure.needs:
+            meter.landmarks(here, there)
+        meter.frame(one, other if "original" in measure.needs else None)
+    meter.speech(pieces)
+    return meter.finish()
 
 
 def whole(clip: Path, original: Path, measures: Sequence[str] = MEASURES) -> float:

@@ -116,6 +116,9 @@ def test_sets_of_videos(tmp_path: Path) -> None:
     assert any("1 clips could not be read to their end" in text for text in result.warnings)
     assert any("near-singular" in text for text in result.warnings), "every clip is there twice"
     json.dumps(to_json(result))
+    few = measure(items_of(one)[:2], reading(colours, 8), dimensions=48)
+    told = compare(few, second, PROTOCOL, seed=1).warnings
+    assert any("20 frames for 48 dimensions: the covariance is singular" in text for text in told)
     itself = compare(first, first, PROTOCOL, seed=1)
     assert itself.fid is not None and abs(itself.fid) < 1e-7 * 2 * np.trace(first.total.covariance)
     assert itself.kid is not None and abs(itself.kid) < 1

@@ -16,7 +16,7 @@ from lse_bench.manifests.layouts import CorpusClip
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
 from lse_bench.minilrs.identity import Identity
-from lse_bench.minilrs.plan import Spec, plan_clips, speaker_of
+from lse_bench.minilrs.plan import Spec, plan_clips, speaker_of, spec_of_json
 from lse_bench.minilrs.summary import read_summary
 from lse_bench.minilrs.truth import truth_path
 from lse_bench.rates import FRAME_RATE
@@ -47,7 +47,7 @@ def corpus_spec(root: Path) -> Spec:
     summary = read_summary(root)
     if summary is None:
         raise UsageError(f"{root}: holds no finished MiniLRS corpus. Only its renderer knows what Inception is told")
-    return Spec(**{name: value for name, value in summary.spec.items() if name != "generator"})  # type: ignore[arg-type]
+    return spec_of_json(summary.spec)
 
 
 def store_frames(

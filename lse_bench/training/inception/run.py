@@ -18,7 +18,7 @@ from lse_bench.training.inception.config import InceptionConfig
 from lse_bench.training.inception.frame_store import corpus_spec, store_frames
 from lse_bench.training.inception.method import NETWORK, InceptionMethod, Told
 from lse_bench.training.loop import refuse_to_overwrite
-from lse_bench.training.run import describe, on_first, run_method, trained_networks, with_precision
+from lse_bench.training.run import describe, on_first, train_and_export, with_precision
 from lse_bench.training.split import split_clips
 
 
@@ -38,12 +38,7 @@ def train_inception(
     on_first(fabric, lambda: _prepare(config, hardware, out, source, corpus is None, resume, report))
     speakers = corpus_spec(source).speakers
     method = InceptionMethod(config, out / "data" / "training", out / "data" / "validation", speakers)
-    measures = run_method(fabric, method, config, hardware, out, report)
-    files: list[Path] = []
-    if fabric.is_global_zero:
-        files = export(trained_networks(method, config, out), config, out)
-    fabric.barrier()
-    return measures, files
+    return train_and_export(fabric, method, export, config, hardware, out, report)
 
 
 def export(networks: dict[str, nn.Module], config: InceptionConfig, out: Path) -> list[Path]:

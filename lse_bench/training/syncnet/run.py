@@ -22,7 +22,7 @@ from lse_bench.training.export import write_weights
 from lse_bench.training.hardware import Hardware, launch
 from lse_bench.training.loop import refuse_to_overwrite
 from lse_bench.training.pairs import NETWORK, Pairs
-from lse_bench.training.run import describe, on_first, run_method, trained_networks, with_precision
+from lse_bench.training.run import describe, on_first, train_and_export, with_precision
 from lse_bench.training.split import split_clips
 from lse_bench.training.syncnet.clip_store import store_clips
 from lse_bench.training.syncnet.config import TrainConfig
@@ -50,12 +50,7 @@ def train_syncnet(
     on_first(fabric, lambda: _prepare(config, hardware, out, source, corpus is None, resume, report))
     method = SyncNetMethod(config, out / "data" / "training", out / "data" / "validation")
     method.open()
-    measures = run_method(fabric, method, config, hardware, out, report)
-    files: list[Path] = []
-    if fabric.is_global_zero:
-        files = export(trained_networks(method, config, out), config, out)
-    fabric.barrier()
-    return measures, files
+    return train_and_export(fabric, method, export, config, hardware, out, report)
 
 
 def export(networks: dict[str, nn.Module], config: TrainConfig, out: Path) -> list[Path]:
