@@ -24,6 +24,7 @@ WEIGHTS = "facemesh"
 EXTRA = "landmarks"
 ENLARGED = 1.5  # side of the square that the network sees, over the longer side of the face
 THRESHOLD = 0.0  # logit of the presence: a face is more likely than not
+_WAY_OUT = "Leave out --landmark-weights, and lse-bench fetches the right file"
 _SIDE = 192
 _POINTS = 468
 
@@ -57,9 +58,9 @@ class FaceMesh:
             (taken,), given = self._network.get_input_details(), self._network.get_output_details()
             shapes = [tuple(taken["shape"]), *(int(np.prod(one["shape"])) for one in given)]
         except (ValueError, RuntimeError) as error:
-            raise WeightsError(f"{path}: this is no face mesh network: {str(error)[:200]}") from None
+            raise WeightsError(f"{path}: this is no face mesh network: {str(error)[:200]}. {_WAY_OUT}") from None
         if shapes != [(1, _SIDE, _SIDE, 3), 3 * _POINTS, 1]:
-            raise WeightsError(f"{path}: this network takes and gives {shapes}, so it is no face mesh")
+            raise WeightsError(f"{path}: this network takes and gives {shapes}, so it is no face mesh. {_WAY_OUT}")
         self._taken, self._given = taken["index"], [one["index"] for one in given]
         self._lock = threading.Lock()  # several readers share one network
 
