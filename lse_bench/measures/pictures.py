@@ -125,14 +125,15 @@ class Ssim(RegionMeasure):
     """Structural similarity of the whole frame to the original: the mean over frames."""
 
     name = "ssim"
-    version = 2  # version 1 was torchmetrics' own, in float32: other threads moved the eighth digit
+    version = 2  # version 1 was torchmetrics' own: its version moved the fifth digit, the number of threads the eighth
     needs = _ORIGINAL
     higher_is_better = True
     range: ClassVar[tuple[float | None, float | None]] = (-1.0, 1.0)
     sources = (
         "Wang and others, 2004",
-        "torchmetrics structural_similarity_index_measure, data_range=255, Gaussian window of 11, sigma 1.5",
+        "torchmetrics 1.9 structural_similarity_index_measure, data_range=255, Gaussian window of 11, sigma 1.5",
     )
+    deviations = "All pixels count, as in torchmetrics 1.9; version 1.4 and scikit-image leave out the edges."
 
     @property
     def settings(self) -> dict[str, str]:
