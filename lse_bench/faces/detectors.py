@@ -156,26 +156,31 @@ def read_boxes(clip: Path, folder: Path) -> list[list[Face]]:
     `boxes` (frames,4) with one face per frame, and optionally `landmarks` (frames,68,2) or (frames,5,2), like the files
     of MiniLRS clips. Raises ClipError `no_face` if no file exists for the clip or if it has another format.
     """
+    path = box_file(clip, folder)
+    try:
+        if path.suffix == ".npz":
+            refuse_bomb(path)
+            with np.load(path, allow_pickle=False) as held:
+                boxes = np.asarray(held["boxes"], dtype=np.float64)
+                points = held["landmarks"] if "landmarks" in held else [None] * len(boxes)
+            if boxes.ndim != 2 or boxes.shape[1] != 4:
+                raise ValueError(f"boxes have the shape {boxes.shape}, but need (frames, 4)")
+            return [_faces_of(box, found) for box, found in zip(boxes, points, strict=True)]
+        return [[_face(found) for found in frame] for frame in json.loads(path.read_text(encoding="utf-8"))]
+    except UsageError as error:
+        raise ClipError(clip, "no_face", str(error)) from None
+    except _DAMAGES as error:
+        raise ClipError(clip, "no_face", f"{path} holds no valid boxes: {type(error).__name__}: {error}") from None
+
+
+def box_file(clip: Path, folder: Path) -> Path:
+    """Return the file with the boxes of a clip, see `read_boxes`. Raises ClipError `no_face` if there is none."""
     # The clip's absolute location decides, not the spelling of its path, and no name leads out of the folder.
     place = whole(clip)
     places = [f"{place.parent.name}/{place.stem}", place.stem]
     for path in (folder / f"{place}{suffix}" for place in places for suffix in (".json", ".npz")):
-        if not path.exists():
-            continue
-        try:
-            if path.suffix == ".npz":
-                refuse_bomb(path)
-                with np.load(path, allow_pickle=False) as held:
-                    boxes = np.asarray(held["boxes"], dtype=np.float64)
-                    points = held["landmarks"] if "landmarks" in held else [None] * len(boxes)
-                if boxes.ndim != 2 or boxes.shape[1] != 4:
-                    raise ValueError(f"boxes have the shape {boxes.shape}, but need (frames, 4)")
-                return [_faces_of(box, found) for box, found in zip(boxes, points, strict=True)]
-            return [[_face(found) for found in frame] for frame in json.loads(path.read_text(encoding="utf-8"))]
-        except UsageError as error:
-            raise ClipError(clip, "no_face", str(error)) from None
-        except _DAMAGES as error:
-            raise ClipError(clip, "no_face", f"{path} holds no valid boxes: {type(error).__name__}: {error}") from None
+        if path.exists():
+            return path
     raise ClipError(
         clip, "no_face", f"no boxes for it in {folder} (searched for {', '.join(places)} with .json or .npz)"
     )

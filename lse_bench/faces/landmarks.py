@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError
-from lse_bench.faces.detectors import FaceDetector, load_detector, read_boxes
+from lse_bench.faces.detectors import FaceDetector, box_file, load_detector, read_boxes
 from lse_bench.weights.readers import file_digest
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ class Landmarks(ABC):
 
     id: str
 
+    def refuse_shared(self, clip: Path, original: Path) -> None:  # noqa: B027 - a network looks at both
+        """Raise ClipError if the landmarks of a clip would be those of its original."""
+
     @abstractmethod
     def follow(self, clip: Path, first: int = 0) -> Follower:
         """Begin with a clip at frame `first` of its file. Raises ClipError, with a reason, if it has no landmarks."""
@@ -51,6 +54,18 @@ class Sidecars(Landmarks):
 
     folder: Path
     id = "sidecar"
+
+    def refuse_shared(self, clip: Path, original: Path) -> None:
+        """Raise ClipError if one file serves two videos: a distance between them would be 0 whatever they show."""
+        if clip.resolve() != original.resolve() and (file := box_file(clip, self.folder)) == box_file(
+            original, self.folder
+        ):
+            raise ClipError(
+                clip,
+                "no_face",
+                f"{file} serves both it and its original. Put the landmarks of each into a folder with the name of "
+                f"its own: {self.folder / clip.parent.name} and {self.folder / original.parent.name}",
+            )
 
     def follow(self, clip: Path, first: int = 0) -> Follower:
         faces = read_boxes(clip, self.folder)[first:]

@@ -90,11 +90,15 @@ class ClipWatch(Watcher):
             try:
                 assert helpers.landmarks is not None
                 self._ours = helpers.landmarks.follow(clip.path, round(start * FPS))
-                if self._waiting("landmarks") & self._waiting("original"):
-                    assert self._original is not None
-                    self._of_original = helpers.landmarks.follow(self._original)
             except Exception as error:  # noqa: BLE001 - no fault of landmarks may cost the score of the clip
-                self._lost_all("landmarks", error)
+                self._lost_all(self._waiting("landmarks"), "landmarks", error)
+        if paired := self._waiting("landmarks") & self._waiting("original"):
+            try:
+                assert helpers.landmarks is not None and self._original is not None
+                helpers.landmarks.refuse_shared(clip.path, self._original)
+                self._of_original = helpers.landmarks.follow(self._original)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._lost_all(paired, "landmarks of the original", error)
         if self._waiting("voice activity"):
             from lse_bench.features.voice import VoiceStream, load_vad
 
@@ -106,7 +110,7 @@ class ClipWatch(Watcher):
                 found = phonemes_of(clip.path, helpers.sidecars)
                 self._phonemes = [Phoneme(one.name, one.start - start, one.end - start) for one in found]
             except Exception as error:  # noqa: BLE001 - as above
-                self._lost_all("phonemes", error)
+                self._lost_all(self._waiting("phonemes"), "phonemes", error)
 
     def _waiting(self, need: Need) -> set[str]:
         """Return the measures with this need that still work."""
@@ -143,7 +147,7 @@ class ClipWatch(Watcher):
             if paired and self._of_original is not None and original is not None:
                 theirs = self._of_original.find(original)
         except Exception as error:  # noqa: BLE001 - no fault of landmarks may cost the score of the clip
-            self._lost_all("landmarks", error)
+            self._lost_all(wanting, "landmarks", error)
             return
         for name in wanting:
             if name in paired:
@@ -204,9 +208,9 @@ class ClipWatch(Watcher):
         self._paired += frame is not None
         return frame
 
-    def _lost_all(self, need: Need, error: Exception) -> None:
-        for name in self._waiting(need):
-            self._lost(name, error if isinstance(error, NoValueError) else NoValueError(f"no {need}: {error}"))
+    def _lost_all(self, names: set[str], what: str, error: Exception) -> None:
+        for name in names:
+            self._lost(name, error if isinstance(error, NoValueError) else NoValueError(f"no {what}: {error}"))
 
     def _call(self, name: str, step: Callable[[Meter], None]) -> None:
         if name not in self._meters:  # it was lost in the call before

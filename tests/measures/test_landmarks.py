@@ -6,24 +6,31 @@ import json
 import sys
 import types
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import good
 from commands import lse_bench_here
 
 from lse_bench.errors import UsageError, WeightsError
 from lse_bench.faces import facemesh
 from lse_bench.faces.landmarks import Sidecars
+from lse_bench.manifests.listed import ListedClip
 from lse_bench.measures import sound
 from lse_bench.measures.helpers import Helpers
-from lse_bench.measures.interface import Measure, MeasuredClip, NoValueError, Phoneme
+from lse_bench.measures.interface import Measure, MeasuredClip, Meter, NoValueError, Phoneme
 from lse_bench.measures.landmarks import FaceDistance, FaceVelocity, MouthDistance, MouthVelocity, eye_distance
 from lse_bench.measures.lips import Closure, Silence, lip_gap, silent_frames
+from lse_bench.measures.originals import Originals
 from lse_bench.measures.phonemes import is_open, lips_close, phonemes_of
 from lse_bench.measures.pictures import PsnrMouth, SharpnessMouth, SsimMouth
 from lse_bench.measures.registry import make_measures
 from lse_bench.measures.sound import Loudness
+from lse_bench.measures.watch import ClipWatch, Measured
+from lse_bench.media.probe import probe
+from lse_bench.media.video import read_frames
 from lse_bench.runs.measured import Measures
 from lse_bench.runs.read import read_run
 
@@ -351,6 +358,57 @@ def test_a_measure_without_its_source_is_refused() -> None:
     with pytest.raises(UsageError, match="lmd needs landmarks"):
         Measures(make_measures(["lmd"], []), Path(), Helpers())
     assert Helpers(Sidecars(Path())).id_of(make_measures(["lmd"], [])[0]) == "lmd@1:landmarks=sidecar"
+
+
+def test_a_file_for_both_the_clip_and_its_original_is_refused(tmp_path: Path) -> None:
+    """Or every generator would have a landmark distance of 0."""
+    for name in ("outputs", "originals"):
+        good(tmp_path / name / "a.mp4", 1.2)
+        (tmp_path / "sidecars" / name).mkdir(parents=True)
+    shift = {"outputs": 6.0, "originals": 0.0}
+
+    def held(name: str) -> dict[str, np.ndarray]:
+        moved = face() + np.where((np.arange(68) >= 48)[:, None], (0.0, shift[name]), 0)
+        return {"boxes": np.tile([0.0, 0, 9, 9], (30, 1)), "landmarks": np.stack([moved] * 30)}
+
+    def measured() -> Measured:
+        clip = ListedClip("a", "a.mp4", tmp_path / "outputs" / "a.mp4")
+        helpers = Helpers(Sidecars(tmp_path / "sidecars"))
+        watch = ClipWatch([MouthDistance(), Closed()], clip, Originals(tmp_path / "originals"), helpers)
+        watch.begin(Fraction(25))
+        for frame in read_frames(probe(clip.path), 25):
+            watch.picture(frame)
+        return watch.finish()
+
+    np.savez(tmp_path / "sidecars" / "a.npz", **held("originals"))
+    found = measured()
+    assert "serves both it and its original" in found.missing["lmd"]
+    assert set(found.values) == {"closed"}, "what needs no original has its landmarks"
+    for name in shift:
+        np.savez(tmp_path / "sidecars" / name / "a.npz", **held(name))
+    assert measured().values["lmd"] == pytest.approx(6 / eye_distance(face()))
+
+
+class Closed(Measure):
+    """The mean lip gap: needs landmarks, and no original."""
+
+    name = "closed"
+    needs = frozenset({"frames", "landmarks"})
+
+    def start(self, clip: MeasuredClip) -> Meter:
+        return ClosedMeter()
+
+
+class ClosedMeter(Meter):
+    def __init__(self) -> None:
+        self.gaps: list[float] = []
+
+    def landmarks(self, points: np.ndarray | None, original: np.ndarray | None) -> None:
+        assert points is not None and original is None
+        self.gaps.append(lip_gap(points))
+
+    def finish(self) -> float:
+        return float(np.mean(self.gaps))
 
 
 @pytest.mark.command
