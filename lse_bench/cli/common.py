@@ -18,7 +18,7 @@ from lse_bench.supervisor import STARTED
 SCORE, COMPARE, MAKE, SET_UP = "Score", "Compare", "Generate and train", "Set up"
 
 _ORDER = (
-    *("demo", "score", "gate", "fid", "fd-sync", "measures", "merge"),
+    *("demo", "score", "gate", "fid", "fvd", "fd-sync", "measures", "merge"),
     *("compare", "benchmark", "leaderboard", "study", "verify", "cite"),
     *("generate", "manifest", "train", "prepare", "minilrs"),
     *("doctor", "weights"),

@@ -91,8 +91,16 @@ def measures(context: typer.Context, as_json: Json = False) -> None:
 
 
 def _installs(made: type[Measure]) -> list[str]:
-    """Return the commands that install what a measure imports."""
-    return [f"pip install 'lse-bench[{extra}]'" for extra in dict.fromkeys(made.packages.values())]
+    """Return the commands that get what a measure needs: packages and weights."""
+    from lse_bench.measures.helpers import PACKAGES, WEIGHTS
+
+    extras = list(made.packages.values())
+    weights = list(made.weights)
+    for need in sorted(made.needs):
+        extras += PACKAGES.get(need, {}).values()
+        weights += [WEIGHTS[need]] if need in WEIGHTS else []
+    lines = [f"pip install 'lse-bench[{','.join(dict.fromkeys(extras))}]'"] if extras else []
+    return lines + ([f"lse-bench weights fetch {' '.join(weights)}"] if weights else [])
 
 
 @group.command(epilog=_COMPARE_EXAMPLES)

@@ -1,1 +1,1 @@
-"""Fidelity of generated videos: FID and KID on Inception features, and fd-sync on SyncNet's lip embeddings."""
+"""Fidelity of videos: FID and KID on Inception features, FVD on I3D features, fd-sync on SyncNet's lip embeddings."""

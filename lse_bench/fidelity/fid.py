@@ -28,7 +28,7 @@ from lse_bench.fidelity.frechet import (
 from lse_bench.fidelity.kid import KidScore, Reservoir, kid
 from lse_bench.fidelity.results import SCHEMA, FidResult, FrameCounts
 from lse_bench.fidelity.sources import FrameCount, Item
-from lse_bench.fidelity.work import FeatureWork, FrameReader, in_order, tasks_of
+from lse_bench.fidelity.work import FeatureWork, Reader, in_order, tasks_of
 from lse_bench.versions import surroundings
 
 VERSION = 1
@@ -81,20 +81,21 @@ class FrameSet:
 
 def measure(
     items: Sequence[Item],
-    load: Callable[[str], FrameReader],
+    load: Callable[[str], Reader],
     *,
     dimensions: int,
     groups: int = 0,
     executor: Executor | None = None,
     watch: Watch | None = None,
     on_item: OnItem = lambda item: None,
+    what: str = "frames",
 ) -> FrameSet:
     """Read all frames of `items` and collect the statistics of their features, in the order of the items.
 
     `load`: returns what reads the frames, for a torch device; it can be pickled if other processes work.
     `dimensions`: D, of its features. `groups`: the clips are distributed in turn over this many groups for the
     jackknife; 0 for none. `executor`: who reads, None for this process. `watch`: hears what the workers do. `on_item`:
-    a function that is called after each item.
+    a function that is called after each item. `what`: has the features, for messages.
 
     A clip that cannot be read to its end is listed in `failed`; its frames before the error count.
     Raises UsageError if fewer than two frames are left.
@@ -118,7 +119,7 @@ def measure(
         total = total + part
     if total.count < 2:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failed.items())[:3])
-        raise UsageError(f"{total.count} frames in {len(items)} clips. At least 2 are needed. {reasons}")
+        raise UsageError(f"{total.count} {what} in {len(items)} clips. At least 2 are needed. {reasons}")
     return FrameSet(total, parts if groups else [], reservoir.sample, count, len(items) - len(failed), failed)
 
 

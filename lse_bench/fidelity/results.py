@@ -1,4 +1,4 @@
-"""The contents of fid.json and fd_sync.json. Fields that an older version did not write are null."""
+"""The contents of fid.json, fd_sync.json and results of FVD. Fields that an older version did not write are null."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ class WindowCounts(Counts):
 
     windows: int | None = None
     """Number of windows of five frames."""
+
+
+class PieceCounts(Counts):
+    """The counts of a set of pieces of video."""
+
+    pieces: int | None = None
+    """Number of pieces of 16 frames."""
 
 
 class Distance(Surroundings):
@@ -102,6 +109,27 @@ class FdSyncResult(Distance):
     """The first set, the generated clips."""
     reference: WindowCounts | None = None
     """The second set, the reference clips."""
+
+
+class FvdResult(Distance):
+    """The FVD between two sets of videos."""
+
+    kind: Literal["fvd"] = "fvd"
+    """Kind of this file."""
+    fvd_id: str | None = None
+    """The FVD id: everything that changes the value."""
+    weights_sha256: str | None = None
+    """SHA-256 of I3D's weights."""
+    fvd: float | None = None
+    """Fréchet distance of I3D's features. Lower is better."""
+    fvd_standard_error: float | None = None
+    """Standard error of FVD; null with fewer than three groups of clips."""
+    fvd_error_method: str | None = None
+    """Method of the standard error."""
+    generated: PieceCounts | None = None
+    """The first set, the generated videos."""
+    reference: PieceCounts | None = None
+    """The second set, the reference videos."""
 
 
 def _with_digest(counts: Counts | None, digest: str | None) -> Counts | None:

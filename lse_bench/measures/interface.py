@@ -101,6 +101,8 @@ class Measure(ABC):
     """Seconds that it may work on one clip. Then the clip has no value, and the others go on."""
     packages: ClassVar[dict[str, str]] = {}
     """The modules that it imports, with the extra of LSE-Bench that installs each."""
+    weights: ClassVar[tuple[str, ...]] = ()
+    """The names of its weights in the table of `lse-bench weights`."""
 
     @property
     def settings(self) -> dict[str, str]:

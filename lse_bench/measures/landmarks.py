@@ -24,18 +24,24 @@ def eye_distance(points: Points) -> float:
 
 
 def aligned(points: Points, original: Points) -> Points:
-    """Return `points` (68,2) moved, turned and scaled so that eyes and nose bridge lie on those of `original`.
+    """Return `points` (68,2) moved, turned and scaled so that eyes and nose bridge lie on those of `original`."""
+    turn, here, there = similarity(points[list(_FIXED)], original[list(_FIXED)])
+    turned: Points = (points - here) @ turn.T + there
+    return turned
 
-    The fit is the least-squares similarity of Umeyama (1991), without reflection.
+
+def similarity(points: Points, onto: Points) -> tuple[Points, Points, Points]:
+    """Return what lays `points` (n,2) on `onto` (n,2) best: a scaled rotation (2,2), and both centres (2,).
+
+    A point x goes to `turn @ (x - here) + there`. It is the least-squares similarity of Umeyama (1991), without
+    reflection.
     """
-    ours, theirs = points[list(_FIXED)], original[list(_FIXED)]
-    here, there = ours.mean(axis=0), theirs.mean(axis=0)
-    x, y = ours - here, theirs - there
+    here, there = points.mean(axis=0), onto.mean(axis=0)
+    x, y = points - here, onto - there
     left, sizes, right = np.linalg.svd(y.T @ x)
     sign = np.array([1.0, np.sign(np.linalg.det(left) * np.linalg.det(right)) or 1.0])
     scale = float((sizes * sign).sum() / max(float((x**2).sum()), 1e-12))
-    turned: Points = scale * (points - here) @ (left * sign @ right).T + there
-    return turned
+    return scale * (left * sign @ right), here, there
 
 
 def refuse_few(found: int, frames: int) -> None:

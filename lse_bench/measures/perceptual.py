@@ -35,6 +35,7 @@ class Lpips(Measure):
     licence = "BSD-3-Clause (AlexNet of torchvision, a download); BSD-2-Clause (the heads, in torchmetrics)"
     sources = ("Zhang and others, 2018, version 0.1, AlexNet", "lpips 0.1.4")
     packages: ClassVar[dict[str, str]] = {"torchmetrics": "measures", "torchvision": "fid"}
+    weights = (BACKBONE,)
 
     def __init__(self) -> None:
         """Find the weights. Raises UsageError if the backbone is not in the folder of weights."""

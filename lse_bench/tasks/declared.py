@@ -268,6 +268,14 @@ class FidOptions(FaceOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FvdOptions(WeightsOptions):
+    """The options of `lse-bench fvd`."""
+
+    weights: Annotated[str, Flag(f"I3D's checkpoint: {TABLE}.", names="weights")] = "i3d"
+    groups: Annotated[int, Flag("Number of groups of clips for the jackknife of FVD. 0 turns it off.", least=0)] = 5
+
+
+@dataclass(frozen=True, kw_only=True)
 class FdSyncOptions(WeightsOptions):
     """The options of `lse-bench fd-sync`."""
 

@@ -1,4 +1,4 @@
-"""The tasks that compute FID, KID and fd-sync between two sets."""
+"""The tasks that compute FID, KID, FVD and fd-sync between two sets."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from lse_bench.fidelity.boxes import DetectedBoxes
 from lse_bench.fidelity.compute import reader_of
 from lse_bench.fidelity.fd_sync import compare_lips, measure_lips
 from lse_bench.fidelity.fid import FidProtocol, FrameSet, compare, load_set, measure, save_set
+from lse_bench.fidelity.fvd import PieceReader, compare_videos
+from lse_bench.fidelity.i3d import FRAMES, I3d
 from lse_bench.fidelity.inception import FidInception
-from lse_bench.fidelity.results import FdSyncResult, FidResult
+from lse_bench.fidelity.results import FdSyncResult, FidResult, FvdResult
 from lse_bench.fidelity.sources import Item, files_digest, matched
 from lse_bench.fidelity.work import FrameReader, LipReader
 from lse_bench.manifests.search import Passed
@@ -23,7 +25,7 @@ from lse_bench.runs.scored_clips import items_to_compare
 from lse_bench.stored import write_stored
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.tasks.checks import check_fd_sync, check_fid
-from lse_bench.tasks.declared import FdSyncOptions, FidOptions
+from lse_bench.tasks.declared import FdSyncOptions, FidOptions, FvdOptions
 from lse_bench.tasks.declared_execution import ExecutionOptions, executor_of
 from lse_bench.tasks.faces import find_detector
 from lse_bench.tasks.options import absolute
@@ -131,6 +133,54 @@ def _load(path: Path, protocol: FidProtocol) -> FrameSet:
     if fid_id is not None and fid_id != protocol.id:
         raise UsageError(f"{path}: made as {fid_id}, but this is {protocol.id}; the two cannot be compared")
     return frames
+
+
+def fvd_of(
+    generated: Path,
+    reference: Path,
+    options: FvdOptions,
+    report: Report,
+    *,
+    execution: ExecutionOptions | None = None,
+    out: Path | None = None,
+) -> FvdResult:
+    """Compute FVD between two folders of videos or run directories.
+
+    `execution`: who does the work, None for this process. `out`: a JSON file for the result, or None. Raises UsageError
+    if a set has fewer than two pieces of 16 frames, and WeightsError if the weights are missing.
+    """
+    device = choose_device(options.device)
+    refuse_no_folder(out)
+    passed = Passed()
+    sets = {"generated": items_to_compare(generated, passed), "reference": items_to_compare(reference, passed)}
+    _tell(passed, report)
+    executor = executor_of(execution, options.device)
+    checkpoint = report.weights(options.weights, options.offline, options.trust)
+    with report.working("Loading torch and the weights"):  # workers have networks of their own
+        reader = PieceReader(I3d.load(checkpoint, device if executor is None else "cpu"))
+    measured = {}
+    for name, items in sets.items():
+        with report.counting(name, len(items)) as counter:
+            measured[name] = measure(
+                items,
+                (lambda device: reader) if executor is None else partial(_piece_reader, absolute(options)),
+                dimensions=I3d.dimensions,
+                groups=options.groups if name == "generated" else 0,
+                executor=executor,
+                watch=Watch(counter.note, counter.warn),
+                on_item=lambda item: counter.advance(),
+                what=f"pieces of {FRAMES} frames",
+            )
+    result = compare_videos(measured["generated"], measured["reference"], file_digest(checkpoint))
+    result = result.of_files(*map(files_digest, sets.values()))
+    if out is not None:
+        write_stored(out, result)
+    return result
+
+
+def _piece_reader(options: FvdOptions, device: str) -> PieceReader:
+    """Load what reads the pieces of videos in a worker process, for its device."""
+    return PieceReader(I3d.load(Report().weights(options.weights, options.offline, options.trust), device))
 
 
 def fd_sync_of(

