@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -53,6 +54,16 @@ for _restore in reversed(_RESTORE):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Folders whose tests take long come last, so that a plain fault shows early."""
     items.sort(key=lambda item: item.path.parent.name in LATE)
+
+
+def pytest_collection_finish() -> None:
+    """What the imports made stays to the end, and the garbage collector need not look at it again and again."""
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Modules that count what is left at the end complain about nothing."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -77,6 +77,20 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert not set(HEAVY) & set(output.split("LOADED")[1].split())
 
 
+@pytest.mark.command
+def test_scoring_imports_no_statistics_that_it_may_not_need() -> None:
+    """These take a second together, which every short command would pay. The collector works again after the import."""
+    code = (
+        "import gc, sys\nfrom lse_bench.cli.console import ConsoleReport\n"
+        "with ConsoleReport().importing():\n"
+        "    assert not gc.isenabled()\n"
+        "    import lse_bench.tasks.scoring\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 100_000\nprint(*sys.modules)"
+    )
+    late = {"scipy.stats", "scipy.signal", "scipy.optimize", "scipy.ndimage", "matplotlib", "pandas"}
+    assert not late & set(run_python(code).split())
+
+
 def test_public_names_resolve() -> None:
     import lse_bench
 

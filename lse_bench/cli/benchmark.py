@@ -96,12 +96,13 @@ def benchmark(
     as_json: Json = False,
 ) -> None:
     """Generate videos with several methods, score them, compute FID and print the tables, as one file describes."""
-    from lse_bench.benchmark import chosen
-    from lse_bench.benchmark.endings import read_steps
-    from lse_bench.benchmark.plan import steps_of
-    from lse_bench.benchmark.run import problems, refuse_missing, run_bench, to_fetch
-
     report = ConsoleReport()
+    with report.importing():
+        from lse_bench.benchmark import chosen
+        from lse_bench.benchmark.endings import read_steps
+        from lse_bench.benchmark.plan import steps_of
+        from lse_bench.benchmark.run import problems, refuse_missing, run_bench, to_fetch
+
     roots = {name: path for name, path in (("lrs2", lrs2), ("lrs3", lrs3), ("lrw", lrw)) if path is not None}
     if (bench is None) == (preset is None):
         raise UsageError("benchmark needs either BENCH.toml or --preset wav2lip-paper. Give exactly one of the two")

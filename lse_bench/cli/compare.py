@@ -29,8 +29,9 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare two runs on the clips that both scored: mean paired differences with 95 % intervals and p values."""
-    from lse_bench.runs.read import read_run
-    from lse_bench.tables.paired import compare as compare_runs
+    with ConsoleReport().importing():
+        from lse_bench.runs.read import read_run
+        from lse_bench.tables.paired import compare as compare_runs
 
     one, other = read_run(first), read_run(second)
     result = compare_runs(one, other)

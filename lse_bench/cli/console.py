@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +26,12 @@ def make_console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True)
+
+
+def _show_all() -> None:
+    """Show the collector all objects at the end if Triton is loaded, which counts what is left and complains."""
+    if "triton" in sys.modules:
+        gc.unfreeze()
 
 
 class ConsoleReport(Report):
@@ -54,6 +63,22 @@ class ConsoleReport(Report):
             yield
         finally:
             timer.cancel()
+
+    @contextmanager
+    def importing(self, text: str = "Loading torch") -> Iterator[None]:
+        """Show `text` while modules are imported.
+
+        They are a million objects that live as long as the process. The garbage collector would look at all of them
+        again and again, also at the end, which takes a third of the time of a short command.
+        """
+        gc.disable()
+        try:
+            with self.working(text):
+                yield
+        finally:
+            gc.freeze()
+            atexit.register(_show_all)
+            gc.enable()
 
     @contextmanager
     def counting(self, label: str, total: int | None) -> Iterator[Counter]:

@@ -57,7 +57,7 @@ def demo(
     _drop_others(out, str(corpus.files_digest))
     with report.counting("degrading them", len(listed)) as counter:
         folders = make_sets(listed, out / "clips", counter.advance)
-    with report.working("Loading torch"):
+    with report.importing():
         from lse_bench.demo.redrawn import make_redrawn
 
     make_redrawn(listed, out / "corpus", out / GENERATOR, folders[GENERATOR], report)

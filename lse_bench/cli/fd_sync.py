@@ -39,7 +39,7 @@ def fd_sync(
 ) -> None:
     """Compute fd-sync: how far lip motion differs from real clips, by SyncNet. It does not measure image quality."""
     report = ConsoleReport()
-    with report.working("Loading torch"):
+    with report.importing():
         from lse_bench.stored import to_json
         from lse_bench.tasks.distances import fd_sync_of
 

@@ -55,7 +55,7 @@ def fid(
 ) -> None:
     """Compute FID and KID between the frames of two sets (lower is better), and print the id of all settings."""
     report = ConsoleReport()
-    with report.working("Loading torch"):
+    with report.importing():
         from lse_bench.stored import to_json
         from lse_bench.tasks.distances import fid_of
 

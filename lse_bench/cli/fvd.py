@@ -41,7 +41,7 @@ def fvd(
 ) -> None:
     """Compute FVD between two sets of videos (lower is better), from pieces of 16 frames, and print its id."""
     report = ConsoleReport()
-    with report.working("Loading torch"):
+    with report.importing():
         from lse_bench.stored import to_json
         from lse_bench.tasks.distances import fvd_of
 

@@ -60,10 +60,11 @@ def gate(
     as_json: Json = False,
 ) -> None:
     """Accept or reject the clips of a run by conditions, and move sounds that are out of sync."""
-    from lse_bench.benchmark.summary import read_cell
-    from lse_bench.tasks.gating import REJECTED, calibrate_from, gate_into
-
     report = ConsoleReport()
+    with report.importing():
+        from lse_bench.benchmark.summary import read_cell
+        from lse_bench.tasks.gating import REJECTED, calibrate_from, gate_into
+
     if calibrate is not None:
         if out is None or run is not None or options.require or options.fix or suggest:
             raise UsageError("--calibrate needs --out FILE and stands alone")
@@ -97,9 +98,10 @@ def gate(
 def _suggest(report: ConsoleReport, run: Path, anchors: tuple[Path, Path] | None, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from lse_bench.benchmark.summary import read_cell
-    from lse_bench.runs import gate as conditions
-    from lse_bench.tables.paired import refuse_mixed
+    with ConsoleReport().importing():
+        from lse_bench.benchmark.summary import read_cell
+        from lse_bench.runs import gate as conditions
+        from lse_bench.tables.paired import refuse_mixed
 
     entry, others = read_cell(run), [read_cell(path) for path in anchors or ()]
     for other in others:

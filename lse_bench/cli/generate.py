@@ -68,7 +68,7 @@ def generate(
         return
     if name is None or manifest is None or out is None:
         raise UsageError("generate needs NAME, --manifest and --out. --list shows the generators")
-    with report.working("Loading torch"):
+    with report.importing():
         from lse_bench.tasks.generating import generate_into
     try:
         summary = generate_into(
@@ -83,7 +83,7 @@ def generate(
 def _print_list(report: ConsoleReport, as_json: bool) -> None:
     from lse_bench.generators.registry import load, names
 
-    with report.working("Importing the generators"):
+    with report.importing("Importing the generators"):
         plugins = [load(name) for name in names()]
     if as_json:
         rows = [

@@ -70,7 +70,8 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Check a submission and copy the descriptions, records and summaries that a leaderboard is rebuilt from."""
-    from lse_bench.leaderboard.submit import add as add_runs
+    with ConsoleReport().importing():
+        from lse_bench.leaderboard.submit import add as add_runs
 
     added = add_runs(runs, out, clips)
     if as_json:

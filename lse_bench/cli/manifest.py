@@ -42,7 +42,8 @@ def build(
     options: BuildOptions,
 ) -> None:
     """Draw pairs of a source video and a sound by a seeded rule, and write a manifest."""
-    from lse_bench.tasks.corpora import build_pairs
+    with ConsoleReport().importing():
+        from lse_bench.tasks.corpora import build_pairs
 
     build_pairs(out, folder, options, ConsoleReport())
 
@@ -65,7 +66,8 @@ def from_(
     ] = None,
 ) -> None:
     """Turn your own list of pairs into a manifest. What was understood of it is printed."""
-    from lse_bench.tasks.corpora import pairs_from
+    with ConsoleReport().importing():
+        from lse_bench.tasks.corpora import pairs_from
 
     pairs_from(out, path, root, options, ConsoleReport())
 
@@ -82,7 +84,8 @@ def edit(
     options: EditOptions,
 ) -> None:
     """Join manifests, keep some of their pairs, or split them. The digest of the result follows its pairs."""
-    from lse_bench.tasks.corpora import edit_pairs
+    with ConsoleReport().importing():
+        from lse_bench.tasks.corpora import edit_pairs
 
     edit_pairs(out, paths, options, ConsoleReport())
 
@@ -101,7 +104,8 @@ def import_(
     root: Annotated[Path | None, typer.Option(help="Folder of the corpus. It can also be given later.")] = None,
 ) -> None:
     """Turn an official test list into a manifest. Its digest is checked. No other copy of the list is stored."""
-    from lse_bench.tasks.corpora import import_pairs
+    with ConsoleReport().importing():
+        from lse_bench.tasks.corpora import import_pairs
 
     import_pairs(out, corpus, root, options, ConsoleReport())
 

@@ -49,7 +49,7 @@ def measures(context: typer.Context, as_json: Json = False) -> None:
     """List the measures beside LSE, with what they need, their licences and what they deviate in."""
     if context.invoked_subcommand is not None:
         return
-    with ConsoleReport().working("Importing the measures"):
+    with ConsoleReport().importing("Importing the measures"):
         from lse_bench.measures.registry import load, names
 
         found = [load(name) for name in names()]

@@ -37,10 +37,11 @@ def minilrs(
     as_json: Json = False,
 ) -> None:
     """Make a corpus of synthetic talking faces in the layout of LRS2, LRS3 or LRW. A seed always gives the same one."""
-    from lse_bench.stored import to_json
-    from lse_bench.tasks.corpora import make_minilrs
-
     report = ConsoleReport()
+    with report.importing():
+        from lse_bench.stored import to_json
+        from lse_bench.tasks.corpora import make_minilrs
+
     try:
         summary = make_minilrs(out, options, report)
     except KeyboardInterrupt:

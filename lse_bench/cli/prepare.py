@@ -54,7 +54,7 @@ def prepare(
 ) -> None:
     """Prepare clips for training: crop faces and compute sound features once."""
     report = ConsoleReport()
-    with report.working("Loading torch"):
+    with report.importing():
         from lse_bench.baselines.speech2vid.alignment import AlignedCropper
         from lse_bench.tasks.preparing import prepare_into
 

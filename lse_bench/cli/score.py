@@ -147,7 +147,7 @@ def score(
         failed = find_scenes(out, mine, options, report)
         report.say(f"shots and tracks of {len(mine) - failed} of {len(mine)} clips: {out}")
         raise typer.Exit(1 if failed > max_failed else 0)
-    with report.working("Loading torch"):
+    with report.importing():
         from lse_bench.tasks.scoring import score_into, scorer_of
     if robustness is not None:
         from lse_bench.cli.robustness import measure_robustness

@@ -53,8 +53,9 @@ def create(
     ] = False,
 ) -> None:
     """Make a study from folders of videos: clips without names, a balanced plan for each rater, and checks."""
-    from lse_bench.tasks.options import settings_of
-    from lse_bench.tasks.studies import create_study, sheet_of
+    with ConsoleReport().importing():
+        from lse_bench.tasks.options import settings_of
+        from lse_bench.tasks.studies import create_study, sheet_of
 
     if show_questions:
         from lse_bench.study.sheet import sheet_toml
@@ -146,8 +147,9 @@ def export(
     rules: Annotated[Path | None, typer.Option(help="A TOML file of the rules by which raters are used.")] = None,
 ) -> None:
     """Write the answers of a study as CSV, one row an answer."""
-    from lse_bench.storage import write_atomically
-    from lse_bench.tasks.studies import export_study
+    with ConsoleReport().importing():
+        from lse_bench.storage import write_atomically
+        from lse_bench.tasks.studies import export_study
 
     text = export_study(study, rules)
     if out is None:
@@ -173,7 +175,8 @@ def import_(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Files of answers that raters saved.")],
 ) -> None:
     """Add answers that were given without a server to a study."""
-    from lse_bench.tasks.studies import import_answers
+    with ConsoleReport().importing():
+        from lse_bench.tasks.studies import import_answers
 
     console = ConsoleReport()
     table = next((path for path in files if path.suffix.lower() == ".csv"), None)
@@ -211,10 +214,11 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Report strengths or mean opinions of methods, and how far LSE-D, LSE-C and FID agree with people."""
-    from lse_bench.benchmark.summary import read_cell
-    from lse_bench.study.report_page import markdown
-    from lse_bench.tasks.options import settings_of
-    from lse_bench.tasks.studies import report_study
+    with ConsoleReport().importing():
+        from lse_bench.benchmark.summary import read_cell
+        from lse_bench.study.report_page import markdown
+        from lse_bench.tasks.options import settings_of
+        from lse_bench.tasks.studies import report_study
 
     named = settings_of(tuple(run or ()), "--run")
     empty = next((method for method, path in named.items() if not path), None)

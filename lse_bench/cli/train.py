@@ -125,8 +125,9 @@ def syncnet(
     ] = None,
 ) -> None:
     """Train SyncNet, the scorer, on clips whose picture and sound are synchronised."""
-    from lse_bench.training.syncnet.config import TrainConfig
-    from lse_bench.training.syncnet.run import train_syncnet
+    with ConsoleReport().importing():
+        from lse_bench.training.syncnet.config import TrainConfig
+        from lse_bench.training.syncnet.run import train_syncnet
 
     chosen = settings.config(config, TrainConfig, "lse_bench.training.syncnet")
     hardware = settings.hardware()
@@ -150,8 +151,9 @@ def inception(
     ] = None,
 ) -> None:
     """Train a narrow Inception, the network of FID (mini), on frames of MiniLRS with known damage."""
-    from lse_bench.training.inception.config import InceptionConfig
-    from lse_bench.training.inception.run import train_inception
+    with ConsoleReport().importing():
+        from lse_bench.training.inception.config import InceptionConfig
+        from lse_bench.training.inception.run import train_inception
 
     chosen = settings.config(config, InceptionConfig, "lse_bench.training.inception")
     hardware = settings.hardware()
@@ -174,7 +176,8 @@ def expert(
     init: Init = None,
 ) -> None:
     """Train Wav2Lip's lip-sync expert. Wav2Lip's generator needs it for the sync loss."""
-    from lse_bench.baselines.wav2lip import expert as trainer
+    with ConsoleReport().importing():
+        from lse_bench.baselines.wav2lip import expert as trainer
 
     chosen = settings.config(_of("expert", config), trainer.ExpertConfig, _WAV2LIP)
     make = functools.partial(trainer.ExpertTraining, chosen, data, init)
@@ -236,7 +239,8 @@ def lipgan(
     sync_weights: Scorer = "syncnet-mini",
 ) -> None:
     """Train LipGAN's generator. The config decides whether it trains against a discriminator."""
-    from lse_bench.baselines.lipgan import train as trainer
+    with ConsoleReport().importing():
+        from lse_bench.baselines.lipgan import train as trainer
 
     chosen = settings.config(_of("lipgan", config), trainer.LipGanConfig, "lse_bench.baselines.lipgan")
     listener = _scorer(sync_weights, chosen.lse_clips, settings)
@@ -260,7 +264,8 @@ def speech2vid(
     sync_weights: Scorer = "syncnet-mini",
 ) -> None:
     """Train Speech2Vid's generator on clips that were prepared with --crop aligned."""
-    from lse_bench.baselines.speech2vid import train as trainer
+    with ConsoleReport().importing():
+        from lse_bench.baselines.speech2vid import train as trainer
 
     chosen = settings.config(_of("speech2vid", config), trainer.Speech2VidConfig, _SPEECH2VID)
     listener = _scorer(sync_weights, chosen.lse_clips, settings)
@@ -282,7 +287,8 @@ def speech2vid_deblur(
     init: Init = None,
 ) -> None:
     """Train the network that sharpens the faces of Speech2Vid's generator."""
-    from lse_bench.baselines.speech2vid import train as trainer
+    with ConsoleReport().importing():
+        from lse_bench.baselines.speech2vid import train as trainer
 
     chosen = settings.config(_of("speech2vid-deblur", config), trainer.DeblurConfig, _SPEECH2VID)
     make = functools.partial(trainer.DeblurTraining, chosen, data, generator, init)
@@ -302,7 +308,8 @@ def _wav2lip(
     init: Path | None,
     sync_weights: str,
 ) -> None:
-    from lse_bench.baselines.wav2lip import train as trainer
+    with ConsoleReport().importing():
+        from lse_bench.baselines.wav2lip import train as trainer
 
     chosen = settings.config(_of(name, config), trainer.GeneratorConfig, _WAV2LIP)
     if (chosen.judge is not None) != (name == "wav2lip-gan"):
@@ -334,7 +341,8 @@ def _prepared(
     export: Any,
     weights: dict[str, Path | None],
 ) -> None:
-    from lse_bench.training.run import train_prepared
+    with ConsoleReport().importing():
+        from lse_bench.training.run import train_prepared
 
     hardware = settings.hardware()
 

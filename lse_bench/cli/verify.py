@@ -50,7 +50,8 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check that stored results follow from the data they were computed from, and name every difference."""
-    from lse_bench.leaderboard.check import verify_all
+    with ConsoleReport().importing():
+        from lse_bench.leaderboard.check import verify_all
 
     report = ConsoleReport()
     with report.working("Reading results, computing them again, hashing clips"):

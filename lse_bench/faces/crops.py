@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
 from lse_bench.faces.tracks import Track
 
@@ -45,6 +44,8 @@ def crop_path(track: Track) -> CropPath:
     The median takes zeros beyond the ends of the track. In the first and last six frames the values are therefore
     biased towards 0, as in the published code.
     """
+    from scipy.ndimage import median_filter
+
     left, top, right, bottom = track.boxes.T
     half = np.maximum(bottom - top, right - left) / 2
 

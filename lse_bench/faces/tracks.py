@@ -15,7 +15,6 @@ from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from lse_bench.choices import Tracker
 from lse_bench.faces.face import Face, overlap
@@ -113,6 +112,8 @@ def _assign_frame_by_frame(faces: Sequence[Sequence[Face]], first: int) -> list[
         if open_chains and found:
             shares = np.array([[overlap(face.box, chain[-1][1].box) for face in found] for chain in open_chains])
             shares[shares <= _OVERLAP] = 0
+            from scipy.optimize import linear_sum_assignment  # takes a quarter of a second to import
+
             rows, columns = linear_sum_assignment(shares, maximize=True)
             for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
                 if shares[row, column] > 0:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.io import wavfile
 
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.media.audio import Sound
@@ -156,6 +155,8 @@ def dump_crop(ffmpeg: Ffmpeg, clip: Path, crop: Path, folder: Path) -> tuple[lis
 
 def read_wav(path: Path) -> Sound:
     """Return the samples, int16, of a 16 kHz mono WAV file. Raises ValueError if the file has another format."""
+    from scipy.io import wavfile
+
     rate, samples = wavfile.read(path)
     if rate != SAMPLE_RATE or samples.ndim != 1:
         raise ValueError(f"{path}: {rate} Hz, shape {samples.shape}; expected 16 kHz mono")

@@ -14,7 +14,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from lse_bench.choices import VoiceFamily
 from lse_bench.errors import LseBenchError, UsageError
@@ -118,6 +117,8 @@ def speak(text: str, voice: Voice, seed: int) -> Utterance:
 
 
 def _at_our_rate(wave: np.ndarray, rate: int) -> Sound:
+    from scipy.signal import resample_poly  # takes a quarter of a second to import
+
     divisor = int(np.gcd(rate, SAMPLE_RATE))
     resampled = resample_poly(wave.astype(np.float64), SAMPLE_RATE // divisor, rate // divisor)
     return np.clip(np.rint(resampled), -32768, 32767).astype(np.int16)

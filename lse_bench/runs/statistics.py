@@ -17,8 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
-from scipy.optimize import brentq
 
 CONFIDENCE = 0.95
 
@@ -46,7 +44,9 @@ class Estimate:
             return None
         if not self.standard_error:
             return 0.0 if self.mean else 1.0
-        return float(2 * stats.t.sf(abs(self.mean) / self.standard_error, self.freedom))
+        from scipy import special
+
+        return float(2 * special.stdtr(self.freedom, -abs(self.mean) / self.standard_error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,9 @@ def _students_quantile(freedom: int) -> float:
     It is found as a root of the distribution function, which every SciPy computes to 14 digits. SciPy's own quantile
     has only 9 digits before version 1.12, and an interval must not depend on the version.
     """
+    from scipy import special
+    from scipy.optimize import brentq  # takes a quarter of a second to import
+
     share = (1 + CONFIDENCE) / 2
     return float(brentq(lambda t: special.stdtr(freedom, t) - share, 0, 100, xtol=1e-15, rtol=1e-14))
 

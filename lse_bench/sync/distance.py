@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.signal import medfilt
 
 from lse_bench.sync.curve import MAX_SHIFT, MIN_PAIRS, SHIFTS
 from lse_bench.sync.offsets import Calibration, Grade, grade_of, margin_of, offset_ms, within_r37, without_conversion
@@ -220,4 +219,6 @@ def running_confidence(per_window: ArrayLike) -> NDArray[np.float64]:
     confidence = np.median(curve) - distances[:, int(curve.argmin())]
     if len(confidence) < _SMOOTHED_OVER:
         return np.asarray(confidence)
+    from scipy.signal import medfilt  # takes a quarter of a second to import
+
     return np.asarray(medfilt(confidence, _SMOOTHED_OVER), dtype=np.float64)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.distance import cdist
 
 from lse_bench.rates import FPS
 from lse_bench.sync.offsets import margin_of, offset_ms, without_conversion
@@ -53,6 +52,8 @@ class WideCurve:
         if not self._lip.size:
             self._lip, self._sound = lip[:0], sound[:0]
         before, new = len(self._sound), len(lip)
+        from scipy.spatial.distance import cdist  # takes a tenth of a second to import
+
         sounds = np.concatenate([self._sound, sound])
         lips = np.concatenate([self._lip, lip])
         self._add(cdist(lip, sounds), np.arange(len(sounds))[None, :] - (before + np.arange(new))[:, None])

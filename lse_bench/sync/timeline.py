@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import theilslopes
 
 from lse_bench.rates import FPS
 from lse_bench.sync.curve import MAX_SHIFT, SHIFTS, valid_curve
@@ -144,6 +143,8 @@ def _line(times: NDArray[np.float64], offsets: NDArray[np.float64], seconds: flo
             kept.append(number)
     if len(kept) < _FEWEST:
         kept = list(range(len(times)))
+    from scipy.stats import theilslopes  # takes a third of a second to import
+
     slope, middle, low, high = theilslopes(offsets[kept], times[kept], 0.95)
     apart = np.abs(offsets - (middle + slope * times))
     return float(slope), float(low), float(high), bool(np.quantile(apart, 0.9) <= _STRAIGHT)
