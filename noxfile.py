@@ -108,7 +108,8 @@ def run_tests(session: nox.Session, interpreter: str, *options: str) -> None:
     share = {"OMP_NUM_THREADS": str(max(1, usable_cores() // workers)), "OMP_WAIT_POLICY": "passive"}
     spread = ("--numprocesses", str(workers), "--dist", "worksteal")
     given = {name: value for name, value in share.items() if name not in os.environ}
-    session.run(interpreter, "-m", "pytest", *spread, *options, *session.posargs, external=True, env=given)
+    kept = {"PYTHONDONTWRITEBYTECODE": ""}  # commands start some thousand times
+    session.run(interpreter, "-m", "pytest", *spread, *options, *session.posargs, external=True, env=given | kept)
 
 
 def fresh(session: nox.Session, name: str, version: str) -> str:
