@@ -7,7 +7,6 @@ the points in pixels of that picture, and a logit that says whether there is a f
 
 from __future__ import annotations
 
-import threading
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -46,23 +45,30 @@ Square = tuple[float, float, float, float]  # centre x and y, side, in pixels; r
 class FaceMesh:
     """The network. `path`: the .tflite file. Raises UsageError without the extra `landmarks`, and WeightsError if the
     file is another network.
+
+    Threads can share it: each call takes a copy of the network that no other call uses.
     """
 
     def __init__(self, path: Path) -> None:
         require("ai_edge_litert", EXTRA, "face landmarks")
+        self._path = path
+        self._free = [self._loaded()]
+
+    def _loaded(self) -> Any:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            self._network: Any = Interpreter(str(path), num_threads=1)
-            self._network.allocate_tensors()
-            (taken,), given = self._network.get_input_details(), self._network.get_output_details()
+            network: Any = Interpreter(str(self._path), num_threads=1)
+            network.allocate_tensors()
+            (taken,), given = network.get_input_details(), network.get_output_details()
             shapes = [tuple(taken["shape"]), *(int(np.prod(one["shape"])) for one in given)]
         except (ValueError, RuntimeError) as error:
-            raise WeightsError(f"{path}: this is no face mesh network: {str(error)[:200]}. {_WAY_OUT}") from None
+            raise WeightsError(f"{self._path}: this is no face mesh network: {str(error)[:200]}. {_WAY_OUT}") from None
         if shapes != [(1, _SIDE, _SIDE, 3), 3 * _POINTS, 1]:
-            raise WeightsError(f"{path}: this network takes and gives {shapes}, so it is no face mesh. {_WAY_OUT}")
+            told = f"this network takes and gives {shapes}, so it is no face mesh"
+            raise WeightsError(f"{self._path}: {told}. {_WAY_OUT}")
         self._taken, self._given = taken["index"], [one["index"] for one in given]
-        self._lock = threading.Lock()  # several readers share one network
+        return network
 
     def find(self, frame: NDArray[np.uint8], square: Square) -> tuple[Points, float]:
         """Return all points (468,2), in pixels of the BGR `frame`, and the logit of a face in `square`."""
@@ -75,10 +81,14 @@ class FaceMesh:
             borderMode=cv2.BORDER_CONSTANT,
         )
         picture = seen[None, :, :, ::-1].astype(np.float32) / np.float32(127.5) - 1
-        with self._lock:
-            self._network.set_tensor(self._taken, picture)
-            self._network.invoke()
-            points, present = (self._network.get_tensor(one) for one in self._given)
+        try:
+            network = self._free.pop()
+        except IndexError:  # other threads use all there are
+            network = self._loaded()
+        network.set_tensor(self._taken, picture)
+        network.invoke()
+        points, present = (network.get_tensor(one) for one in self._given)
+        self._free.append(network)
         flat = points.reshape(_POINTS, 3)[:, :2].astype(np.float64)
         return flat @ to_frame[:, :2].T + to_frame[:, 2], float(present.reshape(()))
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ from lse_bench.measures.phonemes import phonemes_of
 from lse_bench.media.audio import Sound
 from lse_bench.media.probe import probe
 from lse_bench.media.video import Frame, ToBgr, read_frames
+from lse_bench.processor import usable_cores
 from lse_bench.rates import FPS
 from lse_bench.sync.clip_facts import Watcher
 
@@ -39,6 +42,12 @@ class Measured:
     values: dict[str, float] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+
+@cache
+def _beside() -> Executor:
+    """Return the threads that look at originals while the caller's thread looks at the clip."""
+    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="original")
 
 
 class ClipWatch(Watcher):
@@ -141,11 +150,12 @@ class ClipWatch(Watcher):
             return
         paired = wanting & self._waiting("original") if original is not None else set()
         points: NDArray[np.float64] | None
-        theirs: NDArray[np.float64] | None = None
         try:
-            points = self._ours.find(frame)
+            aside: Future[NDArray[np.float64] | None] | None = None
             if paired and self._of_original is not None and original is not None:
-                theirs = self._of_original.find(original)
+                aside = _beside().submit(self._of_original.find, original)
+            points = self._ours.find(frame)
+            theirs = None if aside is None else aside.result()
         except Exception as error:  # noqa: BLE001 - no fault of landmarks may cost the score of the clip
             self._lost_all(wanting, "landmarks", error)
             return
