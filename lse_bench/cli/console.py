@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lse_bench.cli.bar import Bar
+from lse_bench.collecting import uncollected
 from lse_bench.reporting import Counter, Report
 
 if TYPE_CHECKING:
@@ -71,14 +72,10 @@ class ConsoleReport(Report):
         They are a million objects that live as long as the process. The garbage collector would look at all of them
         again and again, also at the end, which takes a third of the time of a short command.
         """
-        gc.disable()
-        try:
-            with self.working(text):
-                yield
-        finally:
+        with uncollected(), self.working(text):
+            yield
             gc.freeze()
-            atexit.register(_show_all)
-            gc.enable()
+        atexit.register(_show_all)
 
     @contextmanager
     def counting(self, label: str, total: int | None) -> Iterator[Counter]:

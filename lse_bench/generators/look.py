@@ -115,7 +115,7 @@ def _watch(info: MediaInfo, report: DecodeReport) -> tuple[int, float]:
     frames, end = 0, 0.0
     for frame in decode(info, report):
         frames += 1
-        end = max(end, float(frame.time + frame.duration))
+        end = max(end, (frame.time + frame.duration) / frame.base)
     return frames, end
 
 

@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.media.bounds import MAX_CHANNELS, MAX_HOLE, MAX_SOUND_RATE, MIN_SOUND_RATE, Holes
-from lse_bench.media.clock import Clock
+from lse_bench.media.clock import Clock, rounded
 from lse_bench.media.opening import open_media, packets
 from lse_bench.media.probe import MediaInfo
 from lse_bench.media.video import DecodeReport
 from lse_bench.rates import SAMPLE_RATE
 
 Sound = NDArray[np.int16]
+_TOGETHER = (
+    8  # frames that are filtered together: a graph says by an exception, which costs a frame's time, that it is empty
+)
 PADDED = "mov"  # part of the name of FFmpeg's reader of MP4, MOV, M4A and 3GP, which cuts padding since version 9
 
 
@@ -64,6 +67,7 @@ def _decoded(info: MediaInfo, report: DecodeReport, wanted: str) -> Iterator[av.
         clock, holes = Clock(container, stream), _SoundHoles(info)
         graph: Graph | None = None
         shape: tuple[object, ...] | None = None
+        waiting = 0  # frames in the graph that were not asked for
         for packet in packets(container, stream):
             clock.mend(packet)
             if PADDED in info.container:
@@ -83,9 +87,15 @@ def _decoded(info: MediaInfo, report: DecodeReport, wanted: str) -> Iterator[av.
                 if graph is None or shape != now:
                     if graph is not None:  # the format changes inside the stream: flush the sound before the change
                         graph.push(None)
-                        yield from _pull(graph)
+                        for block in _pull(graph):
+                            count += block.samples
+                            yield block
                     graph, shape = _chain(info, frame, tick, wanted, first=count == 0), now
                 graph.push(frame)
+                waiting += 1
+                if waiting < _TOGETHER:
+                    continue
+                waiting = 0
                 for block in _pull(graph):
                     count += block.samples
                     yield block
@@ -119,10 +129,11 @@ class _SoundHoles:
     def __init__(self, info: MediaInfo) -> None:
         self._path = info.path
         self._holes = Holes("sound")
-        self._expected = Fraction(0)
+        self._expected = 0  # in samples of this rate
+        self._rate = 1
 
     def check(self, frame: av.AudioFrame, tick: Fraction) -> None:
-        rate, channels = frame.sample_rate, len(frame.layout.channels)
+        rate, channels = frame.sample_rate, frame.layout.nb_channels
         if not MIN_SOUND_RATE <= rate <= MAX_SOUND_RATE:
             allowed = f"{MIN_SOUND_RATE:,} to {MAX_SOUND_RATE:,} Hz are read"
             raise ClipError(
@@ -130,13 +141,16 @@ class _SoundHoles:
             )
         if channels > MAX_CHANNELS:
             raise ClipError(self._path, "unreadable", f"sound of {channels} channels; at most {MAX_CHANNELS} are read")
-        begin = self._expected if frame.pts is None else frame.pts * tick
-        if (refusal := self._holes.refusal(self._expected, begin)) is not None:
+        if rate != self._rate:
+            self._expected, self._rate = rounded(self._expected * rate, self._rate), rate
+        pts = frame.pts
+        begin = self._expected if pts is None else rounded(pts * tick.numerator * rate, tick.denominator)
+        if (refusal := self._holes.refusal(self._expected, begin, rate)) is not None:
             raise ClipError(self._path, "unreadable", refusal)
-        if begin < self._expected - MAX_HOLE:
-            told = f"its sound jumps back from {float(self._expected):,.2f} to {float(begin):,.2f} s"
+        if begin < self._expected - MAX_HOLE * rate:
+            told = f"its sound jumps back from {self._expected / rate:,.2f} to {begin / rate:,.2f} s"
             raise ClipError(self._path, "unreadable", f"{told}; jumps of at most {MAX_HOLE} s are accepted")
-        self._expected = begin + Fraction(frame.samples, rate)
+        self._expected = begin + frame.samples
 
 
 def keep_padding(packet: av.Packet[av.AudioStream]) -> None:

@@ -20,16 +20,21 @@ class Holes:
         self._what = what
         self._filled = Fraction(0)
 
-    def refusal(self, begin: Fraction, end: Fraction) -> str | None:
-        """Count the hole from `begin` to `end`, in seconds. Return why the clip is refused, None if it is accepted."""
+    def refusal(self, begin: int, end: int, base: int) -> str | None:
+        """Count the hole from `begin` to `end`. Return why the clip is refused, None if it is accepted.
+
+        `base`: how many of their units make a second.
+        """
         length = end - begin
-        self._filled += length if length > _COUNTED else 0
-        if length > MAX_HOLE:
+        if length <= _COUNTED * base:
+            return None
+        self._filled += Fraction(length, base)
+        if length > MAX_HOLE * base:
             told = (
-                f"no {self._what} from {float(begin):,.2f} to {float(end):,.2f} s; a hole may last at most {MAX_HOLE} s"
+                f"no {self._what} from {begin / base:,.2f} to {end / base:,.2f} s; a hole may last at most {MAX_HOLE} s"
             )
         elif self._filled > MAX_HOLES:
-            lost = f"holes of {float(self._filled):,.0f} s in its {self._what} until {float(end):,.2f} s"
+            lost = f"holes of {float(self._filled):,.0f} s in its {self._what} until {end / base:,.2f} s"
             told = f"{lost}; all holes together may last at most {MAX_HOLES} s"
         else:
             return None

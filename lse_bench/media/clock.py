@@ -29,43 +29,68 @@ class Clock:
     def __init__(self, container: InputContainer, stream: av.stream.Stream) -> None:
         self._jumps = bool(Flags(container.format.flags) & Flags.ts_discont)
         self._step = _step_of(stream)
+        tick = stream.time_base  # of the packets too: asking each of them costs as much as all the rest
+        self._micros = None if tick is None else (tick.numerator * _MICRO, tick.denominator)
         self._now: int | None = None  # the last decoding time, µs
         self._next: int | None = None  # the expected next decoding time, µs
         self._moved = 0  # µs to add to time stamps
 
     def mend(self, packet: Packet) -> None:
         """Correct the packet's time stamps in place, or set them to None."""
-        if not packet.size or packet.time_base is None:
+        if self._micros is None or not packet.size:
             return
-        tick = packet.time_base * _MICRO
-        _move(packet, round(self._moved / tick))
-        if packet.dts is None:
-            self._pass(packet, tick)
+        if self._moved:
+            _move(packet, self._ticks(self._moved))
+        dts = packet.dts
+        if dts is None:
+            self._pass(packet, None)
             return
         if self._next is not None:
-            ahead = round(packet.dts * tick) - self._next
+            now = self._time(dts)
             if not self._jumps:
-                self._forget(packet, tick, self._next)
-            elif abs(ahead) > _JUMP or (self._now is not None and round(packet.dts * tick) + _BACK < self._now):
-                self._moved -= ahead
-                _move(packet, -round(ahead / tick))
-        self._pass(packet, tick)
+                dts = self._forget(packet, self._next, dts, now)
+            elif abs(now - self._next) > _JUMP or (self._now is not None and now + _BACK < self._now):
+                self._moved -= now - self._next
+                _move(packet, -self._ticks(now - self._next))
+                dts = packet.dts
+        self._pass(packet, dts)
 
-    def _forget(self, packet: Packet, tick: Fraction, expected: int) -> None:
-        if packet.pts is not None and abs(round(packet.pts * tick) - expected) > _ABSURD:
+    def _time(self, ticks: int) -> int:
+        """Return a time stamp in µs."""
+        assert self._micros is not None
+        return rounded(ticks * self._micros[0], self._micros[1])
+
+    def _ticks(self, micros: int) -> int:
+        assert self._micros is not None
+        return rounded(micros * self._micros[1], self._micros[0])
+
+    def _forget(self, packet: Packet, expected: int, dts: int, now: int) -> int | None:
+        """Drop time stamps that are absurd. Return the decoding time stamp that is left."""
+        pts = packet.pts
+        if pts is not None and pts != dts and abs(self._time(pts) - expected) > _ABSURD:
             packet.pts = None
-        if packet.dts is not None and abs(round(packet.dts * tick) - expected) > _ABSURD:
-            packet.dts = None
+        if abs(now - expected) <= _ABSURD:
+            return dts
+        if pts == dts:
+            packet.pts = None
+        packet.dts = None
+        return None
 
-    def _pass(self, packet: Packet, tick: Fraction) -> None:
-        if packet.dts is not None:
-            self._now = round(packet.dts * tick)
+    def _pass(self, packet: Packet, dts: int | None) -> None:
+        if dts is not None:
+            self._now = self._time(dts)
         elif self._next is not None:
             self._now = self._next
-        elif packet.pts is not None:  # the first packet
-            self._now = round(packet.pts * tick)
+        elif (pts := packet.pts) is not None:  # the first packet
+            self._now = self._time(pts)
         if self._now is not None:
-            self._next = self._now + (self._step or round((packet.duration or 0) * tick))
+            self._next = self._now + (self._step or self._time(packet.duration or 0))
+
+
+def rounded(top: int, bottom: int) -> int:
+    """Return top / bottom as the nearest whole number, and the even one if two are as near."""
+    whole, rest = divmod(top, bottom)
+    return whole + (2 * rest > bottom or (2 * rest == bottom and whole % 2 == 1))
 
 
 def _step_of(stream: av.stream.Stream) -> int:

@@ -107,6 +107,8 @@ def probe(path: Path | str, sound_stream: str | None = None) -> MediaInfo:
             if (layout := layouts[stream.index]) is not None:
                 stream.codec_context.layout = layout
         clocks = {stream.index: Clock(container, stream) for stream in (*pictures, *sounds)}
+        ticks = {stream.index: stream.time_base for stream in container.streams}
+        begin = origin / av.time_base
         # All streams are read, because the length in the header is that of the longest stream.
         times: dict[int, list[float]] = {index: [] for index in clocks}
         ends: dict[int, float] = {stream.index: 0.0 for stream in container.streams}
@@ -117,16 +119,18 @@ def probe(path: Path | str, sound_stream: str | None = None) -> MediaInfo:
                     if not packet.size:
                         continue
                     corrupt = packet.is_corrupt  # only the last packet shows that the file was cut off
-                    if packet.stream_index in clocks:
-                        clocks[packet.stream_index].mend(packet)
-                    stamp = packet.pts if packet.pts is not None else packet.dts
-                    if stamp is None or packet.time_base is None:
+                    index = packet.stream_index
+                    if index in clocks:
+                        clocks[index].mend(packet)
+                    stamp, tick = packet.pts, ticks.get(index)
+                    stamp = packet.dts if stamp is None else stamp
+                    if stamp is None or tick is None:
                         continue
-                    time = float(stamp * packet.time_base) - origin / av.time_base
-                    end = time + float((packet.duration or 0) * packet.time_base)
-                    ends[packet.stream_index] = max(ends.get(packet.stream_index, 0.0), end)
-                    if packet.stream_index in clocks and not packet.is_discard:  # an edit list can hide packets
-                        times[packet.stream_index].append(time)
+                    time = stamp * tick.numerator / tick.denominator - begin
+                    end = time + (packet.duration or 0) * tick.numerator / tick.denominator
+                    ends[index] = max(ends.get(index, 0.0), end)
+                    if index in clocks and not packet.is_discard:  # an edit list can hide packets
+                        times[index].append(time)
             except av.FFmpegError as error:
                 raise ClipError(path, "unreadable", f"the data cannot be read to its end: {error.strerror}") from None
         _refuse_cut_file(path, container, max(ends.values(), default=0.0) + origin / av.time_base, corrupt)

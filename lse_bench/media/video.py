@@ -5,6 +5,7 @@ A frame is uint8, height x width x 3, in BGR order. Every pixel equals the one t
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
@@ -69,10 +70,14 @@ Picture = TypeVar("Picture")
 
 @dataclass(frozen=True, slots=True)
 class TimedFrame(Generic[Picture]):
-    """A decoded picture with its time from the start of the file and its duration, both in seconds."""
+    """A decoded picture with its time from the start of the file and its duration.
 
-    time: Fraction
-    duration: Fraction
+    `base`: how many of their units make a second.
+    """
+
+    time: int
+    duration: int
+    base: int
     picture: Picture
 
 
@@ -119,10 +124,13 @@ def _decode(info: MediaInfo, report: DecodeReport, strict: bool) -> Generator[Ti
         stream.thread_type = "NONE" if small or watched else "AUTO"
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)} | (_STRICT if strict else {})
         clock, holes = Clock(container, stream), Holes("picture")
+        # All times are whole numbers of a unit that the time stamps, the start of the file and the frame rate share.
         tick = stream.time_base or Fraction(1, 1000)
-        origin = Fraction(info.origin, av.time_base)
-        step = 1 / info.video.rate
-        expected = Fraction(0)
+        base = math.lcm(tick.denominator, av.time_base, info.video.rate.numerator)
+        unit = tick.numerator * (base // tick.denominator)
+        origin = info.origin * (base // av.time_base)
+        step = info.video.rate.denominator * (base // info.video.rate.numerator)
+        expected = 0
         try:
             for packet in packets(container, stream):
                 clock.mend(packet)
@@ -136,15 +144,16 @@ def _decode(info: MediaInfo, report: DecodeReport, strict: bool) -> Generator[Ti
                     report.damaged += 1
                     continue
                 for picture in pictures:
-                    time = picture.pts * tick - origin if picture.pts is not None else expected
-                    duration = picture.duration * tick if picture.duration else step
+                    stamp = picture.pts
+                    time = expected if stamp is None else stamp * unit - origin
+                    duration = (picture.duration or 0) * unit or step
                     # Neither a gap before a picture nor the picture itself may last too long.
                     for begin, end in ((expected, time), (time, time + duration)):
-                        if (refusal := holes.refusal(begin, end)) is not None:
+                        if (refusal := holes.refusal(begin, end, base)) is not None:
                             raise ClipError(info.path, "unreadable", refusal)
                     expected = time + duration
                     count += 1
-                    yield TimedFrame(time, duration, turn(picture))
+                    yield TimedFrame(time, duration, base, turn(picture))
         finally:
             # If decoding stops early, closing FFmpeg's threads can deadlock. Flushing the decoder prevents this.
             with suppress(av.FFmpegError):
@@ -174,8 +183,9 @@ def at_constant_rate(
     previous_shown = 0.0
     earlier_repeats = [0, 0, 0]
     for frame in frames:
-        shown = float(frame.time * rate)
-        duration = float(frame.duration * rate)
+        unit = frame.base * rate.denominator
+        shown = frame.time * rate.numerator / unit
+        duration = frame.duration * rate.numerator / unit
         ahead = shown - written
         until = ahead + duration
         if ahead < 0 < until:

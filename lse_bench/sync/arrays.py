@@ -115,7 +115,8 @@ def _at_25(pictures: Sequence[Frame], fps: float | Fraction, policy: FpsPolicy, 
         facts.warnings.append(f"{float(fps):.2f} fps counted as 25: picture and sound drift apart")
         return pictures
     rate, report = Fraction(fps), DecodeReport()
-    timed = (TimedFrame(number / rate, 1 / rate, picture) for number, picture in enumerate(pictures))
+    step, base = rate.denominator, rate.numerator
+    timed = (TimedFrame(number * step, step, base, picture) for number, picture in enumerate(pictures))
     shown = list(at_constant_rate(timed, FRAME_RATE, report))
     facts.conversion_ms = conversion_of(report)
     moved = f"{report.repeated} frames repeated, {report.dropped} dropped"

@@ -18,7 +18,7 @@ from lse_bench.sync.search import WideCurve
 from lse_bench.sync.syncnet import WINDOW_COLUMNS, FastSyncNet
 from lse_bench.sync.timeline import timeline_of
 from lse_bench.sync.times import Times
-from lse_bench.sync.windows import Chunk, window_views
+from lse_bench.sync.windows import Chunk, fill_lips, sound_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,13 @@ class Batch:
         state.curves.setdefault(chunk.part, CurveSum(self._keep or self._offsets.timeline is not None))
         if self._offsets.search is not None:
             state.searches.setdefault(chunk.part, WideCurve(self._offsets.search))
-        lips, mfcc = window_views(chunk, self._lips.device, self._lips.dtype)
+        mfcc = sound_windows(chunk)
         start = 0
         while start < len(chunk):
             count = min(len(chunk) - start, len(self._lips) - self._filled)
             rows = slice(self._filled, self._filled + count)
-            self._lips[rows].copy_(lips[start : start + count])
-            self._mfcc[rows, 0].copy_(mfcc[start : start + count])
+            fill_lips(self._lips[rows], chunk, start)
+            self._mfcc[rows].copy_(mfcc[start : start + count])
             self._owners.append((clip, chunk.part, count))
             self._filled += count
             state.waiting += count

@@ -11,7 +11,8 @@ from lse_bench.errors import UsageError
 from lse_bench.media.clip_files import ClipFiles, files_of
 from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.scorer import SyncScorer
-from lse_bench.sync.windows import read_windows, window_views
+from lse_bench.sync.syncnet import FastSyncNet
+from lse_bench.sync.windows import Chunk, fill_lips, read_windows, sound_windows
 
 Embeddings = NDArray[np.float64]
 
@@ -27,7 +28,14 @@ def embed_clip(scorer: SyncScorer, clip: ClipFiles | Path) -> tuple[Embeddings, 
         )
     lips, sounds = [], []
     for chunk in read_windows(files_of(clip), scorer.protocol, scorer.fps_policy, ClipFacts(), scorer.sound_stream):
-        lip, mfcc = window_views(chunk, scorer.network.device, scorer.network.dtype)
-        lips.append(scorer.network.lip(lip).numpy())
-        sounds.append(scorer.network.sound(mfcc[:, None]).numpy())
+        lip, sound = embed_chunk(scorer.network, chunk)
+        lips.append(lip)
+        sounds.append(sound)
     return np.concatenate(lips), np.concatenate(sounds)
+
+
+def embed_chunk(network: FastSyncNet, chunk: Chunk) -> tuple[Embeddings, Embeddings]:
+    """Return the lip and the sound embeddings of the n windows of a chunk, both (n, D), float64."""
+    rows = network.empty_lips(len(chunk))
+    fill_lips(rows, chunk)
+    return network.lip(rows).numpy(), network.sound(sound_windows(chunk)).numpy()

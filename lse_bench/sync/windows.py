@@ -83,18 +83,26 @@ def read_windows(
         raise ClipError(info.path, "too_short", why_too_short(facts.frames, facts.samples))
 
 
-def window_views(chunk: Chunk, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return overlapping views of the n windows of a chunk: lips (n,15,224,224) and MFCC (n,13,20).
+def fill_lips(rows: torch.Tensor, chunk: Chunk, start: int = 0) -> None:
+    """Write windows of a chunk, from its window number `start` on, into `rows`.
 
-    The lips have dtype `dtype` and are on `device`, to which each frame is copied once. The MFCC stay on the CPU.
+    `rows`: (n,15,224,224), uint8, channels last, as `FastSyncNet.empty_lips` makes them, on any device.
     """
-    planes = torch.from_numpy(chunk.frames).to(device).to(dtype).flatten(0, 1)
-    stride = planes.stride()
-    lips = planes.as_strided(
-        (len(chunk), 3 * WINDOW_FRAMES, *planes.shape[1:]), (3 * stride[0], stride[0], stride[1], stride[2])
-    )
-    mfcc = torch.from_numpy(chunk.mfcc).unfold(1, WINDOW_COLUMNS, COLUMNS_PER_FRAME).transpose(0, 1)
-    return lips, mfcc
+    frames = chunk.frames[start : start + len(rows) + WINDOW_FRAMES - 1]
+    if rows.device.type != "cpu":  # each frame goes to the device once, as bytes
+        planes = torch.from_numpy(frames).to(rows.device).flatten(0, 1)
+        frame, line, pixel = planes.stride()
+        rows.copy_(planes.as_strided(rows.shape, (3 * frame, frame, line, pixel)))
+        return
+    levels = list(frames.reshape(-1, FRAME_SIZE, FRAME_SIZE))
+    for number, row in enumerate(rows.permute(0, 2, 3, 1).numpy()):
+        cv2.merge(levels[3 * number : 3 * (number + WINDOW_FRAMES)], row)
+
+
+def sound_windows(chunk: Chunk) -> torch.Tensor:
+    """Return a view of the MFCC of the windows of a chunk: (n,1,13,20), float32."""
+    columns = torch.from_numpy(chunk.mfcc).unfold(1, WINDOW_COLUMNS, COLUMNS_PER_FRAME)
+    return columns.transpose(0, 1)[:, None]
 
 
 class WindowAssembler:

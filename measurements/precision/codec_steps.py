@@ -34,10 +34,10 @@ from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.plan import Spec
 from lse_bench.minilrs.stage import write_stage
 from lse_bench.sync.distance import LseScore
+from lse_bench.sync.embed import embed_chunk
 from lse_bench.sync.quality import lse
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.sync.tracked import crops_of, windows_of_pictures
-from lse_bench.sync.windows import window_views
 
 _LAG = 3000  # samples: how far the MP3 delay is searched
 
@@ -46,9 +46,9 @@ def score(scorer: SyncScorer, pictures: Iterable[Frame], sound: Sound) -> LseSco
     """The score of crops and their sound."""
     lips, sounds = [], []
     for chunk in windows_of_pictures(pictures, sound):
-        lip, mfcc = window_views(chunk, scorer.network.device, scorer.network.dtype)
-        lips.append(scorer.network.lip(lip).numpy())
-        sounds.append(scorer.network.sound(mfcc[:, None]).numpy())
+        lip, heard = embed_chunk(scorer.network, chunk)
+        lips.append(lip)
+        sounds.append(heard)
     return lse(np.concatenate(lips), np.concatenate(sounds))
 
 

@@ -185,18 +185,16 @@ def test_jpeg_quality_falls_under_rate_control() -> None:
 
 def test_even_clips_pass_the_rate_rule_unchanged() -> None:
     pictures = [av.VideoFrame(16, 16, "yuv420p") for _ in range(50)]
-    step = Fraction(1, 25)
     report = DecodeReport()
-    timed = (TimedFrame(n * step, step, picture) for n, picture in enumerate(pictures))
+    timed = (TimedFrame(n, 1, 25, picture) for n, picture in enumerate(pictures))
     assert [id(p) for p in at_constant_rate(timed, Fraction(25), report)] == [id(p) for p in pictures]
     assert (report.repeated, report.dropped) == (0, 0)
 
 
 def test_doubled_rate_drops_every_other_frame() -> None:
     pictures = [av.VideoFrame(16, 16, "yuv420p") for _ in range(50)]
-    step = Fraction(1, 50)
     report = DecodeReport()
-    timed = (TimedFrame(n * step, step, picture) for n, picture in enumerate(pictures))
+    timed = (TimedFrame(n, 1, 50, picture) for n, picture in enumerate(pictures))
     kept = list(at_constant_rate(timed, Fraction(25), report))
     # ffmpeg drops a frame only once the output is 1.1 frames ahead, so it stays up to two ahead to the end.
     assert 25 <= len(kept) <= 27 and len(kept) + report.dropped == 50

@@ -33,11 +33,11 @@ from lse_bench.runs.run import score_run
 from lse_bench.sync.batch import ClipOutcome
 from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.distance import combine
+from lse_bench.sync.embed import embed_chunk
 from lse_bench.sync.protocol import get_protocol
 from lse_bench.sync.quality import lse
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.sync.tracked import windows_of_pictures
-from lse_bench.sync.windows import window_views
 
 # Of the golden track 0: LSE-D and LSE-C of the original through every codec step (ffmpeg 5.1.9), and of its functions
 # with clean frames and sound (the reference measured both).
@@ -84,9 +84,9 @@ def test_the_stored_jpegs_and_sound_give_the_published_scores(calibrated: Path) 
         pieces = (held["data"][a:b] for a, b in pairwise(edges))
         pictures = [np.asarray(cv2.imdecode(piece, cv2.IMREAD_COLOR), np.uint8) for piece in pieces]
         for chunk in windows_of_pictures(pictures, held["audio"]):
-            lip, mfcc = window_views(chunk, network.device, network.dtype)
-            lips.append(network.lip(lip).numpy())
-            sounds.append(network.sound(mfcc[:, None]).numpy())
+            lip, sound = embed_chunk(network, chunk)
+            lips.append(lip)
+            sounds.append(sound)
     score = lse(np.concatenate(lips), np.concatenate(sounds))
     with np.load(golden_file("real_video_scores_cal.npz")) as want:
         np.testing.assert_allclose(score.curve, want["mdist"], rtol=0, atol=1e-5)
