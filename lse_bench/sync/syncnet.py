@@ -241,7 +241,7 @@ class FastSyncNet:
     def _lip_tile(self, x: Tensor) -> Tensor:
         first, second, third, fourth, fifth, last = self._lip
         # Frames are widened to floating point here, few at a time: their memory would take longer than their sums.
-        pieces = (piece.to(self.dtype) for piece in x.split(self._front))
+        pieces = (x[start : start + self._front].to(self.dtype) for start in range(0, len(x), self._front))
         x = torch.cat([F.relu_(F.max_pool2d(F.conv2d(piece, *first, stride=2), 3, 2)) for piece in pieces])
         x = F.relu_(F.max_pool2d(F.conv2d(x, *second, stride=2, padding=1), 3, 2, 1))
         x = F.relu_(F.conv2d(x, *third, padding=1))

@@ -1,8 +1,9 @@
 """What surrounds the network: windows per CPU-second of `score` with a stub in its place, beside another checkout.
 
-Run: python -m measurements.speed.around --before FOLDER [--clips 40] [--seconds 20] [--rounds 3] [--workers 2]
+Run: python -m measurements.speed.around --before FOLDER [--clips 40] [--seconds 20] [--workers 2 | --network]
 FOLDER is a checkout of an earlier commit (git worktree add FOLDER COMMIT). Each measurement is a process of its own;
 ours and the earlier one alternate. With --workers 2, two processes at once take half of the clips each.
+With --network, the network itself works, on two threads: windows a second.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _CHILD = """
 import json, sys, time
 from pathlib import Path
 import torch
-torch.set_num_threads(1)
+torch.set_num_threads(int(sys.argv[4]))
 from lse_bench.manifests.clips import find_clips
 from lse_bench.runs.run import score_run
 from lse_bench.sync.scorer import SyncScorer
@@ -32,11 +33,12 @@ from lse_bench.sync.syncnet import FastSyncNet, SyncNet
 def stub(self, windows):
     return torch.zeros(len(windows), self.dimensions, dtype=torch.float64)
 
-FastSyncNet._lip_tile = FastSyncNet._sound_tile = stub
+if sys.argv[4] == "1":
+    FastSyncNet._lip_tile = FastSyncNet._sound_tile = stub
 folder, out, shard = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 clips = find_clips([folder])
 clips = clips if shard < 0 else clips[shard::2]
-scorer = SyncScorer(SyncNet(), weights_sha256="0" * 64, protocol="lrs-lossless@1", device="cpu")
+scorer = SyncScorer(SyncNet().eval(), weights_sha256="0" * 64, protocol="lrs-lossless@1", device="cpu")
 wall, cpu = time.perf_counter(), time.process_time()
 summary = score_run(scorer, clips, out)
 windows = sum(json.loads(line)["windows"] for line in (out / "records.jsonl").read_text().splitlines())
@@ -44,10 +46,13 @@ print(json.dumps([windows, time.process_time() - cpu, time.perf_counter() - wall
 """
 
 
-def measured(tree: Path, clips: Path, shard: int = -1) -> tuple[int, float, float]:
-    """Windows, CPU-seconds and seconds of a process with the code of `tree`. `shard`: which half, -1 for all clips."""
+def measured(tree: Path, clips: Path, shard: int = -1, threads: int = 1) -> tuple[int, float, float]:
+    """Windows, CPU-seconds and seconds of a process with the code of `tree`.
+
+    `shard`: which half, -1 for all clips. `threads`: 1 for a stub in the network's place, 2 for the network.
+    """
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-c", _CHILD, str(clips), str(Path(out) / "run"), str(shard)]
+        command = [sys.executable, "-c", _CHILD, str(clips), str(Path(out) / "run"), str(shard), str(threads)]
         environment = {**os.environ, "PYTHONPATH": str(tree)}
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=tree)
     windows, cpu, wall = json.loads(done.stdout.splitlines()[-1])
@@ -69,6 +74,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--network", action="store_true")
     chosen = parser.parse_args()
     trees = {"ours": Path(__file__).parents[2], "before": chosen.before.absolute()}
     best = dict.fromkeys(trees, 0.0)
@@ -82,6 +88,9 @@ def main() -> None:
             for tree, path in trees.items():
                 if chosen.workers == 2:
                     rate, unit = halves(path, folder), "windows a second, two processes"
+                elif chosen.network:
+                    windows, _, wall = measured(path, folder, threads=2)
+                    rate, unit = windows / wall, "windows a second, with the network"
                 else:
                     windows, cpu, _ = measured(path, folder)
                     rate, unit = windows / cpu, "windows per CPU-second"
