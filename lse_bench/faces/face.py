@@ -33,27 +33,32 @@ def overlap(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
 
 
 def suppress(
-    boxes: NDArray[np.floating], scores: NDArray[np.floating], limit: float, pixel: float = 0.0
+    boxes: NDArray[np.floating],
+    scores: NDArray[np.floating],
+    limit: float,
+    pixel: float = 0.0,
+    most: int | None = None,
 ) -> NDArray[np.intp]:
     """Return the indices of the boxes that greedy non-maximum suppression keeps, the most confident first.
 
     A box is removed if its intersection over union with a more confident kept box exceeds `limit`. Among equal scores
     the later box counts as more confident, as in the published detectors. `boxes` (N,4), `scores` (N). `pixel`: added
-    to widths and heights; use 1 if the last pixel belongs to the box, as in face-alignment's copy of S3FD.
+    to widths and heights; use 1 if the last pixel belongs to the box, as in face-alignment's copy of S3FD. `most`: the
+    number of boxes that are wanted; None for all.
     """
-    left, top, right, bottom = boxes.T
-    area = (right - left + pixel) * (bottom - top + pixel)
     order = scores.argsort(kind="stable")[::-1]
-    kept = []
-    while len(order):
-        best, rest = order[0], order[1:]
-        kept.append(best)
-        wide = np.maximum(np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest]) + pixel, 0)
-        high = np.maximum(np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest]) + pixel, 0)
-        shared = wide * high
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = shared / ((area[rest] - shared) + area[best])
-        order = rest[share <= limit]
+    left, top, right, bottom = (np.ascontiguousarray(edge[order]) for edge in boxes.T)
+    area = (right - left + pixel) * (bottom - top + pixel)
+    kept: list[np.intp] = []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        while len(order) and len(kept) != most:
+            kept.append(order[0])
+            wide = np.maximum(np.minimum(right[0], right[1:]) - np.maximum(left[0], left[1:]) + pixel, 0)
+            high = np.maximum(np.minimum(bottom[0], bottom[1:]) - np.maximum(top[0], top[1:]) + pixel, 0)
+            shared = wide * high
+            (apart,) = np.nonzero(shared / ((area[1:] - shared) + area[0]) <= limit)
+            apart += 1
+            order, left, top, right, bottom, area = (one[apart] for one in (order, left, top, right, bottom, area))
     return np.array(kept, dtype=np.intp)
 
 

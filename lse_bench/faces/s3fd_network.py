@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lse_bench.errors import WeightsError
+from lse_bench.faces.winograd import FEWEST_CHANNELS, WinogradRelu
 from lse_bench.weights.readers import kind_of
 
 _ADVICE = "get the tracker's detector with: lse-bench weights fetch sfd_face"
@@ -117,13 +118,30 @@ class S3fdNetwork(nn.Module):
         loc, conf = [], []
         maps = self.maps(x)
         for number, (source, place, kind) in enumerate(zip(maps, self.loc, self.conf, strict=True)):
-            scores = kind(source)
+            # One convolution for both: with so few results it takes as long as for one.
+            weights, biases = (torch.cat([getattr(one, name) for one in (place, kind)]) for name in ("weight", "bias"))
+            places, scores = F.conv2d(source, weights, biases, padding=1).tensor_split([4], dim=1)
             if not number:
                 scores = torch.cat([scores[:, :3].amax(dim=1, keepdim=True), scores[:, 3:]], dim=1)
-            loc.append(place(source).permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 4)))
-            conf.append(scores.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 2)))
+            loc.append(places.permute(0, 2, 3, 1).flatten(1).view(len(x), -1, 4))
+            conf.append(scores.permute(0, 2, 3, 1).flatten(1).view(len(x), -1, 2))
         sizes = [(int(source.shape[2]), int(source.shape[3])) for source in maps]
         return torch.cat(loc, dim=1), torch.cat(conf, dim=1).softmax(dim=-1), sizes
+
+
+def made_fast(network: S3fdNetwork) -> S3fdNetwork:
+    """Return the network with its wide convolutions in a form that takes half the time on a processor.
+
+    Its entries are no longer those of a state dict.
+    """
+    for place, layer in enumerate(network.vgg):
+        if isinstance(layer, nn.ReLU):
+            layer.inplace = True
+        if not isinstance(layer, nn.Conv2d) or layer.in_channels < FEWEST_CHANNELS:
+            continue
+        if layer.kernel_size == (3, 3) and layer.padding == layer.dilation == (1, 1):
+            network.vgg[place], network.vgg[place + 1] = WinogradRelu(layer), nn.Identity()
+    return network
 
 
 def _convolutions(channels: int, width: int, count: int) -> list[nn.Module]:

@@ -6,6 +6,7 @@ import clips
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.features.syncnet_mfcc import mfcc
@@ -14,7 +15,7 @@ from lse_bench.media.clip_files import ClipFiles
 from lse_bench.media.probe import probe
 from lse_bench.sync.clip_facts import ClipFacts
 from lse_bench.sync.protocol import PROTOCOLS, comparison_key, get_protocol
-from lse_bench.sync.windows import CHUNK, read_windows
+from lse_bench.sync.windows import CHUNK, Chunk, fill_lips, read_windows, sound_windows
 
 LOSSLESS = PROTOCOLS["lrs-lossless@1"]
 
@@ -34,6 +35,22 @@ def test_windows_are_frames_and_columns_in_step(tmp_path: Path) -> None:
         last = 4 * (first + len(chunk) - 1) + 20
         assert np.array_equal(chunk.mfcc, columns[:, 4 * first : last].astype(np.float32))
         first += len(chunk)
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_windows_are_laid_out_as_the_network_takes_them(start: int) -> None:
+    """Window n of a chunk: frames n to n+4, each with its three colours, the channels of a pixel side by side."""
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 256, (11, 3, 224, 224), dtype=np.uint8)
+    chunk = Chunk(frames, random.normal(size=(13, 4 * 6 + 20)).astype(np.float32))
+    rows = torch.zeros(4, 15, 224, 224, dtype=torch.uint8).to(memory_format=torch.channels_last)
+    fill_lips(rows, chunk, start)
+    for number, row in enumerate(rows):
+        window = frames[start + number : start + number + 5].reshape(15, 224, 224)
+        assert np.array_equal(row.numpy(), window)
+    sounds = sound_windows(chunk)
+    assert sounds.shape == (7, 1, 13, 20)
+    assert all(np.array_equal(sounds[n, 0], chunk.mfcc[:, 4 * n : 4 * n + 20]) for n in range(7))
 
 
 @pytest.mark.parametrize(("frames", "seconds", "windows"), [(6, 1.0, 1), (30, 0.3, 3), (21, 0.84, 16), (22, 2.0, 17)])
