@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Box = NDArray[np.float64]
+_TOGETHER = 16  # boxes that are compared with all others at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +48,35 @@ def suppress(
     number of boxes that are wanted; None for all.
     """
     order = scores.argsort(kind="stable")[::-1]
-    left, top, right, bottom = (np.ascontiguousarray(edge[order]) for edge in boxes.T)
-    area = (right - left + pixel) * (bottom - top + pixel)
+    edges = np.ascontiguousarray(boxes[order].T)
     kept: list[np.intp] = []
-    with np.errstate(divide="ignore", invalid="ignore"):
-        while len(order) and len(kept) != most:
-            kept.append(order[0])
-            wide = np.maximum(np.minimum(right[0], right[1:]) - np.maximum(left[0], left[1:]) + pixel, 0)
-            high = np.maximum(np.minimum(bottom[0], bottom[1:]) - np.maximum(top[0], top[1:]) + pixel, 0)
-            shared = wide * high
-            (apart,) = np.nonzero(shared / ((area[1:] - shared) + area[0]) <= limit)
-            apart += 1
-            order, left, top, right, bottom, area = (one[apart] for one in (order, left, top, right, bottom, area))
+    while len(order) and len(kept) != most:
+        some = min(_TOGETHER, len(order))
+        apart = _shares(edges, some, pixel) <= limit
+        alive = np.ones(len(order), bool)
+        for place in range(some):
+            if alive[place] and len(kept) != most:
+                kept.append(order[place])
+                alive[place + 1 :] &= apart[place, place + 1 :]
+        left = np.flatnonzero(alive[some:]) + some
+        order, edges = order[left], edges[:, left]
     return np.array(kept, dtype=np.intp)
+
+
+def _shares(edges: NDArray[np.floating], some: int, pixel: float) -> NDArray[np.floating]:
+    """Return the intersection over union (some,N) of the first boxes with all; NaN for two without area.
+
+    `edges`: left, top, right and bottom (4,N).
+    """
+    left, top, right, bottom = edges
+    area = (right - left + pixel) * (bottom - top + pixel)
+    first_left, first_top, first_right, first_bottom = edges[:, :some, None]
+    wide = np.maximum(np.minimum(first_right, right) - np.maximum(first_left, left) + pixel, 0)
+    high = np.maximum(np.minimum(first_bottom, bottom) - np.maximum(first_top, top) + pixel, 0)
+    shared = wide * high
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: NDArray[np.floating] = shared / ((area - shared) + area[:some, None])
+    return found
 
 
 def padded_box(

@@ -16,6 +16,7 @@ import torch
 
 from lse_bench.manifests.clips import find_clips
 from lse_bench.media.writer import write_clip
+from lse_bench.processor import machine
 from lse_bench.runs.run import score_run
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.sync.syncnet import FastSyncNet, SyncNet
@@ -122,7 +123,8 @@ def measure_speed(folder: Path, network: SyncNet, weights: Path) -> None:
         before, middle, after = measured(other), measured(case), measured(other)
         ratios.setdefault((case, other), []).append(middle / ((before + after) / 2))
     ratio = {pair: statistics.median(values) for pair, values in ratios.items()}
-    print(f"\nSeconds per second of video, {THREADS} threads, torch {torch.__version__}: best and median")
+    print(f"\n{machine()['processor']}; seconds per second of video, {THREADS} threads, torch {torch.__version__}:")
+    print("  best and median")
     for case, values in times.items():
         print(f"  {case:40s} {min(values):.3f}   {statistics.median(values):.3f}   ({len(values)} runs)")
     print("Ratios to the neighbouring runs, median")
