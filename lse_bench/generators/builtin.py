@@ -1,9 +1,9 @@
-"""Generators that need no network: `real`, `unsynced`, and `command`, which runs any program."""
+"""Generators that need no network: `real`, `unsynced`, `frozen`, and `command`, which runs any program."""
 
 from __future__ import annotations
 
 import wave
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
@@ -11,6 +11,7 @@ from typing import ClassVar
 from lse_bench.errors import ClipError, UsageError
 from lse_bench.generators.interface import Job, Options, VideoGenerator
 from lse_bench.media.remux import replace_sound
+from lse_bench.media.video import Frame
 from lse_bench.outside import OutsideProgram, last_words
 from lse_bench.rates import SAMPLE_RATE
 
@@ -42,6 +43,21 @@ class Unsynced(VideoGenerator):
         path = job.scratch / "unsynced.mp4"
         job.notes.extend(replace_sound(job.video, job.samples(), path))
         return path
+
+
+class Frozen(VideoGenerator):
+    """The source's first picture for as long as the source lasts, with the job's sound: a mouth that never moves."""
+
+    name = "frozen"
+
+    def __init__(self, options: Options) -> None:
+        """Make the generator. It has no options."""
+
+    def generate(self, job: Job) -> Iterator[Frame]:
+        first: Frame | None = None
+        for frame in job.frames():
+            first = frame if first is None else first
+            yield first
 
 
 class Command(VideoGenerator):

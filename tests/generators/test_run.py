@@ -18,7 +18,7 @@ from lse_bench.errors import ClipError, UsageError
 from lse_bench.faces.detectors import FaceDetector
 from lse_bench.faces.face import Face
 from lse_bench.generators import shared_source as sources
-from lse_bench.generators.builtin import Command, Real, Unsynced
+from lse_bench.generators.builtin import Command, Frozen, Real, Unsynced
 from lse_bench.generators.call import jobs_for
 from lse_bench.generators.interface import FaceCrop, Job, Options, VideoGenerator
 from lse_bench.generators.registry import make_generator
@@ -287,6 +287,22 @@ def test_real_and_unsynced(root: Path, tmp_path: Path) -> None:
         read_frames(probe(tmp_path / "unsynced/long+other.mp4")), read_frames(probe(root / "long.mp4")), strict=True
     ):
         assert np.array_equal(ours, source)  # copied, not encoded again
+
+
+def test_frozen_is_one_picture_with_the_jobs_sound(root: Path, tmp_path: Path) -> None:
+    done = generate_run(call(Frozen(Options()), manifest(("long", "other")), root, tmp_path / "frozen"))
+    assert done.made == 1
+    made = probe(tmp_path / "frozen" / "long+other.mp4")
+    shown = list(read_frames(made))
+    source = list(read_frames(probe(root / "long.mp4")))
+    assert len(shown) == len(source) and not np.array_equal(source[0], source[-1])
+    assert max(np.abs(frame.astype(int) - source[0]).mean() for frame in shown) < 3  # encoded once more
+    assert all(np.abs(frame.astype(int) - shown[0]).mean() < 1 for frame in shown)
+    own, other = (np.concatenate(list(read_sound(probe(root / f"{name}.mp4")))) for name in ("long", "other"))
+    heard = np.concatenate(list(read_sound(made)))
+    count = min(map(len, (heard, own, other)))
+    near, far = (np.corrcoef(heard[:count], sound[:count])[0, 1] for sound in (other, own))
+    assert near > 0.9 > far
 
 
 class Odd(VideoGenerator):
