@@ -109,9 +109,9 @@ def doctor(
         styles = {"ok": "green", "note": "yellow", "missing": "red"}
         for finding in findings:
             console.print(f"{finding.state:8}", style=styles[finding.state], end="")
-            console.print(f"{finding.what}: {finding.value}", highlight=False, markup=False)
+            console.print(f"{finding.what}: {finding.value}", highlight=False, markup=False, soft_wrap=True)
             if finding.fix:
-                console.print(f"        → {finding.fix}", highlight=False, markup=False)
+                console.print(f"        → {finding.fix}", highlight=False, markup=False, soft_wrap=True)
     if any(finding.state == "missing" for finding in findings):
         raise typer.Exit(1)
 

@@ -104,11 +104,11 @@ def _print_list(report: ConsoleReport, as_json: bool) -> None:
     shown = Console()
     for plugin in plugins:
         line = plugin.what if plugin.broken is None else f"broken: {plugin.broken}"
-        shown.print(f"{plugin.name} ({plugin.package}): {line}", highlight=False, markup=False)
+        shown.print(f"{plugin.name} ({plugin.package}): {line}", highlight=False, markup=False, soft_wrap=True)
         if (weights := _weights_of(plugin)) is not None:
-            shown.print(f"    weights: {weights}", highlight=False, markup=False)
+            shown.print(f"    weights: {weights}", highlight=False, markup=False, soft_wrap=True)
         for setting, what in (plugin.make.settings if plugin.make else {}).items():
-            shown.print(f"    --set {setting}=…: {what}", highlight=False, markup=False)
+            shown.print(f"    --set {setting}=…: {what}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _weights_of(plugin: Plugin[Generator]) -> str | None:

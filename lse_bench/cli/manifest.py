@@ -159,9 +159,11 @@ def show(path: Path_, as_json: Json = False) -> None:
 
     console = Console()
     for name, value in facts.items():
-        console.print(f"{name}: {value}", highlight=False, markup=False)
+        console.print(f"{name}: {value}", highlight=False, markup=False, soft_wrap=True)
     for job in manifest.jobs[:3]:
-        console.print(f"  {job.id}: {job.video} with the sound of {job.sound}", highlight=False, markup=False)
+        console.print(
+            f"  {job.id}: {job.video} with the sound of {job.sound}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 @group.command()
@@ -174,8 +176,10 @@ def corpora() -> None:
     console = Console()
     for name, corpus in known().items():
         console.print(f"[bold]{name}[/bold]: {corpus.name}", highlight=False)
-        console.print(f"  licence: {corpus.licence}\n  obtain: {corpus.obtain}", highlight=False, markup=False)
-        console.print(f"  layout: {corpus.layout}", highlight=False, markup=False)
+        console.print(
+            f"  licence: {corpus.licence}\n  obtain: {corpus.obtain}", highlight=False, markup=False, soft_wrap=True
+        )
+        console.print(f"  layout: {corpus.layout}", highlight=False, markup=False, soft_wrap=True)
         if corpus.list is not None:
             text = f"  test list: {corpus.list.pairs} pairs, {corpus.list.url} ({corpus.list.licence})"
-            console.print(text, highlight=False, markup=False)
+            console.print(text, highlight=False, markup=False, soft_wrap=True)

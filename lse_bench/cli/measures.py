@@ -87,7 +87,7 @@ def measures(context: typer.Context, as_json: Json = False) -> None:
             lines.append(f"    {better[made.higher_is_better]}; needs {', '.join(sorted(made.needs))}; {made.licence}")
             lines += [f"    deviates: {made.deviations}"] if made.deviations else []
             lines += [f"    {line}" for line in _installs(made)]
-        shown.print("\n".join(lines), highlight=False, markup=False)
+        shown.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
 def _installs(made: type[Measure]) -> list[str]:
