@@ -100,11 +100,11 @@ def newest(session: nox.Session, version: str) -> None:
 
 
 def run_tests(session: nox.Session, interpreter: str, *options: str) -> None:
-    """Three processes of pytest for two usable cores, since many tests wait for browsers, servers and workers. They
-    share torch's threads. On 2 cores the whole suite takes some 13 minutes. A process that is done takes work of the
-    others (worksteal), since tests differ in length by a thousand.
+    """One process of pytest for each usable core, which share torch's threads. On 2 cores the whole suite takes
+    some 15 minutes. A process that is done takes work of the other (worksteal), since tests differ in length by a
+    thousand.
     """
-    workers = min(usable_cores() + usable_cores() // 2, MOST_WORKERS)
+    workers = min(usable_cores(), MOST_WORKERS)
     share = {"OMP_NUM_THREADS": str(max(1, usable_cores() // workers)), "OMP_WAIT_POLICY": "passive"}
     spread = ("--numprocesses", str(workers), "--dist", "worksteal")
     given = {name: value for name, value in share.items() if name not in os.environ}
