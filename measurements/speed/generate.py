@@ -25,9 +25,11 @@ from lse_bench.baselines.wav2lip.model import Generator
 from lse_bench.baselines.wav2lip.weights import load_network
 from lse_bench.faces.detectors import load_detector
 from lse_bench.features.mel import mel_spectrogram, window_starts
-from lse_bench.generators import run
+from lse_bench.generators import redraw
 from lse_bench.generators.boxes import Locating
+from lse_bench.generators.call import Call, Policies
 from lse_bench.generators.interface import Options, sound_of
+from lse_bench.generators.run import generate_run
 from lse_bench.manifests.layouts import read_corpus
 from lse_bench.manifests.manifest import Manifest, job_of
 from lse_bench.minilrs.corpus import make_corpus
@@ -65,12 +67,12 @@ def checkpoint(folder: Path) -> Path:
     return path
 
 
-def call_of(clip: Path, generator: Wav2Lip, out: Path, jobs: int = 1) -> run.Call:
+def call_of(clip: Path, generator: Wav2Lip, out: Path, jobs: int = 1) -> Call:
     """`jobs` pairs of one source with its own sound, the face's box stored."""
     pairs = tuple(job_of(clip.stem, f"{clip.stem}{n}", clip.name, clip.name) for n in range(jobs))
     manifest = Manifest(name="bench", corpus="folder", jobs=pairs)
     locating = Locating(load_detector("boxes", boxes=clip.parent), smoothing="none")
-    return run.Call(generator, manifest, clip.parent, out, locating, run.Policies())
+    return Call(generator, manifest, clip.parent, out, locating, Policies())
 
 
 def as_original(clip: Path, network: Generator, out: Path) -> list[np.ndarray]:
@@ -135,7 +137,7 @@ def measure_speed(folder: Path) -> None:
     pictures: list[np.ndarray] = []
     calls = 0
 
-    class Watched(run.ClipWriter):
+    class Watched(redraw.ClipWriter):
         def push(self, frame: Any) -> None:
             pictures.append(frame)
             super().push(frame)
@@ -144,16 +146,16 @@ def measure_speed(folder: Path) -> None:
         nonlocal calls
         calls += 1
         pictures.clear()
-        assert run.generate_run(call_of(clip, generator, folder / f"ours-{calls}"))["made"] == 1
+        assert generate_run(call_of(clip, generator, folder / f"ours-{calls}")).made == 1
 
     def several() -> None:
         nonlocal calls
         calls += 1
-        done = run.generate_run(call_of(clip, generator, folder / f"ours-{calls}", jobs=4))
-        print(f"  4 jobs of one source: decoded {done['decodes']} time(s)", flush=True)
-        assert done["decodes"] == 1
+        done = generate_run(call_of(clip, generator, folder / f"ours-{calls}", jobs=4))
+        print(f"  4 jobs of one source: decoded {done.decodes} time(s)", flush=True)
+        assert done.decodes == 1
 
-    run.ClipWriter = Watched  # type: ignore[misc]
+    redraw.ClipWriter = Watched  # type: ignore[misc]
     print(f"\nWav2Lip, frames per second, 160x160, {THREADS} threads, everything included, best of 2")
     theirs: list[np.ndarray] = []
     old = min(
@@ -178,8 +180,8 @@ def generate_with_memory(clip: Path, weights: Path, out: Path) -> None:
     """A generation in this process, the network answering at once; prints the peak of memory."""
     generator = Wav2Lip(Options(weights, legacy=True))
     generator._network = lambda mel, faces: torch.zeros(len(faces), 3, 96, 96)  # type: ignore[assignment]
-    done = run.generate_run(call_of(clip, generator, out))
-    assert done["made"] == 1, done
+    done = generate_run(call_of(clip, generator, out))
+    assert done.made == 1, done
     peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024  # type: ignore[index]
     print(peak)
 
