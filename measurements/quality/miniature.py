@@ -170,11 +170,11 @@ def sharpness(entry: Run) -> float:
     for clip in Source.from_json(source).clips():
         if clip.absent is not None:
             continue
-        (source,) = corpus.rglob(f"{clip.groups['video']}.mp4")
-        with np.load(corpus / "minilrs" / "truth" / source.relative_to(corpus).with_suffix(".npz")) as truth:
+        (video,) = corpus.rglob(f"{clip.groups['video']}.mp4")
+        with np.load(corpus / "minilrs" / "truth" / video.relative_to(corpus).with_suffix(".npz")) as truth:
             boxes = truth["boxes"].astype(int)
         values: list[list[float]] = []
-        for path in (clip.path, source):
+        for path in (clip.path, video):
             values.append([])
             for frame, (left, top, right, bottom) in list(zip(read_frames(probe(path), 25), boxes, strict=False))[::5]:
                 mouth = cv2.cvtColor(frame[(top + bottom) // 2 : bottom, max(0, left) : right], cv2.COLOR_BGR2GRAY)

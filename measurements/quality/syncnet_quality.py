@@ -90,7 +90,7 @@ def main() -> None:
             table.add_row(*row)
             console.print(*row, highlight=False)  # at once: the whole takes a while
             rows.append(
-                {"weights": weights, "sha256": scorer.weights_sha256, "set": name, "corpus": corpus["digest"]} | figures
+                {"weights": weights, "sha256": scorer.weights_sha256, "set": name, "corpus": corpus.digest} | figures
             )
             (chosen.out / "quality.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     console.print(table)

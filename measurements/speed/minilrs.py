@@ -31,7 +31,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 spec = Spec(flavour=flavour, speakers=10 * workers, clips=4 if flavour != "lrw" else 10, seed=1)
                 began = time.perf_counter()
-                frames = make_corpus(spec, Path(folder) / "corpus", workers)["frames"]
+                frames = make_corpus(spec, Path(folder) / "corpus", workers).frames or 0
                 seconds = time.perf_counter() - began
             rate = frames / seconds
             table.add_row(flavour, str(workers), str(frames), f"{seconds:.1f}", f"{rate:.0f}", f"{rate / workers:.0f}")
