@@ -26,9 +26,7 @@ from lse_bench.media.video import DecodeReport
 from lse_bench.rates import SAMPLE_RATE
 
 Sound = NDArray[np.int16]
-_TOGETHER = (
-    8  # frames that are filtered together: a graph says by an exception, which costs a frame's time, that it is empty
-)
+_TOGETHER = 8  # frames in the graph before it is asked: it says by an exception that it is empty, which takes long
 PADDED = "mov"  # part of the name of FFmpeg's reader of MP4, MOV, M4A and 3GP, which cuts padding since version 9
 
 
@@ -90,7 +88,7 @@ def _decoded(info: MediaInfo, report: DecodeReport, wanted: str) -> Iterator[av.
                         for block in _pull(graph):
                             count += block.samples
                             yield block
-                    graph, shape = _chain(info, frame, tick, wanted, first=count == 0), now
+                    graph, shape, waiting = _chain(info, frame, tick, wanted, first=count == 0), now, 0
                 graph.push(frame)
                 waiting += 1
                 if waiting < _TOGETHER:
