@@ -1,9 +1,9 @@
 """What surrounds the network: windows per CPU-second of `score` with a stub in its place, beside another checkout.
 
-Run: python -m measurements.speed.around --before FOLDER [--clips 40] [--seconds 20] [--workers 2 | --network]
+Run: python -m measurements.speed.around --before FOLDER [--clips 40] [--workers 2 | --network | --faces]
 FOLDER is a checkout of an earlier commit (git worktree add FOLDER COMMIT). Each measurement is a process of its own;
 ours and the earlier one alternate. With --workers 2, two processes at once take half of the clips each.
-With --network, the network itself works, on two threads: windows a second.
+With --network, the network itself works, on two threads. With --faces, S3FD looks for faces in frames of 1280x720.
 """
 
 from __future__ import annotations
@@ -46,6 +46,30 @@ print(json.dumps([windows, time.process_time() - cpu, time.perf_counter() - wall
 """
 
 
+_FACES = """
+import json, time
+import numpy as np, torch
+torch.set_num_threads(2)
+from measurements.speed.tracked import formula_s3fd
+detector = formula_s3fd()
+frames = [np.random.default_rng(n).integers(0, 256, (720, 1280, 3), dtype=np.uint8) for n in range(8)]
+seconds = []
+for _ in range(5):
+    began = time.perf_counter()
+    detector.detect(frames)
+    seconds.append(time.perf_counter() - began)
+print(json.dumps(len(frames) / min(seconds)))
+"""
+
+
+def finding(tree: Path) -> float:
+    """Frames of 1280x720 a second in which S3FD, with weights that have learnt nothing, looks for faces."""
+    command = [sys.executable, "-c", _FACES]
+    environment = {**os.environ, "PYTHONPATH": str(tree)}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=tree)
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
 def measured(tree: Path, clips: Path, shard: int = -1, threads: int = 1) -> tuple[int, float, float]:
     """Windows, CPU-seconds and seconds of a process with the code of `tree`.
 
@@ -75,6 +99,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, choices=(1, 2), default=1)
     parser.add_argument("--network", action="store_true")
+    parser.add_argument("--faces", action="store_true")
     chosen = parser.parse_args()
     trees = {"ours": Path(__file__).parents[2], "before": chosen.before.absolute()}
     best = dict.fromkeys(trees, 0.0)
@@ -88,6 +113,8 @@ def main() -> None:
             for tree, path in trees.items():
                 if chosen.workers == 2:
                     rate, unit = halves(path, folder), "windows a second, two processes"
+                elif chosen.faces:
+                    rate, unit = finding(path), "frames a second, S3FD"
                 elif chosen.network:
                     windows, _, wall = measured(path, folder, threads=2)
                     rate, unit = windows / wall, "windows a second, with the network"
