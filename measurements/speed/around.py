@@ -122,7 +122,7 @@ def main() -> None:
                     windows, cpu, _ = measured(path, folder)
                     rate, unit = windows / cpu, "windows per CPU-second"
                 best[tree] = max(best[tree], rate)
-                print(f"  {tree:8} {rate:8.0f} {unit}", flush=True)
+                print(f"  {tree:8} {rate:8.1f} {unit}", flush=True)
     print(f"ratio {best['ours'] / best['before']:.2f}")
 
 
