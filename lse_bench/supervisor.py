@@ -23,7 +23,10 @@ from pathlib import Path
 from lse_bench.errors import NATIVE
 from lse_bench.media.under_way import DEADLY, VARIABLE, under_way
 
-COMMANDS = ("score", "gate", "generate", "prepare", "fid", "fvd", "fd-sync", "benchmark", "manifest", "verify")
+COMMANDS = (
+    *("score", "gate", "generate", "prepare", "fid", "fvd", "fd-sync", "benchmark", "manifest", "verify"),
+    "reliability",
+)
 _DEATHS = 3  # crashes with the same single open clip, after which the clip is refused
 _MOST = 100  # crashes of one command, after which the supervisor gives up
 STARTED = "LSE_BENCH_STARTED"  # start time, ISO 8601: a folder named after it is the same after every restart

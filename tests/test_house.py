@@ -47,6 +47,7 @@ LAYERS = [
     {"runs", "generators", "training", "minilrs"},
     {"tables"},
     {"study"},
+    {"reliability"},
     {"tasks"},
     {"benchmark"},
     {"baselines", "leaderboard", "evaluation", "generation", "metrics", "callbacks", "demo", "doctor"},

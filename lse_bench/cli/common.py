@@ -19,7 +19,7 @@ SCORE, COMPARE, MAKE, SET_UP = "Score", "Compare", "Generate and train", "Set up
 
 _ORDER = (
     *("demo", "score", "gate", "fid", "fvd", "fd-sync", "measures", "merge"),
-    *("compare", "benchmark", "leaderboard", "study", "verify", "cite"),
+    *("compare", "benchmark", "leaderboard", "study", "reliability", "verify", "cite"),
     *("generate", "manifest", "train", "prepare", "minilrs"),
     *("doctor", "weights"),
 )

@@ -110,7 +110,7 @@ def mean_with_interval(values: Sequence[float] | NDArray[np.float64], members: M
     if shared:
         squares = max(squares, _dyadic_sum(residuals, members.codes))
     error = math.sqrt(squares / n**2 * units / (units - 1))
-    half = _students_quantile(units - 1) * error
+    half = students_quantile(units - 1) * error
     return Estimate(mean, (mean - half, mean + half), method, n, error, units - 1)
 
 
@@ -128,7 +128,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 @cache
-def _students_quantile(freedom: int) -> float:
+def students_quantile(freedom: int) -> float:
     """Return the half-width of the interval in standard errors, for `freedom` degrees of freedom.
 
     It is found as a root of the distribution function, which every SciPy computes to 14 digits. SciPy's own quantile

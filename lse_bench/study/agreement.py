@@ -6,7 +6,7 @@ video, as those of `real`, is matched by the source video of the item's clip in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
 
@@ -115,6 +115,56 @@ def choices_of(votes: Votes) -> list[Choice]:
     ]
 
 
+def people_ceiling(votes: Votes) -> PairAgreement | None:
+    """Return in how many comparisons one person prefers what the majority of the other people prefers.
+
+    Without people who agree more, no measure can agree more. None if no comparison has two votes. For ratings, a person
+    who rated two methods' clips of an item differently prefers one of them.
+    """
+    same, items, divided = [], [], 0
+    for item, own, others in _single_votes(votes):
+        if not others:
+            divided += 1
+        else:
+            same.append(float((own > 0) == (others > 0)))
+            items.append(item)
+    if not same:
+        return None
+    estimate = mean_with_interval(same, Members.of([frozenset([item]) for item in items], "item"))
+    return PairAgreement(
+        share=estimate.mean, ci95=_share(estimate.ci95), n=len(same), without_majority=divided, without_value=0
+    )
+
+
+def _single_votes(votes: Votes) -> Iterator[tuple[str, float, float]]:
+    """Yield for each single preference its item, its margin, and the margin of all others on the same comparison."""
+    if votes.comparisons:
+        totals: dict[tuple[str, str, str], list[int]] = {}
+        for vote in votes.comparisons:
+            held = totals.setdefault((vote.item, vote.first, vote.second), [0, 0])
+            held[0] += vote.for_first
+            held[1] += vote.for_second
+        for (item, _, _), (first, second) in totals.items():
+            if first + second > 1:
+                yield from ((item, 1.0, float(first - 1 - second)) for _ in range(first))
+                yield from ((item, -1.0, float(first - second + 1)) for _ in range(second))
+        return
+    sign = {"high": 1.0, "low": -1.0}
+    given: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for rating in votes.ratings:
+        end = votes.better.get(rating.question, "high")
+        if end in sign:
+            by_method = given.setdefault(rating.item, {}).setdefault(rating.rater, {})
+            by_method.setdefault(rating.method, []).append(sign[end] * rating.value)
+    for item, raters in given.items():
+        methods = sorted({name for held in raters.values() for name in held})
+        for one, other in combinations(methods, 2):
+            margins = [fmean(h[one]) - fmean(h[other]) for h in raters.values() if one in h and other in h]
+            total = sum(margins)
+            if len(margins) > 1:
+                yield from ((item, margin, total - margin) for margin in margins if margin)
+
+
 class _Clips:
     """The records of runs by item and method."""
 
@@ -158,10 +208,17 @@ def _pairs(choices: Sequence[Choice], clips: _Clips, measure: str, higher: bool)
             same.append(float((_turned(values[0] - values[1], higher) > 0) == (margin > 0)))
             items.append(item)
     estimate = mean_with_interval(same, Members.of([frozenset([item]) for item in items], "item"))
-    interval = None if estimate.ci95 is None else (max(0.0, estimate.ci95[0]), min(1.0, estimate.ci95[1]))
     return PairAgreement(
-        share=estimate.mean, ci95=interval, n=len(same), without_majority=divided, without_value=unknown
+        share=estimate.mean,
+        ci95=_share(estimate.ci95),
+        n=len(same),
+        without_majority=divided,
+        without_value=unknown,
     )
+
+
+def _share(interval: Interval | None) -> Interval | None:
+    return None if interval is None else (max(0.0, interval[0]), min(1.0, interval[1]))
 
 
 def _over_methods(opinions: Mapping[str, float], values: Mapping[str, float | None], higher: bool) -> Correlation:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from lse_bench.errors import UsageError
 from lse_bench.runs.read import Run
 from lse_bench.stored import Surroundings
-from lse_bench.study.agreement import MeasureAgreement, agreements, choices_of
+from lse_bench.study.agreement import MeasureAgreement, PairAgreement, agreements, choices_of, people_ceiling
 from lse_bench.study.checks import Rules
 from lse_bench.study.clusters import clustered_difference, clustered_mean
 from lse_bench.study.crossed import crossed_mean
@@ -169,6 +169,8 @@ class StudyReport(Surroundings):
     """The signatures of the runs whose measures were set beside the votes, by method."""
     measures: list[MeasureAgreement]
     """Agreement of each measure of the runs with people; empty without runs."""
+    ceiling: PairAgreement | None = None
+    """In how many comparisons one person agrees with the majority of the others; null if none has two votes."""
 
 
 def report_votes(
@@ -210,6 +212,7 @@ def report_votes(
         preferences=_preferences(votes),
         signatures={name: run.signature for name, run in runs.items()},
         measures=agreements(votes, choices_of(votes), _standing(votes, fitted), runs) if runs else [],
+        ceiling=people_ceiling(votes),
     )
 
 

@@ -61,6 +61,11 @@ def markdown(report: StudyReport) -> str:
             over = (_number(m.methods.spearman), _number(m.methods.kendall), m.methods.n)
             lines.append(f"| {m.measure} | {' | '.join(map(str, (*pairs, *over)))} |")
         lines += ["", "Chance agrees on 0.5 of the comparisons. A correlation of 1 is full agreement."]
+        if (ceiling := report.ceiling) is not None:
+            lines += [
+                f"One person agrees with the majority of the others on {_number(ceiling.share)} "
+                f"({_range(ceiling.ci95)}) of {ceiling.n} votes: no measure can be expected to agree more."
+            ]
         if any(m.methods.n < LEAST_METHODS for m in report.measures):
             lines += [f"A correlation over fewer than {LEAST_METHODS} methods has no interval."]
         if any(m.clips for m in report.measures):

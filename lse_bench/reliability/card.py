@@ -1,0 +1,304 @@
+"""The Reliability Card as a stored object, and how it is computed from the run of damaged copies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from lse_bench.damage.clips import AGAIN, NUISANCES, VERSION, Damage
+from lse_bench.errors import Status, UsageError
+from lse_bench.reliability.agreement import Agreement, agreement
+from lse_bench.reliability.asked import Asked, kinds
+from lse_bench.reliability.attack import Attack
+from lse_bench.reliability.gaming import Gaming, gaming
+from lse_bench.reliability.nuisance import Moved, Steadiness, best_seen, moved, steadiness
+from lse_bench.reliability.oracle import Interval, Seen, seen
+from lse_bench.reliability.plan import NONE, SOURCE, Part, condition
+from lse_bench.reliability.repeats import Repeat, repeats
+from lse_bench.reliability.resolution import Resolution, resolution
+from lse_bench.reliability.values import Table, Values, table_of
+from lse_bench.runs.read import Run
+from lse_bench.runs.statistics import mean_with_interval
+from lse_bench.runs.summary import members_of
+from lse_bench.stored import Surroundings
+from lse_bench.study.agreement import PairAgreement
+from lse_bench.study.report import StudyReport
+
+SCHEMA = 1
+
+
+class MeasureFacts(BaseModel):
+    """A measure of the card."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    name: str
+    """Its name."""
+    id: str
+    """All that moves its values: its settings, or those of the scorer."""
+    unit: str
+    """The unit of its values; empty for none."""
+    higher_is_better: bool | None
+    """Whether a higher value is better; null if neither end is. Then a positive tau means a rising value."""
+    mean: float | None
+    """Mean over the clips without damage; null without clips."""
+    ci95: Interval | None
+    """95 % interval of the mean."""
+    n: int
+    """Number of clips with a value."""
+
+
+class DamageFacts(BaseModel):
+    """A kind of damage, or a nuisance."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    name: str
+    """Its name."""
+    what: str
+    """What is done."""
+    unit: str
+    """The unit of its amounts; empty for a nuisance."""
+    steps: list[float]
+    """Its amounts; empty for a nuisance."""
+
+
+class People(BaseModel):
+    """How far a measure agrees with people."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    measure: str
+    """The measure."""
+    pairs: PairAgreement
+    """In how many comparisons of two clips it prefers the one that the majority prefers."""
+
+
+class Card(Surroundings):
+    """The content of card.json."""
+
+    schema_version: int = SCHEMA
+    """Version of this format."""
+    kind: Literal["reliability card"] = "reliability card"
+    """Kind of the file."""
+    damage_version: int = VERSION
+    """Version of the damage. Cards of different versions are not set side by side."""
+    parts: list[str]
+    """The parts that were measured: oracle, nuisance, gaming."""
+    protocol: str
+    """Protocol id."""
+    weights: str
+    """SHA-256 of the scorer's checkpoint."""
+    weights_name: str | None
+    """Its name in the table of weights; null if the table does not list it."""
+    signature: str
+    """The comparison key and the version in one line."""
+    clips: int
+    """Number of clips."""
+    clips_sha256: str
+    """SHA-256 over the clips' names, groups and files, and over the damage."""
+    seconds: float | None
+    """Mean length of a clip in seconds; null if none could be read."""
+    clusters: int
+    """Number of groups of clips that depend on each other."""
+    unit: str
+    """What clips share that depend on each other: clip or speaker."""
+    copies: int
+    """Number of scored copies."""
+    failed: dict[Status, int]
+    """Number of copies without a score, by status."""
+    command: list[str]
+    """The command line."""
+    measures: list[MeasureFacts]
+    """The measures."""
+    damages: list[DamageFacts]
+    """The kinds of damage."""
+    nuisances: list[DamageFacts]
+    """The nuisances."""
+    seen: list[Seen]
+    """What each measure sees of each kind of damage."""
+    moved: list[Moved]
+    """How far each nuisance moves each measure."""
+    steadiness: list[Steadiness]
+    """How far all nuisances together spread each measure."""
+    methods: list[str]
+    """The methods whose runs gave `resolution`; empty if damaged copies stood in for methods."""
+    resolution: list[Resolution]
+    """The smallest difference that each measure decides."""
+    repeats: list[Repeat]
+    """How far other runs of the same clips repeat the values."""
+    agreement: list[Agreement]
+    """Measures beside each other."""
+    people: list[People]
+    """Agreement with people; empty without a study."""
+    ceiling: PairAgreement | None
+    """How often one person's vote agrees with the majority of the others: no measure can be expected to do better."""
+    gaming: Gaming | None
+    """How far confidence rises without a moving mouth; null if it was not tried."""
+
+    def of(self, measure: str) -> MeasureFacts:
+        """Return a measure by name. Raises UsageError if the card has none of this name."""
+        found = next((one for one in self.measures if one.name == measure), None)
+        if found is None:
+            raise UsageError(
+                f"the card has no measure {measure}; it has {', '.join(one.name for one in self.measures)}"
+            )
+        return found
+
+    def resolves(self, measure: str, n: int) -> float | None:
+        """Return the difference that n clips rank wrongly in 5 % of cases; None if the card does not know."""
+        from lse_bench.reliability.resolution import least_difference
+
+        found = next((one for one in self.resolution if one.measure == measure), None)
+        return None if found is None or found.deviation is None else least_difference(found.deviation, n)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a card takes beside the damaged copies.
+
+    `methods`: runs of methods on one list of clips, by name. `again`: runs of the card's clips, by name. `study`: the
+    report of a study; None without one.
+    """
+
+    methods: Mapping[str, Run] = field(default_factory=dict)
+    again: Mapping[str, Run] = field(default_factory=dict)
+    study: StudyReport | None = None
+
+
+def card_of(run: Run, asked: Sequence[Asked], parts: Collection[Part], attack: Attack, beside: Beside) -> Card:
+    """Compute a card. `run`: of the damaged copies. `asked`: the measures. Raises UsageError if no copy has a score."""
+    table = table_of(run.records, asked)
+    if not any(np.isfinite(table.of(one.name, NONE)).any() for one in asked):
+        raise UsageError(f"{run.name}: no clip has a value of {', '.join(one.name for one in asked)}")
+    damages = kinds() if "oracle" in parts else []
+    rows = [_seen(table, one, damage) for one in asked for damage in damages]
+    nuisances = list(NUISANCES.values()) if "nuisance" in parts else []
+    best = {one.name: best_seen([row for row in rows if row.measure == one.name]) for one in asked}
+    lengths = [r.seconds for r in run.records if r.groups["damage"] == SOURCE and r.seconds is not None]
+    conditions = [condition(one.name, amount) for one in damages for amount in one.steps]
+    study = beside.study
+    about = run.description
+    return Card(
+        versions=about.versions,
+        machine=about.machine,
+        continued_with=about.continued_with,
+        parts=list(parts),
+        protocol=about.protocol,
+        weights=about.weights.sha256 or "",
+        weights_name=about.weights.name,
+        signature=run.signature,
+        clips=len(table.clips),
+        clips_sha256=about.clip_list.sha256,
+        seconds=float(np.mean(lengths)) if lengths else None,
+        clusters=len(np.unique(table.clusters)),
+        unit=table.members.unit,
+        copies=len(run.records),
+        failed=dict(Counter(record.status for record in run.records if record.status != "ok")),
+        command=about.command,
+        measures=[_facts(table, one, run) for one in asked],
+        damages=[_told(one, True) for one in damages],
+        nuisances=[_told(one, False) for one in nuisances],
+        seen=rows,
+        moved=[
+            moved(one.name, n.name, *_around(table, one, n), table.members, best[one.name])
+            for one in asked
+            for n in nuisances
+        ],
+        steadiness=[steadiness(one.name, _spread(table, one, nuisances)) for one in asked] if nuisances else [],
+        methods=list(beside.methods),
+        resolution=_resolutions(table, asked, conditions, beside.methods),
+        repeats=repeats(beside.again, asked, table.clips, {one.name: table.of(one.name, SOURCE) for one in asked}, run),
+        agreement=agreement(table, asked, NONE, conditions),
+        people=[]
+        if study is None
+        else [
+            People(measure=one.measure, pairs=one.pairs)
+            for one in study.measures
+            if one.pairs is not None and one.measure in {a.name for a in asked}
+        ],
+        ceiling=None if study is None else study.ceiling,
+        gaming=gaming(table, asked, rows, attack) if "gaming" in parts else None,
+    )
+
+
+def _seen(table: Table, measure: Asked, damage: Damage) -> Seen:
+    columns = [NONE, *(condition(damage.name, amount) for amount in damage.steps)]
+    values = np.stack([table.of(measure.name, name) for name in columns], axis=1)
+    return seen(
+        measure.name,
+        damage.name,
+        damage.steps,
+        values,
+        table.members,
+        table.clusters,
+        higher_is_better=measure.higher_is_better,
+        blind=measure.blind_to(damage),
+    )
+
+
+def _around(table: Table, measure: Asked, nuisance: Damage) -> tuple[Values, Values]:
+    """Return the values before and after a nuisance. Being written again is the one that every copy has."""
+    names = (SOURCE, NONE) if nuisance.name == AGAIN else (NONE, nuisance.name)
+    before, after = (table.of(measure.name, name) for name in names)
+    return before, after
+
+
+def _spread(table: Table, measure: Asked, nuisances: Sequence[Damage]) -> dict[str, Values]:
+    names = [NONE, *(one.name for one in nuisances if one.name != AGAIN)]
+    return {name: table.of(measure.name, name) for name in names}
+
+
+def _facts(table: Table, measure: Asked, run: Run) -> MeasureFacts:
+    values = table.of(measure.name, NONE)
+    there = np.isfinite(values)
+    estimate = mean_with_interval(values[there], table.members[there])
+    about = run.description.measures.get(measure.field)
+    return MeasureFacts(
+        name=measure.name,
+        id=run.signature if about is None else about.id,
+        unit="ms" if measure.field == "offset_ms" else "" if about is None else about.unit,
+        higher_is_better=measure.higher_is_better,
+        mean=estimate.mean,
+        ci95=estimate.ci95,
+        n=estimate.n,
+    )
+
+
+def _told(damage: Damage, in_steps: bool) -> DamageFacts:
+    return DamageFacts(
+        name=damage.name,
+        what=damage.what,
+        unit=damage.unit if in_steps else "",
+        steps=list(damage.steps) if in_steps else [],
+    )
+
+
+def _resolutions(
+    table: Table, asked: Sequence[Asked], conditions: Sequence[str], methods: Mapping[str, Run]
+) -> list[Resolution]:
+    """Return what each measure resolves: between the runs of methods, or between none and each step of damage."""
+    if len(methods) < 2:
+        names = (NONE, *conditions)
+        return [
+            resolution(one.name, {name: table.of(one.name, name) for name in names}, table.members, NONE)
+            for one in asked
+        ]
+    records = {name: {r.id: r for r in run.records if r.status == "ok"} for name, run in methods.items()}
+    common = sorted(set.intersection(*(set(found) for found in records.values())))
+    if len(common) < 2:
+        raise UsageError(f"--method: {', '.join(methods)} share {len(common)} scored clips; two or more are needed")
+    members = members_of([records[next(iter(methods))][clip] for clip in common])
+    found = []
+    for one in asked:
+        sets = {
+            name: np.array([np.nan if (v := one.value(held[clip])) is None else v for clip in common])
+            for name, held in records.items()
+        }
+        found.append(resolution(one.name, sets, members))
+    return found
