@@ -47,8 +47,8 @@ class Damage:
     each larger than the one before; amount 0 is no damage. `unit`: of the amounts. `pictures`, `sound`: what is done;
     None for nothing. `quality`: x264's constant rate factor of the copy. `part`: start and end of the part that is
     scored, as shares of the clip; None for the whole clip. `delays`: whether the amounts are seconds of delay, of which
-    a clip takes at most half its length. `mouth`: whether it is done to the mouth, so that the face's box is needed.
-    `borrows`: whether it uses the sound of another clip.
+    a clip takes no more than a share of its length. `mouth`: whether it is done to the mouth, so that the face's box is
+    needed. `borrows`: whether it uses the sound of another clip.
     """
 
     name: str
@@ -71,8 +71,8 @@ class Damage:
 
 _PICTURE: frozenset[Sense] = frozenset({"picture"})
 _SOUND: frozenset[Sense] = frozenset({"sound"})
-_SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
-_NEAR, _FAR = (0.08, 0.2, 0.4, 0.56), (0.8, 1.2, 1.8, 2.4)  # seconds, within and beyond LSE's search of 0.6 s
+_SHARES = (0.1, 0.25, 0.5, 1.0)
+_NEAR, _FAR = (0.08, 0.2, 0.4), (0.8, 1.6, 2.4)  # seconds, within and beyond LSE's search of 0.6 s
 
 
 def _each(look: Callable[[Picture], Picture]) -> Pictures:
@@ -174,7 +174,7 @@ ORACLE: MappingProxyType[str, Damage] = MappingProxyType(
                 "soft-mouth",
                 "the lower face is blurred; 1 is a sigma of 4 % of the face's width",
                 _PICTURE,
-                (0.15, 0.3, 0.5, 0.75, 1.0),
+                (0.15, 0.3, 0.6, 1.0),
                 "strength",
                 pictures=_soft,
                 mouth=True,

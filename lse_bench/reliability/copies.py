@@ -17,6 +17,7 @@ from lse_bench.errors import ClipError
 from lse_bench.faces.detectors import FaceDetector, load_detector
 from lse_bench.media.audio import Sound, read_sound, samples_between
 from lse_bench.media.clip_files import ClipFiles
+from lse_bench.media.remux import replace_sound
 from lse_bench.media.video import of_one_size, read_frames
 from lse_bench.media.writer import VIDEO_QUALITY, write_clip
 from lse_bench.reliability.attack import Attack
@@ -36,11 +37,25 @@ class Reading:
     sound_stream: str | None = None
 
 
-def write_copy(planned: Planned, target: Path, how: Reading, attack: Attack | None) -> float:
+def keeps_picture(planned: Planned) -> bool:
+    """Return whether a copy has the picture of the plain copy, packet by packet."""
+    damage = damage_of(planned)
+    return planned.damage == NONE or (
+        damage is not None and damage.pictures is None and damage.quality == VIDEO_QUALITY
+    )
+
+
+def damage_of(planned: Planned) -> Damage | None:
+    """Return what is done to a copy; None for the clip itself, a plain copy, and an attack."""
+    return ORACLE.get(planned.damage) or NUISANCES.get(planned.damage)
+
+
+def write_copy(planned: Planned, target: Path, how: Reading, attack: Attack | None, plain: Path | None = None) -> float:
     """Write the damaged copy of a clip to `target` and return its length in seconds.
 
-    `attack`: for the damage `attacked`. Raises ClipError if the clip, or the clip whose sound it gets, cannot be read,
-    or if it needs a face and has none.
+    `attack`: for the damage `attacked`. `plain`: the clip's plain copy, whose picture is taken if it stays; None to
+    encode it anew. Raises ClipError if the clip, or the clip whose sound it gets, cannot be read, or if it needs a face
+    and has none.
     """
     clip = open_clip(planned.source.files, how.fps_policy, ClipFacts(), how.sound_stream)
     sound = _sound_of(clip)
@@ -52,10 +67,12 @@ def write_copy(planned: Planned, target: Path, how: Reading, attack: Attack | No
         box = _box_of(planned.source.files, how)
         still = frozen_mouth(frames, count, box, 1.0, ORACLE[FROZEN].rng(planned.source.id))
         frames = attack.run(np.stack(list(still)), sound, box)
-    elif planned.damage != NONE:
-        damage = ORACLE.get(planned.damage) or NUISANCES[planned.damage]
+    elif (damage := damage_of(planned)) is not None:
         frames, sound = _damaged(damage, planned, frames, sound, count, how)
         quality = damage.quality
+    if plain is not None and keeps_picture(planned):
+        replace_sound(plain, sound, target)
+        return float(count / clip.rate)
     written = write_clip(target, frames, sound, clip.rate, quality=quality)
     return float(written / clip.rate)
 

@@ -17,6 +17,7 @@ from lse_bench.weights.readers import file_digest
 Part = Literal["oracle", "nuisance", "gaming"]
 PARTS: tuple[Part, ...] = ("oracle", "nuisance", "gaming")
 SOURCE, NONE, ATTACKED, FROZEN = "source", "none", "attacked", "frozen-mouth"
+_LONGEST_DELAY = 0.6  # of a clip: enough speech stays to be compared
 _LEAST = 2  # clips: a clip can get the sound of another one
 
 
@@ -54,13 +55,13 @@ def plan(clips: Sequence[ListedClip], parts: Collection[Part], attacked: int) ->
     """Yield the copies of each clip, all of one clip after another.
 
     `clips`: those that have a file. `parts`: of the card. `attacked`: of how many clips the mouth is frozen and the
-    rest attacked. A delay of more than half a clip is left out for that clip.
+    rest attacked. A delay of more than 0.6 of a clip's length is left out for that clip.
     """
     chosen = {clip.id for clip in spread(clips, attacked)} if "gaming" in parts else set()
     for place, clip in enumerate(clips):
         wanted = [(SOURCE, 0.0), (NONE, 0.0)]
         if "oracle" in parts:
-            longest = _seconds(clip) / 2
+            longest = _LONGEST_DELAY * _seconds(clip)
             wanted += [
                 (one.name, amount)
                 for one in ORACLE.values()

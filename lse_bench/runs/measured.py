@@ -20,14 +20,13 @@ class Measures:
     """Measures that watch each clip while it is scored.
 
     `measures`: the measures. `folder`: the untouched videos; None without any. `helpers`: the sources of landmarks,
-    speech and phonemes. `known`: the untouched videos, if they are not those in `folder`. Raises UsageError if a source
-    that a measure needs is missing, and if the folder holds no video, when it is first used.
+    speech and phonemes. Raises UsageError if a source that a measure needs is missing, and if the folder holds no
+    video, when it is first used.
     """
 
     measures: Sequence[Measure]
     folder: Path | None = None
     helpers: Helpers = field(default_factory=Helpers)
-    known: Originals | None = None
 
     def __post_init__(self) -> None:
         self.helpers.refuse_missing(self.measures)
@@ -35,7 +34,7 @@ class Measures:
     @cached_property
     def originals(self) -> Originals | None:
         """The untouched videos by id."""
-        return self.known or (None if self.folder is None else Originals(self.folder))
+        return None if self.folder is None else Originals(self.folder)
 
     def about(self) -> dict[str, MeasureAbout]:
         """Return what run.json says of each measure."""

@@ -13,13 +13,13 @@ from lse_bench.execution.interface import Executor, Task, Watch
 from lse_bench.faces.detectors import load_detector
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import ListedClip
-from lse_bench.reliability.asked import asked_of, further_of, names_asked
+from lse_bench.reliability.asked import Asked, asked_of, further_of, names_asked
 from lse_bench.reliability.attack import Attack
 from lse_bench.reliability.card import Beside, Card, card_of
 from lse_bench.reliability.copies import DETECTOR, Reading
 from lse_bench.reliability.page import write_card
 from lse_bench.reliability.plan import PARTS, Part, Planned, plan, refuse_unusable, spread
-from lse_bench.reliability.work import DamageWork, Remembered, Sources
+from lse_bench.reliability.work import CopyMeasures, DamageWork, Remembered
 from lse_bench.reporting import Report
 from lse_bench.runs.directory import describe_run, prepare_directory, write_summary
 from lse_bench.runs.measured import Measures
@@ -92,8 +92,8 @@ def make_card(
     if executor is not None:  # the workers have the devices; this process only looks at the weights
         scoring = replace(scoring, device="cpu")
     held = measures_of(scoring, report)
-    measures = None if held is None else _with_sources(held, clips, scoring.fps_policy)
-    asked = asked_of(names, {} if measures is None else {one.name: one for one in measures.measures})
+    asked = asked_of(names, {} if held is None else {one.name: one for one in held.measures})
+    measures = None if held is None else _with_sources(held, asked, clips, scoring.fps_policy)
     scorer = scorer_of(scoring, report)
     if scorer.protocol.tracked and "gaming" in parts:
         parts.remove("gaming")
@@ -131,13 +131,15 @@ def make_card(
     return card
 
 
-def _with_sources(measures: Measures, clips: Sequence[ListedClip], fps_policy: str | None) -> Measures:
+def _with_sources(
+    measures: Measures, asked: Sequence[Asked], clips: Sequence[ListedClip], fps_policy: str | None
+) -> CopyMeasures:
     """Return measures that compare each copy with its clip. Landmarks of a clip are found once in a process."""
     whole = {clip.id: clip.path for clip in clips if clip.files.whole and clip.sound is None}
     helpers = measures.helpers
     if helpers.landmarks is not None and fps_policy != "as-is":  # then the rates of clips differ
         helpers = replace(helpers, landmarks=Remembered(helpers.landmarks, frozenset(whole.values())))
-    return Measures(measures.measures, None, helpers, Sources(whole))
+    return CopyMeasures(measures.measures, None, helpers, asked, whole)
 
 
 def _score(
