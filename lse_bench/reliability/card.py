@@ -20,7 +20,7 @@ from lse_bench.reliability.nuisance import Moved, Steadiness, best_seen, moved, 
 from lse_bench.reliability.oracle import Interval, Seen, seen
 from lse_bench.reliability.plan import NONE, SOURCE, Part, condition
 from lse_bench.reliability.repeats import Repeat, repeats
-from lse_bench.reliability.resolution import Resolution, resolution
+from lse_bench.reliability.resolution import Resolution, least_difference, resolution
 from lse_bench.reliability.values import Table, Values, table_of
 from lse_bench.runs.read import Run
 from lse_bench.runs.statistics import mean_with_interval
@@ -126,10 +126,10 @@ class Card(Surroundings):
     """How far each nuisance moves each measure."""
     steadiness: list[Steadiness]
     """How far all nuisances together spread each measure."""
-    methods: list[str]
-    """The methods whose runs gave `resolution`; empty if damaged copies stood in for methods."""
     resolution: list[Resolution]
-    """The smallest difference that each measure decides."""
+    """The smallest difference that each measure decides, from the clips and their damaged copies."""
+    between: list[Resolution]
+    """The same from runs of methods; empty without them."""
     repeats: list[Repeat]
     """How far other runs of the same clips repeat the values."""
     agreement: list[Agreement]
@@ -151,11 +151,13 @@ class Card(Surroundings):
         return found
 
     def resolves(self, measure: str, n: int) -> float | None:
-        """Return the difference that n clips rank wrongly in 5 % of cases; None if the card does not know."""
-        from lse_bench.reliability.resolution import least_difference
+        """Return the difference that n clips rank wrongly in 5 % of cases; None if the card does not know.
 
-        found = next((one for one in self.resolution if one.measure == measure), None)
-        return None if found is None or found.deviation is None else least_difference(found.deviation, n)
+        Runs of methods tell it where the card has them, damaged copies elsewhere.
+        """
+        known = (one.deviation for one in (*self.between, *self.resolution) if one.measure == measure)
+        deviation = next((one for one in known if one is not None), None)
+        return None if deviation is None else least_difference(deviation, n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +213,8 @@ def card_of(run: Run, asked: Sequence[Asked], parts: Collection[Part], attack: A
             for n in nuisances
         ],
         steadiness=[steadiness(one.name, _spread(table, one, nuisances)) for one in asked] if nuisances else [],
-        methods=list(beside.methods),
-        resolution=_resolutions(table, asked, conditions, beside.methods),
+        resolution=_resolutions(table, asked, conditions),
+        between=_between(asked, beside.methods) if beside.methods else [],
         repeats=repeats(beside.again, asked, table.clips, {one.name: table.of(one.name, SOURCE) for one in asked}, run),
         agreement=agreement(table, asked, NONE, conditions),
         people=[]
@@ -279,16 +281,16 @@ def _told(damage: Damage, in_steps: bool) -> DamageFacts:
     )
 
 
-def _resolutions(
-    table: Table, asked: Sequence[Asked], conditions: Sequence[str], methods: Mapping[str, Run]
-) -> list[Resolution]:
-    """Return what each measure resolves: between the runs of methods, or between none and each step of damage."""
-    if len(methods) < 2:
-        names = (NONE, *conditions)
-        return [
-            resolution(one.name, {name: table.of(one.name, name) for name in names}, table.members, NONE)
-            for one in asked
-        ]
+def _resolutions(table: Table, asked: Sequence[Asked], conditions: Sequence[str]) -> list[Resolution]:
+    """Return what each measure resolves between no damage and each step of damage."""
+    names = (NONE, *conditions)
+    return [
+        resolution(one.name, {name: table.of(one.name, name) for name in names}, table.members, NONE) for one in asked
+    ]
+
+
+def _between(asked: Sequence[Asked], methods: Mapping[str, Run]) -> list[Resolution]:
+    """Return what each measure resolves between methods. Raises UsageError if they share too few scored clips."""
     records = {name: {r.id: r for r in run.records if r.status == "ok"} for name, run in methods.items()}
     common = sorted(set.intersection(*(set(found) for found in records.values())))
     if len(common) < 2:
@@ -297,8 +299,8 @@ def _resolutions(
     found = []
     for one in asked:
         sets = {
-            name: np.array([np.nan if (v := one.value(held[clip])) is None else v for clip in common])
+            name: np.array([np.nan if (value := one.value(held[clip])) is None else value for clip in common])
             for name, held in records.items()
         }
         found.append(resolution(one.name, sets, members))
-    return found
+    return [one for one in found if one.pairs]

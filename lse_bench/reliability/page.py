@@ -15,6 +15,7 @@ from lse_bench.tables import escape
 from lse_bench.weights.table import mark_of
 
 CARD_FILE = "card.json"
+_WORDED = ("damage", "why", "what differs", "and", "methods")  # columns of text
 Grid = list[list[str]]
 
 
@@ -40,6 +41,7 @@ def html(card: Card) -> str:
         seen={(row.measure, row.damage): row for row in card.seen},
         sections=_sections(card),
         facts=facts(card),
+        worded=_WORDED,
     )
 
 
@@ -135,7 +137,9 @@ def _sections(card: Card) -> list[tuple[str, str, Grid]]:
             found.append(("Where there is no tau", _BLIND, _blind(card)))
     if card.moved:
         found.append(("Nuisance: what should not move it", _NUISANCE, _nuisances(card)))
-    found.append(("Resolution: how many clips decide", _resolution_told(card), _resolution(card)))
+    found.append(("Resolution: how many clips decide", _RESOLUTION, _resolution(card)))
+    if card.between:
+        found.append(("Resolution between methods", _BETWEEN, _between(card)))
     if card.repeats:
         found.append(("Repeatability", _REPEATS, _repeats(card)))
     if card.agreement:
@@ -232,28 +236,36 @@ def _like(card: Card, row: Any) -> str:
     return f"({damage.name} {amount(row.equivalent.amount, damage.unit)})"
 
 
-def _resolution_told(card: Card) -> str:
-    if card.methods:
-        return (
-            "The true difference of two methods that n clips rank wrongly in 5 % of cases, from the paired differences "
-            f"of {', '.join(card.methods)}. card.json has every pair, with the number of clips that it needs."
-        )
-    return (
-        "The true difference of two sets that n clips rank wrongly in 5 % of cases, from the paired differences of the "
-        "clips and their damaged copies (the median pair). Runs of methods, --method NAME=RUN, give it for methods."
-    )
+_RESOLUTION = (
+    "The true difference of two sets that n clips rank wrongly in 5 % of cases, from the paired differences of the clips "
+    "and their damaged copies (the median pair). card.json has every pair."
+)
+_BETWEEN = (
+    "Each two methods: their difference, the probability that n clips rank them wrongly if it is the true one, and the "
+    "number of clips for which that is 5 %."
+)
 
 
 def _resolution(card: Card) -> Grid:
     counts = next((list(one.least) for one in card.resolution if one.least), [])
-    rows: Grid = [["measure", *(f"n = {n:,}" for n in counts), *(["pairs"] if card.methods else [])]]
-    for one in card.resolution:
-        pairs = [
-            f"{p.first} and {p.second} differ by {number(p.difference)}: {p.needed or '∞'} clips" for p in one.pairs
+    rows: Grid = [["measure", *(f"n = {n:,}" for n in counts)]]
+    return rows + [[title(card, one.measure), *(number(one.least.get(n)) for n in counts)] for one in card.resolution]
+
+
+def _between(card: Card) -> Grid:
+    pairs = [pair for one in card.between for pair in one.pairs]
+    counts = list(pairs[0].wrong)
+    rows: Grid = [["measure", "methods", "difference", *(f"wrong at n = {n:,}" for n in counts), "clips for 5 %"]]
+    return rows + [
+        [
+            title(card, one.measure),
+            f"{one.first}, {one.second}",
+            number(one.difference),
+            *(percent(one.wrong[n]) for n in counts),
+            "–" if one.needed is None else f"{one.needed:,}",
         ]
-        cells = [number(one.least.get(n)) for n in counts]
-        rows.append([title(card, one.measure), *cells, *(["; ".join(pairs)] if card.methods else [])])
-    return rows
+        for one in pairs
+    ]
 
 
 def _repeats(card: Card) -> Grid:

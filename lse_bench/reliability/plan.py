@@ -18,6 +18,7 @@ Part = Literal["oracle", "nuisance", "gaming"]
 PARTS: tuple[Part, ...] = ("oracle", "nuisance", "gaming")
 SOURCE, NONE, ATTACKED, FROZEN = "source", "none", "attacked", "frozen-mouth"
 _LONGEST_DELAY = 0.6  # of a clip: enough speech stays to be compared
+_ROUNDING = 0.02  # seconds: half a frame
 _LEAST = 2  # clips: a clip can get the sound of another one
 
 
@@ -66,7 +67,7 @@ def plan(clips: Sequence[ListedClip], parts: Collection[Part], attacked: int) ->
                 (one.name, amount)
                 for one in ORACLE.values()
                 for amount in one.steps
-                if not one.delays or amount <= longest
+                if not one.delays or amount <= longest + _ROUNDING
             ]
         if clip.id in chosen:
             gaming = [("other-sound", 1.0), (FROZEN, 1.0), (ATTACKED, 1.0)]
