@@ -237,7 +237,7 @@ def _like(card: Card, row: Any) -> str:
 
 
 _RESOLUTION = (
-    "The true difference of two sets that n clips rank wrongly in 5 % of cases, from the paired differences of the clips "
+    "The true difference of two sets that n clips rank wrongly in 5 % of cases, from the paired differences of clips "
     "and their damaged copies (the median pair). card.json has every pair."
 )
 _BETWEEN = (
