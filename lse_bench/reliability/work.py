@@ -170,7 +170,7 @@ class RememberingSyncNet(FastSyncNet):
         self._known: OrderedDict[bytes, torch.Tensor] = OrderedDict()
 
     def lip(self, windows: torch.Tensor) -> torch.Tensor:
-        keys = [hashlib.sha256(window.permute(1, 2, 0).contiguous().numpy()).digest() for window in windows]
+        keys = [_digest(window) for window in windows]
         new = [place for place, key in enumerate(keys) if key not in self._known]
         if new:
             self._known.update(zip((keys[place] for place in new), super().lip(windows[new]), strict=True))
@@ -180,6 +180,10 @@ class RememberingSyncNet(FastSyncNet):
         while len(self._known) > _MOST_WINDOWS:
             self._known.popitem(last=False)
         return embeddings
+
+
+def _digest(window: torch.Tensor) -> bytes:
+    return hashlib.sha1(window.permute(1, 2, 0).contiguous().numpy(), usedforsecurity=False).digest()
 
 
 def _remembering(load: Callable[[str], SyncScorer], device: str) -> SyncScorer:
