@@ -183,7 +183,7 @@ class RememberingSyncNet(FastSyncNet):
 
 
 def _digest(window: torch.Tensor) -> bytes:
-    return hashlib.sha1(window.permute(1, 2, 0).contiguous().numpy(), usedforsecurity=False).digest()
+    return hashlib.sha1(window.permute(1, 2, 0).contiguous().numpy().data, usedforsecurity=False).digest()
 
 
 def _remembering(load: Callable[[str], SyncScorer], device: str) -> SyncScorer:
