@@ -71,9 +71,16 @@ def names_asked(text: str) -> list[str]:
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
-def further_of(names: Sequence[str]) -> list[str]:
-    """Return the measures beside SyncNet's score that are asked for, without `abs(…)`."""
-    return [field for name in names if (field := _field_of(name)[0]) not in METRICS]
+def further_of(names: Sequence[str], known: Collection[str]) -> list[str]:
+    """Return the measures beside SyncNet's score that are asked for, without `abs(…)`.
+
+    `known`: names of all measures. Raises UsageError if a name is neither one of these nor a field of a score.
+    """
+    found = [field for name in names if (field := _field_of(name)[0]) not in METRICS]
+    for field in found:
+        if field not in known:
+            raise UsageError(f"--measures {field}: {no_such('measure', field, (*METRICS, *known))}")
+    return found
 
 
 def asked_of(names: Sequence[str], further: Mapping[str, Measure]) -> list[Asked]:

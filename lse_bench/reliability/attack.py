@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lse_bench.damage.pictures import Box, Picture, lower_face
+from lse_bench.devices import exactly
 from lse_bench.features.syncnet_mfcc import mfcc
 from lse_bench.media.audio import Sound
 from lse_bench.sync.clip_facts import windows_of
@@ -48,12 +49,23 @@ class Attack:
         """Yield the attacked frames.
 
         `frames`: (T,H,W,3), BGR. `sound`: int16, 16 kHz. `box`: the face's, whose lower half is left alone. A clip
-        without a window is returned as it is.
+        without a window is returned as it is. One thread works, because the attack follows the sign of sums, and other
+        numbers of threads add them in another order.
         """
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            attacked = self._attacked(frames, sound, box)
+        finally:
+            torch.set_num_threads(threads)
+        for frame in attacked:
+            yield np.ascontiguousarray(frame)
+
+    @exactly()
+    def _attacked(self, frames: NDArray[np.uint8], sound: Sound, box: Box) -> NDArray[np.uint8]:
         count = windows_of(len(frames), len(sound))
         if count <= 0:
-            yield from frames
-            return
+            return frames
         network = _network(self.weights)
         heard = _sounds(network, sound, count)
         clean = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
@@ -69,8 +81,8 @@ class Attack:
                 change -= step * gradient.sign() * free
             change.clamp_(-self.bound, self.bound)
             change.copy_((clean + change).clamp(0, 255) - clean)
-        for frame in (clean + change).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy():
-            yield np.ascontiguousarray(frame)
+        whole: NDArray[np.uint8] = (clean + change).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        return whole
 
 
 @lru_cache(maxsize=1)

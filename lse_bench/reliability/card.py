@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -186,7 +186,7 @@ def card_of(run: Run, asked: Sequence[Asked], parts: Collection[Part], attack: A
     conditions = [condition(one.name, amount) for one in damages for amount in one.steps]
     study = beside.study
     about = run.description
-    return Card(
+    card = Card(
         versions=about.versions,
         machine=about.machine,
         continued_with=about.continued_with,
@@ -227,6 +227,19 @@ def card_of(run: Run, asked: Sequence[Asked], parts: Collection[Part], attack: A
         ceiling=None if study is None else study.ceiling,
         gaming=gaming(table, asked, rows, attack) if "gaming" in parts else None,
     )
+    return Card.model_validate(_rounded(card.model_dump(by_alias=True)))
+
+
+def _rounded(value: Any) -> Any:
+    """Return content with its numbers rounded to 12 decimals.
+
+    Sums of a clip differ in the 15th digit with the clips that were in the batch before it, as after a restart.
+    """
+    if isinstance(value, float):
+        return round(value, 12)
+    if isinstance(value, dict):
+        return {name: _rounded(one) for name, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _seen(table: Table, measure: Asked, damage: Damage) -> Seen:

@@ -79,7 +79,7 @@ def clip_taus(amounts: Sequence[float], worse: NDArray[np.float64]) -> NDArray[n
     for place, row in enumerate(worse):
         there = np.isfinite(row)
         if there.sum() >= _LEAST_STEPS and len(set(row[there])) > 1:
-            found[place] = stats.kendalltau(steps[there], row[there]).statistic
+            found[place] = _kendall(steps[there], row[there])
     return found
 
 
@@ -114,7 +114,12 @@ def pooled_tau(amounts: Sequence[float], worse: NDArray[np.float64], clusters: N
 def _tau(amounts: NDArray[np.float64], worse: NDArray[np.float64]) -> float | None:
     if len(worse) < _LEAST_STEPS or len(np.unique(worse)) < 2 or len(np.unique(amounts)) < 2:
         return None
-    return float(stats.kendalltau(amounts, worse).statistic)
+    return _kendall(amounts, worse)
+
+
+def _kendall(amounts: NDArray[np.float64], worse: NDArray[np.float64]) -> float:
+    """Return tau-b without its last digits, which differ between versions of SciPy: full order is 1."""
+    return round(float(stats.kendalltau(amounts, worse).statistic), 12)
 
 
 def _inside(interval: Interval | None) -> Interval | None:

@@ -13,6 +13,7 @@ from lse_bench.execution.interface import Executor, Task, Watch
 from lse_bench.faces.detectors import load_detector
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import ListedClip
+from lse_bench.measures.registry import names as plugins
 from lse_bench.reliability.asked import Asked, asked_of, further_of, names_asked
 from lse_bench.reliability.attack import Attack
 from lse_bench.reliability.card import Beside, Card, card_of
@@ -85,7 +86,7 @@ def make_card(
     if len(beside.methods) == 1:
         raise UsageError("--method is given once. The runs of two methods or more are compared")
     executor = executor_of(execution, options.device)
-    further = [name for name in dict.fromkeys(further_of(names)) if name not in programs]
+    further = [name for name in dict.fromkeys(further_of(names, [*plugins(), *programs])) if name not in programs]
     scoring = options.scoring(
         ",".join(further) or None, originals=clips[0].path.parent if further or programs else None
     )
