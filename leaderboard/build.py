@@ -19,6 +19,8 @@ from lse_bench.leaderboard.clips import copy_clips
 from lse_bench.leaderboard.people import with_people
 from lse_bench.leaderboard.plots import colours_of, write_plots
 from lse_bench.leaderboard.published import published
+from lse_bench.reliability.beside import read_card
+from lse_bench.reliability.decides import is_about, notes, refuse_other
 from lse_bench.runs.read import Run, read_run
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.runs.verify import refuse_edited
@@ -78,18 +80,26 @@ def _collected(folder: Path) -> list[Run]:
 
 @uncollected()
 def build(
-    inputs: Sequence[str], out: Path, clips: int = 4, title: str = "LSE-Bench", people: Sequence[str] = ()
+    inputs: Sequence[str],
+    out: Path,
+    clips: int = 4,
+    title: str = "LSE-Bench",
+    people: Sequence[str] = (),
+    card: Path | None = None,
 ) -> dict[str, Any]:
     """Write `tables/`, `plots/` and the page `index.html` with its files to `out`; return counts and the page's path.
 
     `inputs`: see `find_entries`. `clips`: number of pairs of each corpus whose videos are copied to the page. `title`:
-    of the page. `people`: reports of studies, see `with_people`. Raises UsageError if runs in one table cannot be
-    compared (the message names the field that differs), if a run was edited, or if a clip to copy is not the file that
-    was scored.
+    of the page. `people`: reports of studies, see `with_people`. `card`: a Reliability Card, which says what the clips
+    can decide in the tables of its weights and protocol. Raises UsageError if runs in one table cannot be compared (the
+    message names the field that differs), if a run was edited, if a clip to copy is not the file that was scored, or if
+    no table is of the card's weights and protocol.
     """
     entries = find_entries(inputs)
     refuse_edited(entries)
     tables = with_people(tables_of(entries), people)
+    if card is not None:
+        tables = _with_card(tables, entries, card)
     out.mkdir(parents=True, exist_ok=True)
     _write_tables(out / "tables", tables, entries)
     plots = write_plots(out / "plots", tables, entries)
@@ -124,6 +134,23 @@ def _published_beside(tables: Sequence[Table]) -> list[list[str]]:
         for one in published()
         if one.corpus.lower() in corpora
     ]
+
+
+def _with_card(tables: Sequence[Table], entries: Sequence[Run], path: Path) -> list[Table]:
+    """Return tables with what a card says of those of its weights and protocol. Raises UsageError if there is none."""
+    card = read_card(path)
+    if not any(is_about(card, table.key) for table in tables):
+        refuse_other(card, str(path), tables[0].key, f"{tables[0].corpus}, {tables[0].protocol}")
+    return [
+        table.model_copy(update={"resolution": notes(card, str(path), table, _of_table(entries, table))})
+        if is_about(card, table.key)
+        else table
+        for table in tables
+    ]
+
+
+def _of_table(entries: Sequence[Run], table: Table) -> list[Run]:
+    return [entry for entry in entries if entry.table == (table.corpus, table.protocol)]
 
 
 def _write_tables(folder: Path, tables: Sequence[Table], entries: Sequence[Run]) -> None:

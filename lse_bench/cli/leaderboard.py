@@ -44,6 +44,12 @@ def build(
             help="A report.json from `study report`, whose judgement stands beside the measures. Repeatable.",
         ),
     ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            help="A Reliability Card: notes under the tables say which differences their clips cannot decide."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make CSV, Markdown and LaTeX tables, plots, and a page that opens from the disk.
@@ -54,7 +60,7 @@ def build(
     with report.working("Reading records, drawing tables and plots"):
         from lse_bench.leaderboard.build import build as build_page
 
-        written = build_page(runs, out, clips, title, people or ())
+        written = build_page(runs, out, clips, title, people or (), card)
     if as_json:
         print(json.dumps(written, indent=2))
         return

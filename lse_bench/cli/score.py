@@ -38,8 +38,6 @@ _SCORE_EXAMPLES = """
 
     lse-bench score interviews/ --protocol tracked --tracks-only --out scenes/
 
-    lse-bench score outputs/ --robustness 20 --out runs/noise
-
 Run the same command with the same --out again to continue a stopped run.
 Exit status: 0 success, 1 more clips failed than --max-failed, 2 wrong usage.
 """
@@ -109,15 +107,6 @@ def score(
     max_failed: Annotated[
         int, typer.Option(min=0, help="Number of clips that may fail before the exit status is 1.")
     ] = 0,
-    robustness: Annotated[
-        int | None,
-        typer.Option(
-            min=2,
-            metavar="N",
-            help="Score only N of the clips, before and after edits that should not matter (crop, re-encoding, …). "
-            "Write robustness.json to --out.",
-        ),
-    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score videos: LSE-D (lower is better), LSE-C (higher is better) and AV offset. Every failed clip is counted."""
@@ -135,9 +124,8 @@ def score(
         report.say(told)
     if (over := passed.sentence()) is not None:
         report.warn(over)
-    if execution != ExecutionOptions() and (tracks_only or robustness is not None):
-        option = "--tracks-only" if tracks_only else "--robustness"
-        raise UsageError(f"{option} works in this process. Leave out --devices and --ray")
+    if execution != ExecutionOptions() and tracks_only:
+        raise UsageError("--tracks-only works in this process. Leave out --devices and --ray")
     if shard == "auto" and part is not None:
         report.say(f"--shard auto: this is part {part.index} of {part.count}")
     mine = part.of(clips) if part else clips
@@ -148,12 +136,7 @@ def score(
         report.say(f"shots and tracks of {len(mine) - failed} of {len(mine)} clips: {out}")
         raise typer.Exit(1 if failed > max_failed else 0)
     with report.importing():
-        from lse_bench.tasks.scoring import score_into, scorer_of
-    if robustness is not None:
-        from lse_bench.cli.robustness import measure_robustness
-
-        measure_robustness(report, scorer_of(options, report), mine, robustness, out, as_json)
-        return
+        from lse_bench.tasks.scoring import score_into
     try:
         summary = score_into(
             out,

@@ -159,6 +159,7 @@ def notes_of(table: Table) -> list[str]:
         notes.append("FID (mini), KID (mini): by inception-mini, a small network that knows synthetic faces only.")
     if table.people is not None:
         notes.append(table.people.told)
+    notes += table.resolution
     if any(row.adopted for row in table.rows):
         notes.append("(adopted): finished videos; how they were made is not known.")
     if any(row.converted for row in table.rows):

@@ -121,6 +121,8 @@ class Table(BaseModel):
     """One row per method, in the order given."""
     people: People | None = None
     """Whose judgement stands beside the measures; null if nobody's does."""
+    resolution: list[str] = []
+    """Notes on differences that are smaller than the clips can decide, from a Reliability Card."""
 
 
 def tables_of(entries: Sequence[Run]) -> list[Table]:

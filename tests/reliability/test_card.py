@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import venv
@@ -216,3 +217,26 @@ def test_wrong_words_are_told_before_any_work(clips: Path, narrow: Path, tmp_pat
     assert "Did you mean lse_c" in told(clips, "--measures", "lse_cc")
     assert "not a run directory" in told(clips, "--method", f"a={tmp_path}")
     assert "a card needs 2 or more" in told(next(clips.rglob("*.mp4")))
+
+
+def test_comparisons_and_tables_say_what_a_card_decides(
+    attacked: Path, clips: Path, narrow: Path, tmp_path: Path
+) -> None:
+    def score(weights: Path | str, out: Path) -> None:
+        options = ("--weights", weights, "--protocol", "lrs-lossless", "--device", "cpu", "--out", out)
+        ended = lse_bench_here("score", clips, *options)
+        assert ended.returncode == 0, ended.stderr
+
+    score("syncnet-mini", tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    ended = lse_bench_here("compare", tmp_path / "a", tmp_path / "b", "--card", attacked)
+    assert ended.returncode == 0 and "decided from" in ended.stdout and "reached" in ended.stdout, ended.stderr
+    page = ("--out", tmp_path / "page", "--clips", 0, "--card", attacked)
+    ended = lse_bench_here("leaderboard", "build", tmp_path / "a", tmp_path / "b", *page)
+    assert ended.returncode == 0, ended.stderr
+    table = (tmp_path / "page" / "tables" / "tables.md").read_text(encoding="utf-8")
+    assert f"by the Reliability Card {attacked}: a and b (0 of" in table
+    score(narrow, tmp_path / "c")
+    for command in (("compare", tmp_path / "c", tmp_path / "c"), ("leaderboard", "build", tmp_path / "c", *page[:4])):
+        ended = lse_bench_here(*command, "--card", attacked)
+        assert ended.returncode == 2 and "says nothing of" in ended.stderr
