@@ -173,8 +173,18 @@ class Beside:
     study: StudyReport | None = None
 
 
-def card_of(run: Run, asked: Sequence[Asked], parts: Collection[Part], attack: Attack, beside: Beside) -> Card:
-    """Compute a card. `run`: of the damaged copies. `asked`: the measures. Raises UsageError if no copy has a score."""
+def card_of(
+    run: Run,
+    asked: Sequence[Asked],
+    parts: Collection[Part],
+    attack: Attack,
+    beside: Beside,
+    command: Sequence[str] = (),
+) -> Card:
+    """Compute a card. `run`: of the damaged copies. `asked`: the measures. `command`: the words that the card tells.
+
+    Raises UsageError if no copy has a score.
+    """
     table = table_of(run.records, asked)
     if not any(np.isfinite(table.of(one.name, NONE)).any() for one in asked):
         raise UsageError(f"{run.name}: no clip has a value of {', '.join(one.name for one in asked)}")
@@ -202,7 +212,7 @@ def card_of(run: Run, asked: Sequence[Asked], parts: Collection[Part], attack: A
         unit=table.members.unit,
         copies=len(run.records),
         failed=dict(Counter(record.status for record in run.records if record.status != "ok")),
-        command=about.command,
+        command=list(command or about.command),
         measures=[_facts(table, one, run) for one in asked],
         damages=[_told(one, True) for one in damages],
         nuisances=[_told(one, False) for one in nuisances],

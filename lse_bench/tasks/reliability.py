@@ -127,7 +127,7 @@ def make_card(
     )
     _score(run, planned, description, work, executor or Inline(scorer.device), report)
     with report.working("Computing the card"):
-        card = card_of(read_run(run), asked, parts, attack, beside)
+        card = card_of(read_run(run), asked, parts, attack, beside, command)
     write_card(out, card)
     return card
 

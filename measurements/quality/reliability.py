@@ -2,8 +2,8 @@
 
     python -m measurements.quality.reliability [--sets 1000]
 
-Clips of one speaker share how well a measure works for them. The truth is the mean tau of 100,000 clips. The second table
-draws speakers from one half of the clips and predicts from the other half. Some two minutes.
+Clips of one speaker share how well a measure works for them. The truth is the mean tau of 20,000 clips. The last table
+predicts from one half of the clips and draws speakers from the other half. Some five minutes.
 """
 
 from __future__ import annotations

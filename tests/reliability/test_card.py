@@ -236,7 +236,32 @@ def test_comparisons_and_tables_say_what_a_card_decides(
     assert ended.returncode == 0, ended.stderr
     table = (tmp_path / "page" / "tables" / "tables.md").read_text(encoding="utf-8")
     assert f"by the Reliability Card {attacked}: a and b (0 of" in table
+    _takes_runs_and_people(attacked, clips, tmp_path)
     score(narrow, tmp_path / "c")
     for command in (("compare", tmp_path / "c", tmp_path / "c"), ("leaderboard", "build", tmp_path / "c", *page[:4])):
         ended = lse_bench_here(*command, "--card", attacked)
         assert ended.returncode == 2 and "says nothing of" in ended.stderr
+
+
+def _takes_runs_and_people(attacked: Path, clips: Path, folder: Path) -> None:
+    """The card again, with runs of methods, the same clips scored again, and people's votes; no copy is made anew."""
+    shutil.copytree(attacked, folder / "card")
+    ids = sorted(record.id for record in read_run(folder / "a").records)
+    rows = "".join(f"{one},a,b,3,1\n" for one in ids)
+    (folder / "votes.csv").write_text("item,method_a,method_b,votes_a,votes_b\n" + rows)
+    runs = ("--run", f"a={folder / 'a'}", "--run", f"b={folder / 'b'}")
+    ended = lse_bench_here("study", "report", folder / "votes.csv", *runs, "--out", folder / "report")
+    assert ended.returncode == 0, ended.stderr
+    words = ("--weights", "syncnet-mini", "--parts", "gaming", "--clips", 2, "--attacked", 2, "--device", "cpu")
+    beside = ("--method", f"a={folder / 'a'}", "--method", f"b={folder / 'b'}", "--again", f"twice={folder / 'a'}")
+    measures = ("--measures", "lse_d,lse_c,abs(offset_ms),psnr", "--study", folder / "report" / "report.json")
+    ended = lse_bench_here("reliability", clips, *words, *beside, *measures, "--out", folder / "card")
+    assert ended.returncode == 0, ended.stderr
+    card = read_card(folder / "card")
+    assert card.copies == 10 and "--study" in card.command
+    assert {(one.run, one.measure) for one in card.repeats} >= {("twice", "lse_d"), ("twice", "lse_c")}
+    assert all(one.n == 2 and one.largest is not None and one.largest < 1e-9 for one in card.repeats)
+    assert card.ceiling is not None and card.ceiling.share == 0.75 and card.ceiling.n == 4 * len(ids)
+    assert {one.measure for one in card.people} == {"lse_d", "lse_c"} and not card.between  # the runs are equal
+    page = (folder / "card" / "card.html").read_text(encoding="utf-8")
+    assert "Repeatability" in page and "One person agrees with the majority of the others in 0.75" in page
