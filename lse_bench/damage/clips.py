@@ -71,7 +71,7 @@ class Damage:
 
 _PICTURE: frozenset[Sense] = frozenset({"picture"})
 _SOUND: frozenset[Sense] = frozenset({"sound"})
-_SHARES = (0.1, 0.25, 0.5, 1.0)
+_SHARES = (0.1, 0.5, 1.0)
 _NEAR, _FAR = (0.08, 0.2, 0.4), (0.8, 1.6, 2.4)  # seconds, within and beyond LSE's search of 0.6 s
 
 
@@ -124,7 +124,7 @@ ORACLE: MappingProxyType[str, Damage] = MappingProxyType(
                 "drift",
                 "the sound falls behind evenly, by so much at the end",
                 _SOUND,
-                (0.1, 0.3, 0.9, 1.8),
+                (0.1, 0.3, 0.9),
                 "s",
                 sound=_heard(sounds.drifting),
                 delays=True,
@@ -141,7 +141,7 @@ ORACLE: MappingProxyType[str, Damage] = MappingProxyType(
                 "mute",
                 "a piece of the sound is silent",
                 _SOUND,
-                (0.1, 0.25, 0.5, 0.75),
+                (0.1, 0.25, 0.5),
                 "share",
                 sound=lambda sound, facts, amount, rng: sounds.muted(sound, amount, rng),
             ),
@@ -149,7 +149,7 @@ ORACLE: MappingProxyType[str, Damage] = MappingProxyType(
                 "shuffle",
                 "words change places",
                 _SOUND,
-                (0.25, 0.5, 0.75, 1.0),
+                (0.25, 0.5, 1.0),
                 "share",
                 sound=lambda sound, facts, amount, rng: sounds.shuffled(sound, amount, rng),
             ),
@@ -166,7 +166,7 @@ ORACLE: MappingProxyType[str, Damage] = MappingProxyType(
                 "drop",
                 "frames are lost, and the frame before stays",
                 _PICTURE,
-                (0.1, 0.25, 0.5, 0.75),
+                (0.1, 0.25, 0.5),
                 "share",
                 pictures=lambda frames, facts, amount, rng: motion.dropped(frames, facts.frames, amount, rng),
             ),
@@ -232,7 +232,6 @@ NUISANCES: MappingProxyType[str, Damage] = MappingProxyType(
             Damage("scale", "1.5 times the size", _PICTURE, pictures=_each(enlarged)),
             Damage("mirror", "left and right exchanged", _PICTURE, pictures=_each(partial(cv2.flip, flipCode=1))),
             Damage("dark", "a quarter less light", _PICTURE, pictures=_each(darker)),
-            Damage("crf-28", "x264 at constant rate factor 28", _PICTURE, quality=28),
             Damage("crf-35", "x264 at constant rate factor 35", _PICTURE, quality=35),
             Damage(
                 "mpeg4",

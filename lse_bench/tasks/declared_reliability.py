@@ -39,7 +39,7 @@ class ReliabilityOptions(WeightsOptions):
     clips: Annotated[
         int | None, Flag("Use only so many clips, spread evenly over the list. Default: all.", least=2)
     ] = None
-    attacked: Annotated[int, Flag("Number of clips that are attacked, for the part gaming.", least=1)] = 20
+    attacked: Annotated[int, Flag("Number of clips that are attacked, for the part gaming.", least=1)] = 10
     bound: Annotated[
         float, Flag("For the attack: the most that a pixel changes, in grey levels of 255.", least=1, most=64)
     ] = 10.0
