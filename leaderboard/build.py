@@ -142,7 +142,7 @@ def _with_card(tables: Sequence[Table], entries: Sequence[Run], path: Path) -> l
     if not any(is_about(card, table.key) for table in tables):
         refuse_other(card, str(path), tables[0].key, f"{tables[0].corpus}, {tables[0].protocol}")
     return [
-        table.model_copy(update={"resolution": notes(card, str(path), table, _of_table(entries, table))})
+        table.model_copy(update={"resolution": notes(card, table, _of_table(entries, table))})
         if is_about(card, table.key)
         else table
         for table in tables

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from lse_bench.errors import UsageError
 from lse_bench.reliability.card import Card
+from lse_bench.reliability.page import title, weights_of
 from lse_bench.runs.read import Run
 from lse_bench.tables.table import Table
 
@@ -49,18 +50,17 @@ def decided(card: Card, metric: str, difference: float | None, n: int) -> tuple[
     return least, abs(difference) >= least
 
 
-def notes(card: Card, where: str, table: Table, runs: Sequence[Run]) -> list[str]:
+def notes(card: Card, table: Table, runs: Sequence[Run]) -> list[str]:
     """Return a note for each measure of a table in which neighbours are closer than their clips can decide.
 
-    `where`: the card in the notes. `runs`: of the table.
+    `runs`: of the table.
     """
     found = []
     for facts in card.measures:
         if not measured_alike(card, facts.name, runs):
             continue
-        held = [(row.metrics[facts.name].mean, row.metrics[facts.name].n, row.method) for row in table.rows
-                if facts.name in row.metrics and row.metrics[facts.name].mean is not None]  # fmt: skip
-        known = sorted((mean, n, method) for mean, n, method in held if mean is not None)
+        rows = ((row.metrics[facts.name], row.method) for row in table.rows if facts.name in row.metrics)
+        known = sorted((metric.mean, metric.n, method) for metric, method in rows if metric.mean is not None)
         close = []
         for (one, n, first), (other, m, second) in pairwise(known):
             least, reached = decided(card, facts.name, other - one, min(n, m))
@@ -68,7 +68,7 @@ def notes(card: Card, where: str, table: Table, runs: Sequence[Run]) -> list[str
                 close.append(f"{first} and {second} ({other - one:.3g} of {least:.3g})")
         if close:
             found.append(
-                f"{facts.name}: neighbours that differ by less than their clips decide in 19 of 20 cases, by the "
-                f"Reliability Card {where}: {', '.join(close)}."
+                f"{title(card, facts.name)}: neighbours that differ by less than their clips decide in 19 of 20 cases, by the "
+                f"Reliability Card of {weights_of(card)} ({card.clips} clips): {', '.join(close)}."
             )
     return found

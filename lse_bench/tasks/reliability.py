@@ -160,7 +160,7 @@ def _score(
         ]
         watch = Watch(counter.note, counter.warn)
         with Session(run, executor.devices, watch) as session:
-            for _, scored in executor.run(work, tasks, watch):
+            for _, scored in executor.run(work, tasks, watch) if tasks else ():
                 append(scored.record)
                 session.count(scored.record)
                 if scored.record.status != "ok":

@@ -26,9 +26,9 @@ PAGE = ROOT / "docs" / "miniature"
 
 @pytest.fixture(scope="module")
 def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `lse-bench leaderboard build leaderboard/results/miniature --out docs/miniature` does."""
+    """As `lse-bench leaderboard build leaderboard/results/miniature --card docs/reliability …` does."""
     out = tmp_path_factory.mktemp("page")
-    build([str(RESULTS)], out, clips=1, title="The paper in miniature")
+    build([str(RESULTS)], out, clips=1, title="The paper in miniature", card=ROOT / "docs" / "reliability")
     return out
 
 
