@@ -193,7 +193,8 @@ def card_of(
     nuisances = list(NUISANCES.values()) if "nuisance" in parts else []
     best = {one.name: best_seen([row for row in rows if row.measure == one.name]) for one in asked}
     lengths = [r.seconds for r in run.records if r.groups["damage"] == SOURCE and r.seconds is not None]
-    conditions = [condition(one.name, amount) for one in damages for amount in one.steps]
+    scored = {name for _, name in table.values}
+    conditions = [name for one in kinds() for amount in one.steps if (name := condition(one.name, amount)) in scored]
     study = beside.study
     about = run.description
     card = Card(
