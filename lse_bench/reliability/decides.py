@@ -68,7 +68,7 @@ def notes(card: Card, table: Table, runs: Sequence[Run]) -> list[str]:
                 close.append(f"{first} and {second} ({other - one:.3g} of {least:.3g})")
         if close:
             found.append(
-                f"{title(card, facts.name)}: neighbours that differ by less than their clips decide in 19 of 20 cases, by "
-                f"the Reliability Card of {weights_of(card)} ({card.clips} clips): {', '.join(close)}."
+                f"{title(card, facts.name)}: neighbours that differ by less than their clips decide in 19 of 20 cases, "
+                f"by the Reliability Card of {weights_of(card)} ({card.clips} clips): {', '.join(close)}."
             )
     return found
