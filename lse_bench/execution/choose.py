@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from functools import cache
 
 from lse_bench.errors import UsageError
@@ -34,4 +35,6 @@ def executor_for(devices: str | None, ray: str | None, device: str = "auto") -> 
 
     assert devices is not None
     on_cpu = all(part.strip().startswith("cpu") for part in devices.split(","))
-    return Local(parse_places(devices, 0 if on_cpu else torch.cuda.device_count()))
+    local = Local(parse_places(devices, 0 if on_cpu else torch.cuda.device_count()))
+    atexit.register(local.close)  # while its modules still work; else the interpreter complains at its end
+    return local

@@ -85,15 +85,28 @@ def _damaged(
         box = _box_of(planned.source.files, how)
     other = np.zeros(0, np.int16)
     if damage.borrows:
-        other = _sound_of(open_clip(planned.other, how.fps_policy, ClipFacts(), how.sound_stream))
-        if not len(other):
-            raise ClipError(planned.other.path, "no_audio", "its sound is empty, and another clip should get it")
+        other = _borrowed(planned, how)
     facts, amount = Facts(count, box, other), planned.amount
     if damage.pictures is not None:
         frames = damage.pictures(frames, facts, amount, damage.rng(planned.source.id))
     if damage.sound is not None:
         sound = damage.sound(sound, facts, amount, damage.rng(planned.source.id))
     return frames, sound
+
+
+def _borrowed(planned: Planned, how: Reading) -> Sound:
+    """Return the sound of the other clip. Raises ClipError, which names both, if it has none."""
+    try:
+        sound = _sound_of(open_clip(planned.other, how.fps_policy, ClipFacts(), how.sound_stream))
+    except ClipError as error:
+        raise ClipError(
+            planned.source.path,
+            error.status,
+            f"it should get the sound of {planned.other.heard.name}, which cannot be used: {error.reason}",
+        ) from None
+    if not len(sound):
+        raise ClipError(planned.source.path, "no_audio", f"the sound of {planned.other.heard.name} is empty")
+    return sound
 
 
 def _sound_of(clip: OpenClip) -> Sound:

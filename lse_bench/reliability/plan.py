@@ -12,7 +12,7 @@ from lse_bench.manifests.listed import ListedClip
 from lse_bench.media.clip_files import ClipFiles
 from lse_bench.media.probe import probe
 from lse_bench.naming import safe_id
-from lse_bench.weights.readers import file_digest
+from lse_bench.runs.outcomes import digest_or_none
 
 Part = Literal["oracle", "nuisance", "gaming"]
 PARTS: tuple[Part, ...] = ("oracle", "nuisance", "gaming")
@@ -59,10 +59,11 @@ def plan(clips: Sequence[ListedClip], parts: Collection[Part], attacked: int) ->
     rest attacked. A delay of more than 0.6 of a clip's length is left out for that clip.
     """
     chosen = {clip.id for clip in spread(clips, attacked)} if "gaming" in parts else set()
+    lengths = [_seconds(clip) for clip in clips]
     for place, clip in enumerate(clips):
         wanted = [(SOURCE, 0.0), (NONE, 0.0)]
         if "oracle" in parts:
-            longest = _LONGEST_DELAY * _seconds(clip)
+            longest = _LONGEST_DELAY * lengths[place]
             wanted += [
                 (one.name, amount)
                 for one in ORACLE.values()
@@ -74,8 +75,8 @@ def plan(clips: Sequence[ListedClip], parts: Collection[Part], attacked: int) ->
             wanted += [one for one in gaming if one not in wanted]
         if "nuisance" in parts:
             wanted += [(name, 0.0) for name in NUISANCES if name != AGAIN]
-        groups = clip.groups | {"source": clip.id, "source_sha256": file_digest(clip.path)[:16]}
-        other = _another(clips, place).files
+        groups = clip.groups | {"source": clip.id, "source_sha256": (digest_or_none(clip.path) or "")[:16]}
+        other = _another(clips, lengths, place).files
         for damage, amount in wanted:
             name = condition(damage, amount)
             listed = ListedClip(
@@ -102,21 +103,26 @@ def part_of_copy(listed: ListedClip, share: tuple[float, float] | None, seconds:
     return replace(listed, start=start, end=end)
 
 
-def _another(clips: Sequence[ListedClip], place: int) -> ListedClip:
-    """Return the next clip of another speaker, or the next clip if no speaker is known."""
-    own = clips[place]
-    following = [clips[(place + step) % len(clips)] for step in range(1, len(clips))]
-    speaker = own.groups.get("speaker", own.groups.get("video"))
-    others = (one for one in following if one.groups.get("speaker", one.groups.get("video")) != speaker)
-    return next(others, following[0])
+def _another(clips: Sequence[ListedClip], lengths: Sequence[float], place: int) -> ListedClip:
+    """Return the next clip of another speaker that can be heard, or the next clip if there is none."""
+    places = [(place + step) % len(clips) for step in range(1, len(clips))]
+    heard = [clips[one] for one in places if lengths[one]] or [clips[places[0]]]
+    speaker = _speaker(clips[place])
+    return next((one for one in heard if _speaker(one) != speaker), heard[0])
+
+
+def _speaker(clip: ListedClip) -> str:
+    return clip.groups.get("speaker") or clip.groups.get("video") or clip.id
 
 
 def _seconds(clip: ListedClip) -> float:
-    """Return the length of a clip; infinite if it cannot be read, which its records tell."""
+    """Return the length of a clip; 0 if it cannot be seen or heard, which its records tell."""
     try:
         info = probe(clip.path)
+        heard = info if clip.sound is None else probe(clip.sound)
     except ClipError:
-        return float("inf")
-    whole = info.video.seconds if info.video is not None else 0.0
-    start = clip.start or 0.0
-    return max(0.0, (whole if clip.end is None else min(whole, clip.end)) - start)
+        return 0.0
+    if info.video is None or heard.sound is None:
+        return 0.0
+    whole = info.video.seconds if clip.end is None else min(info.video.seconds, clip.end)
+    return max(0.0, whole - (clip.start or 0.0))

@@ -37,6 +37,7 @@ from lse_bench.sync.scorer import SyncScorer
 from lse_bench.sync.syncnet import FastSyncNet
 
 SAME_PICTURE = "same-picture"  # the folder of copies with the picture of the plain copy
+_TOLD = 300  # characters of an error that are told
 _MOST_WINDOWS, _MOST_CLIPS = 4096, 8  # that are remembered
 
 
@@ -64,29 +65,32 @@ class _Worker:
         self._scoring, self._how, self._attack = scoring, how, attack
 
     def run(self, tasks: Iterator[Task[Planned] | None], note: Callable[[str], None]) -> Iterator[tuple[int, Scored]]:
-        failed: list[tuple[int, Scored]] = []
         plain: dict[str, Path] = {}  # the plain copy of the clip that is worked on, by the clip's id
-        with tempfile.TemporaryDirectory(prefix="lse-bench-") as folder:
+        failed: list[tuple[int, Scored]] = []
+        ended = False
+        with tempfile.TemporaryDirectory(prefix="lse-bench-") as name:
+            folder = Path(name)
 
             def copies() -> Iterator[Task[ListedClip] | None]:
+                """Yield copies until one cannot be made. Its result must not wait for those of others."""
+                nonlocal ended
                 for task in tasks:
-                    if task is None:
-                        yield None
-                        continue
                     try:
-                        copy = self._copy(task.what, Path(folder), plain)
-                    except ClipError as error:
-                        failed.append((task.number, _failed(task.what, error.status, error.reason)))
-                        continue
-                    yield Task(task.number, task.name, copy, task.size)
+                        copy = None if task is None else self._copy(task.what, folder, plain)
+                    except Exception as error:  # noqa: BLE001 - what a clip cannot take costs that copy only
+                        assert task is not None
+                        failed.append((task.number, _failed(task.what, *_told(error))))
+                        return
+                    yield None if task is None or copy is None else Task(task.number, task.name, copy, task.size)
+                ended = True
 
-            for number, scored in self._scoring.run(copies(), note):
-                yield number, scored
-                for place in (Path(folder), Path(folder) / SAME_PICTURE):
-                    (place / f"{scored.record.id}.mp4").unlink(missing_ok=True)
+            while not ended:
+                for number, scored in self._scoring.run(copies(), note):
+                    yield number, scored
+                    for place in (folder, folder / SAME_PICTURE):
+                        (place / f"{scored.record.id}.mp4").unlink(missing_ok=True)
                 while failed:
                     yield failed.pop()
-            yield from failed
 
     def _copy(self, planned: Planned, folder: Path, plain: dict[str, Path]) -> ListedClip:
         """Return the copy, made in `folder`. The clip itself is scored where it lies."""
@@ -111,6 +115,12 @@ class _Worker:
 
     def usage(self) -> Usage:
         return self._scoring.usage()
+
+
+def _told(error: Exception) -> tuple[Status, str]:
+    if isinstance(error, ClipError):
+        return error.status, error.reason
+    return "error", f"{type(error).__name__}: {str(error)[:_TOLD]}"
 
 
 def _failed(planned: Planned, status: Status, reason: str) -> Scored:
