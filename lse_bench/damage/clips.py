@@ -83,6 +83,11 @@ def _heard(change: Callable[[Sound, float], Sound]) -> Sounds:
     return lambda sound, facts, amount, rng: change(sound, amount)
 
 
+def _delay(name: str, what: str, steps: tuple[float, ...], sign: int) -> Damage:
+    shifted = _heard(lambda sound, amount: sounds.later(sound, sign * amount))
+    return Damage(name, what, _SOUND, steps, "s", sound=shifted, delays=True)
+
+
 def _soft(frames: Iterable[Picture], facts: Facts, amount: float, rng: Rng) -> Iterator[Picture]:
     for frame in frames:
         yield soft_mouth(frame, facts.box, amount, rng)
@@ -92,34 +97,10 @@ ORACLE: MappingProxyType[str, Damage] = MappingProxyType(
     {
         one.name: one
         for one in (
-            Damage("late", "the sound comes late", _SOUND, _NEAR, "s", sound=_heard(sounds.later), delays=True),
-            Damage(
-                "early",
-                "the sound comes early",
-                _SOUND,
-                _NEAR,
-                "s",
-                sound=_heard(lambda sound, amount: sounds.later(sound, -amount)),
-                delays=True,
-            ),
-            Damage(
-                "late-far",
-                "the sound comes late by more than 0.6 s",
-                _SOUND,
-                _FAR,
-                "s",
-                sound=_heard(sounds.later),
-                delays=True,
-            ),
-            Damage(
-                "early-far",
-                "the sound comes early by more than 0.6 s",
-                _SOUND,
-                _FAR,
-                "s",
-                sound=_heard(lambda sound, amount: sounds.later(sound, -amount)),
-                delays=True,
-            ),
+            _delay("late", "the sound comes late", _NEAR, 1),
+            _delay("early", "the sound comes early", _NEAR, -1),
+            _delay("late-far", "the sound comes late by more than 0.6 s", _FAR, 1),
+            _delay("early-far", "the sound comes early by more than 0.6 s", _FAR, -1),
             Damage(
                 "drift",
                 "the sound falls behind evenly, by so much at the end",

@@ -39,10 +39,6 @@ class Asked:
         found = record.value(self.field) if record.status == "ok" else None
         return abs(found) if found is not None and self.magnitude else found
 
-    def worse(self, value: float) -> float:
-        """Return a value turned so that higher is worse. Without a better end it stays as it is."""
-        return -value if self.higher_is_better else value
-
     def blind_to(self, damage: Damage) -> str | None:
         """Return why a damage cannot move the measure by definition; None if it may."""
         if self.further is not None:

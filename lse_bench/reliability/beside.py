@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lse_bench.errors import UsageError
 from lse_bench.reliability.card import Card
-from lse_bench.reliability.page import CARD_FILE, number, overview, percent, weights_of
+from lse_bench.reliability.page import CARD_FILE
+from lse_bench.reliability.sections import number, overview, percent, weights_of
 from lse_bench.stored import read_stored
 from lse_bench.tables import escape
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from lse_bench.errors import UsageError
 from lse_bench.reliability.card import Card
-from lse_bench.reliability.page import title, weights_of
+from lse_bench.reliability.sections import title, weights_of
 from lse_bench.runs.read import Run
 from lse_bench.tables.table import Table
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from lse_bench.reliability.oracle import Interval, Seen
-from lse_bench.runs.statistics import Members, mean_with_interval
+from lse_bench.runs.statistics import Members, paired_change
 
 
 class Equivalent(BaseModel):
@@ -69,10 +69,8 @@ def moved(
     best: Seen | None,
 ) -> Moved:
     """Return how far a nuisance moves a measure. `best`: the damage that the measure sees best; None for none."""
-    both = np.isfinite(before) & np.isfinite(after)
-    change = after[both] - before[both]
-    estimate = mean_with_interval(change, members[both])
-    level = float(np.abs(before[both].mean())) if len(change) else 0.0
+    change, estimate = paired_change(before, after, members)
+    level = float(np.abs(before[np.isfinite(before) & np.isfinite(after)].mean())) if len(change) else 0.0
     return Moved(
         measure=measure,
         nuisance=nuisance,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
-from lse_bench.runs.statistics import Members, mean_with_interval, students_quantile
+from lse_bench.runs.statistics import Members, mean_with_interval, paired_change, students_quantile
 
 Interval = tuple[float, float]
 _LEAST_STEPS = 3  # with a value, that a clip's tau needs
@@ -177,9 +177,7 @@ def _step(
     members: Members,
     higher_is_better: bool | None,
 ) -> Step:
-    both = np.isfinite(none) & np.isfinite(there)
-    change = there[both] - none[both]
-    estimate = mean_with_interval(change, members[both])
+    change, estimate = paired_change(none, there, members)
     turned = -change if higher_is_better else change
     share = float(np.mean((turned > 0) + 0.5 * (turned == 0))) if len(change) else None
     return Step(amount=amount, n=len(change), change=estimate.mean, ci95=estimate.ci95, worse=share)

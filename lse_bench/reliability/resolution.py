@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy import special
 
-from lse_bench.runs.statistics import Members, mean_with_interval
+from lse_bench.runs.statistics import Members, paired_change
 
 COUNTS = (10, 30, 100, 300, 1000, 3000, 14_239)  # clips; the last is the published list of LRS2
 WRONG = 0.05  # the probability of a wrong order that counts as decided
@@ -71,8 +71,7 @@ def pair(
 
     `first`, `second`: one value a clip, NaN where there is none.
     """
-    both = np.isfinite(first) & np.isfinite(second)
-    estimate = mean_with_interval(second[both] - first[both], members[both])
+    _, estimate = paired_change(first, second, members)
     if estimate.mean is None or not estimate.standard_error:
         return None
     deviation = estimate.standard_error * math.sqrt(estimate.n)

@@ -114,6 +114,15 @@ def mean_with_interval(values: Sequence[float] | NDArray[np.float64], members: M
     return Estimate(mean, (mean - half, mean + half), method, n, error, units - 1)
 
 
+def paired_change(
+    before: NDArray[np.float64], after: NDArray[np.float64], members: Members
+) -> tuple[NDArray[np.float64], Estimate]:
+    """Return after minus before, of the places where both are finite, and the mean of these with its interval."""
+    both = np.isfinite(before) & np.isfinite(after)
+    change = after[both] - before[both]
+    return change, mean_with_interval(change, members[both])
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return the p values after Holm's correction for multiple tests (Holm, 1979), in the order given.
 

@@ -16,7 +16,8 @@ from lse_bench.manifests.listed import ListedClip
 from lse_bench.measures.registry import names as plugins
 from lse_bench.reliability.asked import Asked, asked_of, further_of, names_asked
 from lse_bench.reliability.attack import Attack
-from lse_bench.reliability.card import Beside, Card, card_of
+from lse_bench.reliability.card import Card
+from lse_bench.reliability.compute import Beside, card_of
 from lse_bench.reliability.copies import DETECTOR, Reading
 from lse_bench.reliability.page import write_card
 from lse_bench.reliability.plan import PARTS, Part, Planned, plan, refuse_unusable, spread

@@ -10,9 +10,10 @@ import venv
 from pathlib import Path
 
 import pytest
-from commands import lse_bench_here, with_path
+from commands import lse_bench, lse_bench_here, with_path
 from conftest import once
 
+from lse_bench.damage.clips import NUISANCES
 from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.plan import Spec
 from lse_bench.reliability.beside import read_card
@@ -266,3 +267,23 @@ def _takes_runs_and_people(attacked: Path, clips: Path, folder: Path) -> None:
     assert {one.measure for one in card.people} == {"lse_d", "lse_c"} and not card.between  # the runs are equal
     page = (folder / "card" / "card.html").read_text(encoding="utf-8")
     assert "Repeatability" in page and "One person agrees with the majority of the others in 0.75" in page
+
+
+@pytest.mark.command
+def test_bad_files_cost_their_own_copies_in_several_processes(clips: Path, narrow: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for place, path in enumerate(sorted(clips.rglob("*.mp4"))[:2]):
+        shutil.copy(path, folder / f"good{place}.mp4")
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "text.mp4").write_text("no film\n")
+    good = next(folder.glob("good*.mp4"))
+    (folder / "cut.mp4").write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    words = ("--weights", narrow, "--parts", "nuisance", "--measures", "lse_d,psnr", "--devices", "cpu:2")
+    ended = lse_bench("reliability", folder, *words, "--out", tmp_path / "card")
+    assert ended.returncode == 0, ended.stderr
+    assert "Exception ignored" not in ended.stderr and "Traceback" not in ended.stderr
+    card = read_card(tmp_path / "card")
+    copies = len(NUISANCES) + 1  # with the clip and its plain copy, which `written-again` compares
+    assert card.clips == 5 and card.copies == 5 * copies and card.failed == {"unreadable": 3 * copies}
+    assert {row.n for row in card.moved if row.measure == "lse_d"} == {2}
