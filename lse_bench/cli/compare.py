@@ -31,7 +31,7 @@ def compare(
     card: Annotated[
         Path | None,
         typer.Option(
-            help="A Reliability Card of the same weights and protocol: it says which differences so many clips decide."
+            help="A Reliability Card of the same weights and protocol: shows the difference that so many clips can decide."
         ),
     ] = None,
     as_json: Json = False,

@@ -47,7 +47,7 @@ def build(
     card: Annotated[
         Path | None,
         typer.Option(
-            help="A Reliability Card: notes under the tables say which differences their clips cannot decide."
+            help="A Reliability Card: notes under the tables name methods that are too close for their clips."
         ),
     ] = None,
     as_json: Json = False,

@@ -65,10 +65,10 @@ def notes(card: Card, table: Table, runs: Sequence[Run]) -> list[str]:
         for (one, n, first), (other, m, second) in pairwise(known):
             least, reached = decided(card, facts.name, other - one, min(n, m))
             if least is not None and reached is False:
-                close.append(f"{first} and {second} ({other - one:.3g} of {least:.3g})")
+                close.append(f"{first} and {second} (they differ by {other - one:.3g}, of {least:.3g})")
         if close:
             found.append(
-                f"{title(card, facts.name)}: neighbours that differ by less than their clips decide in 19 of 20 cases, "
-                f"by the Reliability Card of {weights_of(card)} ({card.clips} clips): {', '.join(close)}."
+                f"{title(card, facts.name)}: too close to be ranked rightly by so many clips in 19 of 20 cases, says "
+                f"the Reliability Card of {weights_of(card)} ({card.clips} clips): {', '.join(close)}."
             )
     return found

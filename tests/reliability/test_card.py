@@ -237,7 +237,7 @@ def test_comparisons_and_tables_say_what_a_card_decides(
     ended = lse_bench_here("leaderboard", "build", tmp_path / "a", tmp_path / "b", *page)
     assert ended.returncode == 0, ended.stderr
     table = (tmp_path / "page" / "tables" / "tables.md").read_text(encoding="utf-8")
-    assert "by the Reliability Card of syncnet-mini (2 clips): a and b (0 of" in table
+    assert "the Reliability Card of syncnet-mini (2 clips): a and b (they differ by 0, of" in table
     _takes_runs_and_people(attacked, clips, tmp_path)
     score(narrow, tmp_path / "c")
     for command in (("compare", tmp_path / "c", tmp_path / "c"), ("leaderboard", "build", tmp_path / "c", *page[:4])):
