@@ -30,9 +30,7 @@ def compare(
     second: Annotated[Path, typer.Argument(help="Another run directory of the same list under the same protocol.")],
     card: Annotated[
         Path | None,
-        typer.Option(
-            help="A Reliability Card of the same weights and protocol: shows the difference that so many clips can decide."
-        ),
+        typer.Option(help="A Reliability Card of the same weights and protocol: shows what so many clips can decide."),
     ] = None,
     as_json: Json = False,
 ) -> None:
