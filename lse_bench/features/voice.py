@@ -28,10 +28,10 @@ BEGIN, END = 0.5, 0.35  # probabilities
 SETTINGS = f"{BEGIN:g}-{END:g}"
 _RATE = 16000
 _BLOCK, _CONTEXT = 512, 64  # samples
+_TILE = 16  # blocks that are transformed at once: half a second
 _QUIET, _SHORTEST, _PAD = (_RATE * ms // 1000 for ms in (100, 250, 30))
 _REMEMBERED = 1024  # blocks: half a minute
 _REAL = 129  # channels of the transform's real part
-
 
 _State = tuple[Tensor, Tensor]
 
@@ -53,16 +53,23 @@ class SileroVad(nn.Module):
         self.lstm_cell = nn.LSTMCell(128, 128)
         self.final_conv = nn.Conv1d(128, 1, 1)
 
-    def forward(self, sound: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return the probability of speech (N,) in a block, and the state for the next.
+    def heard_as(self, sound: Tensor) -> Tensor:
+        """Return the features (N,128) of blocks.
 
-        `sound`: (N,576), -1 to 1: 64 samples of the block before, then the block. `state`: None at the start.
+        `sound`: (N,576), -1 to 1: 64 samples of the block before, then the block.
         """
         x = self.stft_conv(F.pad(sound, (0, _CONTEXT), mode="reflect")[:, None])
         x = (x[:, :_REAL].square() + x[:, _REAL:].square()).sqrt()
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
             x = layer(x).relu()
-        state = self.lstm_cell(x[:, :, 0], state)
+        return x[:, :, 0]
+
+    def forward(self, features: Tensor, state: _State | None) -> tuple[Tensor, _State]:
+        """Return the probability of speech (N,) in the next block of N sounds, and the state for the one after it.
+
+        `features`: (N,128), of the block. `state`: None at the start.
+        """
+        state = self.lstm_cell(features, state)
         return self.final_conv(state[0].relu()[:, :, None]).sigmoid()[:, 0, 0], state
 
 
@@ -78,7 +85,7 @@ def load_vad(path: Path) -> SileroVad:
 
 
 class VoiceStream:
-    """Finds speech in samples that come piece by piece. Of the sound only one block is in memory.
+    """Finds speech in samples that come piece by piece. Of the sound only half a second is in memory.
 
     A network remembers its answers for the last 1,024 blocks, because copies of a clip often share a sound.
     """
@@ -87,7 +94,7 @@ class VoiceStream:
         self._network = network
         self._before = b""  # a digest of everything before
         self._rest = np.zeros(0, np.int16)
-        self._context = np.zeros(_CONTEXT, np.float32)
+        self._context = np.zeros(_CONTEXT, np.int16)
         self._state: _State | None = None
         self._found: list[float] = []
         self._count = 0
@@ -96,33 +103,43 @@ class VoiceStream:
         """Take the next samples: int16, 16 kHz, mono."""
         self._count += len(samples)
         held = np.concatenate([self._rest, samples])
-        whole = len(held) // _BLOCK * _BLOCK
-        for start in range(0, whole, _BLOCK):
-            self._look(held[start : start + _BLOCK])
+        whole = len(held) // (_TILE * _BLOCK) * _TILE * _BLOCK
+        for start in range(0, whole, _TILE * _BLOCK):
+            self._look(held[start : start + _TILE * _BLOCK])
         self._rest = held[whole:]
 
     def finish(self) -> NDArray[np.float64]:
         """Return the speech (N,2): start and end of each piece, in seconds. Call it once, after the last sample."""
         if len(self._rest):
-            self._look(np.pad(self._rest, (0, _BLOCK - len(self._rest))))
+            self._look(np.pad(self._rest, (0, -len(self._rest) % _BLOCK)))
         pieces = speech_of(np.array(self._found), self._count)
         return np.array(pieces, np.float64).reshape(-1, 2) / _RATE
 
     @exactly()
     @torch.inference_mode()
-    def _look(self, block: NDArray[np.int16]) -> None:
-        sound = np.concatenate([self._context, block.astype(np.float32) / 32768])
-        self._before = hashlib.blake2b(self._before + block.tobytes()).digest()
-        heard = self._network.heard
-        known = heard.get(self._before)
-        if known is None:
-            probability, state = self._network(torch.from_numpy(sound[None]), self._state)
-            known = float(probability), state
-            heard[self._before] = known
-            while len(heard) > _REMEMBERED:
-                heard.popitem(last=False)
-        self._found.append(known[0])
-        self._state, self._context = known[1], sound[-_CONTEXT:]
+    def _look(self, sound: NDArray[np.int16]) -> None:
+        """Take the next blocks, a whole number of them up to a tile."""
+        heard, features = self._network.heard, None
+        for number, block in enumerate(sound.reshape(-1, _BLOCK)):
+            self._before = hashlib.blake2b(self._before + block.tobytes()).digest()
+            known = heard.get(self._before)
+            if known is None:
+                if features is None:
+                    features = self._network.heard_as(self._tile(sound))
+                probability, state = self._network(features[number : number + 1], self._state)
+                known = float(probability), state
+                heard[self._before] = known
+                while len(heard) > _REMEMBERED:
+                    heard.popitem(last=False)
+            self._found.append(known[0])
+            self._state = known[1]
+        self._context = sound[-_CONTEXT:]
+
+    def _tile(self, sound: NDArray[np.int16]) -> Tensor:
+        """Return blocks as the network takes them: (16,576). Zeros fill it, because other sizes round differently."""
+        held = np.zeros(_CONTEXT + _TILE * _BLOCK, np.int16)
+        held[: _CONTEXT + len(sound)] = np.concatenate([self._context, sound])
+        return (torch.from_numpy(held).float() / 32768).unfold(0, _CONTEXT + _BLOCK, _BLOCK)
 
 
 def speech_of(probabilities: NDArray[np.float64], samples: int) -> list[tuple[int, int]]:

@@ -183,12 +183,32 @@ def structural_similarity(frame: Frame, other: Frame) -> float:
     """
     x, y = frame.astype(np.float64), other.astype(np.float64)
     mean_x, mean_y = _blurred(x), _blurred(y)
-    spread_x = np.maximum(_blurred(x * x) - mean_x**2, 0)
-    spread_y = np.maximum(_blurred(y * y) - mean_y**2, 0)
-    together = _blurred(x * y) - mean_x * mean_y
-    above = (2 * mean_x * mean_y + _C1) * (2 * together + _C2)
-    below = (mean_x**2 + mean_y**2 + _C1) * (spread_x + spread_y + _C2)
-    return float(np.mean(above / below))
+    means = mean_x * mean_y
+    # In place from here on: new arrays of this size take as long as the sums.
+    np.square(mean_x, out=mean_x)
+    np.square(mean_y, out=mean_y)
+    spread_x, spread_y = _blurred(x * x), _blurred(y * y)
+    for spread, square in ((spread_x, mean_x), (spread_y, mean_y)):
+        spread -= square
+        np.maximum(spread, 0, out=spread)
+    x *= y
+    together = _blurred(x)
+    together -= means
+    above = _raised(means, 2, _C1)
+    above *= _raised(together, 2, _C2)
+    mean_x += mean_y
+    spread_x += spread_y
+    below = _raised(mean_x, 1, _C1)
+    below *= _raised(spread_x, 1, _C2)
+    above /= below
+    return float(np.mean(above))
+
+
+def _raised(values: NDArray[np.float64], factor: float, constant: float) -> NDArray[np.float64]:
+    """Return `factor` times the values plus a constant, in their place."""
+    values *= factor
+    values += constant
+    return values
 
 
 def _blurred(values: NDArray[np.float64]) -> NDArray[np.float64]:
