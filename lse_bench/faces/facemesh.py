@@ -36,6 +36,7 @@ _AS_68 = (
     *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer lips
     *(78, 82, 13, 312, 308, 317, 14, 87),  # inner lips
 )
+_LEVELS = np.arange(256, dtype=np.float32) / np.float32(127.5) - 1  # of the network for 0-255
 _EYES = (33, 263)  # outer corners, on the left and on the right of the picture
 
 Points = NDArray[np.float64]
@@ -80,7 +81,7 @@ class FaceMesh:
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
         )
-        picture = seen[None, :, :, ::-1].astype(np.float32) / np.float32(127.5) - 1
+        picture = cv2.LUT(cv2.cvtColor(seen, cv2.COLOR_BGR2RGB), _LEVELS)[None]
         try:
             network = self._free.pop()
         except IndexError:  # other threads use all there are
