@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -13,10 +14,12 @@ from lse_bench.faces.tracking import Tracking
 from lse_bench.fidelity.compute import fd_sync_between, fid_between, load_inception
 from lse_bench.fidelity.sources import items_of
 from lse_bench.manifests.clips import Source
+from lse_bench.measures.interface import Features
 from lse_bench.runs.directory import describe_run
 from lse_bench.runs.read import EXTRAS, Run, read_run, run_of
 from lse_bench.runs.run import OnRecord, score_clips, score_run
 from lse_bench.runs.scored_clips import items_of_clips
+from lse_bench.runs.sets import combined, digests_of
 from lse_bench.runs.work import ScoreWork
 from lse_bench.stored import write_stored
 from lse_bench.sync.offsets import Calibration
@@ -123,10 +126,15 @@ def evaluate(
     if out is None:
         description = describe_run(scorer, clips, weights=str(weights), command=[], source=source, measures=further)
         records = []
+        features: dict[str, dict[str, Features]] = defaultdict(dict)
         for scored in score_clips(scorer, clips, ScoreWork(lambda device: scorer, measures=further)):
             records.append(scored.record)
+            for name, one in scored.features.items():
+                features[name][scored.record.id] = one
             on_record(scored.record)
-        run = run_of(description, records, len(clips), method=method)
+        sets, fid = (None, None) if further is None else combined(further, clips, digests_of(records), features)
+        run = run_of(description, records, len(clips), method=method, sets=sets)
+        run = run if fid is None else run.with_extras({"fid": fid})
     else:
         folder = Path(out)
         score_run(

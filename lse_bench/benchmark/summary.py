@@ -12,7 +12,7 @@ from lse_bench.benchmark.endings import Ended, finished, read_steps
 from lse_bench.benchmark.plan import cells
 from lse_bench.benchmark.steps import Kind, Step
 from lse_bench.errors import UsageError
-from lse_bench.runs.read import Run, read_run
+from lse_bench.runs.read import Run, extras_in, read_run
 from lse_bench.storage import read_object
 from lse_bench.stored import Stored, parse_stored
 from lse_bench.tables.table import Table, below, tables_of
@@ -35,7 +35,9 @@ def runs_of(steps: Sequence[Step], out: Path) -> list[Run]:
     for (manifest, method), measures in cells(steps).items():
         there = [step for step in measures if finished(step, ended)]
         extras = {_EXTRA_KINDS[step.kind]: step.out for step in there if step.kind in _EXTRA_KINDS}
-        runs += [read_run(step.out, method, manifest, extras) for step in there if step.kind == "score"]
+        runs += [
+            read_run(step.out, method, manifest, extras_in(step.out) | extras) for step in there if step.kind == "score"
+        ]
     return runs
 
 

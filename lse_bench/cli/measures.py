@@ -12,7 +12,7 @@ from lse_bench.cli.common import SCORE, Json, app
 from lse_bench.cli.console import ConsoleReport
 
 if TYPE_CHECKING:
-    from lse_bench.measures.interface import Measure
+    from lse_bench.measures.interface import AnyMeasure
     from lse_bench.runs.correlation import Correlation
     from lse_bench.runs.read import Run
 
@@ -90,7 +90,7 @@ def measures(context: typer.Context, as_json: Json = False) -> None:
         shown.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-def _installs(made: type[Measure]) -> list[str]:
+def _installs(made: type[AnyMeasure]) -> list[str]:
     """Return the commands that get what a measure needs: packages and weights."""
     from lse_bench.measures.helpers import PACKAGES, WEIGHTS
 

@@ -188,8 +188,12 @@ def _finish(report: ConsoleReport, summary: Summary, out: Path, as_json: bool, m
 def _print_summary(report: ConsoleReport, summary: Summary, out: Path) -> None:
     from rich.table import Table
 
+    from lse_bench.fidelity.results import FidResult
+    from lse_bench.runs.read import extras_in
     from lse_bench.runs.records import read_records
     from lse_bench.runs.remarks import warnings_by_kind, wrong_protocol
+    from lse_bench.runs.set_values import read_sets
+    from lse_bench.stored import read_stored
     from lse_bench.weights.table import mark_of, name_of_digest
 
     key = summary.key
@@ -208,7 +212,15 @@ def _print_summary(report: ConsoleReport, summary: Summary, out: Path) -> None:
             "-" if interval is None else f"{interval[0]:.4f} … {interval[1]:.4f}",
             str(values.n),
         )
+    fid, sets = extras_in(out).get("fid"), read_sets(out)
+    if fid is not None:
+        result = read_stored(fid, FidResult, "Run the command again")
+        shown = mark_of(name_of_digest(result.weights_sha256 or ""))
+        for name, value in (("FID", result.fid), ("KID", result.kid)):
+            table.add_row(f"{name}{shown} ↓", "-" if value is None else f"{value:.4f}", "-", "")
     report.console.print(table)
+    for name, why in sets.missing.items():
+        report.warn(f"{name} has no value: {why}")
     report.say(f"signature: {summary.signature}")
     if summary.grades:
         told = ", ".join(f"{count} {grade}" for grade, count in summary.grades.items())

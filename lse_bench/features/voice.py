@@ -62,7 +62,8 @@ class SileroVad(nn.Module):
         x = (x[:, :_REAL].square() + x[:, _REAL:].square()).sqrt()
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
             x = layer(x).relu()
-        return x[:, :, 0]
+        features: Tensor = x[:, :, 0]
+        return features
 
     def forward(self, features: Tensor, state: _State | None) -> tuple[Tensor, _State]:
         """Return the probability of speech (N,) in the next block of N sounds, and the state for the one after it.

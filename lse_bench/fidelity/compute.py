@@ -53,7 +53,7 @@ def measure_set(
     fewer than two frames are left.
     """
     reader = reader_of(network, protocol)
-    return measure(items, lambda device: reader, dimensions=network.dimensions, groups=groups, on_item=on_item)
+    return measure(items, lambda device: reader, groups=groups, on_item=on_item)
 
 
 def load_inception(weights: Path | str = "inception", device: str = "auto", offline: bool = False) -> Inception:

@@ -6,7 +6,7 @@ frame step and the digest of Inception's weights. Results with different ids can
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from lse_bench.fidelity.frechet import (
 from lse_bench.fidelity.kid import KidScore, Reservoir, kid
 from lse_bench.fidelity.results import SCHEMA, FidResult, FrameCounts
 from lse_bench.fidelity.sources import FrameCount, Item
-from lse_bench.fidelity.work import FeatureWork, Reader, in_order, tasks_of
+from lse_bench.fidelity.work import FeatureWork, ItemFeatures, Reader, in_order, tasks_of
 from lse_bench.versions import surroundings
 
 VERSION = 1
@@ -83,7 +83,6 @@ def measure(
     items: Sequence[Item],
     load: Callable[[str], Reader],
     *,
-    dimensions: int,
     groups: int = 0,
     executor: Executor | None = None,
     watch: Watch | None = None,
@@ -93,34 +92,53 @@ def measure(
     """Read all frames of `items` and collect the statistics of their features, in the order of the items.
 
     `load`: returns what reads the frames, for a torch device; it can be pickled if other processes work.
-    `dimensions`: D, of its features. `groups`: the clips are distributed in turn over this many groups for the
-    jackknife; 0 for none. `executor`: who reads, None for this process. `watch`: hears what the workers do. `on_item`:
-    a function that is called after each item. `what`: has the features, for messages.
+    `groups`: the clips are distributed in turn over this many groups for the jackknife; 0 for none. `executor`: who
+    reads, None for this process. `watch`: hears what the workers do. `on_item`: a function that is called after each
+    item. `what`: has the features, for messages.
 
     A clip that cannot be read to its end is listed in `failed`; its frames before the error count.
     Raises UsageError if fewer than two frames are left.
     """
-    streams = [StatisticsStream(dimensions) for _ in range(max(1, groups))]
-    reservoir = Reservoir(dimensions)
+
+    def found() -> Iterator[ItemFeatures]:
+        results = (executor or Inline("cpu")).run(FeatureWork(load), tasks_of(items), watch or Watch())
+        for item, one in zip(items, in_order(results), strict=True):
+            yield one
+            on_item(item)
+
+    return gathered(found(), [item.id for item in items], groups, what)
+
+
+def gathered(found: Iterable[ItemFeatures], ids: Sequence[str], groups: int = 0, what: str = "frames") -> FrameSet:
+    """Collect the statistics of the features of clips, in their order.
+
+    `found`: the features of each clip of `ids`. `groups`, `what`: see `measure`. Raises UsageError if there are fewer
+    than two features.
+    """
+    streams: list[StatisticsStream] = []
+    reservoir: Reservoir | None = None
     count = FrameCount()
     failed: dict[str, str] = {}
-    results = (executor or Inline("cpu")).run(FeatureWork(load), tasks_of(items), watch or Watch())
-    for number, found in enumerate(in_order(results)):
-        for rows in found.parts:
+    for number, (name, one) in enumerate(zip(ids, found, strict=True)):
+        for rows in one.parts:
+            if reservoir is None:
+                dimensions = rows.shape[1]
+                reservoir = Reservoir(dimensions)
+                streams = [StatisticsStream(dimensions) for _ in range(max(1, groups))]
             reservoir.push(rows)
             streams[number % len(streams)].push(rows)
-        count.add(found.count)
-        if found.failure is not None:
-            failed[items[number].id] = found.failure
-        on_item(items[number])
+        count.add(one.count)
+        if one.failure is not None:
+            failed[name] = one.failure
     parts = [stream.finish() for stream in streams]
+    counted = sum(part.count for part in parts)
+    if reservoir is None or counted < 2:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failed.items())[:3])
+        raise UsageError(f"{counted} {what} in {len(ids)} clips. At least 2 are needed. {reasons}")
     total = parts[0]
     for part in parts[1:]:
         total = total + part
-    if total.count < 2:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failed.items())[:3])
-        raise UsageError(f"{total.count} {what} in {len(items)} clips. At least 2 are needed. {reasons}")
-    return FrameSet(total, parts if groups else [], reservoir.sample, count, len(items) - len(failed), failed)
+    return FrameSet(total, parts if groups else [], reservoir.sample, count, len(ids) - len(failed), failed)
 
 
 def load_set(path: Path) -> tuple[FrameSet, str | None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lse_bench.errors import UsageError
 from lse_bench.faces.landmarks import Landmarks
-from lse_bench.measures.interface import Measure, Need
+from lse_bench.measures.interface import AnyMeasure, Need
 from lse_bench.weights.readers import file_digest
 
 # What finds landmarks and speech by default: the modules with their extras, and the weights.
@@ -39,11 +39,11 @@ class Helpers:
             found["voice"] = f"silero@{VERSION}-{file_digest(self.voice)[:8]}-{SETTINGS}"
         return found
 
-    def id_of(self, measure: Measure) -> str:
+    def id_of(self, measure: AnyMeasure) -> str:
         """Return all that moves the values of a measure, its sources included."""
         return ":".join([measure.id, *(f"{name}={value}" for name, value in self.settings(measure.needs).items())])
 
-    def refuse_missing(self, measures: Iterable[Measure]) -> None:
+    def refuse_missing(self, measures: Iterable[AnyMeasure]) -> None:
         """Raise UsageError if a measure needs a source that is not here."""
         for measure in measures:
             for need, source in (

@@ -1,12 +1,15 @@
-"""What a measure is: it says what it needs and what moves it, gets a clip frame by frame, and gives one value."""
+"""What a measure is: it says what it needs and what moves it, and gets clips frame by frame.
+
+A `Measure` gives one value for each clip. A `SetMeasure`, such as FID, gives one value for all clips together.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +18,11 @@ from lse_bench.errors import UsageError
 from lse_bench.media.audio import Sound
 from lse_bench.media.video import Frame
 
-Need = Literal["frames", "sound", "original", "landmarks", "voice activity", "phonemes"]
+if TYPE_CHECKING:
+    from lse_bench.fidelity.results import FidResult
+
+Need = Literal["frames", "sound", "original", "source", "landmarks", "voice activity", "phonemes"]
+PAIRED: frozenset[Need] = frozenset({"original", "source"})  # needs that bring a second video
 
 
 class NoValueError(Exception):
@@ -24,11 +31,15 @@ class NoValueError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class MeasuredClip:
-    """The files of a clip. `video`: the video. `original`: the untouched video; None if there is none."""
+    """The files of a clip. `video`: the video. `original`: the untouched video, if it is needed; None if there is none.
+
+    `device`: the torch device on which a network of the measure can work.
+    """
 
     id: str
     video: Path
     original: Path | None
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,51 +51,90 @@ class Phoneme:
     end: float
 
 
-class Meter(ABC):
-    """Measures one clip. Frames and sound come in order and in step, and nothing else of the clip is in memory.
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a set measure takes of one clip. `ours`: rows (N,D), float32, of the clip. `theirs`: (M,D), of its original.
+
+    `theirs` has no rows if the measure needs no original.
+    """
+
+    ours: NDArray[np.float32]
+    theirs: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SetValue:
+    """The value of a set of clips. `standard_error`: for other clips of the same kind; None if unknown.
+
+    `error_method`: how it was found. `warnings`: what makes the value uncertain.
+    """
+
+    value: float
+    standard_error: float | None = None
+    error_method: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Observer:
+    """Sees one clip. Frames and sound come in order and in step, and nothing else of the clip is in memory.
 
     What a measure does not need is not given to its meters.
     """
 
-    def landmarks(  # noqa: B027
-        self, points: NDArray[np.float64] | None, original: NDArray[np.float64] | None
-    ) -> None:
+    def landmarks(self, points: NDArray[np.float64] | None, original: NDArray[np.float64] | None) -> None:
         """Take the landmarks of the frame that `frame` gets next.
 
         `points`: (68,2) in pixels, as `faces.landmarks` numbers them; None if no face was found. `original`: those of
         the untouched video, for measures that need the original too.
         """
 
-    def frame(self, frame: Frame, original: Frame | None) -> None:  # noqa: B027 - a meter may use only one of the two
+    def frame(self, frame: Frame, original: Frame | None) -> None:
         """Take the next frame. 25 come for each second, unless the scorer counts frames as they are.
 
         `frame`: BGR, uint8, (H,W,3), the decoded picture. `original`: the frame of the untouched video at the same
-        time, for measures that need it; None for others. Both belong to the caller: do not change them.
+        time, for measures that need the original or the source; None for others. Both belong to the caller: do not
+        change them.
         """
 
-    def sound(self, samples: Sound) -> None:  # noqa: B027
+    def sound(self, samples: Sound) -> None:
         """Take the next samples: int16, 16 kHz, mono."""
 
-    def speech(self, pieces: NDArray[np.float64]) -> None:  # noqa: B027
+    def speech(self, pieces: NDArray[np.float64]) -> None:
         """Take the speech in the sound, after its end: start and end of each piece (N,2), in seconds."""
 
-    def phonemes(self, spoken: Sequence[Phoneme]) -> None:  # noqa: B027
+    def phonemes(self, spoken: Sequence[Phoneme]) -> None:
         """Take the phonemes that are spoken, in order, after the end of the clip."""
+
+
+class Meter(Observer, ABC):
+    """Measures one clip."""
 
     @abstractmethod
     def finish(self) -> float:
         """Return the value of the clip. Raises NoValueError, with a reason, if it has none."""
 
 
-class Measure(ABC):
-    """A measure. A class in the entry-point group `lse_bench.measures` is made without arguments."""
+class SetMeter(Observer, ABC):
+    """Takes the features of one clip."""
+
+    @abstractmethod
+    def finish(self) -> Features:
+        """Return the features. Raises NoValueError, with a reason, if there are none."""
+
+
+class AnyMeasure(ABC):
+    """What measures of clips and of sets say of themselves.
+
+    A class in the entry-point group `lse_bench.measures` is made without arguments.
+    """
 
     name: str
     """The name in options and tables: lower-case letters, digits and `_`."""
     version: ClassVar[int] = 1
     """Raised by everything that moves a value."""
     needs: frozenset[Need] = frozenset({"frames"})
-    """What it takes."""
+    """What it takes. `original`: the untouched video with the same sound. `source`: that with the same person and
+    scene, whatever is spoken."""
     unit: ClassVar[str] = ""
     """The unit of its values; empty for none."""
     higher_is_better: ClassVar[bool | None] = None
@@ -115,8 +165,31 @@ class Measure(ABC):
         return ":".join([f"{self.name}@{self.version}", *(f"{name}={value}" for name, value in self.settings.items())])
 
     @abstractmethod
+    def start(self, clip: MeasuredClip) -> Observer:
+        """Begin with a clip. Raises NoValueError, with a reason, if it cannot be measured."""
+
+
+class Measure(AnyMeasure):
+    """A measure that gives each clip a value."""
+
+    @abstractmethod
     def start(self, clip: MeasuredClip) -> Meter:
         """Begin to measure a clip. Raises NoValueError, with a reason, if it cannot be measured."""
+
+
+class SetMeasure(AnyMeasure):
+    """A measure that gives a set of clips one value, from features of each clip. The features are stored."""
+
+    @abstractmethod
+    def start(self, clip: MeasuredClip) -> SetMeter:
+        """Begin to take the features of a clip. Raises NoValueError, with a reason, if there can be none."""
+
+    @abstractmethod
+    def combine(self, clips: Mapping[str, Features]) -> SetValue | FidResult:
+        """Return the value of a set. `clips`: features by the id of the clip, in natural order of the ids.
+
+        Raises NoValueError, with a reason, if it has none.
+        """
 
 
 def needs_original(clip: MeasuredClip) -> Path:

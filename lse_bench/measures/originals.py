@@ -30,8 +30,18 @@ class Originals:
         video, sound = clip.groups.get("video"), clip.groups.get("sound")
         if sound is not None and sound != video:
             raise NoValueError(f"no original: it speaks with the sound of {sound}")
-        if not clip.files.whole or clip.sound is not None:
-            raise NoValueError("no original: it is a part of a file, or has another sound")
+        if clip.sound is not None:
+            raise NoValueError("no original: it has another sound")
+        return self.source(clip)
+
+    def source(self, clip: ListedClip) -> Path:
+        """Return the untouched video that a clip's picture was made of, whatever is heard.
+
+        Raises NoValueError, with a reason, if there is none.
+        """
+        if not clip.files.whole:
+            raise NoValueError("no original: it is a part of a file")
+        video = clip.groups.get("video")
         wanted = [clip.id, *([] if video is None else [safe_id(video)])]
         path = next((self._by_id[name] for name in wanted if name in self._by_id), None)
         if path is None:

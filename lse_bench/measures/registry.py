@@ -8,7 +8,7 @@ from typing import Any
 from lse_bench import plugins
 from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.measures.command import Command
-from lse_bench.measures.interface import Measure, refuse_unknown_needs
+from lse_bench.measures.interface import AnyMeasure, Measure, SetMeasure, refuse_unknown_needs
 from lse_bench.plugins import Plugin
 from lse_bench.versions import require
 
@@ -20,18 +20,18 @@ def names() -> list[str]:
     return list(plugins.names(GROUP))
 
 
-def load(name: str) -> Plugin[Measure]:
+def load(name: str) -> Plugin[AnyMeasure]:
     """Import one measure. A broken one is returned with its reason. Raises UsageError if `name` is unknown."""
     return plugins.load(GROUP, "measure", name, _checked)
 
 
-def _checked(made: Any) -> type[Measure] | str:
-    if not (isinstance(made, type) and issubclass(made, Measure)):
-        return "is no Measure"
+def _checked(made: Any) -> type[AnyMeasure] | str:
+    if not (isinstance(made, type) and issubclass(made, Measure | SetMeasure)):
+        return "is no Measure and no SetMeasure"
     return made
 
 
-def make_measures(chosen: Sequence[str], commands: Sequence[tuple[str, str]]) -> list[Measure]:
+def make_measures(chosen: Sequence[str], commands: Sequence[tuple[str, str]]) -> list[AnyMeasure]:
     """Return measures that are ready. `commands`: names and command lines of measures that are programs.
 
     Raises UsageError if a name is unknown or given twice, or if a measure is broken or lacks a package.
@@ -45,7 +45,7 @@ def make_measures(chosen: Sequence[str], commands: Sequence[tuple[str, str]]) ->
     return found
 
 
-def _made(name: str) -> Measure:
+def _made(name: str) -> AnyMeasure:
     plugin = load(name)
     if plugin.make is None:
         raise UsageError(f"the measure {name} of {plugin.package} is broken: {plugin.broken}")

@@ -19,7 +19,18 @@ from numpy.typing import NDArray
 from lse_bench.faces.landmarks import Follower
 from lse_bench.manifests.listed import ListedClip
 from lse_bench.measures.helpers import Helpers
-from lse_bench.measures.interface import Measure, MeasuredClip, Meter, Need, NoValueError, Phoneme
+from lse_bench.measures.interface import (
+    PAIRED,
+    AnyMeasure,
+    Features,
+    MeasuredClip,
+    Meter,
+    Need,
+    NoValueError,
+    Observer,
+    Phoneme,
+    SetMeter,
+)
 from lse_bench.measures.originals import Originals
 from lse_bench.measures.phonemes import phonemes_of
 from lse_bench.media.audio import Sound
@@ -37,11 +48,12 @@ _TOLD = 300  # characters of an error that are told
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The values of a clip by measure, and why a measure has none."""
+    """The values of a clip by measure, and why a measure has none. `features`: of the clip, by set measure."""
 
     values: dict[str, float] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    features: dict[str, Features] = field(default_factory=dict)
 
 
 @cache
@@ -53,14 +65,19 @@ def _beside() -> Executor:
 class ClipWatch(Watcher):
     """Gets the frames and the sound of one clip from the scorer, and passes them to the meters.
 
-    An error in a measure costs the value of that measure, and nothing else.
+    An error in a measure costs the value of that measure, and nothing else. `device`: of the networks of measures.
     """
 
     def __init__(
-        self, measures: Sequence[Measure], clip: ListedClip, originals: Originals | None, helpers: Helpers | None = None
+        self,
+        measures: Sequence[AnyMeasure],
+        clip: ListedClip,
+        originals: Originals | None,
+        helpers: Helpers | None = None,
+        device: str = "cpu",
     ) -> None:
         self._missing: dict[str, str] = {}
-        self._meters: dict[str, Meter] = {}
+        self._meters: dict[str, Observer] = {}
         self._needing: dict[Need, set[str]] = {}
         self._left = {measure.name: measure.timeout for measure in measures}
         self._original: Path | None = None
@@ -68,22 +85,26 @@ class ClipWatch(Watcher):
         self._to_bgr = ToBgr()
         self._frames = self._paired = 0
         self._rate: Fraction | None = None
-        why = "no original: --originals was not given"
+        whys = dict.fromkeys(PAIRED, "no original: --originals was not given")
+        found: dict[Need, Path] = {}
         if originals is not None:
-            try:
-                self._original = originals.of(clip)
-            except NoValueError as error:
-                why = str(error)
-        files = MeasuredClip(clip.id, clip.path, self._original)
+            ways: dict[Need, Callable[[ListedClip], Path]] = {"original": originals.of, "source": originals.source}
+            for need, way in ways.items():
+                try:
+                    found[need] = way(clip)
+                except NoValueError as error:
+                    whys[need] = str(error)
+        self._original = found.get("source") or found.get("original")
         for measure in measures:
-            needs_it = "original" in measure.needs
-            if needs_it and self._original is None:
-                self._missing[measure.name] = why
+            paired = PAIRED & measure.needs
+            if lacking := [need for need in sorted(paired) if need not in found]:
+                self._missing[measure.name] = whys[lacking[0]]
                 continue
             for need in measure.needs:
                 self._needing.setdefault(need, set()).add(measure.name)
+            original = self._original if paired else None
             try:
-                self._meters[measure.name] = measure.start(files)
+                self._meters[measure.name] = measure.start(MeasuredClip(clip.id, clip.path, original, device))
             except Exception as error:  # noqa: BLE001 - a measure can raise anything
                 self._lost(measure.name, error)
         self._find_helpers(helpers or Helpers(), clip)
@@ -101,7 +122,7 @@ class ClipWatch(Watcher):
                 self._ours = helpers.landmarks.follow(clip.path, round(start * FPS))
             except Exception as error:  # noqa: BLE001 - no fault of landmarks may cost the score of the clip
                 self._lost_all(self._waiting("landmarks"), "landmarks", error)
-        if paired := self._waiting("landmarks") & self._waiting("original"):
+        if paired := self._waiting("landmarks") & self._waiting(*PAIRED):
             try:
                 assert helpers.landmarks is not None and self._original is not None
                 helpers.landmarks.refuse_shared(clip.path, self._original)
@@ -121,9 +142,9 @@ class ClipWatch(Watcher):
             except Exception as error:  # noqa: BLE001 - as above
                 self._lost_all(self._waiting("phonemes"), "phonemes", error)
 
-    def _waiting(self, need: Need) -> set[str]:
-        """Return the measures with this need that still work."""
-        return self._needing.get(need, set()) & set(self._meters)
+    def _waiting(self, *needs: Need) -> set[str]:
+        """Return the measures with one of these needs that still work."""
+        return set[str]().union(*(self._needing.get(need, set()) for need in needs)) & set(self._meters)
 
     def begin(self, rate: Fraction) -> None:
         """Take the frames per second at which the clip is read."""
@@ -138,7 +159,7 @@ class ClipWatch(Watcher):
         original = self._next_original()
         self._find_landmarks(frame, original)
         for name in list(self._meters):
-            if name not in self._waiting("original"):
+            if name not in self._waiting(*PAIRED):
                 self._call(name, lambda meter: meter.frame(frame, None))
             elif original is not None:  # it has not ended
                 self._call(name, lambda meter: meter.frame(frame, original))
@@ -148,7 +169,7 @@ class ClipWatch(Watcher):
         wanting = self._waiting("landmarks")
         if not wanting or self._ours is None:
             return
-        paired = wanting & self._waiting("original") if original is not None else set()
+        paired = wanting & self._waiting(*PAIRED) if original is not None else set()
         points: NDArray[np.float64] | None
         try:
             aside: Future[NDArray[np.float64] | None] | None = None
@@ -162,7 +183,7 @@ class ClipWatch(Watcher):
         for name in wanting:
             if name in paired:
                 self._call(name, lambda meter: meter.landmarks(points, theirs))
-            elif name not in self._waiting("original"):
+            elif name not in self._waiting(*PAIRED):
                 self._call(name, lambda meter: meter.landmarks(points, None))
 
     def sound(self, samples: Sound) -> None:
@@ -182,26 +203,30 @@ class ClipWatch(Watcher):
         for name in self._waiting("phonemes"):
             self._call(name, lambda meter: meter.phonemes(self._phonemes))
         values: dict[str, float] = {}
+        features: dict[str, Features] = {}
         for name, meter in list(self._meters.items()):
             try:
-                values[name] = float(meter.finish())
+                if isinstance(meter, Meter):
+                    values[name] = _finite(float(meter.finish()))
+                elif isinstance(meter, SetMeter):
+                    features[name] = meter.finish()
             except Exception as error:  # noqa: BLE001 - a measure can raise anything
                 self._lost(name, error)
-        for name in [name for name, value in values.items() if not math.isfinite(value)]:
-            self._missing[name] = f"the value is {values.pop(name)}"
-        return Measured(values, self._missing, told if self._needing.get("original", set()) & set(values) else ())
+        paired = set[str]().union(*(self._needing.get(need, set()) for need in PAIRED))
+        compared = paired & {*values, *features}
+        return Measured(values, self._missing, told if compared else (), features)
 
     def _told_of_lengths(self) -> tuple[str, ...]:
         """Return a warning if clip and original differ in length, an empty tuple if they do not."""
         compared = self._paired
         shorter = compared < self._frames
-        if not self._waiting("original") or not (shorter or self._next_original() is not None):
+        if not self._waiting(*PAIRED) or not (shorter or self._next_original() is not None):
             return ()
         longer = "the clip" if shorter else "the original"
         return (f"{longer} has more frames than the other; the first {compared} were compared",)
 
     def _next_original(self) -> Frame | None:
-        if not self._waiting("original"):
+        if not self._waiting(*PAIRED):
             return None
         try:
             if self._theirs is None:
@@ -212,7 +237,7 @@ class ClipWatch(Watcher):
                 self._theirs = iter(read_frames(info, self._rate))
             frame = next(self._theirs, None)
         except Exception as error:  # noqa: BLE001 - no fault of an original may cost the score of the clip
-            for name in self._waiting("original"):
+            for name in self._waiting(*PAIRED):
                 self._lost(name, NoValueError(f"the original cannot be read: {error}"))
             return None
         self._paired += frame is not None
@@ -222,7 +247,7 @@ class ClipWatch(Watcher):
         for name in names:
             self._lost(name, error if isinstance(error, NoValueError) else NoValueError(f"no {what}: {error}"))
 
-    def _call(self, name: str, step: Callable[[Meter], None]) -> None:
+    def _call(self, name: str, step: Callable[[Observer], None]) -> None:
         if name not in self._meters:  # it was lost in the call before
             return
         began = time.monotonic()
@@ -238,3 +263,10 @@ class ClipWatch(Watcher):
         self._meters.pop(name, None)
         told = str(error) if isinstance(error, NoValueError) else f"{type(error).__name__}: {error}"
         self._missing[name] = told[:_TOLD]
+
+
+def _finite(value: float) -> float:
+    """Return a value. Raises NoValueError if it is infinite or no number."""
+    if not math.isfinite(value):
+        raise NoValueError(f"the value is {value}")
+    return value

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lse_bench.damage.clips import ORACLE, Damage
 from lse_bench.errors import UsageError, no_such
 from lse_bench.measures.command import Command
-from lse_bench.measures.interface import Measure
+from lse_bench.measures.interface import AnyMeasure, SetMeasure
 from lse_bench.runs.schema import Record
 from lse_bench.runs.summary import HIGHER_IS_BETTER, METRICS
 from lse_bench.sync.curve import MAX_SHIFT
@@ -32,7 +32,7 @@ class Asked:
     field: str
     magnitude: bool
     higher_is_better: bool | None
-    further: Measure | None = None
+    further: AnyMeasure | None = None
 
     def value(self, record: Record) -> float | None:
         """Return the value of a record; None without one."""
@@ -52,7 +52,7 @@ class Asked:
         return None
 
 
-def _blind(measure: Measure, damage: Damage) -> str | None:
+def _blind(measure: AnyMeasure, damage: Damage) -> str | None:
     if isinstance(measure, Command):
         return None  # a program gets the file, and may look at anything in it
     if damage.touches == {"sound"} and not _HEARING & measure.needs:
@@ -79,7 +79,7 @@ def further_of(names: Sequence[str], known: Collection[str]) -> list[str]:
     return found
 
 
-def asked_of(names: Sequence[str], further: Mapping[str, Measure]) -> list[Asked]:
+def asked_of(names: Sequence[str], further: Mapping[str, AnyMeasure]) -> list[Asked]:
     """Return the measures of the card. `further`: the measures beside SyncNet's score, by name.
 
     Raises UsageError if a name is unknown or there is none.
@@ -89,12 +89,14 @@ def asked_of(names: Sequence[str], further: Mapping[str, Measure]) -> list[Asked
     return [_asked(name, further) for name in names]
 
 
-def _asked(name: str, further: Mapping[str, Measure]) -> Asked:
+def _asked(name: str, further: Mapping[str, AnyMeasure]) -> Asked:
     field, magnitude = _field_of(name)
     known: Collection[str] = (*METRICS, *further)
     if field not in known:
         raise UsageError(f"--measures {name}: {no_such('measure', field, known)}")
     measure = further.get(field)
+    if isinstance(measure, SetMeasure):
+        raise UsageError(f"--measures {name}: it has one value for all clips, and a card is about values of clips")
     higher = HIGHER_IS_BETTER.get(field) if measure is None else measure.higher_is_better
     return Asked(name, field, magnitude, False if magnitude else higher, measure)
 

@@ -134,11 +134,13 @@ class Sources(Originals):
     def __init__(self, by_id: Mapping[str, Path]) -> None:
         self._by_id = dict(by_id)
 
-    def of(self, clip: ListedClip) -> Path:
+    def source(self, clip: ListedClip) -> Path:
         path = self._by_id.get(clip.groups["source"])
         if path is None or not clip.files.whole:
             raise NoValueError("no original: it is a part of a file")
         return path
+
+    of = source  # a copy is compared with its clip, whatever is heard
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ class CopyMeasures(Measures):
         """The clips."""
         return Sources(self.clips)
 
-    def watch(self, clip: ListedClip) -> ClipWatch:
+    def watch(self, clip: ListedClip, device: str) -> ClipWatch:
         """Return what gets the frames and the sound of a copy."""
         damage = {**ORACLE, **NUISANCES}.get(clip.groups["damage"])
         blind = {
@@ -166,7 +168,7 @@ class CopyMeasures(Measures):
             if one.further is not None and damage is not None and one.blind_to(damage) is not None
         }
         seeing = [one for one in self.measures if one.name not in blind]
-        return ClipWatch(seeing, clip, self.originals, self.helpers)
+        return ClipWatch(seeing, clip, self.originals, self.helpers, device)
 
 
 class RememberingSyncNet(FastSyncNet):

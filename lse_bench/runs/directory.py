@@ -12,6 +12,7 @@ from lse_bench.manifests.clips import Source
 from lse_bench.manifests.generated import ManifestOrigin, origin_of, read_generation
 from lse_bench.manifests.listed import ListedClip, list_digest
 from lse_bench.runs.schema import Adopted, ClipList, Record, RunDescription, ScorerWeights, Summary
+from lse_bench.runs.set_values import read_sets
 from lse_bench.runs.shards import Shard
 from lse_bench.runs.summary import summarise
 from lse_bench.runs.usage import read_usage
@@ -169,6 +170,6 @@ def refuse_difference(first: Path, one: RunDescription, second: Path, other: Run
 
 def write_summary(out: Path, records: Iterable[Record], listed: int, description: RunDescription) -> Summary:
     """Write summary.json and return its content. `listed`: number of clips that were to be scored."""
-    summary = summarise(records, listed, description, read_usage(out))
+    summary = summarise(records, listed, description, read_usage(out), read_sets(out))
     write_stored(out / SUMMARY_FILE, summary)
     return summary

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lse_bench.manifests.listed import ListedClip
 from lse_bench.measures.helpers import Helpers
-from lse_bench.measures.interface import Measure
+from lse_bench.measures.interface import AnyMeasure, SetMeasure
 from lse_bench.measures.originals import Originals
 from lse_bench.measures.watch import ClipWatch
 from lse_bench.runs.schema import MeasureAbout
@@ -24,7 +24,7 @@ class Measures:
     video, when it is first used.
     """
 
-    measures: Sequence[Measure]
+    measures: Sequence[AnyMeasure]
     folder: Path | None = None
     helpers: Helpers = field(default_factory=Helpers)
 
@@ -45,10 +45,15 @@ class Measures:
                 higher_is_better=one.higher_is_better,
                 licence=one.licence,
                 deviations=one.deviations,
+                of_sets=isinstance(one, SetMeasure),
             )
             for one in self.measures
         }
 
-    def watch(self, clip: ListedClip) -> ClipWatch:
-        """Return what gets the frames and the sound of a clip."""
-        return ClipWatch(self.measures, clip, self.originals, self.helpers)
+    def of_sets(self) -> dict[str, SetMeasure]:
+        """Return the measures of the whole set, by name."""
+        return {one.name: one for one in self.measures if isinstance(one, SetMeasure)}
+
+    def watch(self, clip: ListedClip, device: str) -> ClipWatch:
+        """Return what gets the frames and the sound of a clip. `device`: of the networks of measures."""
+        return ClipWatch(self.measures, clip, self.originals, self.helpers, device)

@@ -18,6 +18,7 @@ from lse_bench.runs.directory import (
 from lse_bench.runs.follows import refuse_edited_records
 from lse_bench.runs.records import iter_records, once_each, open_records
 from lse_bench.runs.schema import RunDescription, Summary
+from lse_bench.runs.sets import FEATURES_FOLDER
 from lse_bench.runs.usage import USAGE_FILE, usage_of
 from lse_bench.storage import write_atomically
 from lse_bench.stored import to_json, write_stored
@@ -27,7 +28,8 @@ from lse_bench.versions import joined, surroundings_of
 def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> Summary:
     """Join the shards of one list of clips into the new run directory `out` and return its summary.
 
-    `command`: the command line, for run.json. Kept windows and timelines are copied as well. Raises UsageError if the
+    `command`: the command line, for run.json. Kept windows, timelines and features are copied
+    as well. Set measures have no value until the same `score` command is run on `out`. Raises UsageError if the
     runs differ in the comparison key or the list (the message names the field), if two of them recorded the same clip,
     if a record was edited, or if `out` is not empty.
     """
@@ -53,9 +55,9 @@ def merge_runs(runs: Sequence[Path], out: Path, command: Sequence[str] = ()) -> 
     if (usage := usage_of(runs)) is not None:
         write_stored(out / USAGE_FILE, usage)
     for run in runs:
-        for folder, suffix in ((WINDOWS_FOLDER, ".npz"), (TIMELINES_FOLDER, ".json")):
-            for kept in (run / folder).glob(f"[!.]*{suffix}"):
-                write_atomically(out / folder / kept.name, kept.read_bytes())
+        for folder, suffix in ((WINDOWS_FOLDER, ".npz"), (TIMELINES_FOLDER, ".json"), (FEATURES_FOLDER, ".npz")):
+            for kept in (run / folder).rglob(f"[!.]*{suffix}"):
+                write_atomically(out / kept.relative_to(run), kept.read_bytes())
     return write_summary(out, iter_records(out), merged.clip_list.clips, merged)
 
 

@@ -13,6 +13,7 @@ from lse_bench.fidelity.results import FdSyncResult, FidResult
 from lse_bench.runs.directory import SUMMARY_FILE, read_description
 from lse_bench.runs.records import read_records
 from lse_bench.runs.schema import MetricSummary, Record, RunDescription, Scores, Summary
+from lse_bench.runs.set_values import Sets, read_sets
 from lse_bench.runs.summary import summarise
 from lse_bench.runs.usage import RunUsage, read_usage
 from lse_bench.storage import read_object
@@ -134,7 +135,7 @@ class Run:
             row: dict[str, Any] = {"method": self.method, "corpus": self.corpus}
             row |= record.model_dump(exclude=_NO_COLUMNS)
             row["warnings"] = "; ".join(record.warnings)
-            row |= {name: record.measures.get(name) for name in self.description.measures}
+            row |= {name: record.measures.get(name) for name in self.description.clip_measures}
             if record.search is not None:
                 row["search_offset_ms"] = record.search.offset_ms
             if record.timeline is not None:
@@ -148,7 +149,7 @@ class Run:
         frame = pd.DataFrame(rows, columns=found)
         numbers = {*Scores.model_fields, "frames", "fps", "seconds", "sound_stream", "sound_seconds", "start", "end"}
         numbers |= {"conversion_ms"}
-        numbers |= set(self.description.measures)
+        numbers |= set(self.description.clip_measures)
         numbers = numbers - {"curve", "offset_grade", "search", "timeline"} | {"search_offset_ms", "ms_per_minute"}
         return frame.astype({name: _dtype_of(name) for name in found if name in numbers}).convert_dtypes()
 
@@ -168,13 +169,14 @@ def run_of(
     corpus: str | None = None,
     extra_files: Mapping[str, Path] | None = None,
     usage: RunUsage | None = None,
+    sets: Sets | None = None,
 ) -> Run:
     """Make a run from its parts. The summary is computed from the records.
 
     `listed`: number of clips that were to be scored. `path`: the run directory; None if nothing is stored. `method`,
     `corpus`: names in tables; by default the generator's and the manifest's, if the clips were generated or adopted,
     else the folder's name (or `clips`) and `clips`. `extra_files`: by name in `EXTRAS`. `usage`: how long the run took.
-    Raises UsageError if an extra file is damaged.
+    `sets`: the values of set measures. Raises UsageError if an extra file is damaged.
     """
     origin = description.generation
     made_of = origin or description.adopted
@@ -186,7 +188,7 @@ def run_of(
         path,
         description,
         records,
-        summarise(records, listed, description, usage),
+        summarise(records, listed, description, usage, sets),
         {name: _read_extra(name, file) for name, file in files.items()},
         files,
     )
@@ -215,8 +217,13 @@ def read_run(
     if not isinstance(listed, int):
         raise UsageError(f"{run / SUMMARY_FILE}: damaged: listed is {listed!r}. {again}")
     if extra_files is None:
-        extra_files = {name: run / file for name, file in EXTRAS.items() if (run / file).exists()}
-    return run_of(description, records, listed, run, method, corpus, extra_files, read_usage(run))
+        extra_files = extras_in(run)
+    return run_of(description, records, listed, run, method, corpus, extra_files, read_usage(run), read_sets(run))
+
+
+def extras_in(run: Path) -> dict[str, Path]:
+    """Return the files of other results in a run directory, by name in `EXTRAS`."""
+    return {name: run / file for name, file in EXTRAS.items() if (run / file).exists()}
 
 
 def _read_extra(name: str, path: Path) -> Extra:

@@ -2,7 +2,8 @@
 
 A run directory holds `run.json` (a description of clips, scorer and settings), `records.jsonl` (one line per clip),
 `usage.json` (time) and `summary.json` (rebuilt from the records). On request it also holds `windows/ID.npz` with the
-distances of every window. Whoever scores the clips, this process alone writes there.
+distances of every window, and with set measures `features/` and `sets.json`. Whoever scores the clips, this process
+alone writes there.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from lse_bench.runs.outcomes import identity_of
 from lse_bench.runs.publish import Publisher
 from lse_bench.runs.records import doubled, iter_heads, iter_records, open_records
 from lse_bench.runs.schema import Record, RecordHead, Summary
+from lse_bench.runs.sets import write_features, write_sets
 from lse_bench.runs.shards import Shard
 from lse_bench.runs.usage import Session
 from lse_bench.runs.work import Scored, ScoreWork
@@ -119,6 +121,9 @@ def score_run(
                     on_problem(problem)
                 if publisher is not None and (told := publisher.now_and_then()) is not None:
                     on_problem(told)
+        if measures is not None and measures.of_sets():
+            watch.on_note("all clips", "combining their features")
+            write_sets(out, measures, mine)
         summary = write_summary(out, iter_records(out), len(mine), description)
         if publisher is not None:
             publisher.publish()
@@ -176,7 +181,7 @@ def _finished(
 
 
 def _write_beside(out: Path, scored: Scored) -> None:
-    """Write the distances of every window to `windows/ID.npz` and the offsets over time to `timelines/ID.json`."""
+    """Write distances to `windows/ID.npz`, offsets over time to `timelines/ID.json`, features to `features/`."""
     if scored.windows:
         folder = out / WINDOWS_FOLDER
         folder.mkdir(exist_ok=True)
@@ -184,3 +189,5 @@ def _write_beside(out: Path, scored: Scored) -> None:
             np.savez_compressed(partial, **scored.windows)  # type: ignore[arg-type]
     if scored.timelines:
         write_atomically(out / TIMELINES_FOLDER / f"{scored.record.id}.json", json_bytes(scored.timelines))
+    if scored.features:
+        write_features(out, scored.record.id, scored.features)

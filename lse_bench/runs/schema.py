@@ -333,6 +333,8 @@ class MeasureAbout(Stored):
     """The licence of its weights."""
     deviations: str = ""
     """How it differs from its sources, in words."""
+    of_sets: bool = False
+    """Whether it has one value for all clips together, and none for a clip."""
 
 
 class RunDescription(Surroundings):
@@ -387,3 +389,8 @@ class RunDescription(Surroundings):
     def track_rule(self) -> str | None:
         """The rule that combines face tracks into a clip's score; None under whole-frame protocols."""
         return self.key.get("track_rule")
+
+    @property
+    def clip_measures(self) -> dict[str, MeasureAbout]:
+        """The measures that have a value for each clip."""
+        return {name: about for name, about in self.measures.items() if not about.of_sets}

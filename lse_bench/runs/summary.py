@@ -10,9 +10,11 @@ from sys import intern
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtri
 
 from lse_bench.errors import STATUSES, Status
 from lse_bench.runs.schema import MetricSummary, Record, RunDescription, Scores, Summary
+from lse_bench.runs.set_values import Sets
 from lse_bench.runs.statistics import Members, mean_with_interval
 from lse_bench.runs.usage import RunUsage, total_usage
 from lse_bench.sync.signature import as_happened, at_25, signature
@@ -75,17 +77,22 @@ class _Columns:
 
 
 def summarise(
-    records: Iterable[Record], listed: int, description: RunDescription, usage: RunUsage | None = None
+    records: Iterable[Record],
+    listed: int,
+    description: RunDescription,
+    usage: RunUsage | None = None,
+    sets: Sets | None = None,
 ) -> Summary:
     """Return the counts and means of a run. The order of the records does not matter.
 
-    `listed`: number of clips that were to be scored. `usage`: the content of usage.json; None if there is none. Every
+    `listed`: number of clips that were to be scored. `usage`: the content of usage.json; None if there is none.
+    `sets`: the values of set measures; None without any. Every
     mean is reported with the numbers of scored and of listed clips. Under the track rule `all`, each scored face track
     counts once in means, `n` and `offsets`; otherwise each scored clip counts once. The quantiles of the clips' lengths
     are included because the length changes LSE-D and LSE-C.
     """
     rule = description.track_rule
-    columns = _Columns(rule, description.measures)
+    columns = _Columns(rule, description.clip_measures)
     for record in records:
         columns.add(record)
     order = np.array(sorted(range(len(columns.names)), key=columns.names.__getitem__), np.int64)
@@ -115,6 +122,15 @@ def summarise(
             ci95=estimate.ci95,
             ci_method=estimate.ci_method,
             n=estimate.n,
+            higher_is_better=description.measures[name].higher_is_better,
+        )
+    for name, one in (Sets() if sets is None else sets).values.items():
+        half = None if one.standard_error is None else float(ndtri(0.975)) * one.standard_error
+        metrics[name] = MetricSummary(
+            mean=one.value,
+            ci95=None if half is None else (one.value - half, one.value + half),
+            ci_method="none" if half is None else f"normal, with the standard error by {one.error_method}",
+            n=one.clips,
             higher_is_better=description.measures[name].higher_is_better,
         )
     failed = columns.failed

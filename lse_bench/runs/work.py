@@ -16,6 +16,7 @@ from lse_bench.runs.outcomes import identity_of, record_of
 from lse_bench.runs.schema import Record
 
 if TYPE_CHECKING:
+    from lse_bench.measures.interface import Features
     from lse_bench.measures.watch import ClipWatch
     from lse_bench.runs.measured import Measures
     from lse_bench.sync.batch import ClipOutcome
@@ -29,12 +30,13 @@ class Scored:
 
     `windows`: the distances of every window, float32, (windows, 31), if they are kept. They are called `distances`, or
     `track_0` etc. under tracked protocols. `timelines`: the offsets over time, called `clip` or by face track.
-    `problems`: sentences about what could not be drawn; the score is not affected.
+    `features`: by set measure. `problems`: sentences about what could not be drawn; the score is not affected.
     """
 
     record: Record
     windows: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     timelines: dict[str, Any] = field(default_factory=dict)
+    features: dict[str, Features] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
 
@@ -82,7 +84,7 @@ class _Worker:
 
         def watch(number: int) -> ClipWatch:
             assert self._measures is not None
-            watches[number] = self._measures.watch(clips[number])
+            watches[number] = self._measures.watch(clips[number], self._scorer.device)
             return watches[number]
 
         keep = self._keep or self._overlay is not None
@@ -106,7 +108,8 @@ class _Worker:
             for name, score in (scores or {"clip": outcome.score}).items()
             if score.timeline is not None
         }
-        return Scored(record, {name: _per_window(one) for name, one in windows.items()}, over_time, drawn)
+        kept = {name: _per_window(one) for name, one in windows.items()}
+        return Scored(record, kept, over_time, problems=drawn)
 
     def _drawn(self, clip: ListedClip, outcome: ClipOutcome) -> tuple[str, ...]:
         """Draw the overlay of a scored clip and return sentences about what went wrong."""
@@ -133,7 +136,7 @@ def _with_measures(scored: Scored, watched: ClipWatch) -> Scored:
         "missing": found.missing,
         "warnings": [*scored.record.warnings, *found.warnings],
     }
-    return replace(scored, record=scored.record.model_copy(update=told))
+    return replace(scored, record=scored.record.model_copy(update=told), features=found.features)
 
 
 def _per_window(score: LseScore) -> NDArray[np.float32]:

@@ -79,7 +79,7 @@ def _further(table: Table) -> list[Column]:
     for name in names:
         higher = next(row.metrics[name].higher_is_better for row in table.rows if name in row.metrics)
         found.append(_mean(name, f"{name} {'' if higher is None else '↑' if higher else '↓'}".strip()))
-        if higher is not None:
+        if higher is not None and any(name in row.rank for row in table.rows):
             found.append(_rank(name, f"rank {name}"))
     return found
 

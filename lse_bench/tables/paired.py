@@ -245,7 +245,7 @@ def compare(first: Run | Path | str, second: Run | Path | str) -> Comparison:
         raise UsageError(f"{one.name} and {other.name} share no clip that both scored; score both with the same list")
     equal = byte_equal(one.records, other.records)
     metrics = {}
-    shared = set(one.description.measures) & set(other.description.measures)
+    shared = set(one.description.clip_measures) & set(other.description.clip_measures)
     directions: dict[str, bool | None] = dict(HIGHER_IS_BETTER)
     directions |= {name: one.description.measures[name].higher_is_better for name in sorted(shared)}
     for metric, higher in directions.items():

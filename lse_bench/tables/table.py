@@ -182,7 +182,7 @@ def _rows(entries: list[Run]) -> list[TableRow]:
     records = {name: entry.records for name, entry in by_method.items() if entry.summary.scored}
     generated = {name: found for name, found in records.items() if name not in (REAL, UNSYNCED)}
     directions = directions_of(entries)
-    further = sorted({name for entry in entries for name in entry.description.measures if name in directions})
+    further = sorted({name for entry in entries for name in entry.description.clip_measures if name in directions})
     placed = {metric: ranks(generated, metric, directions[metric]) for metric in (*RANKED, *further)}
     return [
         TableRow(

@@ -84,7 +84,6 @@ def fid_of(
             return measure(
                 items,
                 load,
-                dimensions=network.dimensions,
                 groups=groups,
                 executor=executor,
                 watch=Watch(counter.note, counter.warn),
@@ -164,7 +163,6 @@ def fvd_of(
             measured[name] = measure(
                 items,
                 (lambda device: reader) if executor is None else partial(_piece_reader, absolute(options)),
-                dimensions=I3d.dimensions,
                 groups=options.groups if name == "generated" else 0,
                 executor=executor,
                 watch=Watch(counter.note, counter.warn),

@@ -58,7 +58,7 @@ def gate_into(out: Path, entry: Run, options: GateOptions, report: Report) -> Ga
     """
     if not options.require and not options.fix:
         raise UsageError("give at least one condition with --require, or --fix, --suggest or --calibrate")
-    conditions = [parse(text, entry.description.measures) for text in options.require]
+    conditions = [parse(text, entry.description.clip_measures) for text in options.require]
     refuse_edited([entry])
     known = listed_clips(entry)
     if isinstance(known, str):

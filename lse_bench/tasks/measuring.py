@@ -8,7 +8,7 @@ from pathlib import Path
 from lse_bench.choices import LandmarkSource
 from lse_bench.errors import UsageError
 from lse_bench.measures.helpers import PACKAGES, WEIGHTS, Helpers
-from lse_bench.measures.interface import Measure
+from lse_bench.measures.interface import PAIRED, AnyMeasure
 from lse_bench.measures.registry import load, make_measures
 from lse_bench.runs.measured import Measures
 from lse_bench.tasks.declared import ScoreOptions
@@ -37,7 +37,7 @@ def measures_for(
     if not names and not commands:
         return None
     made = make_measures(names, commands)
-    needing = [one.name for one in made if "original" in one.needs]
+    needing = [one.name for one in made if PAIRED & one.needs]
     if needing and originals is None:
         raise UsageError(
             f"{', '.join(needing)}: compares with the untouched videos. Give their folder with --originals"
@@ -53,7 +53,7 @@ def names_of(text: str | None) -> list[str]:
 def needs_originals(text: str | None) -> bool:
     """Return whether one of the measures in an option compares with the untouched videos. Broken ones do not count."""
     found = [load(name).make for name in names_of(text)]
-    return any(made is not None and "original" in made.needs for made in found)
+    return any(made is not None and PAIRED & made.needs for made in found)
 
 
 def needed_by(options: ScoreOptions) -> tuple[list[str], dict[str, str]]:
@@ -74,7 +74,7 @@ def needed_by(options: ScoreOptions) -> tuple[list[str], dict[str, str]]:
 
 
 def _helpers(
-    measures: Sequence[Measure], fetch: Fetch, landmarks: LandmarkSource, weights: str, sidecars: Path | None
+    measures: Sequence[AnyMeasure], fetch: Fetch, landmarks: LandmarkSource, weights: str, sidecars: Path | None
 ) -> Helpers:
     """Find what the measures need. Raises UsageError or WeightsError if it cannot be had."""
     from lse_bench.faces.landmarks import Landmarks, Mesh, Sidecars

@@ -106,8 +106,8 @@ def video_folder(folder: Path, count: int, seed: int = 0, frames: int = 10) -> P
 def test_sets_of_videos(tmp_path: Path) -> None:
     one, two = video_folder(tmp_path / "one", 6), video_folder(tmp_path / "two", 6, seed=4)
     (two / "broken.mp4").write_bytes(b"")
-    first = measure(items_of(one), reading(colours, 8), dimensions=48, groups=3)
-    second = measure(items_of(two), reading(colours, 7), dimensions=48)
+    first = measure(items_of(one), reading(colours, 8), groups=3)
+    second = measure(items_of(two), reading(colours, 7))
     assert first.count.frames == 60 and second.count.frames == 60
     assert list(second.failed) == ["broken"]
     result = compare(first, second, PROTOCOL, seed=1)
@@ -116,13 +116,13 @@ def test_sets_of_videos(tmp_path: Path) -> None:
     assert any("1 clips could not be read to their end" in text for text in result.warnings)
     assert any("near-singular" in text for text in result.warnings), "every clip is there twice"
     json.dumps(to_json(result))
-    few = measure(items_of(one)[:2], reading(colours, 8), dimensions=48)
+    few = measure(items_of(one)[:2], reading(colours, 8))
     told = compare(few, second, PROTOCOL, seed=1).warnings
     assert any("20 frames for 48 dimensions: the covariance is singular" in text for text in told)
     itself = compare(first, first, PROTOCOL, seed=1)
     assert itself.fid is not None and abs(itself.fid) < 1e-7 * 2 * np.trace(first.total.covariance)
     assert itself.kid is not None and abs(itself.kid) < 1
-    stepped = measure(items_of(one), reading(colours, 8, step=3), dimensions=48)
+    stepped = measure(items_of(one), reading(colours, 8, step=3))
     assert stepped.count.frames == 24
 
 
@@ -130,7 +130,7 @@ def test_pictures_and_mixed_sizes(tmp_path: Path) -> None:
     for number in range(9):
         size = (64, 48) if number % 2 else (32, 32)
         cv2.imwrite(str(tmp_path / f"{number}.png"), clips.picture(number, *size))
-    frames = measure(items_of(tmp_path), reading(colours, 4), dimensions=48)
+    frames = measure(items_of(tmp_path), reading(colours, 4))
     assert frames.count.sizes == {(64, 48): 4, (32, 32): 5}
     assert any("2 sizes" in text for text in compare(frames, frames, PROTOCOL, seed=0).warnings)
 
@@ -141,7 +141,7 @@ def test_rgb_order_reaches_the_network(tmp_path: Path) -> None:
     for number in range(2):
         cv2.imwrite(str(tmp_path / f"{number}.png"), red)
     seen = []
-    measure(items_of(tmp_path), reading(lambda f: seen.append(f) or colours(f), 2), dimensions=48)
+    measure(items_of(tmp_path), reading(lambda f: seen.append(f) or colours(f), 2))
     assert (seen[0][0, 0, 0] == (255, 0, 0)).all()
 
 
@@ -159,9 +159,9 @@ def test_jackknife_by_brute_force(tmp_path: Path) -> None:
     from lse_bench.fidelity.frechet import Statistics, frechet_distance
 
     paths = [clips.write(tmp_path / f"{n}.mp4", clips.even(6 + n), None, seed=n) for n in range(4)]
-    frames = measure(items_of(tmp_path), reading(colours, 5), dimensions=48, groups=4)
-    reference = measure(items_of(tmp_path)[:2], reading(colours, 5), dimensions=48)
-    rows = [measure(items_of(path), reading(colours, 50), dimensions=48).sample for path in paths]
+    frames = measure(items_of(tmp_path), reading(colours, 5), groups=4)
+    reference = measure(items_of(tmp_path)[:2], reading(colours, 5))
+    rows = [measure(items_of(path), reading(colours, 50)).sample for path in paths]
     values = []
     for left_out in range(4):
         kept = np.concatenate([row for number, row in enumerate(rows) if number != left_out])
@@ -183,7 +183,7 @@ class UpperHalf:
 
 
 def test_faces_come_from_a_box_source(tmp_path: Path) -> None:
-    frames = measure(items_of(video_folder(tmp_path, 2)), reading(colours, 4, boxes=UpperHalf()), dimensions=48)
+    frames = measure(items_of(video_folder(tmp_path, 2)), reading(colours, 4, boxes=UpperHalf()))
     assert frames.count.frames == 16 and frames.count.without_face == 4
     assert frames.count.sizes == {(112, 56): 16}
     protocol = FidProtocol(weights_sha256="a" * 64, region="face", boxes=UpperHalf.name, step=2)
@@ -191,7 +191,7 @@ def test_faces_come_from_a_box_source(tmp_path: Path) -> None:
 
 
 def test_saved_sets_serve_as_reference(tmp_path: Path) -> None:
-    frames = measure(items_of(video_folder(tmp_path / "v", 3)), reading(colours, 4), dimensions=48)
+    frames = measure(items_of(video_folder(tmp_path / "v", 3)), reading(colours, 4))
     save_set(tmp_path / "set.npz", frames, PROTOCOL)
     back, fid_id = load_set(tmp_path / "set.npz")
     assert fid_id == PROTOCOL.id
@@ -205,7 +205,7 @@ def test_nothing_to_compare_is_said(tmp_path: Path) -> None:
         items_of(tmp_path)
     cv2.imwrite(str(tmp_path / "a.png"), clips.picture(0, 8, 8))
     with pytest.raises(UsageError, match="1 frames in 1 clips"):
-        measure(items_of(tmp_path), reading(colours, 4), dimensions=48)
+        measure(items_of(tmp_path), reading(colours, 4))
     clips.good(tmp_path / "b.mp4", 0.4)
     with pytest.raises(UsageError, match="1 videos and 1 pictures"):
         items_of(tmp_path)
@@ -275,5 +275,5 @@ def test_a_file_that_provokes_anything_is_one_failure(tmp_path: Path, monkeypatc
         yield from real(item, *rest)
 
     monkeypatch.setattr(work, "frames_of", odd)
-    frames = measure(items_of(tmp_path), reading(colours, 4), dimensions=48)
+    frames = measure(items_of(tmp_path), reading(colours, 4))
     assert frames.failed == {"a": "error: RuntimeError: odd"} and frames.total.count == 10

@@ -1,4 +1,4 @@
-"""The measure of docs/add-a-measure.md, installed as a package of its own, and a broken one beside it."""
+"""The measures of docs/add-a-measure.md, installed as a package of its own, and broken ones beside them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,27 @@ nothing = "a_module_that_nobody_has:Nothing"
 number = "math:pi"
 psnr = "math:pi"
 hungry = "hungry:Hungry"
+lost = "hungry:Lost"
 
 [tool.setuptools]
 py-modules = ["hungry"]
 """
 HUNGRY = """
-from lse_bench.measures.interface import Measure
+from lse_bench.measures.interface import Features, Measure, SetMeasure, SetMeter
+
+class Lost(SetMeasure):
+    "Fails at the end of all work."
+    name = "lost"
+
+    def start(self, clip):
+        return Nothing()
+
+    def combine(self, clips):
+        return 1 / 0
+
+class Nothing(SetMeter):
+    def finish(self):
+        return Features([], [])
 
 class Hungry(Measure):
     "Needs what nobody provides."
@@ -54,10 +69,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     written, broken = folder / "document", folder / "broken"
     written.mkdir()
     broken.mkdir()
-    for language, file in (("python", "brightness.py"), ("toml", "pyproject.toml")):
-        (block,) = re.findall(rf"```{language}\n(.*?)```", document, flags=re.DOTALL)
-        (written / file).write_text(block)
-    assert len((written / "brightness.py").read_text().splitlines()) <= 40
+    of_clips, project, of_sets = re.findall(r"```(?:python|toml)\n(.*?)```", document, flags=re.DOTALL)
+    line, modules = 'brightness = "brightness:Brightness"', 'py-modules = ["brightness"]'
+    assert line in project and modules in project
+    project = project.replace(line, f'{line}\nvariety = "variety:Variety"')
+    project = project.replace(modules, 'py-modules = ["brightness", "variety"]')
+    for file, text in (("brightness.py", of_clips), ("variety.py", of_sets), ("pyproject.toml", project)):
+        (written / file).write_text(text)
+        assert len(text.splitlines()) <= 40
     (broken / "pyproject.toml").write_text(BROKEN)
     (broken / "hungry.py").write_text(HUNGRY)
     venv.create(folder / "venv", with_pip=False)
@@ -74,7 +93,9 @@ def with_plugins(site: Path, *arguments: object) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.command
-def test_the_measure_of_the_document_is_listed_run_ranked_and_plotted(site: Path, narrow: Path, tmp_path: Path) -> None:
+def test_the_measures_of_the_document_are_listed_run_ranked_and_plotted(
+    site: Path, narrow: Path, tmp_path: Path
+) -> None:
     listed = with_plugins(site, "measures", "--json")
     assert listed.returncode == 0, listed.stderr
     rows = {row["name"]: row for row in json.loads(listed.stdout)}
@@ -85,13 +106,15 @@ def test_the_measure_of_the_document_is_listed_run_ranked_and_plotted(site: Path
         good(tmp_path / "ours" / f"c{n}.mp4", seed=n)
     words = ("score", tmp_path / "ours", "--originals", tmp_path / "ours", "--weights", narrow)
     run = tmp_path / "run"
-    ended = with_plugins(site, *words, "--measures", "brightness,ssim", "--out", run)
+    ended = with_plugins(site, *words, "--measures", "brightness,ssim,variety,lost", "--out", run)
     assert ended.returncode == 0, ended.stderr
     assert [record.measures["brightness"] for record in read_run(run).records] == [1.0] * 3
     assert read_run(run).description.measures["brightness"].id == "brightness@1:region=frame"
+    assert read_run(run).summary.metrics["variety"].mean == 1 and read_run(run).summary.metrics["variety"].n == 3
+    assert "lost has no value: ZeroDivisionError" in " ".join(ended.stderr.split())
     built = with_plugins(site, "leaderboard", "build", f"ours={run}", "--out", tmp_path / "page", "--clips", 0)
     assert built.returncode == 0, built.stderr
-    assert "| brightness |" in (tmp_path / "page" / "tables" / "tables.md").read_text()
+    assert "| brightness | variety" in (tmp_path / "page" / "tables" / "tables.md").read_text()
     for name, told in (("nothing", "is broken"), ("hungry", "needs smell")):
         ended = with_plugins(site, *words, "--measures", name, "--out", tmp_path / name)
         assert ended.returncode == 2 and told in " ".join(ended.stderr.split()), ended.stderr

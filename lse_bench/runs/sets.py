@@ -1,0 +1,168 @@
+"""Combine the features of a run's clips into the values of set measures, such as FID.
+
+The features of a clip lie in `features/MEASURE/ID.npz`, so that a run can be resumed, and joined from shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lse_bench.errors import LseBenchError, UsageError
+from lse_bench.fidelity.results import FidResult
+from lse_bench.manifests.listed import ListedClip
+from lse_bench.measures.interface import Features, NoValueError, SetMeasure
+from lse_bench.naming import natural_key
+from lse_bench.runs.read import EXTRAS
+from lse_bench.runs.records import iter_records
+from lse_bench.runs.schema import Record
+from lse_bench.runs.set_values import SETS_FILE, Sets, StoredSetValue
+from lse_bench.storage import read_arrays, replacing
+from lse_bench.stored import write_stored
+from lse_bench.weights.readers import digest_of_digests, file_digest
+
+if TYPE_CHECKING:
+    from lse_bench.runs.measured import Measures
+
+FEATURES_FOLDER = "features"
+
+
+def features_file(run: Path, measure: str, clip_id: str) -> Path:
+    """Return the file with the features of a clip by a set measure."""
+    return run / FEATURES_FOLDER / measure / f"{clip_id}.npz"
+
+
+def write_features(run: Path, clip_id: str, features: Mapping[str, Features]) -> None:
+    """Write the features of a clip, by set measure."""
+    for name, one in features.items():
+        path = features_file(run, name, clip_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            np.savez(partial, ours=one.ours, theirs=one.theirs)
+
+
+class _DamagedError(LseBenchError):
+    """A file of features cannot be read: the fault of the run, not of the measure."""
+
+
+class _OnDisk(Mapping[str, Features]):
+    """The features of clips by one measure, which are read when they are asked for."""
+
+    def __init__(self, run: Path, measure: str, ids: Iterable[str]) -> None:
+        self._run, self._measure = run, measure
+        self._ids = [one for one in ids if features_file(run, measure, one).exists()]
+
+    def __getitem__(self, clip_id: str) -> Features:
+        path = features_file(self._run, self._measure, clip_id)
+        try:
+            arrays = read_arrays(path, "Score the clips into a new --out")
+            return Features(arrays["ours"], arrays["theirs"])
+        except UsageError as error:
+            raise _DamagedError(str(error)) from None
+        except KeyError as error:
+            raise _DamagedError(f"{path}: damaged: no array {error}. Score the clips into a new --out") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+
+class _Sorted(Mapping[str, Features]):
+    """The same features in the natural order of the clips' ids, so that the order of scoring moves no digit."""
+
+    def __init__(self, features: Mapping[str, Features]) -> None:
+        self._features = features
+        self._ids = sorted(features, key=natural_key)
+
+    def __getitem__(self, clip_id: str) -> Features:
+        return self._features[clip_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+
+def digests_of(records: Iterable[Record]) -> dict[str, str | None]:
+    """Return the SHA-256 of the file of each scored clip, by id."""
+    return {record.id: record.sha256 for record in records if record.status == "ok"}
+
+
+def write_sets(run: Path, measures: Measures, clips: Sequence[ListedClip]) -> None:
+    """Combine the features in a run directory, and write sets.json, and fid.json if there is a FID.
+
+    `clips`: those that were to be scored. Raises UsageError if a file of features is damaged.
+    """
+    scored = digests_of(iter_records(run))
+    features = {name: _OnDisk(run, name, scored) for name in measures.of_sets()}
+    sets, fid = combined(measures, clips, scored, features)
+    write_stored(run / SETS_FILE, sets)
+    if fid is not None:
+        write_stored(run / EXTRAS["fid"], fid)
+
+
+def combined(
+    measures: Measures,
+    clips: Sequence[ListedClip],
+    scored: Mapping[str, str | None],
+    features: Mapping[str, Mapping[str, Features]],
+) -> tuple[Sets, FidResult | None]:
+    """Return the values of set measures, and the FID if one of them is that.
+
+    `clips`: those that were to be scored. `scored`: the SHA-256 of each scored clip's file, by id. `features`: by
+    measure and by the id of the clip.
+    """
+    values: dict[str, StoredSetValue] = {}
+    missing: dict[str, str] = {}
+    fid: FidResult | None = None
+    for name, measure in measures.of_sets().items():
+        held = features.get(name, {})
+        try:
+            found = _value(measure, _Sorted(held))
+        except NoValueError as error:
+            missing[name] = str(error)
+            continue
+        if isinstance(found, FidResult):
+            fid = found.of_files(
+                digest_of_digests(digest for digest in scored.values() if digest is not None),
+                digest_of_digests(file_digest(path) for path in _sources(measures, clips, set(held))),
+            )
+        else:
+            values[name] = found
+    return Sets(values=values, missing=missing), fid
+
+
+def _value(measure: SetMeasure, features: Mapping[str, Features]) -> StoredSetValue | FidResult:
+    """Return the value of a measure. Raises NoValueError, with a reason, if it has none."""
+    if not features:
+        raise NoValueError("no clip has features; missing in records.jsonl says why")
+    try:
+        found = measure.combine(features)
+    except (NoValueError, _DamagedError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a measure can raise anything
+        raise NoValueError(f"{type(error).__name__}: {error}") from None
+    if isinstance(found, FidResult):
+        return found
+    if not np.isfinite(found.value):
+        raise NoValueError(f"the value is {found.value}")
+    return StoredSetValue(
+        value=float(found.value),
+        standard_error=found.standard_error,
+        error_method=found.error_method,
+        clips=len(features),
+        warnings=list(found.warnings),
+    )
+
+
+def _sources(measures: Measures, clips: Sequence[ListedClip], ids: set[str]) -> Iterator[Path]:
+    """Yield the source videos of some clips, each once."""
+    originals = measures.originals
+    assert originals is not None
+    yield from dict.fromkeys(originals.source(clip) for clip in clips if clip.id in ids)

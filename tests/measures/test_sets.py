@@ -1,0 +1,142 @@
+"""Set measures: one value for all clips, FID in the pass that scores, shards, stops and damage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import good
+from commands import lse_bench_here
+
+from lse_bench.evaluation import evaluate
+from lse_bench.manifests.clips import find_clips
+from lse_bench.measures.fidelity import FidMini
+from lse_bench.measures.interface import Features, MeasuredClip, SetMeasure, SetMeter, SetValue
+from lse_bench.measures.pictures import Psnr
+from lse_bench.media.video import Frame
+from lse_bench.runs.measured import Measures
+from lse_bench.runs.read import read_run
+from lse_bench.runs.run import score_run
+from lse_bench.runs.sets import combined, features_file
+from lse_bench.sync.scorer import SyncScorer
+from lse_bench.tables.table import tables_of
+
+MINI = ("--weights", "syncnet-mini", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Three outputs and their originals. One output shows the picture of another original."""
+    folder = tmp_path_factory.mktemp("sets")
+    for place in ("ours", "originals"):
+        (folder / place).mkdir()
+    for n in range(3):
+        good(folder / "originals" / f"c{n}.mp4", seed=n)
+        good(folder / "ours" / f"c{n}.mp4", seed=n + (n == 1))
+    return folder / "ours", folder / "originals"
+
+
+def test_fid_in_the_pass_is_the_fid_of_the_command(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    ours, originals = folders
+    run, again = tmp_path / "run", tmp_path / "fid.json"
+    words = ("score", ours, "--originals", originals, "--measures", "fid_mini,loudness", *MINI, "--out", run)
+    ended = lse_bench_here(*words)
+    assert ended.returncode == 0, ended.stderr
+    assert "FID (mini)" in ended.stdout + ended.stderr and "KID (mini)" in ended.stdout + ended.stderr
+    matched = ("--reference-frames", "matched", "--weights", "inception-mini", "--device", "cpu")
+    assert lse_bench_here("fid", ours, originals, *matched, "--out", again).returncode == 0
+    found, wanted = (json.loads(path.read_text()) for path in (run / "fid.json", again))
+    for name in ("fid", "fid_standard_error", "kid", "kid_ci95", "fid_id", "weights_sha256"):
+        assert found[name] == wanted[name]
+    assert found["fid"] > 0 and found["generated"]["frames"] == found["reference"]["frames"] == 90
+    for which in ("generated", "reference"):
+        assert found[which]["files_sha256"] == wanted[which]["files_sha256"]
+    held = read_run(run)
+    assert held.fid == found["fid"] and "fid_mini" not in held.summary.metrics
+    assert all("fid_mini" not in record.measures and not record.missing for record in held.records)
+    assert lse_bench_here("verify", run).returncode == 0
+    assert (
+        evaluate(ours, originals=originals, measures=["fid_mini"], weights="syncnet-mini", device="cpu").fid == held.fid
+    )
+
+
+def test_clips_with_another_sound_have_sources(folders: tuple[Path, Path], narrow: Path, tmp_path: Path) -> None:
+    """FID compares pictures, so the sound does not matter. PSNR compares frames of one utterance."""
+    ours, originals = folders
+    clips = [replace(clip, groups={"video": clip.id, "sound": "another"}) for clip in find_clips([ours])]
+    measures = Measures([FidMini(), Psnr()], originals)
+    score_run(SyncScorer.load(narrow, device="cpu"), clips, tmp_path / "run", measures=measures)
+    run = read_run(tmp_path / "run")
+    assert run.fid is not None and run.fid > 0
+    assert all(record.missing == {"psnr": "no original: it speaks with the sound of another"} for record in run.records)
+
+
+def test_shards_that_are_merged_have_the_value_of_the_whole(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    ours, originals = folders
+    words = ("score", ours, "--originals", originals, "--measures", "fid_mini", *MINI)
+    parts = [tmp_path / f"part{n}" for n in (1, 2)]
+    assert lse_bench_here(*words, "--out", tmp_path / "whole").returncode == 0
+    for n, part in enumerate(parts, 1):
+        assert lse_bench_here(*words, "--shard", f"{n}/2", "--out", part).returncode == 0
+    assert lse_bench_here("merge", *parts, "--out", tmp_path / "merged").returncode == 0
+    assert read_run(tmp_path / "merged").fid is None
+    assert lse_bench_here(*words, "--out", tmp_path / "merged").returncode == 0  # nothing is left but to combine
+    assert read_run(tmp_path / "merged").fid == read_run(tmp_path / "whole").fid
+
+
+def test_damaged_features_are_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    ours, originals = folders
+    words = ("score", ours, "--originals", originals, "--measures", "fid_mini", *MINI, "--out", tmp_path / "run")
+    assert lse_bench_here(*words).returncode == 0
+    features_file(tmp_path / "run", "fid_mini", "c1").write_bytes(b"nothing")
+    ended = lse_bench_here(*words)
+    assert ended.returncode and "c1.npz" in ended.stderr and "new --out" in " ".join(ended.stderr.split())
+
+
+class Mean(SetMeasure):
+    """The mean of all features."""
+
+    name = "mean"
+    higher_is_better = True
+
+    def start(self, clip: MeasuredClip) -> SetMeter:
+        return _Counts()
+
+    def combine(self, clips: Mapping[str, Features]) -> SetValue:
+        assert list(clips) == ["c1", "c2", "c10"], "in natural order"
+        return SetValue(float(np.mean([one.ours.mean() for one in clips.values()])), 0.5, "a guess")
+
+
+class _Counts(SetMeter):
+    frames = 0
+
+    def frame(self, frame: Frame, original: Frame | None) -> None:
+        self.frames += 1
+
+    def finish(self) -> Features:
+        return Features(np.full((1, 1), self.frames, np.float32), np.zeros((0, 1), np.float32))
+
+
+def test_a_value_of_all_clips_stands_in_the_summary_with_its_interval(narrow: Path, tmp_path: Path) -> None:
+    folder, run = tmp_path / "clips", tmp_path / "run"
+    folder.mkdir()
+    for n in (10, 2, 1):
+        good(folder / f"c{n}.mp4", seed=n)
+    scorer = SyncScorer.load(narrow, device="cpu")
+    summary = score_run(scorer, find_clips([folder]), run, measures=Measures([Mean()]))
+    found = summary.metrics["mean"]
+    assert found.mean == 30 and found.n == 3 and found.higher_is_better and "a guess" in found.ci_method
+    assert found.ci95 == pytest.approx((30 - 1.959964 / 2, 30 + 1.959964 / 2), abs=1e-5)
+    held = read_run(run)
+    assert held.summary == summary and held.description.measures["mean"].of_sets
+    assert "mean" not in held.to_frame().columns
+    assert tables_of([held])[0].rows[0].metrics["mean"].mean == 30
+
+
+def test_a_measure_without_features_says_so() -> None:
+    sets, fid = combined(Measures([Mean()]), [], {}, {})
+    assert fid is None and not sets.values and "no clip has features" in sets.missing["mean"]
