@@ -178,16 +178,13 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Speed and memory, ours beside the original's; some twenty-five minutes."""
+    """Speed and memory, ours beside the original's; some twenty-five minutes. `-- FILE` names the file of figures."""
     interpreter = python(session)
-    session.run(interpreter, "-m", "measurements.speed.lse", *session.posargs, external=True)
-    session.run(interpreter, "-m", "measurements.speed.tracked", external=True)
-    session.run(interpreter, "-m", "measurements.speed.generate", external=True)
-    session.run(interpreter, "-m", "measurements.speed.fid", external=True)
-    session.run(interpreter, "-m", "measurements.speed.sound", external=True)
-    session.run(interpreter, "-m", "measurements.speed.minilrs", external=True)
-    session.run(interpreter, "-m", "measurements.speed.training", external=True)
-    session.run(interpreter, "-m", "measurements.speed.leaderboard", external=True)
+    kept = Path(session.posargs[0]) if session.posargs else ROOT / "build" / "bench.json"
+    for name in ("lse", "tracked", "generate", "fid", "sound", "minilrs", "training", "leaderboard"):
+        program = f"measurements.speed.{name}"
+        session.run(interpreter, "-m", program, external=True, env={"LSE_BENCH_FIGURES": str(kept.absolute())})
+    session.run(interpreter, "-m", "measurements.speed.figures", str(kept), external=True)
 
 
 @nox.session

@@ -16,6 +16,7 @@ from lse_bench.manifests.generated import FAULTS
 from lse_bench.runs.directory import RUN_FILE, SUMMARY_FILE, TIMELINES_FOLDER, WINDOWS_FOLDER
 from lse_bench.runs.read import EXTRAS, Run
 from lse_bench.runs.records import RECORDS_FILE
+from lse_bench.runs.set_values import SETS_FILE
 from lse_bench.runs.verify import consequences
 from lse_bench.storage import json_bytes, write_atomically
 from lse_bench.tables.paired import byte_equal
@@ -121,6 +122,8 @@ def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:
         place.mkdir(parents=True)
         for file in (RUN_FILE, RECORDS_FILE, SUMMARY_FILE):
             shutil.copyfile(entry.folder / file, place / file)
+        if (entry.folder / SETS_FILE).exists():
+            shutil.copyfile(entry.folder / SETS_FILE, place / SETS_FILE)
         for extra, path in entry.extra_files.items():  # a benchmark keeps them next to its run directories
             shutil.copyfile(path, place / EXTRAS[extra])
         for clip, video in played.get(str(entry.folder), {}).items():

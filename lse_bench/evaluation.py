@@ -15,6 +15,7 @@ from lse_bench.fidelity.compute import fd_sync_between, fid_between, load_incept
 from lse_bench.fidelity.sources import items_of
 from lse_bench.manifests.clips import Source
 from lse_bench.measures.interface import Features
+from lse_bench.naming import natural_key
 from lse_bench.runs.directory import describe_run
 from lse_bench.runs.read import EXTRAS, Run, read_run, run_of
 from lse_bench.runs.run import OnRecord, score_clips, score_run
@@ -132,7 +133,8 @@ def evaluate(
             for name, one in scored.features.items():
                 features[name][scored.record.id] = one
             on_record(scored.record)
-        sets, fid = (None, None) if further is None else combined(further, clips, digests_of(records), features)
+        in_order = {name: {one: of[one] for one in sorted(of, key=natural_key)} for name, of in features.items()}
+        sets, fid = (None, None) if further is None else combined(further, clips, digests_of(records), in_order)
         run = run_of(description, records, len(clips), method=method, sets=sets)
         run = run if fid is None else run.with_extras({"fid": fid})
     else:

@@ -50,6 +50,7 @@ def measures(context: typer.Context, as_json: Json = False) -> None:
     if context.invoked_subcommand is not None:
         return
     with ConsoleReport().importing("Importing the measures"):
+        from lse_bench.measures.interface import SetMeasure
         from lse_bench.measures.registry import load, names
 
         found = [load(name) for name in names()]
@@ -61,6 +62,7 @@ def measures(context: typer.Context, as_json: Json = False) -> None:
             row |= {
                 "what": plugin.what,
                 "version": made.version,
+                "of_sets": issubclass(made, SetMeasure),
                 "needs": sorted(made.needs),
                 "unit": made.unit,
                 "higher_is_better": made.higher_is_better,
@@ -84,7 +86,9 @@ def measures(context: typer.Context, as_json: Json = False) -> None:
             lines = [f"{plugin.name} ({plugin.package}): broken: {plugin.broken}"]
         else:
             made = plugin.make
-            lines.append(f"    {better[made.higher_is_better]}; needs {', '.join(sorted(made.needs))}; {made.licence}")
+            told = [better[made.higher_is_better], f"needs {', '.join(sorted(made.needs))}", made.licence]
+            told += ["one value for all clips"] if issubclass(made, SetMeasure) else []
+            lines.append(f"    {'; '.join(told)}")
             lines += [f"    deviates: {made.deviations}"] if made.deviations else []
             lines += [f"    {line}" for line in _installs(made)]
         shown.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
@@ -93,9 +97,11 @@ def measures(context: typer.Context, as_json: Json = False) -> None:
 def _installs(made: type[AnyMeasure]) -> list[str]:
     """Return the commands that get what a measure needs: packages and weights."""
     from lse_bench.measures.helpers import PACKAGES, WEIGHTS
+    from lse_bench.weights.table import table
 
     extras = list(made.packages.values())
-    weights = list(made.weights)
+    known = table()
+    weights = [name for name in made.weights if name not in known or not known[name].embedded]
     for need in sorted(made.needs):
         extras += PACKAGES.get(need, {}).values()
         weights += [WEIGHTS[need]] if need in WEIGHTS else []

@@ -72,21 +72,9 @@ class _OnDisk(Mapping[str, Features]):
         return len(self._ids)
 
 
-class _Sorted(Mapping[str, Features]):
-    """The same features in the natural order of the clips' ids, so that the order of scoring moves no digit."""
-
-    def __init__(self, features: Mapping[str, Features]) -> None:
-        self._features = features
-        self._ids = sorted(features, key=natural_key)
-
-    def __getitem__(self, clip_id: str) -> Features:
-        return self._features[clip_id]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
-
-    def __len__(self) -> int:
-        return len(self._ids)
+def kept_features(run: Path, measure: str, ids: Iterable[str]) -> Mapping[str, Features]:
+    """Return the features of clips by one measure that a run directory keeps, in natural order of the ids."""
+    return _OnDisk(run, measure, sorted(ids, key=natural_key))
 
 
 def digests_of(records: Iterable[Record]) -> dict[str, str | None]:
@@ -100,7 +88,7 @@ def write_sets(run: Path, measures: Measures, clips: Sequence[ListedClip]) -> No
     `clips`: those that were to be scored. Raises UsageError if a file of features is damaged.
     """
     scored = digests_of(iter_records(run))
-    features = {name: _OnDisk(run, name, scored) for name in measures.of_sets()}
+    features = {name: kept_features(run, name, scored) for name in measures.of_sets()}
     sets, fid = combined(measures, clips, scored, features)
     write_stored(run / SETS_FILE, sets)
     if fid is not None:
@@ -116,7 +104,7 @@ def combined(
     """Return the values of set measures, and the FID if one of them is that.
 
     `clips`: those that were to be scored. `scored`: the SHA-256 of each scored clip's file, by id. `features`: by
-    measure and by the id of the clip.
+    measure and by the id of the clip, in natural order.
     """
     values: dict[str, StoredSetValue] = {}
     missing: dict[str, str] = {}
@@ -124,7 +112,7 @@ def combined(
     for name, measure in measures.of_sets().items():
         held = features.get(name, {})
         try:
-            found = _value(measure, _Sorted(held))
+            found = value_of(measure, held)
         except NoValueError as error:
             missing[name] = str(error)
             continue
@@ -138,7 +126,7 @@ def combined(
     return Sets(values=values, missing=missing), fid
 
 
-def _value(measure: SetMeasure, features: Mapping[str, Features]) -> StoredSetValue | FidResult:
+def value_of(measure: SetMeasure, features: Mapping[str, Features]) -> StoredSetValue | FidResult:
     """Return the value of a measure. Raises NoValueError, with a reason, if it has none."""
     if not features:
         raise NoValueError("no clip has features; missing in records.jsonl says why")

@@ -15,15 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lse_bench.errors import LseBenchError, UsageError
+from lse_bench.fidelity.results import FidResult
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.generated import Origin, read_generation
 from lse_bench.manifests.listed import ListedClip, list_digest
+from lse_bench.measures.interface import NoValueError, SetMeasure
+from lse_bench.measures.registry import make_measures
 from lse_bench.runs.agreement import disagreement
 from lse_bench.runs.directory import SUMMARY_FILE, WINDOWS_FOLDER
 from lse_bench.runs.follows import faults_in, valid_scores
 from lse_bench.runs.read import Extra, Run
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.runs.schema import Record, Trend
+from lse_bench.runs.set_values import read_sets
+from lse_bench.runs.sets import digests_of, kept_features, value_of
 from lse_bench.storage import read_arrays, read_object
 from lse_bench.stored import to_json
 from lse_bench.sync.curve import SHIFTS
@@ -52,9 +57,10 @@ class Verdict:
 
 
 def verify(entry: Run) -> Verdict:
-    """Verify all that needs no scorer: records, summary, FID and fd-sync; windows and clip files, if they exist."""
+    """Verify all that needs no scorer: records, summary, FID, fd-sync; windows, features and clips, if they exist."""
     verdict = consequences(entry)
     _windows(entry, verdict)
+    _sets(entry, verdict)
     _files(entry, verdict)
     return verdict
 
@@ -153,6 +159,37 @@ def _windows(entry: Run, verdict: Verdict) -> None:
                 told = told or _valid(follows if tracks else record.model_dump(), rows)
                 if told is not None:
                     verdict.differences.append(f"{RECORDS_FILE}: {record.id}: {told}")
+
+
+def _sets(entry: Run, verdict: Verdict) -> None:
+    """Check that the values of set measures follow from the features that are kept."""
+    scored = digests_of(entry.records)
+    stored = read_sets(entry.folder).values
+    for name, about in entry.description.measures.items():
+        if not about.of_sets or (name not in stored and entry.fid is None):
+            continue
+        features = kept_features(entry.folder, name, scored)
+        try:
+            (measure,) = make_measures([name], [])
+            if not features or measure.id != about.id or not isinstance(measure, SetMeasure):
+                why = "its features are not kept here" if not features else f"here it is {measure.id}"
+                verdict.unverified.append(f"{name}: {why}")
+                continue
+            found = value_of(measure, features)
+        except UsageError as error:  # it is not installed, or its weights are missing
+            verdict.unverified.append(f"{name}: {error}")
+            continue
+        except (LseBenchError, NoValueError) as error:
+            verdict.differences.append(f"{name}: {error}")
+            continue
+        if isinstance(found, FidResult) and found.fid_id != entry.fid_id:
+            verdict.unverified.append(f"{name}: fid.json is of another FID, {entry.fid_id}")
+            continue
+        held = stored[name].value if name in stored else entry.fid
+        follows = found.fid if isinstance(found, FidResult) else found.value
+        if (told := disagreement(held, follows, name)) is not None:
+            verdict.differences.append(f"{told} (follows from its features)")
+        verdict.count("set measures")
 
 
 def _trend(entry: Run, record: Record, rows: NDArray[np.float32]) -> str | None:

@@ -21,6 +21,7 @@ from lse_bench.fidelity.inception import FidInception
 from lse_bench.fidelity.sources import items_of
 from lse_bench.fidelity.work import FrameReader
 from measurements.reference import inception_state, pytorch_fid_runs
+from measurements.speed.figures import tell
 
 PICTURES, SIZE, ROUNDS = 100, 224, 3
 
@@ -44,7 +45,7 @@ def main() -> None:
     theirs.load_state_dict_from_url = lambda url, progress: state
     original = theirs.InceptionV3([3]).eval()
     network = FidInception(state)
-    print(f"\nFID, 2 threads, torch {torch.__version__}: seconds (ours, pytorch-fid), times faster")
+    print(f"\nFID, 2 threads, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as folder:
         random = np.random.default_rng(0)
         for number in range(PICTURES):
@@ -52,14 +53,12 @@ def main() -> None:
             cv2.imwrite(f"{folder}/{number:03d}.png", cv2.resize(small, (SIZE, SIZE)))
         files = sorted(Path(folder).iterdir())
         here, there, ratio = side_by_side(
-            lambda: measure(
-                items_of(Path(folder)),
-                lambda device: FrameReader(network.features, network.tile),
-                dimensions=network.dimensions,
-            ),
+            lambda: measure(items_of(Path(folder)), lambda device: FrameReader(network.features, network.tile)),
             lambda: fid_score.get_activations(files, original, batch_size=50, num_workers=1),
         )
-        print(f"  features of {PICTURES} pictures        {here:6.2f} {there:6.2f}   {ratio:.2f} (at least 1.6)")
+        tell("fid", f"Inception features of {PICTURES} pictures", here, "s")
+        tell("fid", f"Inception features of {PICTURES} pictures, pytorch-fid", there, "s")
+        tell("fid", "Inception features, pytorch-fid / ours", ratio, "", "1.6 or more")
     for count in (3000, 300) if pytorch_fid_runs() else ():
         random = np.random.default_rng(count)
         mixing = random.normal(size=(64, network.dimensions)) / 8
@@ -69,7 +68,8 @@ def main() -> None:
             lambda sets=sets: frechet_distance(*sets),  # type: ignore[misc]
             lambda moments=moments: fid_score.calculate_frechet_distance(*moments),  # type: ignore[misc]
         )
-        print(f"  distance, {count:4d} frames         {here:6.2f} {there:6.2f}   {ratio:.2f} (at least 4)")
+        tell("fid", f"Fréchet distance, {count:,} frames", here, "s")
+        tell("fid", f"Fréchet distance, {count:,} frames, pytorch-fid / ours", ratio, "", "4 or more")
 
 
 if __name__ == "__main__":

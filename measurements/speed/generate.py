@@ -37,6 +37,7 @@ from lse_bench.minilrs.plan import Spec
 from lse_bench.minilrs.stage import write_stage
 from lse_bench.weights.formula import formula_weights
 from measurements.reference import ffmpeg_program
+from measurements.speed.figures import tell
 from measurements.speed.tracked import repeated
 
 THREADS = 2
@@ -152,21 +153,22 @@ def measure_speed(folder: Path) -> None:
         nonlocal calls
         calls += 1
         done = generate_run(call_of(clip, generator, folder / f"ours-{calls}", jobs=4))
-        print(f"  4 jobs of one source: decoded {done.decodes} time(s)", flush=True)
+        tell("generate", "4 jobs of one source: decodings", done.decodes, "", "1")
         assert done.decodes == 1
 
     redraw.ClipWriter = Watched  # type: ignore[misc]
-    print(f"\nWav2Lip, frames per second, 160x160, {THREADS} threads, everything included, best of 2")
+    print(f"\nWav2Lip, 160x160, {THREADS} threads, everything included, best of 2")
     theirs: list[np.ndarray] = []
     old = min(
         timed(lambda: theirs.__setitem__(slice(None), as_original(clip, plain, folder / "old.mp4"))) for _ in "12"
     )
     new = min(timed(ours) for _ in "12")
     ratio = old / new * len(pictures) / len(theirs)
-    print(f"  a loop that works as the original {len(theirs) / old:8.1f}")
-    print(f"  lse-bench generate wav2lip        {len(pictures) / new:8.1f}   x{ratio:.2f}")
+    tell("generate", "Wav2Lip, a loop that works as the original", len(theirs) / old, "frames a second")
+    tell("generate", "lse-bench generate wav2lip", len(pictures) / new, "frames a second")
+    tell("generate", "lse-bench generate wav2lip / the loop", ratio, "", "1.7 or more")
     apart = [np.abs(one.astype(int) - two).max() for one, two in zip(theirs, pictures, strict=True)]
-    print(f"  pictures differ by at most {max(apart)} of 255 in {len(apart)} frames")
+    tell("generate", f"largest difference of the pictures in {len(apart)} frames", float(max(apart)), "of 255", "1")
     several()
 
 
@@ -193,14 +195,12 @@ def measure_memory(folder: Path) -> None:
     short = folder / "short.mp4"
     write_stage([clip.path for clip in read_corpus(root)[1]], short, size=(640, 360), face=240)
     long = repeated(short, LONG // SECONDS, folder / "long.mp4")
-    weights, peaks = checkpoint(folder), []
+    weights = checkpoint(folder)
     for clip, seconds in ((short, SECONDS), (long, LONG)):
         clip.with_suffix(".json").write_text(json.dumps([[{"bbox": [200, 60, 440, 300]}]] * (seconds * 25)))
         command = [sys.executable, "-c", _MEMORY, clip, weights, folder / f"out-{seconds}"]
         done = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
-        peaks.append(float(done.stdout.split()[-1]))
-        print(f"  a source of {seconds} s, 640x360: {peaks[-1]:.0f} MB", flush=True)
-    print(f"  {peaks[1] - peaks[0]:.0f} MB more for {LONG} s than for {SECONDS} s")
+        tell("generate", f"peak memory, a source of {seconds} s, 640x360", float(done.stdout.split()[-1]), "MB")
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from lse_bench.runs.read import read_run
 from lse_bench.runs.records import open_records
 from lse_bench.runs.schema import Record
 from lse_bench.storage import json_bytes
+from measurements.speed.figures import tell
 
 PAIRS, CLIPS = 28_000, 1_243
 KEY = {"protocol": "lrs@1", "weights_sha256": "0" * 64, "fps_policy": "require-25", "precision": "fp32"}
@@ -58,10 +59,10 @@ def main() -> None:
         runs = [write_run(Path(folder) / name, name, 5.0 + n, n) for n, name in enumerate(("real", "one", "two"))]
         start = perf_counter()
         read_run(runs[1])
-        print(f"read and summarise {PAIRS:,} records: {perf_counter() - start:.1f} s (wanted: under 20)")
+        tell("leaderboard", f"read and summarise {PAIRS:,} records", perf_counter() - start, "s", "less than 20")
         start = perf_counter()
         written = build([str(run) for run in runs], Path(folder) / "page", clips=0)
-        print(f"tables, plots and page of three such runs: {perf_counter() - start:.1f} s")
+        tell("leaderboard", "tables, plots and page of three such runs", perf_counter() - start, "s")
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
         if chromium is None:
             print("no Chromium here: the page was not opened")
@@ -74,7 +75,7 @@ def main() -> None:
             start = perf_counter()
             page.goto(Path(written["page"]).as_uri())
             page.locator("#tables tbody tr").first.wait_for()
-            print(f"page open, tables shown: {perf_counter() - start:.2f} s (wanted: under 2)")
+            tell("leaderboard", "page open, tables shown", perf_counter() - start, "s", "less than 2")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from lse_bench.sync.scorer import SyncScorer
 from lse_bench.sync.syncnet import FastSyncNet, SyncNet
 from lse_bench.weights.formula import formula_weights
 from measurements.reference import published_features, score_as_original
+from measurements.speed.figures import tell
 
 THREADS = 2
 FPS, SIZE = 25, 224
@@ -123,22 +124,22 @@ def measure_speed(folder: Path, network: SyncNet, weights: Path) -> None:
         before, middle, after = measured(other), measured(case), measured(other)
         ratios.setdefault((case, other), []).append(middle / ((before + after) / 2))
     ratio = {pair: statistics.median(values) for pair, values in ratios.items()}
-    print(f"\n{machine()['processor']}; seconds per second of video, {THREADS} threads, torch {torch.__version__}:")
-    print("  best and median")
+    print(f"\n{machine()['processor']}, {THREADS} threads, torch {torch.__version__}; the best of several runs")
     for case, values in times.items():
-        print(f"  {case:40s} {min(values):.3f}   {statistics.median(values):.3f}   ({len(values)} runs)")
+        tell("lse", case, min(values), "seconds per second of video")
     print("Ratios to the neighbouring runs, median")
-    print(f"  published network / our network            {ratio[base, alone]:.2f} (at least 1.5)")
-    print(f"  lrs-lossless@1 / our network               {ratio[lossless, alone]:.3f} (at most 1.10)")
-    print(f"  lrs@1 / our network                        {ratio[jpeg, alone]:.3f}")
-    print(f"  pipeline as the original / lrs-lossless@1  {ratio[original, lossless]:.2f} (at least 1.7)")
+    tell("lse", "published network / our network", ratio[base, alone], "", "1.5 or more")
+    tell("lse", "lrs-lossless@1 / our network", ratio[lossless, alone], "", "1.10 or less")
+    tell("lse", "lrs@1 / our network", ratio[jpeg, alone], "")
+    tell("lse", "pipeline as the original / lrs-lossless@1", ratio[original, lossless], "", "1.7 or more")
 
 
 def measure_memory(folder: Path, weights: Path) -> None:
     """Peak memory of scoring a short and a long clip."""
     short = peak_of_scoring(make_clip(folder / "short.mp4", 3), weights, folder / "short")
     long = peak_of_scoring(make_clip(folder / "long.mp4", 300), weights, folder / "long")
-    print(f"  peak memory: 3 s clip {short:.0f} MB, 300 s clip {long:.0f} MB: {long - short:.0f} MB more (< 50)")
+    tell("lse", "peak memory, a clip of 3 s", short, "MB")
+    tell("lse", "peak memory, a clip of 300 s", long, "MB", "less than 50 more")
 
 
 def main() -> None:

@@ -9,13 +9,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from lse_bench.manifests.layouts import FLAVOURS
 from lse_bench.minilrs.corpus import make_corpus
 from lse_bench.minilrs.plan import Spec
 from lse_bench.processor import usable_cores
+from measurements.speed.figures import tell
 
 FRAMES_WANTED = 120  # per second and core
 
@@ -23,9 +21,6 @@ FRAMES_WANTED = 120  # per second and core
 def main() -> None:
     """Print frames per second and per core, with one worker and with one for each core."""
     cores = usable_cores()
-    table = Table(title=f"MiniLRS, {cores} cores, {FRAMES_WANTED} frames per second and core are wanted")
-    for heading in ("flavour", "workers", "frames", "seconds", "frames/s", "frames/s and core"):
-        table.add_column(heading, justify="right")
     for flavour in FLAVOURS:
         for workers in sorted({1, cores}):
             with tempfile.TemporaryDirectory() as folder:
@@ -33,9 +28,8 @@ def main() -> None:
                 began = time.perf_counter()
                 frames = make_corpus(spec, Path(folder) / "corpus", workers).frames or 0
                 seconds = time.perf_counter() - began
-            rate = frames / seconds
-            table.add_row(flavour, str(workers), str(frames), f"{seconds:.1f}", f"{rate:.0f}", f"{rate / workers:.0f}")
-    Console(width=120).print(table)
+            rate, unit = frames / seconds / workers, "frames a second and core"
+            tell("minilrs", f"MiniLRS as {flavour}, {workers} processes", rate, unit, f"{FRAMES_WANTED} or more")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 
 from lse_bench.features.htk_mfcc import htk_mfcc
 from lse_bench.features.mel import mel_spectrogram
+from measurements.speed.figures import tell
 
 SECONDS, ROUNDS = 45, 5
 
@@ -29,10 +30,10 @@ def main() -> None:
     """Print the three times."""
     sound = np.random.default_rng(0).integers(-3000, 3000, SECONDS * 16_000).astype(np.int16)
     load = [sys.executable, "-c", "import librosa; librosa.stft; librosa.filters.mel"]
-    print(f"\nSound features of {SECONDS} s of sound, seconds")
-    print(f"  mel spectrogram {best(lambda: mel_spectrogram(sound)):.3f}")
-    print(f"  MFCC of Speech2Vid and LipGAN {best(lambda: htk_mfcc(sound)):.3f}")
-    print(f"  a Python that imports librosa {best(lambda: subprocess.run(load, check=True)):.2f}")
+    print(f"\nSound features of {SECONDS} s of sound")
+    tell("sound", f"mel spectrogram of {SECONDS} s", best(lambda: mel_spectrogram(sound)), "s")
+    tell("sound", f"MFCC of Speech2Vid and LipGAN of {SECONDS} s", best(lambda: htk_mfcc(sound)), "s")
+    tell("sound", "a Python that imports librosa", best(lambda: subprocess.run(load, check=True)), "s")
 
 
 if __name__ == "__main__":

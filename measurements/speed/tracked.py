@@ -36,6 +36,7 @@ from lse_bench.minilrs.stage import write_stage
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.weights.formula import formula_weights
 from measurements.reference import ffmpeg_program
+from measurements.speed.figures import tell
 from measurements.speed.lse import make_network
 
 THREADS = 2
@@ -84,15 +85,10 @@ def measure_memory(folder: Path) -> None:
     """Peak memory of a short and of a long video, stride 5."""
     short = stage(folder, SECONDS * 25)
     long = repeated(short, LONG // SECONDS, folder / "long.mp4")
-    peaks = []
-    for clip in (short, long):
-        began = time.perf_counter()
+    for clip, length, wanted in ((short, SECONDS, ""), (long, LONG, "less than 100 more")):
         done = subprocess.run([sys.executable, "-c", _SCORE, str(clip)], check=True, capture_output=True, text=True)
-        peak, frames, tracks = done.stdout.split()
-        peaks.append(float(peak))
-        seconds = time.perf_counter() - began
-        print(f"  {frames} frames of 720p, {tracks} tracks: {float(peak):.0f} MB, {seconds:.0f} s", flush=True)
-    print(f"  {peaks[1] - peaks[0]:.0f} MB more for {LONG} s than for {SECONDS} s (< 100)")
+        peak = done.stdout.split()[0]
+        tell("tracked", f"peak memory, two faces at 1280x720, {length} s", float(peak), "MB", wanted)
 
 
 def formula_s3fd() -> FaceDetector:
@@ -155,13 +151,14 @@ def measure_speed(folder: Path) -> None:
         "cutting and scoring two faces, stride 1": scoring(1),
         "cutting and scoring two faces, stride 5": scoring(5),
     }
-    print(f"\nFrames per second, 1280x720, two faces, {THREADS} threads, best of 2 (ratio to the original's loop)")
+    print(f"\n1280x720, two faces, {THREADS} threads, best of 2, and the ratio to the original's loop")
     base = 0.0
     for case, run in cases.items():
         rate = FRAMES / min(timed(run) for _ in range(2))
         base = rate if case.endswith("as the original") else base
-        ratio = "" if case.startswith("tracking") else f"x{rate / base:.2f}"
-        print(f"  {case:62s} {rate:10.1f}   {ratio}", flush=True)
+        tell("tracked", case, rate, "frames a second")
+        if case.startswith(("finding, S3FD, stride 1", "cutting")) and rate != base:
+            tell("tracked", f"{case} / as the original", rate / base, "")
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ from lse_bench.training.hardware import Hardware, launch
 from lse_bench.training.prepare import Preparation, prepare
 from lse_bench.training.prepared import PreparedClip, PreparedClips
 from lse_bench.training.steps import set_up, take_step
+from measurements.speed.figures import tell
 
 SPEAKERS, CLIPS, FRAMES, SAMPLES = 4, 4, 150, 64
 RELEASED_OFFSET, RELEASED_SYNC, RELEASED_QUALITY = -1, 0.03, 0.07
@@ -56,7 +57,9 @@ def compare(
     pairs = [(seconds(theirs), seconds(ours)) for _ in range(rounds)]
     first, second = (statistics.median(pair[side] for pair in pairs) for side in range(2))
     ratio = statistics.median(pair[0] / pair[1] for pair in pairs)
-    print(f"{name}: original's form {amount / first:.2f}, ours {amount / second:.2f} {unit} per second: x{ratio:.2f}")
+    tell("training", f"{name}, the original's form", amount / first, f"{unit} a second")
+    tell("training", name, amount / second, f"{unit} a second")
+    tell("training", f"{name}, ours / the original's form", ratio, "")
 
 
 def bench_loader(rounds: int) -> None:

@@ -22,8 +22,14 @@ from lse_bench.fidelity.frechet import Statistics
 from lse_bench.fidelity.fvd import PieceReader, compare_videos
 from lse_bench.fidelity.i3d import I3d, I3dNetwork, _same
 from lse_bench.fidelity.sources import FrameCount, Item
+from lse_bench.manifests.clips import find_clips
+from lse_bench.measures.fidelity import Fvd
 from lse_bench.media.probe import probe
 from lse_bench.media.video import read_frames
+from lse_bench.runs.measured import Measures
+from lse_bench.runs.run import score_run
+from lse_bench.runs.set_values import read_sets
+from lse_bench.sync.scorer import SyncScorer
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +138,28 @@ def test_the_command(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "fvd.json").read_text())
     assert stored["fvd"] > 0 and stored["generated"]["pieces"] == 3 and list(stored["generated"]["failed"]) == ["d"]
     assert "covariance is singular" in stored["warnings"][0] and stored["versions"]["torch"]
+
+
+class _MadeUp(Fvd):
+    """With a file of weights that is not in the store."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+
+def test_fvd_in_the_pass_is_the_fvd_of_the_command(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    weights, ours, originals = tmp_path / "i3d.safetensors", tmp_path / "ours", tmp_path / "originals"
+    safetensors.torch.save_file(state, weights)
+    for folder, seed in ((ours, 0), (originals, 5)):
+        folder.mkdir()
+        for n in range(2):
+            clips.good(folder / f"c{n}.mp4", seconds=1.4, seed=seed + n)
+    found = tmp_path / "fvd.json"
+    words = ("fvd", ours, originals, "--weights", weights, "--device", "cpu", "--out", found)
+    assert lse_bench_here(*words).returncode == 0
+    scorer = SyncScorer.load("syncnet-mini", device="cpu")
+    run = tmp_path / "run"
+    summary = score_run(scorer, find_clips([ours]), run, measures=Measures([_MadeUp(weights)], originals))
+    value, wanted = summary.metrics["fvd"], json.loads(found.read_text())
+    assert value.mean == wanted["fvd"] and value.mean > 0 and value.n == 2 and value.ci95 is None
+    assert read_sets(run).values["fvd"].warnings == wanted["warnings"]

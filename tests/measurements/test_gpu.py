@@ -68,8 +68,7 @@ def test_a_part_that_takes_too_long_leaves_the_others(tmp_path: Path) -> None:
     assert parts == {name: [{"failed": "not done within 0.01 s"}] for name in ("inception", "train-lipgan")}
 
 
-@pytest.mark.parametrize("figures", sorted((ROOT / "docs" / "speed").glob("*.json")), ids=lambda path: path.stem)
-def test_the_page_is_made_from_the_figures(figures: Path) -> None:
-    command = [sys.executable, str(SCRIPT), "--page", str(figures)]
+def test_the_page_is_made_from_the_figures() -> None:
+    command = [sys.executable, str(SCRIPT), "--page", str(ROOT / "docs" / "speed" / "h100.json")]
     table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert table in (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")

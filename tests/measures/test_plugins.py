@@ -114,7 +114,7 @@ def test_the_measures_of_the_document_are_listed_run_ranked_and_plotted(
     assert "lost has no value: ZeroDivisionError" in " ".join(ended.stderr.split())
     built = with_plugins(site, "leaderboard", "build", f"ours={run}", "--out", tmp_path / "page", "--clips", 0)
     assert built.returncode == 0, built.stderr
-    assert "| brightness | variety" in (tmp_path / "page" / "tables" / "tables.md").read_text()
+    assert "| brightness | ssim ↑ | rank ssim | variety |" in (tmp_path / "page" / "tables" / "tables.md").read_text()
     for name, told in (("nothing", "is broken"), ("hungry", "needs smell")):
         ended = with_plugins(site, *words, "--measures", name, "--out", tmp_path / name)
         assert ended.returncode == 2 and told in " ".join(ended.stderr.split()), ended.stderr

@@ -58,7 +58,12 @@ def test_fid_in_the_pass_is_the_fid_of_the_command(folders: tuple[Path, Path], t
     held = read_run(run)
     assert held.fid == found["fid"] and "fid_mini" not in held.summary.metrics
     assert all("fid_mini" not in record.measures and not record.missing for record in held.records)
-    assert lse_bench_here("verify", run).returncode == 0
+    verified = lse_bench_here("verify", run)
+    assert verified.returncode == 0 and "1 set measures" in verified.stdout + verified.stderr
+    stored = json.loads((run / "fid.json").read_text())
+    (run / "fid.json").write_text(json.dumps(stored | {"fid": stored["fid"] - 0.5}))
+    verified = lse_bench_here("verify", run)
+    assert verified.returncode and "follows from its features" in " ".join((verified.stdout + verified.stderr).split())
     assert (
         evaluate(ours, originals=originals, measures=["fid_mini"], weights="syncnet-mini", device="cpu").fid == held.fid
     )

@@ -1,0 +1,76 @@
+"""Figures of speed and memory: printed, and kept in a file that docs/speed.md is made from.
+
+`python3 bootstrap.py bench -- docs/speed/processor.json` measures all of them. The figures of a program that is
+run again take the place of its older ones.
+
+Run: python -m measurements.speed.figures docs/speed/processor.json     prints the table of docs/speed.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lse_bench.processor import machine
+
+KEPT = "LSE_BENCH_FIGURES"  # the variable that names the file
+_PACKAGES = ("torch", "numpy", "av", "opencv-python")
+_READ = {"av": "PyAV", "opencv-python": "OpenCV"}
+
+
+def tell(program: str, what: str, value: float, unit: str, wanted: str = "") -> None:
+    """Print a figure, and keep it if the variable says where.
+
+    `program`: the module that measured it, such as `lse`. `wanted`: the limit, in words.
+    """
+    print(f"  {what:66s} {shown(value):>9} {unit}{f' (wanted: {wanted})' if wanted else ''}", flush=True)
+    if name := os.environ.get(KEPT):
+        path = Path(name)
+        held = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"figures": []}
+        held |= {"machine": machine(), "versions": {one: version(one) for one in _PACKAGES}}
+        row = {"program": program, "what": what, "value": value, "unit": unit, "wanted": wanted}
+        kept = [one for one in held["figures"] if (one["program"], one["what"]) != (program, what)]
+        held["figures"] = [*kept, row | {"date": datetime.now(UTC).date().isoformat()}]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+
+
+def shown(value: float) -> str:
+    """Return a value with three digits, whole above 100."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def page(held: dict[str, Any]) -> str:
+    """Return the table of a file of figures as Markdown, with the machine and the versions before it."""
+    about = held["machine"]
+    versions = ", ".join(f"{_READ.get(name, name)} {number}" for name, number in held["versions"].items())
+    dates = sorted({row["date"] for row in held["figures"]})
+    lines = [
+        f"{about['processor']}, {about['threads']} threads, {', '.join(about['instruction_sets'])}; {versions}; "
+        f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}.",
+        "",
+        "| measured | value | unit | wanted | command |",
+        "|---|---:|---|---|---|",
+    ]
+    lines += [
+        f"| {row['what']} | {shown(row['value'])} | {row['unit']} | {row['wanted']} | "
+        f"`python -m measurements.speed.{row['program']}` |"
+        for row in held["figures"]
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table of a file."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("file", type=Path)
+    print(page(json.loads(parser.parse_args().file.read_text(encoding="utf-8"))))
+
+
+if __name__ == "__main__":
+    main()
