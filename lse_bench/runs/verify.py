@@ -27,7 +27,7 @@ from lse_bench.runs.follows import faults_in, valid_scores
 from lse_bench.runs.read import Extra, Run
 from lse_bench.runs.records import RECORDS_FILE
 from lse_bench.runs.schema import Record, Trend
-from lse_bench.runs.set_values import read_sets
+from lse_bench.runs.set_values import StoredSetValue, read_sets
 from lse_bench.runs.sets import digests_of, kept_features, value_of
 from lse_bench.storage import read_arrays, read_object
 from lse_bench.stored import to_json
@@ -36,6 +36,8 @@ from lse_bench.sync.timeline import timeline_of
 from lse_bench.weights.readers import digest_of_digests, file_digest
 
 WINDOWS_TOLERANCE = 1e-5  # windows are stored as float32
+_SET = ("value", "standard_error", "clips", "fid", "fid_standard_error")  # the numbers of a set measure
+_SEEDED = ("kid", "kid_ci95")  # those that random numbers move
 _STORED = ("listed", "scored", "failed", "metrics")  # the fields that a summary of every version has
 
 
@@ -164,9 +166,10 @@ def _windows(entry: Run, verdict: Verdict) -> None:
 def _sets(entry: Run, verdict: Verdict) -> None:
     """Check that the values of set measures follow from the features that are kept."""
     scored = digests_of(entry.records)
-    stored = read_sets(entry.folder).values
+    stored = read_sets(entry.folder)
     for name, about in entry.description.measures.items():
-        if not about.of_sets or (name not in stored and entry.fid is None):
+        held = stored.values.get(name, entry.extras.get("fid"))
+        if not about.of_sets or name in stored.missing or held is None:
             continue
         features = kept_features(entry.folder, name, scored)
         try:
@@ -185,11 +188,15 @@ def _sets(entry: Run, verdict: Verdict) -> None:
         if isinstance(found, FidResult) and found.fid_id != entry.fid_id:
             verdict.unverified.append(f"{name}: fid.json is of another FID, {entry.fid_id}")
             continue
-        held = stored[name].value if name in stored else entry.fid
-        follows = found.fid if isinstance(found, FidResult) else found.value
-        if (told := disagreement(held, follows, name)) is not None:
+        names = _SET if _seed(held) != _seed(found) else (*_SET, *_SEEDED)
+        ours, theirs = ({one: value for one, value in to_json(each).items() if one in names} for each in (held, found))
+        if (told := disagreement(ours, theirs, name)) is not None:
             verdict.differences.append(f"{told} (follows from its features)")
         verdict.count("set measures")
+
+
+def _seed(result: Extra | StoredSetValue) -> int | None:
+    return result.seed if isinstance(result, FidResult) else None
 
 
 def _trend(entry: Run, record: Record, rows: NDArray[np.float32]) -> str | None:

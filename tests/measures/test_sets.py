@@ -61,9 +61,11 @@ def test_fid_in_the_pass_is_the_fid_of_the_command(folders: tuple[Path, Path], t
     verified = lse_bench_here("verify", run)
     assert verified.returncode == 0 and "1 set measures" in verified.stdout + verified.stderr
     stored = json.loads((run / "fid.json").read_text())
-    (run / "fid.json").write_text(json.dumps(stored | {"fid": stored["fid"] - 0.5}))
-    verified = lse_bench_here("verify", run)
-    assert verified.returncode and "follows from its features" in " ".join((verified.stdout + verified.stderr).split())
+    for field in ("fid", "fid_standard_error", "kid"):
+        (run / "fid.json").write_text(json.dumps(stored | {field: (stored[field] or 0) - 0.5}))
+        verified = lse_bench_here("verify", run)
+        told = " ".join((verified.stdout + verified.stderr).split())
+        assert verified.returncode and f"fid_mini.{field}" in told and "follows from its features" in told
     assert (
         evaluate(ours, originals=originals, measures=["fid_mini"], weights="syncnet-mini", device="cpu").fid == held.fid
     )
