@@ -91,12 +91,18 @@ def repeats_of(entries: Sequence[Run], target: Path) -> list[dict[str, Any]]:
     return found
 
 
+def _own_sounds(entries: Sequence[Run]) -> bool:
+    """Return whether each clip of a table's methods has the sound of its own source: `unsynced` would be in sync."""
+    pairs = [one.groups for entry in entries if entry.method not in (REAL, UNSYNCED) for one in entry.records]
+    return bool(pairs) and all("sound" in one and one["sound"] == one.get("video") for one in pairs)
+
+
 def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:
     """Copy runs, or one benchmark, into the new folder `target`, and return counts, repeated runs and unverified parts.
 
     Descriptions, records, summaries, FID and fd-sync are copied. `clips`: number of pairs of each corpus whose videos
-    and windows are copied as well. Raises UsageError if a run cannot be added, or if a table lacks `real` or
-    `unsynced`. The message lists every such run with the reasons.
+    and windows are copied as well. Raises UsageError if a run cannot be added, or if a table lacks `real`, or
+    `unsynced` where that is another sound. The message lists every such run with the reasons.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target}: already holds files; choose a new folder")
@@ -105,9 +111,9 @@ def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:
     faults = [f"{entry.folder}: {fault}" for entry in entries for fault in faults_of(entry)]
     for table in tables:
         there = {row.method for row in table.rows}
-        faults += [
-            f"{table.corpus}, {table.protocol}: no row called {name}" for name in (REAL, UNSYNCED) if name not in there
-        ]
+        members = [entry for entry in entries if entry.table == (table.corpus, table.protocol)]
+        needed = (REAL,) if _own_sounds(members) else (REAL, UNSYNCED)
+        faults += [f"{table.corpus}, {table.protocol}: no row called {name}" for name in needed if name not in there]
     if faults:
         raise UsageError("cannot be added:\n  - " + "\n  - ".join(faults))
     repeats = repeats_of(entries, target)

@@ -18,7 +18,8 @@ from lse_bench.naming import slug
 from lse_bench.storage import parse_toml, read_text
 from lse_bench.sync.protocol import get_protocol
 
-ANCHORS = ("real", "unsynced")
+UNSYNCED = "unsynced"
+ANCHORS = ("real", UNSYNCED)
 Given = dict[str, Any]  # options, unchecked, as the file has them
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lse_bench.benchmark.config import BenchConfig, Given, ManifestConfig, MethodConfig
+from lse_bench.benchmark.config import UNSYNCED, BenchConfig, Given, ManifestConfig, MethodConfig
 from lse_bench.benchmark.digests import digest_of
 from lse_bench.benchmark.steps import (
     AdoptStep,
@@ -45,15 +45,24 @@ def steps_of(config: BenchConfig, folder: Path, out: Path) -> list[Step]:
     for manifest in config.manifests:
         pairs, before = _pairs(manifest, folder, out)
         steps += before
+        methods = methods_of(config, manifest)
         made = {
-            method.name: (_adoption if method.videos else _generation)(method, pairs, folder, out)
-            for method in config.methods
+            method.name: (_adoption if method.videos else _generation)(method, pairs, folder, out) for method in methods
         }
         steps += made.values()
-        real = next(made[method.name] for method in config.methods if method.generator == "real")
-        for method in config.methods:
+        real = next(made[method.name] for method in methods if method.generator == "real")
+        for method in methods:
             steps += _measures(config, manifest, made[method.name], real, folder, out)
     return steps
+
+
+def methods_of(config: BenchConfig, manifest: ManifestConfig) -> list[MethodConfig]:
+    """Return the methods that are run on a list of pairs.
+
+    Where each clip has its own sound, the anchor `unsynced` would be in sync, so it is left out.
+    """
+    own = manifest.build is not None and manifest.build.get("rule") == "self"
+    return [method for method in config.methods if not (own and method.generator == UNSYNCED)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ class _CardFirst(TyperGroup):
 group = typer.Typer(
     cls=_CardFirst,
     no_args_is_help=True,
-    help="Make a card of how far measures can be believed: `lse-bench reliability CLIPS`. Set cards side by side.",
+    help="Make a card of how far measures can be believed: `lse-bench reliability CLIPS`. Set cards side by side. "
+    "`lse-bench reliability card --help` lists the options.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(group, name="reliability", rich_help_panel=COMPARE)

@@ -216,9 +216,19 @@ def _print_summary(report: ConsoleReport, summary: Summary, out: Path) -> None:
     if fid is not None:
         result = read_stored(fid, FidResult, "Run the command again")
         shown = mark_of(name_of_digest(result.weights_sha256 or ""))
-        for name, value in (("FID", result.fid), ("KID", result.kid)):
-            table.add_row(f"{name}{shown} ↓", "-" if value is None else f"{value:.4f}", "-", "")
+        half = None if result.fid_standard_error is None else 1.96 * result.fid_standard_error
+        around = None if half is None or result.fid is None else (result.fid - half, result.fid + half)
+        clips = "" if result.generated is None or result.generated.clips is None else str(result.generated.clips)
+        for name, value, ends in (("FID", result.fid, around), ("KID", result.kid, result.kid_ci95)):
+            table.add_row(
+                f"{name}{shown} ↓",
+                "-" if value is None else f"{value:.4f}",
+                "-" if ends is None else f"{ends[0]:.4f} … {ends[1]:.4f}",
+                clips,
+            )
     report.console.print(table)
+    for warning in () if fid is None else result.warnings:
+        report.warn(warning)
     for name, why in sets.missing.items():
         report.warn(f"{name} has no value: {why}")
     report.say(f"signature: {summary.signature}")

@@ -19,7 +19,7 @@ from lse_bench.weights.store import path_of, state_of
 from lse_bench.weights.table import entry
 
 if TYPE_CHECKING:  # torch is imported when a measure begins, not when measures are listed
-    from lse_bench.fidelity.fid import FrameSet
+    from lse_bench.fidelity.fid import FidProtocol, FrameSet
     from lse_bench.fidelity.i3d import I3d
     from lse_bench.fidelity.inception import FidInception
     from lse_bench.fidelity.results import FidResult
@@ -64,12 +64,18 @@ class Fid(_OfSets):
     def start(self, clip: MeasuredClip) -> SetMeter:
         return _FrameMeter(_inception(self._path, clip.device))
 
+    @property
+    def protocol(self) -> FidProtocol:
+        """The settings of the FID."""
+        from lse_bench.fidelity.fid import FidProtocol
+
+        return FidProtocol(file_digest(self._path), reference_frames="matched")
+
     def combine(self, clips: Mapping[str, Features]) -> FidResult:
-        from lse_bench.fidelity.fid import FidProtocol, compare
+        from lse_bench.fidelity.fid import compare
         from lse_bench.fidelity.kid import SEED
 
-        protocol = FidProtocol(file_digest(self._path), reference_frames="matched")
-        return compare(*_sets(clips, "frames"), protocol, SEED)
+        return compare(*_sets(clips, "frames"), self.protocol, SEED)
 
 
 class FidMini(Fid):

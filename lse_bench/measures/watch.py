@@ -209,7 +209,7 @@ class ClipWatch(Watcher):
                 if isinstance(meter, Meter):
                     values[name] = _finite(float(meter.finish()))
                 elif isinstance(meter, SetMeter):
-                    features[name] = meter.finish()
+                    features[name] = _usable(meter.finish())
             except Exception as error:  # noqa: BLE001 - a measure can raise anything
                 self._lost(name, error)
         paired = set[str]().union(*(self._needing.get(need, set()) for need in PAIRED))
@@ -223,7 +223,7 @@ class ClipWatch(Watcher):
         if not self._waiting(*PAIRED) or not (shorter or self._next_original() is not None):
             return ()
         longer = "the clip" if shorter else "the original"
-        return (f"{longer} has more frames than the other; the first {compared} were compared",)
+        return (f"{longer} has more frames than the other: the first {compared} were compared",)
 
     def _next_original(self) -> Frame | None:
         if not self._waiting(*PAIRED):
@@ -263,6 +263,18 @@ class ClipWatch(Watcher):
         self._meters.pop(name, None)
         told = str(error) if isinstance(error, NoValueError) else f"{type(error).__name__}: {error}"
         self._missing[name] = told[:_TOLD]
+
+
+def _usable(features: object) -> Features:
+    """Return the features of a clip. Raises NoValueError if they are none, or not finite numbers in rows."""
+    if not isinstance(features, Features):
+        raise NoValueError(f"the measure gave {type(features).__name__} in place of Features")
+    for name, rows in (("ours", features.ours), ("theirs", features.theirs)):
+        if not (isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype.kind == "f"):
+            raise NoValueError(f"{name} of the features is no array of floats in rows (N,D)")
+        if not np.isfinite(rows).all():
+            raise NoValueError(f"{name} of the features has values that are not finite")
+    return features
 
 
 def _finite(value: float) -> float:

@@ -17,8 +17,6 @@ from lse_bench.reliability.resolution import Resolution, least_difference
 from lse_bench.stored import Surroundings
 from lse_bench.study.agreement import PairAgreement
 
-SCHEMA = 1
-
 
 class MeasureFacts(BaseModel):
     """A measure of the card."""
@@ -70,7 +68,7 @@ class People(BaseModel):
 class Card(Surroundings):
     """The content of card.json."""
 
-    schema_version: int = SCHEMA
+    schema_version: Literal[1] = 1
     """Version of this format."""
     kind: Literal["reliability card"] = "reliability card"
     """Kind of the file."""

@@ -52,11 +52,12 @@ def refuse_unusable(clips: Sequence[ListedClip]) -> list[ListedClip]:
     return usable
 
 
-def plan(clips: Sequence[ListedClip], parts: Collection[Part], attacked: int) -> Iterator[Planned]:
+def plan(clips: Sequence[ListedClip], parts: Collection[Part], attacked: int, bound: float) -> Iterator[Planned]:
     """Yield the copies of each clip, all of one clip after another.
 
     `clips`: those that have a file. `parts`: of the card. `attacked`: of how many clips the mouth is frozen and the
-    rest attacked. A delay of more than 0.6 of a clip's length is left out for that clip.
+    rest attacked, by at most `bound` grey levels. A delay of more than 0.6 of a clip's length is left out for that
+    clip.
     """
     chosen = {clip.id for clip in spread(clips, attacked)} if "gaming" in parts else set()
     lengths = [_seconds(clip) for clip in clips]
@@ -79,11 +80,12 @@ def plan(clips: Sequence[ListedClip], parts: Collection[Part], attacked: int) ->
         other = _another(clips, lengths, place).files
         for damage, amount in wanted:
             name = condition(damage, amount)
+            limit = {"bound": f"{bound:g}"} if damage == ATTACKED else {}  # so that a run has one bound
             listed = ListedClip(
                 id=safe_id(f"{name}--{clip.id}"),
                 clip=f"damage@{VERSION}/{name}/{clip.clip}",
                 path=clip.path,
-                groups=groups | {"damage": damage, "amount": f"{amount:g}"},
+                groups=groups | {"damage": damage, "amount": f"{amount:g}"} | limit,
             )
             yield Planned(damage, amount, clip, other, listed)
 

@@ -100,6 +100,11 @@ def prepare_directory(out: Path, description: RunDescription) -> None:
             raise UsageError(
                 f"{out}: holds shard {there.shard}, but shard {description.shard} is given; choose another --out"
             )
+        if there.originals is not None and there.originals != description.originals:
+            raise UsageError(
+                f"{out}: was begun with --originals {there.originals}, but {description.originals} is given. Give the "
+                "same folder, or choose another --out"
+            )
         stored = to_json(there)
         whole = stored | joined(stored, surroundings_of(to_json(description)))
         if whole != stored:

@@ -20,6 +20,7 @@ from lse_bench.execution.inline import Inline
 from lse_bench.execution.interface import Executor, Task, Watch
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.listed import ListedClip
+from lse_bench.place import refuse_place
 from lse_bench.runs.directory import (
     TIMELINES_FOLDER,
     WINDOWS_FOLDER,
@@ -113,10 +114,14 @@ def score_run(
         with Session(out, executor.devices if executor is not None else scorer.device, watch) as session:
             work = ScoreWork(load or (lambda device: scorer), keep_windows, overlay, measures)
             for scored in score_clips(scorer, rest, work, executor, watch):
-                _write_beside(out, scored)
-                append(scored.record)
-                session.count(scored.record)
-                on_record(scored.record)
+                try:
+                    record = _write_beside(out, scored)
+                    append(record)
+                except OSError as error:
+                    refuse_place(error, out)
+                    raise
+                session.count(record)
+                on_record(record)
                 for problem in scored.problems:
                     on_problem(problem)
                 if publisher is not None and (told := publisher.now_and_then()) is not None:
@@ -180,8 +185,11 @@ def _finished(
     return finished
 
 
-def _write_beside(out: Path, scored: Scored) -> None:
-    """Write distances to `windows/ID.npz`, offsets over time to `timelines/ID.json`, features to `features/`."""
+def _write_beside(out: Path, scored: Scored) -> Record:
+    """Write distances to `windows/ID.npz`, offsets over time to `timelines/ID.json`, features to `features/`.
+
+    Return the record, with the digests of the features.
+    """
     if scored.windows:
         folder = out / WINDOWS_FOLDER
         folder.mkdir(exist_ok=True)
@@ -189,5 +197,6 @@ def _write_beside(out: Path, scored: Scored) -> None:
             np.savez_compressed(partial, **scored.windows)  # type: ignore[arg-type]
     if scored.timelines:
         write_atomically(out / TIMELINES_FOLDER / f"{scored.record.id}.json", json_bytes(scored.timelines))
-    if scored.features:
-        write_features(out, scored.record.id, scored.features)
+    if not scored.features:
+        return scored.record
+    return scored.record.model_copy(update={"features": write_features(out, scored.record.id, scored.features)})

@@ -195,6 +195,8 @@ class Record(Scores, _ClipFacts):
     """The values of further measures, by name; empty unless `status` is `ok`."""
     missing: dict[str, str] = {}
     """Why a measure has no value for this clip, by name."""
+    features: dict[str, str] = {}
+    """SHA-256 of the file with the clip's features, by set measure."""
     conversion_ms: float | None = None
     """Delay that the conversion to 25 frames per second added to the picture, in milliseconds. It is taken off offsets
     in milliseconds, and not off `offset`. Null if it is not known."""

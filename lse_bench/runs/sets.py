@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lse_bench.errors import LseBenchError, UsageError
 from lse_bench.fidelity.results import FidResult
 from lse_bench.manifests.listed import ListedClip
-from lse_bench.measures.interface import Features, NoValueError, SetMeasure
+from lse_bench.measures.interface import Features, NoValueError, SetMeasure, SetValue
 from lse_bench.naming import natural_key
 from lse_bench.runs.read import EXTRAS
 from lse_bench.runs.records import iter_records
 from lse_bench.runs.schema import Record
 from lse_bench.runs.set_values import SETS_FILE, Sets, StoredSetValue
 from lse_bench.storage import read_arrays, replacing
-from lse_bench.stored import write_stored
+from lse_bench.stored import read_stored, write_stored
 from lse_bench.weights.readers import digest_of_digests, file_digest
 
 if TYPE_CHECKING:
     from lse_bench.runs.measured import Measures
 
 FEATURES_FOLDER = "features"
+_WAY_OUT = "Restore it, or score the clips into a new --out"
 
 
 def features_file(run: Path, measure: str, clip_id: str) -> Path:
@@ -35,46 +35,49 @@ def features_file(run: Path, measure: str, clip_id: str) -> Path:
     return run / FEATURES_FOLDER / measure / f"{clip_id}.npz"
 
 
-def write_features(run: Path, clip_id: str, features: Mapping[str, Features]) -> None:
-    """Write the features of a clip, by set measure."""
+def write_features(run: Path, clip_id: str, features: Mapping[str, Features]) -> dict[str, str]:
+    """Write the features of a clip, by set measure. Return the SHA-256 of each file."""
+    digests = {}
     for name, one in features.items():
         path = features_file(run, name, clip_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:
             np.savez(partial, ours=one.ours, theirs=one.theirs)
-
-
-class _DamagedError(LseBenchError):
-    """A file of features cannot be read: the fault of the run, not of the measure."""
+        digests[name] = file_digest(path)
+    return digests
 
 
 class _OnDisk(Mapping[str, Features]):
-    """The features of clips by one measure, which are read when they are asked for."""
+    """The features of clips by one measure, which are read when they are asked for. `digests`: of their files."""
 
-    def __init__(self, run: Path, measure: str, ids: Iterable[str]) -> None:
-        self._run, self._measure = run, measure
-        self._ids = [one for one in ids if features_file(run, measure, one).exists()]
+    def __init__(self, run: Path, measure: str, digests: Mapping[str, str]) -> None:
+        self._run, self._measure, self._digests = run, measure, digests
 
     def __getitem__(self, clip_id: str) -> Features:
         path = features_file(self._run, self._measure, clip_id)
-        try:
-            arrays = read_arrays(path, "Score the clips into a new --out")
-            return Features(arrays["ours"], arrays["theirs"])
-        except UsageError as error:
-            raise _DamagedError(str(error)) from None
-        except KeyError as error:
-            raise _DamagedError(f"{path}: damaged: no array {error}. Score the clips into a new --out") from None
+        digest = self._digests[clip_id]
+        if not path.is_file():
+            raise NoValueError(f"{path}: missing. {_WAY_OUT}")
+        if file_digest(path) != digest:
+            raise NoValueError(f"{path}: not the file that was written when the clip was scored. {_WAY_OUT}")
+        arrays = read_arrays(path, _WAY_OUT)
+        return Features(arrays["ours"], arrays["theirs"])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
+        return iter(self._digests)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._digests)
 
 
-def kept_features(run: Path, measure: str, ids: Iterable[str]) -> Mapping[str, Features]:
-    """Return the features of clips by one measure that a run directory keeps, in natural order of the ids."""
-    return _OnDisk(run, measure, sorted(ids, key=natural_key))
+def kept_features(run: Path, measure: str, records: Iterable[Record]) -> Mapping[str, Features]:
+    """Return the features of scored clips by one measure that a run directory keeps, in natural order of the ids.
+
+    A clip without features has its reason in the record. NoValueError is raised where a file is asked for that is
+    missing or another than the record says.
+    """
+    digests = {one.id: one.features[measure] for one in records if one.status == "ok" and measure in one.features}
+    return _OnDisk(run, measure, {one: digests[one] for one in sorted(digests, key=natural_key)})
 
 
 def digests_of(records: Iterable[Record]) -> dict[str, str | None]:
@@ -85,14 +88,16 @@ def digests_of(records: Iterable[Record]) -> dict[str, str | None]:
 def write_sets(run: Path, measures: Measures, clips: Sequence[ListedClip]) -> None:
     """Combine the features in a run directory, and write sets.json, and fid.json if there is a FID.
 
-    `clips`: those that were to be scored. Raises UsageError if a file of features is damaged.
+    `clips`: those that were to be scored. A FID of an earlier call is removed if it no longer follows from the run.
     """
-    scored = digests_of(iter_records(run))
-    features = {name: kept_features(run, name, scored) for name in measures.of_sets()}
-    sets, fid = combined(measures, clips, scored, features)
+    features = {name: kept_features(run, name, iter_records(run)) for name in measures.of_sets()}
+    sets, fid = combined(measures, clips, digests_of(iter_records(run)), features)
     write_stored(run / SETS_FILE, sets)
+    path = run / EXTRAS["fid"]
     if fid is not None:
-        write_stored(run / EXTRAS["fid"], fid)
+        write_stored(path, fid)
+    elif path.exists() and read_stored(path, FidResult, _WAY_OUT).fid_id in measures.fid_ids():
+        path.unlink()
 
 
 def combined(
@@ -116,7 +121,9 @@ def combined(
         except NoValueError as error:
             missing[name] = str(error)
             continue
-        if isinstance(found, FidResult):
+        if isinstance(found, FidResult) and fid is not None:
+            missing[name] = "a run has one FID, and another measure gives it"
+        elif isinstance(found, FidResult):
             fid = found.of_files(
                 digest_of_digests(digest for digest in scored.values() if digest is not None),
                 digest_of_digests(file_digest(path) for path in _sources(measures, clips, set(held))),
@@ -132,20 +139,27 @@ def value_of(measure: SetMeasure, features: Mapping[str, Features]) -> StoredSet
         raise NoValueError("no clip has features; missing in records.jsonl says why")
     try:
         found = measure.combine(features)
-    except (NoValueError, _DamagedError):
+        return found if isinstance(found, FidResult) else _stored(found, len(features))
+    except NoValueError:
         raise
-    except Exception as error:  # noqa: BLE001 - a measure can raise anything
+    except Exception as error:  # noqa: BLE001 - a measure can raise anything, and return anything
         raise NoValueError(f"{type(error).__name__}: {error}") from None
-    if isinstance(found, FidResult):
-        return found
-    if not np.isfinite(found.value):
-        raise NoValueError(f"the value is {found.value}")
+
+
+def _stored(found: SetValue, clips: int) -> StoredSetValue:
+    """Return a value as it is stored. Raises NoValueError if it is not finite or its error is negative."""
+    value, error = float(found.value), found.standard_error
+    if not np.isfinite(value):
+        raise NoValueError(f"the value is {value}")
+    if error is not None and not 0 <= float(error) < np.inf:
+        raise NoValueError(f"the standard error is {error}")
+    warnings = [found.warnings] if isinstance(found.warnings, str) else list(found.warnings)
     return StoredSetValue(
-        value=float(found.value),
-        standard_error=found.standard_error,
+        value=value,
+        standard_error=None if error is None else float(error),
         error_method=found.error_method,
-        clips=len(features),
-        warnings=list(found.warnings),
+        clips=clips,
+        warnings=warnings,
     )
 
 

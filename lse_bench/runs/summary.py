@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri
 
-from lse_bench.errors import STATUSES, Status
+from lse_bench.errors import STATUSES, Status, UsageError
 from lse_bench.runs.schema import MetricSummary, Record, RunDescription, Scores, Summary
-from lse_bench.runs.set_values import Sets
+from lse_bench.runs.set_values import SETS_FILE, Sets
 from lse_bench.runs.statistics import Members, mean_with_interval
 from lse_bench.runs.usage import RunUsage, total_usage
 from lse_bench.sync.signature import as_happened, at_25, signature
@@ -125,6 +125,11 @@ def summarise(
             higher_is_better=description.measures[name].higher_is_better,
         )
     for name, one in (Sets() if sets is None else sets).values.items():
+        if name not in description.measures:
+            raise UsageError(
+                f"{SETS_FILE} names the measure {name}, which run.json does not have. Run the same lse-bench score "
+                "command again to rewrite it"
+            )
         half = None if one.standard_error is None else float(ndtri(0.975)) * one.standard_error
         metrics[name] = MetricSummary(
             mean=one.value,

@@ -19,16 +19,17 @@ from lse_bench.fidelity.results import FidResult
 from lse_bench.manifests.clips import Source
 from lse_bench.manifests.generated import Origin, read_generation
 from lse_bench.manifests.listed import ListedClip, list_digest
-from lse_bench.measures.interface import NoValueError, SetMeasure
+from lse_bench.measures.fidelity import Fid
+from lse_bench.measures.interface import AnyMeasure, NoValueError, SetMeasure
 from lse_bench.measures.registry import make_measures
 from lse_bench.runs.agreement import disagreement
 from lse_bench.runs.directory import SUMMARY_FILE, WINDOWS_FOLDER
 from lse_bench.runs.follows import faults_in, valid_scores
 from lse_bench.runs.read import Extra, Run
 from lse_bench.runs.records import RECORDS_FILE
-from lse_bench.runs.schema import Record, Trend
+from lse_bench.runs.schema import MeasureAbout, Record, Trend
 from lse_bench.runs.set_values import StoredSetValue, read_sets
-from lse_bench.runs.sets import digests_of, kept_features, value_of
+from lse_bench.runs.sets import FEATURES_FOLDER, kept_features, value_of
 from lse_bench.storage import read_arrays, read_object
 from lse_bench.stored import to_json
 from lse_bench.sync.curve import SHIFTS
@@ -36,7 +37,7 @@ from lse_bench.sync.timeline import timeline_of
 from lse_bench.weights.readers import digest_of_digests, file_digest
 
 WINDOWS_TOLERANCE = 1e-5  # windows are stored as float32
-_SET = ("value", "standard_error", "clips", "fid", "fid_standard_error")  # the numbers of a set measure
+_SET = ("value", "standard_error", "clips", "warnings", "fid", "fid_standard_error")  # the numbers of a set measure
 _SEEDED = ("kid", "kid_ci95")  # those that random numbers move
 _STORED = ("listed", "scored", "failed", "metrics")  # the fields that a summary of every version has
 
@@ -165,38 +166,52 @@ def _windows(entry: Run, verdict: Verdict) -> None:
 
 def _sets(entry: Run, verdict: Verdict) -> None:
     """Check that the values of set measures follow from the features that are kept."""
-    scored = digests_of(entry.records)
     stored = read_sets(entry.folder)
     for name, about in entry.description.measures.items():
-        held = stored.values.get(name, entry.extras.get("fid"))
-        if not about.of_sets or name in stored.missing or held is None:
+        if not about.of_sets or name in stored.missing or entry.summary.pending:
             continue
-        features = kept_features(entry.folder, name, scored)
         try:
             (measure,) = make_measures([name], [])
-            if not features or measure.id != about.id or not isinstance(measure, SetMeasure):
-                why = "its features are not kept here" if not features else f"here it is {measure.id}"
-                verdict.unverified.append(f"{name}: {why}")
-                continue
-            found = value_of(measure, features)
         except UsageError as error:  # it is not installed, or its weights are missing
             verdict.unverified.append(f"{name}: {error}")
             continue
+        of_fid = isinstance(measure, Fid)
+        held = entry.extras.get("fid") if of_fid else stored.values.get(name)
+        if why := _not_checked(entry, measure, about, held):
+            verdict.unverified.append(f"{name}: {why}")
+            continue
+        assert isinstance(measure, SetMeasure)
+        try:
+            found = value_of(measure, kept_features(entry.folder, name, entry.records))
         except (LseBenchError, NoValueError) as error:
             verdict.differences.append(f"{name}: {error}")
             continue
-        if isinstance(found, FidResult) and found.fid_id != entry.fid_id:
-            verdict.unverified.append(f"{name}: fid.json is of another FID, {entry.fid_id}")
-            continue
-        names = _SET if _seed(held) != _seed(found) else (*_SET, *_SEEDED)
-        ours, theirs = ({one: value for one, value in to_json(each).items() if one in names} for each in (held, found))
-        if (told := disagreement(ours, theirs, name)) is not None:
-            verdict.differences.append(f"{told} (follows from its features)")
         verdict.count("set measures")
+        if held is None:
+            verdict.differences.append(f"{name}: no value is recorded, but one follows from its features")
+        elif (told := disagreement(_numbers(held, found), _numbers(found, held), name)) is not None:
+            verdict.differences.append(f"{told} (follows from its features)")
 
 
-def _seed(result: Extra | StoredSetValue) -> int | None:
-    return result.seed if isinstance(result, FidResult) else None
+def _not_checked(
+    entry: Run, measure: AnyMeasure, about: MeasureAbout, held: Extra | StoredSetValue | None
+) -> str | None:
+    """Return why a value cannot be computed again here; None if it can."""
+    if not (entry.folder / FEATURES_FOLDER / measure.name).is_dir():
+        return "its features are not kept here"
+    if measure.id != about.id:
+        return f"here it is {measure.id}"
+    if isinstance(held, FidResult) and isinstance(measure, Fid) and held.fid_id != measure.protocol.id:
+        return f"fid.json is of another FID, {held.fid_id}"
+    return None
+
+
+def _numbers(one: Extra | StoredSetValue, other: Extra | StoredSetValue) -> dict[str, Any]:
+    """Return the numbers of a value. Those that random numbers move are left out if `other` used another seed."""
+    content = to_json(one)
+    seeds = [result.seed if isinstance(result, FidResult) else None for result in (one, other)]
+    numbers = {name: content.get(name) for name in (*_SET, *(_SEEDED if seeds[0] == seeds[1] else ()))}
+    return numbers | {name: (content.get(name) or {}).get("frames") for name in ("generated", "reference")}
 
 
 def _trend(entry: Run, record: Record, rows: NDArray[np.float32]) -> str | None:

@@ -74,9 +74,10 @@ def _mean(metric: str, title: str) -> Column:
 
 def _further(table: Table) -> list[Column]:
     """Return the columns of further measures, with the rank of those that have a better end."""
-    names = list(dict.fromkeys(name for row in table.rows for name in row.metrics if name not in METRICS))
+    methods = [row for row in table.rows if row.method not in (REAL, UNSYNCED)] or table.rows
+    names = list(dict.fromkeys(name for row in methods for name, one in row.metrics.items() if one.mean is not None))
     found = []
-    for name in names:
+    for name in (one for one in names if one not in METRICS):
         higher = next(row.metrics[name].higher_is_better for row in table.rows if name in row.metrics)
         found.append(_mean(name, f"{name} {'' if higher is None else '↑' if higher else '↓'}".strip()))
         if higher is not None and any(name in row.rank for row in table.rows):

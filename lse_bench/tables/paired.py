@@ -112,11 +112,12 @@ def _better(estimate: Estimate, p_value: float | None, higher: bool | None) -> B
 
 
 def ranks(methods: Mapping[str, Sequence[Record]], metric: str, higher: bool | None = None) -> dict[str, int]:
-    """Return the rank of each method: 1 + the number of methods that are significantly better.
+    """Return the rank of each method that has a value: 1 + the number of methods that are significantly better.
 
     `higher`: as in `difference`. The level is 5 %, after Holm's correction over all pairs of methods.
     """
     higher = HIGHER_IS_BETTER.get(metric) if higher is None else higher
+    methods = {name: of for name, of in methods.items() if any(one.value(metric) is not None for one in of)}
     couples = list(combinations(methods, 2))
     found = [difference(methods[one], methods[two], metric, higher) for one, two in couples]
     known = [(couple, item) for couple, item in zip(couples, found, strict=True) if item.estimate.p_value is not None]

@@ -46,8 +46,11 @@ def measures_for(
 
 
 def names_of(text: str | None) -> list[str]:
-    """Return the names in an option such as `psnr,ssim`."""
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
+    """Return the names in an option such as `psnr,ssim`. Raises UsageError if there are none in it."""
+    found = [name.strip() for name in (text or "").split(",") if name.strip()]
+    if text is not None and not found:
+        raise UsageError(f"--measures {text!r} names no measure; lse-bench measures lists them")
+    return found
 
 
 def needs_originals(text: str | None) -> bool:

@@ -106,7 +106,7 @@ def make_card(
     if "oracle" in parts or "gaming" in parts:
         load_detector(DETECTOR)  # a missing extra is told before any work
     with report.working("Planning the copies"):
-        planned = list(plan(clips, parts, options.attacked))
+        planned = list(plan(clips, parts, options.attacked, options.bound))
     run = out / RUN_FOLDER
     description = describe_run(
         scorer,

@@ -1,9 +1,9 @@
-"""Figures of speed and memory: printed, and kept in a file that docs/speed.md is made from.
+"""Figures of speed and memory: printed, and kept in a file from which a page is made.
 
-`python3 bootstrap.py bench -- docs/speed/processor.json` measures all of them. The figures of a program that is
+`python3 bootstrap.py bench -- FILE` measures all of them. The figures of a program that is
 run again take the place of its older ones.
 
-Run: python -m measurements.speed.figures docs/speed/processor.json     prints the table of docs/speed.md
+Run: python -m measurements.speed.figures FILE     prints the table
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ import matplotlib as mpl
 import pytest
 
 from lse_bench.benchmark.config import read_config
-from lse_bench.benchmark.plan import steps_of
+from lse_bench.benchmark.plan import methods_of, steps_of
 from lse_bench.leaderboard.build import build, find_entries
-from lse_bench.leaderboard.submit import faults_of
+from lse_bench.leaderboard.submit import add, faults_of
 from lse_bench.runs.agreement import disagreement
 from lse_bench.weights.readers import file_digest
 from lse_bench.weights.store import path_of
@@ -80,13 +80,21 @@ def test_records_are_those_of_the_committed_config_and_weights() -> None:
     assert {step["step"]: step["digest"] for step in stored["steps"]} == digests
     checkpoints = {method.name: str(method.options.get("weights", "")) for method in config.methods}
     entries = find_entries([str(RESULTS)])
-    assert len(entries) == len(config.manifests) * len(config.methods)
+    assert len(entries) == sum(len(methods_of(config, manifest)) for manifest in config.manifests) == 31
     for entry in entries:
         assert entry.description.key["weights_sha256"] == table()["syncnet-mini"].sha256
         checkpoint = checkpoints[entry.method]
         expected = table()[checkpoint].sha256 if checkpoint else None
         assert entry.description.generation.key["weights_sha256"] == expected
         assert faults_of(entry) == []
+
+
+def test_clips_with_their_own_sound_need_no_unsynced(tmp_path: Path) -> None:
+    added = add([str(RESULTS)], tmp_path / "again")
+    assert added["runs"] == 31
+    config = read_config(CONFIG)
+    left_out = {one.name for one in config.manifests if len(methods_of(config, one)) < len(config.methods)}
+    assert left_out == {"MiniLRS (lrs2), own sound"}
 
 
 def test_the_networks_are_the_tables() -> None:
@@ -99,6 +107,6 @@ def test_the_networks_are_the_tables() -> None:
 def test_the_readme_shows_this_table() -> None:
     first = (PAGE / "tables" / "tables.md").read_text().split("\n## ")[0]
     rows = [line for line in first.splitlines() if line.startswith("| ")]
-    assert len(rows) == 8
+    assert len(rows) == 9
     readme = (ROOT / "README.md").read_text()
     assert all(row in readme for row in rows)

@@ -33,4 +33,4 @@ def test_no_label_covers_another(gap: float) -> None:
 def test_each_method_has_a_strip_of_its_own() -> None:
     plot = (Path(__file__).parents[2] / "docs" / "miniature" / "plots" / "offsets-0.svg").read_text()
     heights = [float(found) for found in re.findall(r'id="ytick_\d+".*?y="([\d.]+)"', plot, re.DOTALL)]
-    assert len(heights) == len(set(heights)) == 7
+    assert len(heights) == len(set(heights)) == 8

@@ -9,8 +9,6 @@ import pytest
 
 from measurements.speed.figures import KEPT, page, shown, tell
 
-ROOT = Path(__file__).parents[2]
-
 
 def test_figures_are_kept_and_renewed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -32,8 +30,3 @@ def test_figures_are_kept_and_renewed(
 @pytest.mark.parametrize(("value", "text"), [(1234.5, "1,234"), (99.94, "99.9"), (0.53, "0.53"), (1, "1"), (0, "0")])
 def test_three_digits_are_shown(value: float, text: str) -> None:
     assert shown(value) == text
-
-
-def test_the_page_of_the_document_is_made_from_its_figures() -> None:
-    held = json.loads((ROOT / "docs" / "speed" / "processor.json").read_text(encoding="utf-8"))
-    assert page(held) in (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")

@@ -6,22 +6,28 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from clips import good
 from commands import lse_bench_here
 
+from lse_bench.errors import UsageError
 from lse_bench.evaluation import evaluate
 from lse_bench.manifests.clips import find_clips
 from lse_bench.measures.fidelity import FidMini
 from lse_bench.measures.interface import Features, MeasuredClip, SetMeasure, SetMeter, SetValue
 from lse_bench.measures.pictures import Psnr
+from lse_bench.measures.registry import names
 from lse_bench.media.video import Frame
 from lse_bench.runs.measured import Measures
 from lse_bench.runs.read import read_run
 from lse_bench.runs.run import score_run
+from lse_bench.runs.schema import Record
+from lse_bench.runs.set_values import Sets, StoredSetValue, read_sets
 from lse_bench.runs.sets import combined, features_file
+from lse_bench.stored import write_stored
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.tables.table import tables_of
 
@@ -99,9 +105,97 @@ def test_damaged_features_are_named(folders: tuple[Path, Path], tmp_path: Path) 
     ours, originals = folders
     words = ("score", ours, "--originals", originals, "--measures", "fid_mini", *MINI, "--out", tmp_path / "run")
     assert lse_bench_here(*words).returncode == 0
-    features_file(tmp_path / "run", "fid_mini", "c1").write_bytes(b"nothing")
-    ended = lse_bench_here(*words)
-    assert ended.returncode and "c1.npz" in ended.stderr and "new --out" in " ".join(ended.stderr.split())
+    run = tmp_path / "run"
+    whole = read_run(run).fid
+    broken, other = (features_file(run, "fid_mini", name) for name in ("c1", "c2"))
+    kept = broken.read_bytes()
+    for content in (b"nothing", other.read_bytes(), None):  # garbage, those of another clip, no file
+        broken.unlink() if content is None else broken.write_bytes(content)
+        verified = lse_bench_here("verify", run)
+        ended = lse_bench_here(*words)
+        told = " ".join((ended.stdout + ended.stderr).split())
+        assert ended.returncode == 0 and "fid_mini has no value" in told
+        assert "c1.npz" in told and "new --out" in told
+        assert read_run(run).fid is None, "the FID of before no longer follows from the run"
+        assert verified.returncode == 1 and "fid_mini" in verified.stdout + verified.stderr
+        broken.write_bytes(kept)
+        assert lse_bench_here(*words).returncode == 0
+        assert read_run(run).fid == whole
+
+
+def test_the_folder_of_originals_stays_that_of_the_run(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    ours, originals = folders
+    words = ("score", ours, "--measures", "psnr", *MINI, "--out", tmp_path / "run", "--originals")
+    assert lse_bench_here(*words, originals).returncode == 0
+    ended = lse_bench_here(*words, ours)
+    told = " ".join(ended.stderr.split())
+    assert ended.returncode == 2 and "was begun with --originals" in told and "another --out" in told
+
+
+@pytest.mark.parametrize("name", ["lse_c", "frames", "fd_sync"])
+def test_a_measure_cannot_take_the_name_of_a_field(name: str) -> None:
+    measure = Mean()
+    measure.name = name
+    with pytest.raises(UsageError, match=f"the measure {name} has the name of a field"):
+        Measures([measure])
+
+
+def test_the_measures_of_this_package_keep_their_names() -> None:
+    for name in names():
+        assert not {name} & {*Record.model_fields, "kid", "fd_sync"}
+
+
+def test_a_run_has_one_fid(folders: tuple[Path, Path]) -> None:
+    class Second(FidMini):
+        name = "fid_two"
+
+    with pytest.raises(UsageError, match="fid_mini and fid_two both give the FID of a run"):
+        Measures([FidMini(), Second()], folders[1])
+
+
+@pytest.mark.parametrize(
+    "rows", [None, (1, 2), np.array([[None]]), np.zeros(3, np.float32), np.full((1, 1), np.nan, np.float32)]
+)
+def test_features_that_are_none_cost_the_clip_its_features(narrow: Path, tmp_path: Path, rows: Any) -> None:
+    class Odd(Mean):
+        def start(self, clip: MeasuredClip) -> SetMeter:
+            return _Gives(rows if rows is None or isinstance(rows, tuple) else Features(rows, np.zeros((0, 1))))
+
+    good(tmp_path / "c1.mp4")
+    run = tmp_path / "run"
+    summary = score_run(SyncScorer.load(narrow, device="cpu"), find_clips([tmp_path]), run, measures=Measures([Odd()]))
+    assert summary.lse_c.mean is not None and "mean" not in summary.metrics
+    (record,) = read_run(run).records
+    assert "features" in record.missing["mean"].lower()
+
+
+class _Gives(SetMeter):
+    def __init__(self, features: Any) -> None:
+        self._features = features
+
+    def finish(self) -> Features:
+        return self._features  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("given", [None, 1.0, SetValue(float("inf")), SetValue("abc"), SetValue(1.0, -0.5)])  # type: ignore[arg-type]
+def test_a_value_that_is_none_is_missing_with_its_reason(narrow: Path, tmp_path: Path, given: Any) -> None:
+    class Odd(Mean):
+        def combine(self, clips: Mapping[str, Features]) -> SetValue:
+            return given  # type: ignore[no-any-return]
+
+    good(tmp_path / "c1.mp4")
+    run = tmp_path / "run"
+    summary = score_run(SyncScorer.load(narrow, device="cpu"), find_clips([tmp_path]), run, measures=Measures([Odd()]))
+    assert summary.lse_c.mean is not None and "mean" not in summary.metrics
+    assert read_sets(run).missing["mean"]
+
+
+def test_a_value_of_an_unknown_measure_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert lse_bench_here("score", folders[0], *MINI, "--out", run).returncode == 0
+    write_stored(run / "sets.json", Sets(values={"ghost": StoredSetValue(value=1.0, clips=1)}))
+    ended = lse_bench_here("verify", run)
+    assert ended.returncode == 2 and "names the measure ghost" in " ".join(ended.stderr.split())
 
 
 class Mean(SetMeasure):
