@@ -306,16 +306,16 @@ def test_any_program_is_a_measure(tmp_path: Path, mood: str, found: object) -> N
 @pytest.mark.command
 def test_a_command_is_scored_compared_and_ranked(folder: Path, narrow: Path, tmp_path: Path) -> None:
     (tmp_path / "eval.py").write_text("import os, sys\nprint(os.path.getsize(sys.argv[1]))")
-    line = f"bytes={sys.executable} {tmp_path / 'eval.py'} {{video}}"
+    line = f"size={sys.executable} {tmp_path / 'eval.py'} {{video}}"
     run = scored(folder, narrow, tmp_path / "run", "--measure-command", line)
     sizes = {path.stem: path.stat().st_size for path in (folder / "ours").iterdir()}
-    assert {one.id: one.measures["bytes"] for one in read_run(run).records} == sizes
+    assert {one.id: one.measures["size"] for one in read_run(run).records} == sizes
     other = scored(folder, narrow, tmp_path / "other", "--measure-command", line)
-    found = compare(run, other).metrics["bytes"]
+    found = compare(run, other).metrics["size"]
     assert (found.difference, found.n, found.higher_is_better) == (0, 5, None)
     (tmp_path / "eval.py").write_text("print(1)")
     third = scored(folder, narrow, tmp_path / "third", "--measure-command", line)
-    with pytest.raises(UsageError, match="the measure bytes differs"):
+    with pytest.raises(UsageError, match="the measure size differs"):
         compare(run, third)
 
 
@@ -325,6 +325,8 @@ def test_a_command_is_scored_compared_and_ranked(folder: Path, narrow: Path, tmp
         (("--measures", "psnx"), "no measure called psnx. Did you mean psnr?"),
         (("--measures", "psnr"), "Give their folder with --originals"),
         (("--measures", "psnr,psnr", "--originals", "."), "psnr is asked for twice"),
+        (("--measures", " , "), "names no measure"),
+        (("--measure-command", "lse_c=true {video}"), "the measure lse_c has the name of a field of every record"),
         (("--originals", "."), "--originals belongs to --measures"),
         (("--measure-command", "Bad=x {video}"), "lower-case letters"),
         (("--measure-command", "bad=x"), "{video} in it"),

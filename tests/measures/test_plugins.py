@@ -36,6 +36,8 @@ lost = "hungry:Lost"
 py-modules = ["hungry"]
 """
 HUNGRY = """
+import numpy as np
+
 from lse_bench.measures.interface import Features, Measure, SetMeasure, SetMeter
 
 class Lost(SetMeasure):
@@ -50,7 +52,7 @@ class Lost(SetMeasure):
 
 class Nothing(SetMeter):
     def finish(self):
-        return Features([], [])
+        return Features(np.ones((1, 1)), np.ones((0, 1)))
 
 class Hungry(Measure):
     "Needs what nobody provides."

@@ -181,6 +181,8 @@ def test_a_killed_card_is_the_same(attacked: Path, clips: Path, tmp_path: Path) 
     assert (again / "card.tex").read_bytes() == (attacked / "card.tex").read_bytes()
     ended = lse_bench_here("reliability", clips, *words, "--measures", "lse_d", "--out", again)
     assert ended.returncode == 2 and "measures differs" in ended.stderr
+    ended = lse_bench_here("reliability", clips, *words, *measures, "--bound", 2, "--out", again)
+    assert ended.returncode == 2 and "list differs" in ended.stderr, "attacks of another bound are other copies"
 
 
 def test_copies_with_the_same_picture_score_as_if_each_were_encoded(attacked: Path) -> None:

@@ -157,6 +157,7 @@ def test_ranks_count_who_is_significantly_better() -> None:
     }
     assert ranks(methods, "lse_c") == {"a": 1, "b": 1, "c": 3}
     assert ranks({"a": methods["a"]}, "lse_c") == {"a": 1}
+    assert ranks(methods, "psnr", higher=True) == {}, "nobody has a value"
 
 
 def test_intervals_cover_what_they_promise_where_clips_serve_twice() -> None:
