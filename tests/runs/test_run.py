@@ -64,6 +64,7 @@ FIELDS = [
     "end",
     "measures",
     "missing",
+    "features",
     "conversion_ms",
 ]
 
