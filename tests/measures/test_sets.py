@@ -109,18 +109,19 @@ def test_damaged_features_are_named(folders: tuple[Path, Path], tmp_path: Path) 
     whole = read_run(run).fid
     broken, other = (features_file(run, "fid_mini", name) for name in ("c1", "c2"))
     kept = broken.read_bytes()
-    for content in (b"nothing", other.read_bytes(), None):  # garbage, those of another clip, no file
+    broken.write_bytes(other.read_bytes())
+    verified = lse_bench_here("verify", run)
+    assert verified.returncode == 1 and "c1.npz" in verified.stdout + verified.stderr
+    for content in (other.read_bytes(), None):  # those of another clip, no file
         broken.unlink() if content is None else broken.write_bytes(content)
-        verified = lse_bench_here("verify", run)
         ended = lse_bench_here(*words)
         told = " ".join((ended.stdout + ended.stderr).split())
         assert ended.returncode == 0 and "fid_mini has no value" in told
         assert "c1.npz" in told and "new --out" in told
         assert read_run(run).fid is None, "the FID of before no longer follows from the run"
-        assert verified.returncode == 1 and "fid_mini" in verified.stdout + verified.stderr
-        broken.write_bytes(kept)
-        assert lse_bench_here(*words).returncode == 0
-        assert read_run(run).fid == whole
+    broken.write_bytes(kept)
+    assert lse_bench_here(*words).returncode == 0
+    assert read_run(run).fid == whole
 
 
 def test_the_folder_of_originals_stays_that_of_the_run(folders: tuple[Path, Path], tmp_path: Path) -> None:
