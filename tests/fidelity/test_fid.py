@@ -232,7 +232,7 @@ total = Statistics.empty(2048)
 clips = [Item(str(n), Path(str(n))) for n in range(int(sys.argv[1]) // 100)]
 for shard in range(5):  # as five machines would, one after the other
     read = lambda device: work.FrameReader(features, 50)
-    total = total + fid.measure(clips[shard::5], read, dimensions=2048, groups=5).total
+    total = total + fid.measure(clips[shard::5], read, groups=5).total
 assert total.count == int(sys.argv[1])
 print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
 """
