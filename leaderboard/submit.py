@@ -20,7 +20,7 @@ from lse_bench.runs.set_values import SETS_FILE
 from lse_bench.runs.verify import consequences
 from lse_bench.storage import json_bytes, write_atomically
 from lse_bench.tables.paired import byte_equal
-from lse_bench.tables.table import REAL, UNSYNCED, tables_of
+from lse_bench.tables.table import REAL, UNSYNCED, own_sounds, tables_of
 
 _SHOWN = 5  # at most this many differences of a run are listed
 
@@ -91,12 +91,6 @@ def repeats_of(entries: Sequence[Run], target: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _own_sounds(entries: Sequence[Run]) -> bool:
-    """Return whether each clip of a table's methods has the sound of its own source: `unsynced` would be in sync."""
-    pairs = [one.groups for entry in entries if entry.method not in (REAL, UNSYNCED) for one in entry.records]
-    return bool(pairs) and all("sound" in one and one["sound"] == one.get("video") for one in pairs)
-
-
 def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:
     """Copy runs, or one benchmark, into the new folder `target`, and return counts, repeated runs and unverified parts.
 
@@ -112,7 +106,7 @@ def add(inputs: Sequence[str], target: Path, clips: int = 0) -> dict[str, Any]:
     for table in tables:
         there = {row.method for row in table.rows}
         members = [entry for entry in entries if entry.table == (table.corpus, table.protocol)]
-        needed = (REAL,) if _own_sounds(members) else (REAL, UNSYNCED)
+        needed = (REAL,) if own_sounds(members) else (REAL, UNSYNCED)
         faults += [f"{table.corpus}, {table.protocol}: no row called {name}" for name in needed if name not in there]
     if faults:
         raise UsageError("cannot be added:\n  - " + "\n  - ".join(faults))

@@ -61,14 +61,27 @@ def read_stored(path: Path, kind: type[Kind], way_out: str) -> Kind:
 def parse_stored(content: dict[str, Any], path: Path, kind: type[Kind], way_out: str) -> Kind:
     """Make a stored object from the content of its file. Raises UsageError that names the wrong field.
 
-    `path` and `way_out` are for the message.
+    `path` and `way_out` are for the message. A file of a later schema is refused: its fields can mean something else.
     """
+    given, newest = content.get("schema"), _newest(kind)
+    if newest is not None and isinstance(given, int) and given > newest:
+        raise UsageError(
+            f"{path}: has schema {given}, but this version reads schemas up to {newest}. A later version of LSE-Bench "
+            "wrote it; install that version to read it"
+        )
     try:
         return kind.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UsageError(f"{path}: damaged: {where}: {first['msg']}. {way_out}") from None
+
+
+def _newest(kind: type[BaseModel]) -> int | None:
+    """Return the newest schema that this version knows of a kind of file; None if its files do not say."""
+    field = kind.model_fields.get("schema_version")
+    newest = getattr(kind, "newest_schema", None if field is None else field.default)
+    return newest if isinstance(newest, int) else None
 
 
 def write_stored(path: Path, stored: BaseModel) -> None:

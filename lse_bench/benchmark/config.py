@@ -17,9 +17,9 @@ from lse_bench.errors import UsageError
 from lse_bench.naming import slug
 from lse_bench.storage import parse_toml, read_text
 from lse_bench.sync.protocol import get_protocol
+from lse_bench.tables.table import REAL, UNSYNCED
 
-UNSYNCED = "unsynced"
-ANCHORS = ("real", UNSYNCED)
+ANCHORS = (REAL, UNSYNCED)
 Given = dict[str, Any]  # options, unchecked, as the file has them
 
 

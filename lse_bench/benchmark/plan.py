@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lse_bench.benchmark.config import UNSYNCED, BenchConfig, Given, ManifestConfig, MethodConfig
+from lse_bench.benchmark.config import BenchConfig, Given, ManifestConfig, MethodConfig
 from lse_bench.benchmark.digests import digest_of
 from lse_bench.benchmark.steps import (
     AdoptStep,
@@ -27,6 +27,7 @@ from lse_bench.manifests.search import Passed, search
 from lse_bench.media.program import find_ffmpeg
 from lse_bench.naming import MEDIA_SUFFIXES, safe_id, slug
 from lse_bench.sync.protocol import get_protocol
+from lse_bench.tables.table import REAL, UNSYNCED
 from lse_bench.tasks.declared import AdoptOptions, FdSyncOptions, FidOptions, GenerateOptions, ScoreOptions
 from lse_bench.tasks.declared_corpora import BuildOptions, ImportOptions, MiniLrsOptions
 from lse_bench.tasks.measuring import needs_originals
@@ -45,24 +46,25 @@ def steps_of(config: BenchConfig, folder: Path, out: Path) -> list[Step]:
     for manifest in config.manifests:
         pairs, before = _pairs(manifest, folder, out)
         steps += before
-        methods = methods_of(config, manifest)
+        methods = methods_of(config, manifest, folder)
         made = {
             method.name: (_adoption if method.videos else _generation)(method, pairs, folder, out) for method in methods
         }
         steps += made.values()
-        real = next(made[method.name] for method in methods if method.generator == "real")
+        real = next(made[method.name] for method in methods if method.generator == REAL)
         for method in methods:
             steps += _measures(config, manifest, made[method.name], real, folder, out)
     return steps
 
 
-def methods_of(config: BenchConfig, manifest: ManifestConfig) -> list[MethodConfig]:
-    """Return the methods that are run on a list of pairs.
+def methods_of(config: BenchConfig, manifest: ManifestConfig, folder: Path) -> list[MethodConfig]:
+    """Return the methods that are run on a list of pairs. `folder`: the folder of BENCH.toml.
 
     Where each clip has its own sound, the anchor `unsynced` would be in sync, so it is left out.
     """
-    own = manifest.build is not None and manifest.build.get("rule") == "self"
-    return [method for method in config.methods if not (own and method.generator == UNSYNCED)]
+    drawn = manifest.build or {}
+    rule = read_manifest(folder / manifest.file).rule if manifest.file is not None else drawn.get("rule")
+    return [method for method in config.methods if not (rule == "self" and method.generator == UNSYNCED)]
 
 
 @dataclass(frozen=True, slots=True)

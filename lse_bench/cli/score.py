@@ -193,6 +193,7 @@ def _print_summary(report: ConsoleReport, summary: Summary, out: Path) -> None:
     from lse_bench.runs.records import read_records
     from lse_bench.runs.remarks import warnings_by_kind, wrong_protocol
     from lse_bench.runs.set_values import read_sets
+    from lse_bench.runs.statistics import normal_interval
     from lse_bench.stored import read_stored
     from lse_bench.weights.table import mark_of, name_of_digest
 
@@ -216,8 +217,7 @@ def _print_summary(report: ConsoleReport, summary: Summary, out: Path) -> None:
     if fid is not None:
         result = read_stored(fid, FidResult, "Run the command again")
         shown = mark_of(name_of_digest(result.weights_sha256 or ""))
-        half = None if result.fid_standard_error is None else 1.96 * result.fid_standard_error
-        around = None if half is None or result.fid is None else (result.fid - half, result.fid + half)
+        around = None if result.fid is None else normal_interval(result.fid, result.fid_standard_error)
         clips = "" if result.generated is None or result.generated.clips is None else str(result.generated.clips)
         for name, value, ends in (("FID", result.fid, around), ("KID", result.kid, result.kid_ci95)):
             table.add_row(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from lse_bench.stored import Stored, Surroundings
 
@@ -48,6 +48,7 @@ class PieceCounts(Counts):
 class Distance(Surroundings):
     """A distance between two sets."""
 
+    newest_schema: ClassVar[int] = SCHEMA
     schema_version: int | None = None
     """Version of this format; null in files of versions that did not say."""
     generated: Counts | None = None

@@ -49,6 +49,15 @@ class _OfSets(SetMeasure):
     def settings(self) -> dict[str, str]:
         return {"region": "frame", "resize": "bilinear", "net": f"{self.network}-{file_digest(self._path)[:8]}"}
 
+    def rounding(self, clips: Mapping[str, Features]) -> float:
+        """Return 2e-7 of the traces of both covariances.
+
+        The zero eigenvalues of a set with few frames move a distance by about 1e-7 of the traces (`fidelity.frechet`).
+        The jackknife's error is at most the root of 4 times the largest of its distances' errors, with five groups.
+        """
+        sides = ([one.ours for one in clips.values()], [one.theirs for one in clips.values()])
+        return 2e-7 * sum(float(np.concatenate(rows).astype(np.float64).var(axis=0, ddof=1).sum()) for rows in sides)
+
 
 class Fid(_OfSets):
     """Fréchet Inception distance of all frames to those of the source videos, and KID."""

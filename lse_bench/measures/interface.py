@@ -191,6 +191,13 @@ class SetMeasure(AnyMeasure):
         Raises NoValueError, with a reason, if it has none.
         """
 
+    def rounding(self, clips: Mapping[str, Features]) -> float:
+        """Return how far rounding on another processor can move the value and its error, for `lse-bench verify`.
+
+        0 without more: then verify allows the 1e-9 that it allows everywhere.
+        """
+        return 0.0
+
 
 def needs_original(clip: MeasuredClip) -> Path:
     """Return the untouched video of a clip. Raises NoValueError if there is none."""

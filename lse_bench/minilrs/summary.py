@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lse_bench.stored import Surroundings, read_stored
 
@@ -15,6 +15,7 @@ WAY_OUT = "Make the corpus in a new folder"
 class CorpusSummary(Surroundings):
     """A corpus: its specification and, if it is finished, counts and digests."""
 
+    newest_schema: ClassVar[int] = SCHEMA
     schema_version: int | None = None
     """Version of this format; null in files of version 1."""
     kind: Literal["minilrs"] = "minilrs"

@@ -68,7 +68,7 @@ class People(BaseModel):
 class Card(Surroundings):
     """The content of card.json."""
 
-    schema_version: Literal[1] = 1
+    schema_version: int = 1
     """Version of this format."""
     kind: Literal["reliability card"] = "reliability card"
     """Kind of the file."""

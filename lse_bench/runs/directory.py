@@ -101,9 +101,10 @@ def prepare_directory(out: Path, description: RunDescription) -> None:
                 f"{out}: holds shard {there.shard}, but shard {description.shard} is given; choose another --out"
             )
         if there.originals is not None and there.originals != description.originals:
+            now = "none is given" if description.originals is None else f"{description.originals} is given"
             raise UsageError(
-                f"{out}: was begun with --originals {there.originals}, but {description.originals} is given. Give the "
-                "same folder, or choose another --out"
+                f"{out}: was begun with --originals {there.originals}, but now {now}. Give the same folder, or choose "
+                "another --out"
             )
         stored = to_json(there)
         whole = stored | joined(stored, surroundings_of(to_json(description)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from lse_bench.stored import Stored, read_stored
 
@@ -28,7 +27,7 @@ class StoredSetValue(Stored):
 class Sets(Stored):
     """The content of sets.json."""
 
-    schema_version: Literal[1] = 1
+    schema_version: int = 1
     """Version of this format."""
     values: dict[str, StoredSetValue] = {}
     """The value of each set measure. FID and KID are in fid.json, where the command `fid` puts them too."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 CONFIDENCE = 0.95
 
@@ -112,6 +113,14 @@ def mean_with_interval(values: Sequence[float] | NDArray[np.float64], members: M
     error = math.sqrt(squares / n**2 * units / (units - 1))
     half = students_quantile(units - 1) * error
     return Estimate(mean, (mean - half, mean + half), method, n, error, units - 1)
+
+
+def normal_interval(value: float, standard_error: float | None) -> tuple[float, float] | None:
+    """Return the 95 % interval of a value whose error is normal; None if its standard error is unknown."""
+    if standard_error is None:
+        return None
+    half = float(ndtri(0.5 + CONFIDENCE / 2)) * standard_error
+    return value - half, value + half
 
 
 def paired_change(

@@ -10,12 +10,11 @@ from sys import intern
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
 
 from lse_bench.errors import STATUSES, Status, UsageError
 from lse_bench.runs.schema import MetricSummary, Record, RunDescription, Scores, Summary
 from lse_bench.runs.set_values import SETS_FILE, Sets
-from lse_bench.runs.statistics import Members, mean_with_interval
+from lse_bench.runs.statistics import Members, mean_with_interval, normal_interval
 from lse_bench.runs.usage import RunUsage, total_usage
 from lse_bench.sync.signature import as_happened, at_25, signature
 
@@ -130,11 +129,11 @@ def summarise(
                 f"{SETS_FILE} names the measure {name}, which run.json does not have. Run the same lse-bench score "
                 "command again to rewrite it"
             )
-        half = None if one.standard_error is None else float(ndtri(0.975)) * one.standard_error
+        around = normal_interval(one.value, one.standard_error)
         metrics[name] = MetricSummary(
             mean=one.value,
-            ci95=None if half is None else (one.value - half, one.value + half),
-            ci_method="none" if half is None else f"normal, with the standard error by {one.error_method}",
+            ci95=around,
+            ci_method="none" if around is None else f"normal, with the standard error by {one.error_method}",
             n=one.clips,
             higher_is_better=description.measures[name].higher_is_better,
         )

@@ -38,6 +38,7 @@ from lse_bench.weights.readers import digest_of_digests, file_digest
 
 WINDOWS_TOLERANCE = 1e-5  # windows are stored as float32
 _SET = ("value", "standard_error", "clips", "warnings", "fid", "fid_standard_error")  # the numbers of a set measure
+_ROUNDED = ("value", "standard_error", "fid", "fid_standard_error")  # those that `SetMeasure.rounding` is about
 _SEEDED = ("kid", "kid_ci95")  # those that random numbers move
 _STORED = ("listed", "scored", "failed", "metrics")  # the fields that a summary of every version has
 
@@ -181,15 +182,17 @@ def _sets(entry: Run, verdict: Verdict) -> None:
             verdict.unverified.append(f"{name}: {why}")
             continue
         assert isinstance(measure, SetMeasure)
+        features = kept_features(entry.folder, name, entry.records)
         try:
-            found = value_of(measure, kept_features(entry.folder, name, entry.records))
+            found = value_of(measure, features)
+            limit = measure.rounding(features)
         except (LseBenchError, NoValueError) as error:
             verdict.differences.append(f"{name}: {error}")
             continue
         verdict.count("set measures")
         if held is None:
             verdict.differences.append(f"{name}: no value is recorded, but one follows from its features")
-        elif (told := disagreement(_numbers(held, found), _numbers(found, held), name)) is not None:
+        elif (told := disagreement(*_settled(_numbers(held, found), _numbers(found, held), limit), name)) is not None:
             verdict.differences.append(f"{told} (follows from its features)")
 
 
@@ -212,6 +215,18 @@ def _numbers(one: Extra | StoredSetValue, other: Extra | StoredSetValue) -> dict
     seeds = [result.seed if isinstance(result, FidResult) else None for result in (one, other)]
     numbers = {name: content.get(name) for name in (*_SET, *(_SEEDED if seeds[0] == seeds[1] else ()))}
     return numbers | {name: (content.get(name) or {}).get("frames") for name in ("generated", "reference")}
+
+
+def _settled(held: dict[str, Any], found: dict[str, Any], limit: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return both, the second with the values of the first where they differ by no more than rounding can."""
+    return held, {
+        name: held[name] if name in _ROUNDED and _near(held[name], value, limit) else value
+        for name, value in found.items()
+    }
+
+
+def _near(one: float | None, other: float | None, limit: float) -> bool:
+    return one is not None and other is not None and abs(one - other) <= limit
 
 
 def _trend(entry: Run, record: Record, rows: NDArray[np.float32]) -> str | None:

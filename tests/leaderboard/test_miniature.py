@@ -80,7 +80,7 @@ def test_records_are_those_of_the_committed_config_and_weights() -> None:
     assert {step["step"]: step["digest"] for step in stored["steps"]} == digests
     checkpoints = {method.name: str(method.options.get("weights", "")) for method in config.methods}
     entries = find_entries([str(RESULTS)])
-    assert len(entries) == sum(len(methods_of(config, manifest)) for manifest in config.manifests) == 31
+    assert len(entries) == sum(len(methods_of(config, manifest, CONFIG.parent)) for manifest in config.manifests) == 31
     for entry in entries:
         assert entry.description.key["weights_sha256"] == table()["syncnet-mini"].sha256
         checkpoint = checkpoints[entry.method]
@@ -93,7 +93,9 @@ def test_clips_with_their_own_sound_need_no_unsynced(tmp_path: Path) -> None:
     added = add([str(RESULTS)], tmp_path / "again")
     assert added["runs"] == 31
     config = read_config(CONFIG)
-    left_out = {one.name for one in config.manifests if len(methods_of(config, one)) < len(config.methods)}
+    left_out = {
+        one.name for one in config.manifests if len(methods_of(config, one, CONFIG.parent)) < len(config.methods)
+    }
     assert left_out == {"MiniLRS (lrs2), own sound"}
 
 

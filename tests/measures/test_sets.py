@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -26,7 +29,7 @@ from lse_bench.runs.read import read_run
 from lse_bench.runs.run import score_run
 from lse_bench.runs.schema import Record
 from lse_bench.runs.set_values import Sets, StoredSetValue, read_sets
-from lse_bench.runs.sets import combined, features_file
+from lse_bench.runs.sets import combined, features_file, kept_features
 from lse_bench.stored import write_stored
 from lse_bench.sync.scorer import SyncScorer
 from lse_bench.tables.table import tables_of
@@ -175,20 +178,55 @@ class _Gives(SetMeter):
         self._features = features
 
     def finish(self) -> Features:
-        return self._features  # type: ignore[no-any-return]
+        return cast("Features", self._features)
 
 
-@pytest.mark.parametrize("given", [None, 1.0, SetValue(float("inf")), SetValue("abc"), SetValue(1.0, -0.5)])  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "given", [None, 1.0, SetValue(float("inf")), SetValue(cast("float", "abc")), SetValue(1.0, -0.5)]
+)
 def test_a_value_that_is_none_is_missing_with_its_reason(narrow: Path, tmp_path: Path, given: Any) -> None:
     class Odd(Mean):
         def combine(self, clips: Mapping[str, Features]) -> SetValue:
-            return given  # type: ignore[no-any-return]
+            return cast("SetValue", given)
 
     good(tmp_path / "c1.mp4")
     run = tmp_path / "run"
     summary = score_run(SyncScorer.load(narrow, device="cpu"), find_clips([tmp_path]), run, measures=Measures([Odd()]))
     assert summary.lse_c.mean is not None and "mean" not in summary.metrics
     assert read_sets(run).missing["mean"]
+
+
+def test_rounding_of_another_processor_is_no_difference(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """The zero eigenvalues of few frames follow the order of sums, which the kernels of another processor change."""
+    ours, originals = folders
+    run = tmp_path / "run"
+    words = ("score", ours, "--originals", originals, "--measures", "fid_mini", *MINI, "--out", run)
+    assert lse_bench_here(*words).returncode == 0
+    stored = json.loads((run / "fid.json").read_text())
+    features = kept_features(run, "fid_mini", read_run(run).records)
+    limit = FidMini().rounding(features)
+    assert 0 < limit < 1e-4
+    for moved, told in ((0.9 * limit, "nothing differs"), (1.1 * limit, "fid_mini.fid")):
+        (run / "fid.json").write_text(json.dumps(stored | {"fid": stored["fid"] + moved}))
+        verified = lse_bench_here("verify", run)
+        assert told in verified.stdout + verified.stderr
+    (run / "fid.json").write_text(json.dumps(stored))
+    for kernels in ("Prescott", "Nehalem"):  # of OpenBLAS; others do not look at it
+        environment = {**os.environ, "OPENBLAS_CORETYPE": kernels, "OPENBLAS_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "lse_bench", "verify", str(run)]
+        ended = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_a_file_of_a_later_version_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert lse_bench_here("score", folders[0], *MINI, "--out", run).returncode == 0
+    for name in ("sets.json", "fid.json"):
+        (run / name).write_text('{"schema": 99}')
+        ended = lse_bench_here("verify", run)
+        told = " ".join(ended.stderr.split())
+        assert ended.returncode == 2 and f"{name}: has schema 99" in told and "later version" in told
+        (run / name).unlink()
 
 
 def test_a_value_of_an_unknown_measure_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
