@@ -3,7 +3,7 @@
 `python3 bootstrap.py bench -- FILE` measures all of them. The figures of a program that is
 run again take the place of its older ones.
 
-Run: python -m measurements.speed.figures FILE     prints the table
+Run: python -m measurements.speed.figures FILE     prints the tables
 """
 
 from __future__ import annotations
@@ -46,27 +46,26 @@ def shown(value: float) -> str:
 
 
 def page(held: dict[str, Any]) -> str:
-    """Return the table of a file of figures as Markdown, with the machine and the versions before it."""
+    """Return a file of figures as Markdown: the machine and the versions, then a table for each program."""
     about = held["machine"]
     versions = ", ".join(f"{_READ.get(name, name)} {number}" for name, number in held["versions"].items())
     dates = sorted({row["date"] for row in held["figures"]})
     lines = [
         f"{about['processor']}, {about['threads']} threads, {', '.join(about['instruction_sets'])}; {versions}; "
-        f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}.",
-        "",
-        "| measured | value | unit | wanted | command |",
-        "|---|---:|---|---|---|",
+        f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
     ]
-    lines += [
-        f"| {row['what']} | {shown(row['value'])} | {row['unit']} | {row['wanted']} | "
-        f"`python -m measurements.speed.{row['program']}` |"
-        for row in held["figures"]
-    ]
+    for program in dict.fromkeys(row["program"] for row in held["figures"]):
+        lines += ["", f"| `python -m measurements.speed.{program}` | value | unit | wanted |", "|---|---:|---|---|"]
+        lines += [
+            f"| {row['what']} | {shown(row['value'])} | {row['unit']} | {row['wanted']} |"
+            for row in held["figures"]
+            if row["program"] == program
+        ]
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Print the table of a file."""
+    """Print the tables of a file."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("file", type=Path)
     print(page(json.loads(parser.parse_args().file.read_text(encoding="utf-8"))))

@@ -14,6 +14,7 @@ from time import perf_counter
 import numpy as np
 
 from lse_bench.leaderboard.build import build
+from lse_bench.runs.directory import read_description, write_summary
 from lse_bench.runs.read import read_run
 from lse_bench.runs.records import open_records
 from lse_bench.runs.schema import Record
@@ -31,13 +32,16 @@ def write_run(run: Path, method: str, level: float, seed: int) -> Path:
     records = []
     for number in range(PAIRS):
         video, sound = f"v{number % CLIPS}", f"v{(number * 7 + number // CLIPS + 1) % CLIPS}"
-        lse_c, lse_d = float(level + rng.normal()), float(8 + rng.normal())
-        scores = {"lse_d": lse_d, "lse_c": lse_c, "lse_d_at_0": lse_d, "lse_d_valid": lse_d, "lse_c_valid": lse_c}
+        curve = rng.uniform(8 + level, 9 + level, 31)
+        curve[15] = 8 + rng.normal() / 4
+        lse_d = float(curve.min())
+        lse_c = float(np.median(curve)) - lse_d
+        scores = {"lse_d": lse_d, "lse_c": lse_c, "lse_d_at_0": float(curve[15])}
         records.append(
             Record(
-                clip=f"{number}.mp4", id=f"{number}", status="ok", offset=0, offset_valid=0, seconds=3.0,
-                curve=rng.uniform(6, 12, 31).tolist(), groups={"video": video, "sound": sound},
-                **scores,  # type: ignore[arg-type]
+                clip=f"{number}.mp4", id=f"{number}", status="ok", offset=15 - int(curve.argmin()), seconds=3.0,
+                curve=curve.tolist(), groups={"video": video, "sound": sound},
+                offset_valid=0, lse_d_valid=lse_d, lse_c_valid=lse_c, **scores,  # type: ignore[arg-type]
             )
         )  # fmt: skip
     about = {
@@ -46,10 +50,10 @@ def write_run(run: Path, method: str, level: float, seed: int) -> Path:
         "generation": {"generator": method, "key": {"package": "x"}, "manifest": {"name": "LRS2"}, "versions": {}},
     }  # fmt: skip
     (run / "run.json").write_bytes(json_bytes(about))
-    (run / "summary.json").write_bytes(json_bytes({"listed": PAIRS}))
     with open_records(run) as append:
         for record in records:
             append(record)
+    write_summary(run, records, PAIRS, read_description(run))
     return run
 
 
