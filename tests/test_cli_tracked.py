@@ -105,13 +105,13 @@ def test_fid_of_faces(faces: Path) -> None:
 
 
 @pytest.mark.slow
-def test_real_portrait_and_stage_clips(calibrated: Path, tmp_path: Path) -> None:
+def test_real_portrait_and_stage_clips(narrow: Path, tmp_path: Path) -> None:
     """One track over nearly all of a portrait clip; the stage clip breaks at its cuts; times are said."""
     real = tmp_path / "real"
     real.mkdir()
     for name in ("latentsync_demo1", "face_recognition_short_hamilton", "musetalk_sun"):
         (real / f"{name}.mp4").symlink_to(shared_file("clips", f"{name}.mp4"))
-    options = ("--weights", calibrated, "--protocol", "tracked", "--max-failed", 1)
+    options = ("--weights", narrow, "--protocol", "tracked", "--max-failed", 1)
     result = lse_bench_here("score", real, *options, "--out", tmp_path / "run")
     assert result.returncode == 0, result.stderr
     records = records_of(tmp_path / "run")

@@ -58,6 +58,7 @@ def kill_at(step: str, command: Sequence[str]) -> None:
         for line in process.stderr:
             if line.startswith(step):
                 process.kill()
+                process.stderr.read()  # ends when all that it has started have ended
                 return
         raise AssertionError(f"no step {step}")
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_bench
 from commands import Ended, lse_bench_here
 
 from lse_bench.execution.choose import executor_for
@@ -50,13 +49,11 @@ def ray_here() -> Iterator[None]:
 
 
 @pytest.mark.network
-def test_a_benchmark_has_the_summary_of_one_process(ray_here: None, tmp_path: Path) -> None:
-    mine = tiny_bench.CONFIG.format(method="copy", python="cp", program="{video}", words="{output}")
-    (tmp_path / "bench.toml").write_text(mine.replace('[fd_sync]\nweights = "syncnet-mini"\n', ""))
-    out = {who: tmp_path / who for who in ("inline", "ray")}
-    for who, options in (("inline", ()), ("ray", ("--ray", "local", "--devices", "cpu:2"))):
-        ended = lse_bench_here("benchmark", tmp_path / "bench.toml", "--out", out[who], *options)
-        assert ended.returncode == 0, ended.stderr
+def test_a_benchmark_has_the_summary_of_one_process(ray_here: None, tiny_bench: Path, tmp_path: Path) -> None:
+    out = {"inline": tiny_bench, "ray": tmp_path / "ray"}
+    options = ("--out", out["ray"], "--ray", "local", "--devices", "cpu:2")
+    ended = lse_bench_here("benchmark", tiny_bench.with_name("bench.toml"), *options)
+    assert ended.returncode == 0, ended.stderr
     one, other = (json.loads((path / "summary.json").read_text()) for path in out.values())
     assert other.keys() == one.keys() and comparable(one) == strip(other)
     names = [sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_dir()) for path in out.values()]

@@ -35,12 +35,12 @@ def test_features_are_pytorch_fids(inception_state: dict, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(theirs, "load_state_dict_from_url", lambda url, progress: inception_state)
     network = theirs.InceptionV3([3]).eval()
-    frames = np.random.default_rng(0).integers(0, 256, (64, 120, 100, 3), dtype=np.uint8)
+    frames = np.random.default_rng(0).integers(0, 256, (24, 120, 100, 3), dtype=np.uint8)
     with torch.no_grad():
         inputs = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
-        expected = torch.cat([network(inputs[i : i + 16])[0] for i in range(0, 64, 16)]).squeeze().numpy()
+        expected = torch.cat([network(inputs[i : i + 16])[0] for i in (0, 16)]).squeeze().numpy()
     found = FidInception(inception_state).features(frames)
-    assert found.shape == expected.shape == (64, 2048)
+    assert found.shape == expected.shape == (24, 2048)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
     assert np.linalg.norm(found - expected) <= 1e-5 * np.linalg.norm(expected)
 

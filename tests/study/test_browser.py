@@ -45,7 +45,7 @@ def make(place: Path, corpus: Path) -> None:
     ended = lse_bench_here("generate", "wav2lip", *words)
     assert ended.returncode == 0, ended.stderr
     words = ["--manifest", place / "pairs.json", "--method", f"wav2lip={place / 'wav2lip'}", "--clips", 6]
-    words += ["--trials", 12, "--raters", 4, "--longest", 1, "--static"]
+    words += ["--trials", 6, "--raters", 4, "--longest", 1, "--static"]
     words += ["--completion-code", "C0DE", "--completion-url", PLATFORM + "/submissions/complete?cc={code}"]
     for preset in ("rating", "wav2lip-paper"):
         ended = lse_bench_here("study", "create", *words, "--preset", preset, "--out", place / preset)
@@ -233,7 +233,7 @@ def a_study_on_a_desk(folder: Path, browser: Any, tmp_path: Path) -> None:
         assert rater.finished is not None
         given = answers.answered(rater)
         trials = [step for step in study.plans[0] if step.kind != "between"]
-        assert len([step for step in trials if step.role == "trial"]) == 12
+        assert len([step for step in trials if step.role == "trial"]) == 6
         assert all(given[step.id].get("sync", "4") == "4" for step in trials)
         assert all(given[step.id].get("preference", "right") == "right" for step in trials)
         plays = {one.step: (one.plays, one.played) for one in answers.all() if one.rater == rater.number}
