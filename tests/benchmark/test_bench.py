@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tiny_bench
 from commands import lse_bench_here
+from conftest import once
 
 from lse_bench.benchmark.config import config_of
 from lse_bench.benchmark.endings import finished, read_steps
@@ -32,7 +33,11 @@ COPY = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
 
 @pytest.fixture(scope="module")
 def bench_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bench")
+    return written(tmp_path_factory.mktemp("bench"))
+
+
+def written(folder: Path) -> Path:
+    """The file of a benchmark in `folder`, and its method's program."""
     (folder / "copy.py").write_text(COPY)
     path = folder / "bench.toml"
     path.write_text(tiny_bench.config("copy", folder / "copy.py", "{video} {output}"))
@@ -64,19 +69,23 @@ def kill_at(step: str, command: Sequence[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def killed_twice(bench_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("killed") / "out"
-    command = [sys.executable, "-m", "lse_bench", "benchmark", str(bench_file), "--out", str(out)]
-    kill_at("3/11", command)
-    kill_at("8/11", command)
-    ended = lse_bench_here(*command[3:])
-    assert ended.returncode == 0, ended.stderr
-    return out
+def killed_twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a benchmark, whose file lies beside it."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        command = [sys.executable, "-m", "lse_bench", "benchmark", str(written(folder)), "--out", str(folder / "out")]
+        kill_at("3/11", command)
+        kill_at("8/11", command)
+        ended = lse_bench_here(*command[3:])
+        assert ended.returncode == 0, ended.stderr
+
+    return once(tmp_path_factory, "killed_twice", make) / "out"
 
 
 @pytest.mark.command
-def test_killed_twice_it_ends_with_the_same_summary(bench_file: Path, killed_twice: Path, tmp_path: Path) -> None:
-    whole = lse_bench_here("benchmark", bench_file, "--out", tmp_path / "whole", "--json")
+def test_killed_twice_it_ends_with_the_same_summary(killed_twice: Path, tmp_path: Path) -> None:
+    whole = lse_bench_here("benchmark", killed_twice.with_name("bench.toml"), "--out", tmp_path / "whole", "--json")
     assert whole.returncode == 0, whole.stderr
     summary = json.loads((killed_twice / "summary.json").read_text())
     assert json.loads(whole.stdout) == summary
@@ -135,7 +144,8 @@ def undone(bench: Path, out: Path) -> set[str]:
 
 
 @pytest.mark.command
-def test_what_is_done_is_kept_and_only_what_changed_is_done_anew(bench_file: Path, killed_twice: Path) -> None:
+def test_what_is_done_is_kept_and_only_what_changed_is_done_anew(killed_twice: Path) -> None:
+    bench_file = killed_twice.with_name("bench.toml")
     assert undone(bench_file, killed_twice) == set()
     text = bench_file.read_text()
     other = bench_file.with_name("other.toml")

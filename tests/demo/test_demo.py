@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from commands import lse_bench_here
+from conftest import once
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -16,10 +17,14 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    out = tmp_path_factory.mktemp("demo") / "demo"
-    result = lse_bench_here("demo", "--clips", "1", "--out", out, "--json")
-    assert result.returncode == 0, result.stderr
-    return out, json.loads(result.stdout)
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        result = lse_bench_here("demo", "--clips", "1", "--out", folder / "demo", "--json")
+        assert result.returncode == 0, result.stderr
+        (folder / "printed.json").write_text(result.stdout)
+
+    folder = once(tmp_path_factory, "demo", make)
+    return folder / "demo", json.loads((folder / "printed.json").read_text())
 
 
 def test_the_scores_behave(demo: tuple[Path, dict]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+from conftest import once
 
 from lse_bench.benchmark.config import read_config
 from lse_bench.benchmark.plan import methods_of, steps_of
@@ -27,9 +28,11 @@ PAGE = ROOT / "docs" / "miniature"
 @pytest.fixture(scope="module")
 def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As `lse-bench leaderboard build leaderboard/results/miniature --card docs/reliability …` does."""
-    out = tmp_path_factory.mktemp("page")
-    build([str(RESULTS)], out, clips=1, title="The paper in miniature", card=ROOT / "docs" / "reliability")
-    return out
+
+    def make(out: Path) -> None:
+        build([str(RESULTS)], out, clips=1, title="The paper in miniature", card=ROOT / "docs" / "reliability")
+
+    return once(tmp_path_factory, "miniature_page", make)
 
 
 def numbers(text: str) -> list[float]:
