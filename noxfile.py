@@ -101,7 +101,7 @@ def newest(session: nox.Session, version: str) -> None:
 
 def run_tests(session: nox.Session, interpreter: str, *options: str) -> None:
     """One process of pytest for each usable core, which share torch's threads. On 2 cores the whole suite takes
-    some 15 minutes. A process that is done takes work of the other (worksteal), since tests differ in length by a
+    15 to 20 minutes. A process that is done takes work of the other (worksteal), since tests differ in length by a
     thousand.
     """
     workers = min(usable_cores(), MOST_WORKERS)

@@ -130,7 +130,7 @@ class S3fdNetwork(nn.Module):
 
 
 def made_fast(network: S3fdNetwork) -> S3fdNetwork:
-    """Return the network with its wide convolutions in a form that takes half the time on a processor.
+    """Return the network with its wide convolutions in a form that needs fewer products, for a processor.
 
     Its entries are no longer those of a state dict.
     """
