@@ -178,7 +178,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Speed and memory, ours beside the original's; some twenty-five minutes. `-- FILE` names the file of figures."""
+    """Speed and memory, ours beside the original's; 25 to 45 minutes. `-- FILE` names the file of figures."""
     interpreter = python(session)
     kept = Path(session.posargs[0]) if session.posargs else ROOT / "build" / "bench.json"
     for name in ("lse", "tracked", "generate", "fid", "sound", "minilrs", "training", "leaderboard"):

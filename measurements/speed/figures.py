@@ -26,13 +26,17 @@ _READ = {"av": "PyAV", "opencv-python": "OpenCV"}
 def tell(program: str, what: str, value: float, unit: str, wanted: str = "") -> None:
     """Print a figure, and keep it if the variable says where.
 
-    `program`: the module that measured it, such as `lse`. `wanted`: the limit, in words.
+    `program`: the module that measured it, such as `lse`. `wanted`: the limit, in words. Raises ValueError if the file
+    holds figures of another machine or of other versions.
     """
     print(f"  {what:66s} {shown(value):>9} {unit}{f' (wanted: {wanted})' if wanted else ''}", flush=True)
     if name := os.environ.get(KEPT):
         path = Path(name)
         held = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"figures": []}
-        held |= {"machine": machine(), "versions": {one: version(one) for one in _PACKAGES}}
+        here = {"machine": machine(), "versions": {one: version(one) for one in _PACKAGES}}
+        if any(name in held and held[name] != value for name, value in here.items()):
+            raise ValueError(f"{path}: holds figures of another machine or of other versions. Name a new file")
+        held |= here
         row = {"program": program, "what": what, "value": value, "unit": unit, "wanted": wanted}
         kept = [one for one in held["figures"] if (one["program"], one["what"]) != (program, what)]
         held["figures"] = [*kept, row | {"date": datetime.now(UTC).date().isoformat()}]

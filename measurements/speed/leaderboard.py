@@ -36,12 +36,12 @@ def write_run(run: Path, method: str, level: float, seed: int) -> Path:
         curve[15] = 8 + rng.normal() / 4
         lse_d = float(curve.min())
         lse_c = float(np.median(curve)) - lse_d
-        scores = {"lse_d": lse_d, "lse_c": lse_c, "lse_d_at_0": float(curve[15])}
         records.append(
             Record(
                 clip=f"{number}.mp4", id=f"{number}", status="ok", offset=15 - int(curve.argmin()), seconds=3.0,
                 curve=curve.tolist(), groups={"video": video, "sound": sound},
-                offset_valid=0, lse_d_valid=lse_d, lse_c_valid=lse_c, **scores,  # type: ignore[arg-type]
+                lse_d=lse_d, lse_c=lse_c, lse_d_at_0=float(curve[15]),
+                offset_valid=0, lse_d_valid=lse_d, lse_c_valid=lse_c,
             )
         )  # fmt: skip
     about = {

@@ -172,12 +172,9 @@ def wav2lip_run(run: str, batches: list[Batch], width: float) -> list[dict[str, 
 RUNS = [name for name in BATCH4 if name != "syncnet"]
 
 
-FULL_WIDTH = ("wav2lip_wt0", "wav2lip_wt0.03", "wav2lip_wt0.03_expert_eval", "hq_wt0.03")  # have every part of a loss
-
-
 @pytest.mark.original
 @pytest.mark.slow
-@pytest.mark.parametrize("run", FULL_WIDTH)
+@pytest.mark.parametrize("run", RUNS)
 def test_wav2lip_as_the_original(run: str) -> None:
     """Where the expert is in evaluation mode three steps mean something; the first does everywhere."""
     wanted = BATCH4[run]

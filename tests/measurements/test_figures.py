@@ -35,6 +35,11 @@ def test_figures_are_kept_and_renewed(
         "|---|---:|---|---|",
         "| mel | 0.0312 | s |  |",
     ]
+    held["machine"]["processor"] = "another"
+    file.write_text(json.dumps(held))
+    with pytest.raises(ValueError, match="another machine"):
+        tell("sound", "mel", 1, "s")
+    assert json.loads(file.read_text()) == held
 
 
 def test_the_page_of_the_document_is_made_from_its_figures() -> None:
